@@ -1,0 +1,7 @@
+"""python -m solver_core"""
+
+import sys
+
+from solver_core.cli import main
+
+sys.exit(main())

@@ -1,0 +1,159 @@
+"""The command line.  It parses and calls; what a problem's `solve` takes and does is in the problem's command.py.
+
+Exit code 0: solved.  1: solved but poor, the reason is on stderr.  2: wrong input, one sentence on stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NoReturn
+
+from solver_core import console
+from solver_core.errors import ConfigError, SolverError, WeightsError
+from solver_core.optional import needed_for
+from solver_core.problems import PROBLEMS, problem_module
+
+WRONG_INPUT = 2
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs a command line (default: the process's own) and returns the exit code."""
+    args = _parser().parse_args(arguments)
+    console.show_log()
+    try:
+        return args.run(args)
+    except SolverError as error:
+        console.print_note(str(error))
+        return WRONG_INPUT
+    except KeyboardInterrupt:
+        console.print_note("interrupted")
+        return INTERRUPTED
+
+
+class _Parser(argparse.ArgumentParser):
+    """Takes an example for the end of the help, and complains in one sentence."""
+
+    def __init__(self, *, example: str = "", **options: Any) -> None:
+        epilog = f"example:\n  {example}" if example else None
+        super().__init__(epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(WRONG_INPUT, f"{self.prog}: {message}; try {self.prog} --help\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="solver_core",
+        description="Recovers what is hidden from what is seen, by a few learned steps.",
+        example="solver_core solve pose --help",
+    )
+    parser.add_argument("--version", action="version", version=version("solver_core"))
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_solve(commands)
+    _add_train(commands)
+    _add_evaluate(commands)
+    _add_info(commands)
+    return parser
+
+
+def _add_solve(commands: Any) -> None:
+    solve = commands.add_parser(
+        "solve",
+        help="solve a problem",
+        description="Solves a problem and prints the result as JSON.",
+        example="solver_core solve pose --help",
+    )
+    problems = solve.add_subparsers(title="problems", required=True, metavar="PROBLEM")
+    for name in PROBLEMS:
+        command = problem_module(name, "command")
+        parser = problems.add_parser(name, help=command.HELP, description=command.HELP, example=command.EXAMPLE)
+        command.add_arguments(parser)
+        parser.set_defaults(run=command.run)
+
+
+def _add_train(commands: Any) -> None:
+    parser = commands.add_parser(
+        "train",
+        help="train the networks of a problem",
+        description="Trains the networks of a problem, stage by stage.  Needs the extra solver_core[train].",
+        example="solver_core train pose --config training/configs/pose.toml --data ../shared/data",
+    )
+    parser.add_argument("problem", choices=PROBLEMS, help=f"one of {', '.join(PROBLEMS)}", metavar="PROBLEM")
+    parser.add_argument("--config", type=Path, required=True, metavar="TOML", help="the recipe")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="what to train on")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="weights, log, curve, checkpoint (default runs/PROBLEM)"
+    )
+    parser.add_argument("--device", default="cpu", help="where torch computes, such as cuda (default cpu)")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the output folder")
+    parser.set_defaults(run=_train)
+
+
+def _train(args: argparse.Namespace) -> int:
+    from solver_core.config import load_train_settings
+
+    with needed_for("training", extra="train"):
+        from solver_core.training.trainer import train
+    trained_problem = load_train_settings(args.config).problem
+    if trained_problem != args.problem:
+        raise ConfigError(f"{args.config} is a recipe for {trained_problem}, not for {args.problem}")
+    out = args.out or Path("runs", args.problem)
+    weights = train(args.config, args.data, out, device=args.device, resume=args.resume)
+    console.print_result({"weights": str(weights)})
+    return 0
+
+
+def _add_evaluate(commands: Any) -> None:
+    parser = commands.add_parser(
+        "evaluate",
+        help="measure a table of results",
+        description="Measures the rows of a table on test data.  Needs the extra solver_core[train].",
+        example="solver_core evaluate table1 --data ../shared/data --json table1.json",
+    )
+    parser.add_argument("table", metavar="TABLE", help="which table; a wrong name lists them all")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder with the test data")
+    parser.add_argument("--samples", type=int, default=1000, metavar="N", help="how many test samples (default 1000)")
+    parser.add_argument("--seed", type=int, default=0, help="of the samples (default 0)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the result here")
+    parser.set_defaults(run=_evaluate)
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    with needed_for("measuring", extra="train"):
+        from solver_core.training.evaluation import evaluate
+    console.print_result(evaluate(args.table, args.data, args.samples, args.seed), args.json)
+    return 0
+
+
+def _add_info(commands: Any) -> None:
+    parser = commands.add_parser(
+        "info",
+        help="show version, renderer and weights",
+        description="Prints the version, the renderer in use and the weights that come with this installation.",
+        example="solver_core info",
+    )
+    parser.set_defaults(run=_info)
+
+
+def _info(args: argparse.Namespace) -> int:
+    from solver_core import render
+    from solver_core.network.weights import SHIPPED
+
+    weights = {path.name: _metadata(path) for path in sorted(SHIPPED.glob("*.safetensors"))}
+    console.print_result({"version": version("solver_core"), "renderer": render.kernel_name(), "weights": weights})
+    return 0
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    """What a weights file says about itself, all but the list of layers."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"the weights file {path} is damaged ({error}); install it again") from error
+    return {key: value for key, value in metadata.items() if key != "spec"}

@@ -1,0 +1,77 @@
+"""Training settings: read from TOML once, checked, passed down, and saved beside every checkpoint."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from solver_core.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """One training run; defaults are those of the pose recipe.
+
+    problem: registry name.  name: of the weights file.  iterations: gradient steps of each stage; its length is the
+    number of stages.  learning_rate: at the start of the first stage; it falls to zero along a half cosine in every
+    stage.  later_learning_rate: the same for the stages that start from the weights of the one before.
+    bfloat16: multiply in half precision; twice as fast where the processor can, and the weights stay float32.
+    workers: processes that sample and render; 0 = one a core.  validation_samples: measured after every
+    `validate_every` iterations.  network, sampling: handed to the problem's network_spec and make_sampler.
+    """
+
+    problem: str
+    name: str
+    iterations: tuple[int, ...]
+    batch_size: int = 256
+    learning_rate: float = 1e-3
+    later_learning_rate: float = 5e-4
+    weight_decay: float = 1e-4
+    halvings: int = 3
+    bfloat16: bool = False
+    seed: int = 0
+    workers: int = 0
+    validation_samples: int = 256
+    validate_every: int = 1000
+    data: str = ""
+    network: dict[str, Any] = field(default_factory=dict)
+    sampling: dict[str, Any] = field(default_factory=dict)
+
+
+def load_train_settings(path: str | Path) -> TrainSettings:
+    """Settings from a TOML file: `[training]` holds the fields above, `[network]` and `[sampling]` the problem's own.
+
+    Raises ConfigError that names the file and the key.
+    """
+    try:
+        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration {path}: {error.strerror or error}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"the configuration {path} is not valid TOML: {error}") from error
+    return train_settings(content, str(path))
+
+
+def train_settings(content: dict[str, Any], source: str) -> TrainSettings:
+    """Settings from a parsed TOML.  Raises ConfigError naming `source` and the key."""
+    unknown = set(content) - {"training", "network", "sampling"}
+    if unknown:
+        raise ConfigError(f"unknown table {sorted(unknown)[0]!r} in {source}; known: training, network, sampling")
+    values = dict(content.get("training", {}))
+    known = {f.name: f for f in fields(TrainSettings) if f.name not in ("network", "sampling")}
+    for key, value in values.items():
+        if key not in known:
+            raise ConfigError(f"unknown key {key!r} in [training] of {source}; known: {', '.join(known)}")
+        wanted = known[key].type
+        allowed = {"str": str, "int": int, "bool": bool, "float": (int, float), "tuple[int, ...]": list}[str(wanted)]
+        if not isinstance(value, allowed) or (isinstance(value, bool) and allowed is not bool):
+            raise ConfigError(f"{key} in [training] of {source} must be {wanted}, got {value!r}")
+    for key in ("problem", "name", "iterations"):
+        if key not in values:
+            raise ConfigError(f"{source} must give {key!r} in [training]")
+    if not values["iterations"] or not all(isinstance(n, int) and n > 0 for n in values["iterations"]):
+        raise ConfigError(f"iterations in {source} must list a positive number for each stage, got {values['iterations']}")
+    values["iterations"] = tuple(values["iterations"])
+    return TrainSettings(**values, network=dict(content.get("network", {})), sampling=dict(content.get("sampling", {})))

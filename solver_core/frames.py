@@ -1,0 +1,124 @@
+"""Camera model and image conventions: the one place where they are written down and converted.
+
+Frames are right-handed.  A camera looks along -z with x to the right and y up, as in Blender and OpenGL.  Pixels are
+(row, column) with row 0 on top; the centre of the first pixel is at (0.5, 0.5).  `a_from_b` takes coordinates in b and
+gives them in a; a rigid transform is a (4, 4) matrix with a rotation and a translation in metres.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+
+from solver_core import rotations
+from solver_core.errors import SetupError
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Pinhole camera.  A point (x, y, z) is seen at column cx - fx x / z and row cy + fy y / z (z is negative in view).
+
+    width, height: image size in pixels.  fx, fy: focal lengths in pixels.  cx, cy: principal point in pixels from the
+    left and from the top.  Raises SetupError if a number is not finite, a size is below 1 or a focal length not positive.
+    """
+
+    width: int
+    height: int
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+                raise SetupError(f"camera {field.name} must be a number, got {value!r}")
+            if not math.isfinite(value):
+                raise SetupError(f"camera {field.name} must be finite, got {value}")
+        if self.width < 1 or self.height < 1 or self.width != int(self.width) or self.height != int(self.height):
+            raise SetupError(f"camera image size must be whole pixels, at least 1 x 1, got {self.width} x {self.height}")
+        if self.fx <= 0 or self.fy <= 0:
+            raise SetupError(f"camera focal lengths must be positive pixels, got fx = {self.fx}, fy = {self.fy}")
+
+    @classmethod
+    def from_fov(cls, width: int, height: int, vertical_fov: float) -> Camera:
+        """Camera with square pixels and a centred principal point.  vertical_fov: full angle in radians, in (0, pi)."""
+        if not 0 < vertical_fov < math.pi:
+            raise SetupError(f"vertical field of view must be between 0 and pi radians, got {vertical_fov}")
+        focal_px = height / 2 / math.tan(vertical_fov / 2)
+        return cls(width, height, focal_px, focal_px, width / 2, height / 2)
+
+    @classmethod
+    def from_json(cls, path: str | Path) -> Camera:
+        """Camera from a file holding {"width", "height", "fx", "fy", "cx", "cy"}.  Raises SetupError."""
+        content = read_json(path, "camera")
+        known = {field.name for field in fields(cls)}
+        if not isinstance(content, dict) or set(content) != known:
+            came = ", ".join(sorted(content)) if isinstance(content, dict) else type(content).__name__
+            raise SetupError(f"camera file {path} must hold exactly the keys {', '.join(sorted(known))}; it holds {came}")
+        return cls(**content)
+
+    def to_json(self, path: str | Path) -> None:
+        Path(path).write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+
+    @property
+    def intrinsics(self) -> np.ndarray:
+        """(4,) float64: fx, fy, cx, cy, as the renderer takes them."""
+        return np.array([self.fx, self.fy, self.cx, self.cy], dtype=np.float64)
+
+    def window(self, left: int, top: int, width: int, height: int) -> Camera:
+        """The same camera seen through a window of its image; the window may reach over the border."""
+        return replace(self, width=width, height=height, cx=self.cx - left, cy=self.cy - top)
+
+    def scaled(self, factor: float, width: int, height: int) -> Camera:
+        """The same view with `factor` times as many pixels a length, on a width x height image."""
+        return Camera(width, height, self.fx * factor, self.fy * factor, self.cx * factor, self.cy * factor)
+
+
+def read_json(path: str | Path, what: str) -> object:
+    """Content of a JSON file.  Raises SetupError that names the file and what it should have been."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SetupError(f"cannot read the {what} file {path}: {error.strerror or error}") from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise SetupError(f"the {what} file {path} is not valid JSON: {error}") from error
+
+
+def project(points_camera: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
+    """Columns and rows where points are seen.
+
+    points_camera: (..., 3), in front of the camera (z < 0).  intrinsics: (..., 4), broadcast against the points' leading
+    axes.  Returns (..., 2) as (column, row) in pixels.
+    """
+    depth = -points_camera[..., 2]
+    fx, fy, cx, cy = np.moveaxis(intrinsics, -1, 0)
+    columns = cx + fx * points_camera[..., 0] / depth
+    rows = cy - fy * points_camera[..., 1] / depth
+    return np.stack([columns, rows], axis=-1)
+
+
+def rays(columns: np.ndarray, rows: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
+    """(..., 3) points at depth 1 (z = -1) seen at the given pixel coordinates."""
+    fx, fy, cx, cy = np.moveaxis(intrinsics, -1, 0)
+    return np.stack(np.broadcast_arrays((columns - cx) / fx, (cy - rows) / fy, -1.0), axis=-1)
+
+
+def pose_from_matrix(camera_from_object: np.ndarray) -> np.ndarray:
+    """(..., 7) wxyz + xyz from rigid (..., 4, 4)."""
+    wxyz = rotations.wxyz_from_matrix(camera_from_object[..., :3, :3])
+    return np.concatenate([wxyz, camera_from_object[..., :3, 3]], axis=-1)
+
+
+def matrix_from_pose(pose: np.ndarray) -> np.ndarray:
+    """(..., 4, 4) rigid transforms from (..., 7) wxyz + xyz."""
+    matrix = np.zeros((*pose.shape[:-1], 4, 4), dtype=pose.dtype)
+    matrix[..., :3, :3] = rotations.matrix_from_wxyz(pose[..., :4])
+    matrix[..., :3, 3] = pose[..., 4:]
+    matrix[..., 3, 3] = 1
+    return matrix

@@ -1,0 +1,144 @@
+"""Algorithm 1 of Ma et al. 2020: a few steps, each proposed from the feedback of the forward process.
+
+The update says which way, the damping says how far.  No other place in the project loops over steps.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from solver_core.problem import Arrays, InverseProblem, Update, put, take
+from solver_core.solution import Iteration, Solution, StopReason
+
+OnStep = Callable[[Iteration], None]
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """How the loop runs.
+
+    steps: at most this many steps (the paper: 5 for pose, 7 for lighting, 4 for inverse kinematics).
+    halvings: how often a step that does not lower the energy is halved before the instance stops (sec. 3.3);
+        None takes every step whole and unconditionally, the paper's loop without its adaptive update.
+    converged_energy: an instance at or below this energy stops.
+    min_decrease: an accepted step that lowers the energy by less than this fraction also ends the instance.
+    """
+
+    steps: int = 5
+    halvings: int | None = 3
+    converged_energy: float = 0.0
+    min_decrease: float = 0.0
+
+
+def iterate(
+    problem: InverseProblem, update: Update, observation: Arrays, x0: np.ndarray, settings: LoopSettings
+) -> Iterator[Iteration]:
+    """Iteration 0 is the start; then one Iteration a step, until no instance moves or the steps are used up.
+
+    The energy of an instance never rises from one iteration to the next (unless halvings is None).
+    """
+    started = time.perf_counter()
+    rows = np.arange(len(x0))
+    x, prediction = x0, problem.forward(x0, rows)
+    energy = problem.energy(prediction, observation, rows)
+    is_active = energy > settings.converged_energy
+    nothing = np.zeros(len(x0), dtype=bool)
+    yield Iteration(0, x, prediction, energy, np.zeros(len(x0)), nothing, is_active, time.perf_counter() - started)
+
+    for stage in range(settings.steps):
+        active = np.flatnonzero(is_active)
+        if len(active) == 0:
+            return
+        step = update(stage, x[active], take(prediction, active), take(observation, active), active)
+        energy_before = energy
+        x, prediction, energy, damping = _damped_step(problem, observation, x, prediction, energy, active, step, settings)
+        accepted = damping > 0
+        decrease = energy_before - energy
+        is_active = accepted & (energy > settings.converged_energy)
+        if settings.min_decrease > 0:
+            is_active &= decrease >= settings.min_decrease * energy_before
+        seconds = time.perf_counter() - started
+        yield Iteration(stage + 1, x, prediction, energy, damping, accepted, is_active, seconds)
+
+
+def _damped_step(
+    problem: InverseProblem,
+    observation: Arrays,
+    x: np.ndarray,
+    prediction: Arrays,
+    energy: np.ndarray,
+    active: np.ndarray,
+    step: np.ndarray,
+    settings: LoopSettings,
+) -> tuple[np.ndarray, Arrays, np.ndarray, np.ndarray]:
+    """x, prediction, energy and damping after one adaptive update (sec. 3.3): halve the step until the energy falls."""
+    damping = np.zeros(len(x))
+    pending = np.arange(len(active))  # positions within `active` whose step is not accepted yet
+    for halving in range((settings.halvings or 0) + 1):
+        rows = active[pending]
+        factor = 0.5**halving
+        candidate = problem.manifold.retract(x[rows], factor * step[pending]).astype(x.dtype)
+        candidate_prediction = problem.forward(candidate, rows)
+        candidate_energy = problem.energy(candidate_prediction, take(observation, rows), rows)
+        is_better = candidate_energy < energy[rows]
+        if settings.halvings is None:
+            is_better[:] = True
+        better_rows = rows[is_better]
+        if len(better_rows) == len(x):
+            x, prediction, energy = candidate, candidate_prediction, candidate_energy
+        elif len(better_rows) > 0:
+            x = put(x, better_rows, candidate[is_better])
+            prediction = put(prediction, better_rows, take(candidate_prediction, is_better))
+            energy = put(energy, better_rows, candidate_energy[is_better])
+        damping[better_rows] = factor
+        pending = pending[~is_better]
+        if len(pending) == 0:
+            break
+    return x, prediction, energy, damping
+
+
+def solve(
+    problem: InverseProblem,
+    update: Update,
+    observation: Arrays,
+    x0: np.ndarray,
+    settings: LoopSettings,
+    on_step: OnStep | None = None,
+) -> Solution:
+    """Runs the loop to its end.
+
+    on_step is called with every Iteration, the start included; it cancels the solve by raising StopIteration.
+    """
+    history: list[Iteration] = []
+    is_cancelled = False
+    for iteration in iterate(problem, update, observation, x0, settings):
+        history.append(replace(iteration, prediction=None))
+        if on_step is not None:
+            try:
+                on_step(iteration)
+            except StopIteration:
+                is_cancelled = True
+                break
+    last = history[-1]
+    reasons = stop_reasons(history, settings, is_cancelled)
+    return Solution(last.x, last.energy, reasons, history, last.seconds)
+
+
+def stop_reasons(history: list[Iteration], settings: LoopSettings, is_cancelled: bool = False) -> list[StopReason]:
+    """A StopReason for each instance of a finished (or cancelled) loop."""
+    last = history[-1]
+    return [_stop_reason(history, row, settings, is_cancelled) for row in range(len(last.energy))]
+
+
+def _stop_reason(history: list[Iteration], row: int, settings: LoopSettings, is_cancelled: bool) -> StopReason:
+    last = history[-1]
+    if last.energy[row] <= settings.converged_energy:
+        return StopReason.CONVERGED
+    if last.is_active[row]:
+        return StopReason.CANCELLED if is_cancelled else StopReason.MAX_STEPS
+    ended = next(iteration for iteration in history if not iteration.is_active[row])
+    return StopReason.CONVERGED if ended.accepted[row] else StopReason.NO_DECREASE

@@ -1,0 +1,66 @@
+"""Triangle meshes as the solver takes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from solver_core.errors import SetupError
+
+
+@dataclass(frozen=True, eq=False)
+class Mesh:
+    """A triangle mesh in its own frame.
+
+    vertices: (V, 3) float32.  faces: (F, 3) int32 indices into vertices, any winding.  Both C-contiguous.
+    """
+
+    vertices: np.ndarray
+    faces: np.ndarray
+
+    @classmethod
+    def checked(cls, vertices: np.ndarray, faces: np.ndarray) -> Mesh:
+        """Mesh from a user's arrays.  Raises SetupError with one sentence if they are no triangle mesh."""
+        vertices, faces = np.asarray(vertices), np.asarray(faces)
+        if vertices.ndim != 2 or vertices.shape[1] != 3 or not np.issubdtype(vertices.dtype, np.number):
+            raise SetupError(f"mesh vertices must be (V, 3) numbers, got shape {vertices.shape} of {vertices.dtype}")
+        if faces.ndim != 2 or faces.shape[1:] != (3,) or not np.issubdtype(faces.dtype, np.integer):
+            raise SetupError(
+                f"mesh faces must be (F, 3) integers, got shape {faces.shape} of {faces.dtype}; triangulate the mesh first"
+            )
+        if len(faces) == 0:
+            raise SetupError("the mesh has no faces; a silhouette needs surfaces, not only vertices or edges")
+        if not np.isfinite(vertices).all():
+            raise SetupError(f"mesh vertices must be finite, {np.sum(~np.isfinite(vertices))} coordinates are NaN or infinite")
+        if faces.min() < 0 or faces.max() >= len(vertices):
+            raise SetupError(
+                f"mesh faces must index the {len(vertices)} vertices from 0, got indices from {faces.min()} to {faces.max()}"
+            )
+        return cls(np.ascontiguousarray(vertices, np.float32), np.ascontiguousarray(faces, np.int32))
+
+    @property
+    def bounds(self) -> np.ndarray:
+        """(2, 3) lowest and highest corner of the vertices that faces use."""
+        is_used = np.zeros(len(self.vertices), dtype=bool)
+        is_used[self.faces] = True
+        used = self.vertices[is_used].T.copy()  # (3, V): NumPy reduces long rows faster than short ones
+        return np.stack([used.min(axis=1), used.max(axis=1)])
+
+    def unit(self) -> UnitMesh:
+        """The mesh centred on its bounding box and scaled to a diagonal of 1.  Raises SetupError if it has no extent."""
+        low, high = self.bounds.astype(np.float64)
+        centre, diagonal = (low + high) / 2, float(np.linalg.norm(high - low))
+        if diagonal == 0:
+            raise SetupError("the mesh is a single point; its faces must span a surface")
+        vertices = ((self.vertices - centre) / diagonal).astype(np.float32)
+        return UnitMesh(Mesh(vertices, self.faces), centre, diagonal)
+
+
+class UnitMesh(NamedTuple):
+    """mesh: the unit mesh.  A vertex of the original is centre + diagonal * vertex; centre (3,), diagonal in metres."""
+
+    mesh: Mesh
+    centre: np.ndarray
+    diagonal: float

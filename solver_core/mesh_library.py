@@ -1,0 +1,148 @@
+"""Folders of meshes for training and measuring, read once and cached.
+
+Three layouts are understood:
+    a collection    manifest.csv (path, source, category) with splits.json (split -> sources), as in our own data
+    ShapeNet        synset/model_id/models/model_normalized.obj; the category is the synset
+    any folder      every obj, ply, glb, gltf, off and stl below it; the category is the folder a file lies in
+The last two are split 80 / 10 / 10 by a hash of the path.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from solver_core.errors import ConfigError, SetupError
+from solver_core.files import read_mesh
+from solver_core.mesh import Mesh
+
+logger = logging.getLogger(__name__)
+
+# Sources of our collection that were published with y up; the others have z up, as Blender has.  ShapeNet has y up too.
+Y_UP_SOURCES = frozenset(
+    {
+        "babylon_meshes",
+        "kaykit_city",
+        "kaykit_dungeon",
+        "kaykit_furniture",
+        "kaykit_restaurant",
+        "kaykit_spacebase",
+        "kenney_cars",
+        "kenney_furniture",
+        "kenney_racing",
+        "pmndrs_market",
+        "quaternius_2016_2019",
+        "quaternius_showcase",
+        "react_planner",
+    }
+)
+SUFFIXES = (".obj", ".ply", ".glb", ".gltf", ".off", ".stl")
+CACHE_VERSION = 1  # raise when the cached content changes
+
+
+@dataclass(frozen=True)
+class MeshEntry:
+    """A mesh of the library: z up, centred on its bounding box, the box's diagonal 1."""
+
+    name: str
+    source: str
+    category: str
+    mesh: Mesh
+
+
+def load_library(data: Path, split: str) -> list[MeshEntry]:
+    """Meshes of a split ("train", "val" or "test") of the folder `data`, or of `data`/meshes if that exists.
+
+    Raises ConfigError if the folder holds no mesh for the split.  A file that cannot be read is logged and left out.
+    """
+    folder = data / "meshes" if (data / "meshes").is_dir() else data
+    if not folder.is_dir():
+        raise ConfigError(f"the data folder {folder} does not exist; give a folder of meshes with --data")
+    listed = [(path, source, category) for path, source, category, of_split in _listing(folder) if of_split == split]
+    if not listed:
+        raise ConfigError(f"{folder} holds no mesh for the split {split!r}; supported files: {', '.join(SUFFIXES)}")
+    cache = _cache_path(folder, split, [path for path, _, _ in listed])
+    if not cache.exists():
+        _write_cache(cache, folder, listed)
+    return _read_cache(cache)
+
+
+def _listing(folder: Path) -> list[tuple[str, str, str, str]]:
+    """(relative path, source, category, split) of every mesh in the folder."""
+    manifest, splits = folder / "manifest.csv", folder / "splits.json"
+    if manifest.exists() and splits.exists():
+        sources = json.loads(splits.read_text(encoding="utf-8"))
+        split_of_source = {source: split for split, names in sources.items() for source in names}
+        with manifest.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        return [
+            (row["path"], row["source"], row["category"], split_of_source.get(row["source"], "unused")) for row in rows
+        ]
+    paths = sorted(folder.glob("*/*/models/model_normalized.obj"))
+    if paths:
+        return [_entry(path.relative_to(folder), path.relative_to(folder).parts[0]) for path in paths]
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    return [_entry(path.relative_to(folder), path.parent.name) for path in paths]
+
+
+def _entry(path: Path, category: str) -> tuple[str, str, str, str]:
+    bucket = hashlib.sha256(path.as_posix().encode()).digest()[0] % 10
+    split = "test" if bucket == 0 else "val" if bucket == 1 else "train"
+    return path.as_posix(), path.parts[0], category, split
+
+
+def _cache_path(folder: Path, split: str, paths: list[str]) -> Path:
+    times = "".join(f"{path}{(folder / path).stat().st_mtime_ns}" for path in paths)
+    key = hashlib.sha256(f"{CACHE_VERSION}{folder.resolve()}{split}{times}".encode()).hexdigest()[:16]
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "solver_core"
+    return root / f"meshes-{key}.npz"
+
+
+def _write_cache(cache: Path, folder: Path, listed: list[tuple[str, str, str]]) -> None:
+    logger.info("reading %d meshes from %s", len(listed), folder)
+    entries = []
+    for path, source, category in listed:
+        try:
+            mesh = read_mesh(folder / path).unit().mesh
+        except SetupError as error:
+            logger.warning("left out %s: %s", path, error)
+            continue
+        if source in Y_UP_SOURCES or path.endswith("models/model_normalized.obj"):
+            mesh = _z_up_from_y_up(mesh)
+        entries.append(MeshEntry(path, source, category, mesh))
+    if not entries:
+        raise ConfigError(f"none of the {len(listed)} meshes in {folder} could be read")
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    beside = cache.with_name(f"{cache.stem}-{os.getpid()}.npz")
+    np.savez(
+        beside,
+        vertices=np.concatenate([entry.mesh.vertices for entry in entries]),
+        faces=np.concatenate([entry.mesh.faces for entry in entries]),
+        num_vertices=[len(entry.mesh.vertices) for entry in entries],
+        num_faces=[len(entry.mesh.faces) for entry in entries],
+        labels=[(entry.name, entry.source, entry.category) for entry in entries],
+    )
+    os.replace(beside, cache)
+
+
+def _z_up_from_y_up(mesh: Mesh) -> Mesh:
+    x, y, z = mesh.vertices.T
+    return Mesh(np.ascontiguousarray(np.stack([x, -z, y], axis=1)), mesh.faces)
+
+
+def _read_cache(cache: Path) -> list[MeshEntry]:
+    with np.load(cache) as content:
+        vertices = np.split(content["vertices"], np.cumsum(content["num_vertices"])[:-1])
+        faces = np.split(content["faces"], np.cumsum(content["num_faces"])[:-1])
+        labels = content["labels"].tolist()
+    return [
+        MeshEntry(name, source, category, Mesh(np.ascontiguousarray(v), np.ascontiguousarray(f)))
+        for (name, source, category), v, f in zip(labels, vertices, faces, strict=True)
+    ]

@@ -1,0 +1,55 @@
+"""Runs a network in NumPy: one matrix product a layer."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from solver_core.network.spec import LEAK, NetworkSpec
+from solver_core.problem import Features
+
+
+class NumpyNetwork:
+    """An update network with its weights; call it with Features to get outputs (B, D).
+
+    weights: float32 arrays `<layer>.weight` and `<layer>.bias`, shaped as NetworkSpec.layers says.
+    """
+
+    def __init__(self, spec: NetworkSpec, weights: dict[str, np.ndarray]) -> None:
+        self.spec = spec
+        self.weights = weights
+
+    def __call__(self, features: Features) -> np.ndarray:
+        parts = []
+        if features.image is not None:
+            x = features.image
+            for index, (_, stride) in enumerate(self.spec.convolutions):
+                x = _rectified(self._convolve(x, f"convolution{index}", stride))
+            parts.append(x.reshape(len(x), -1))
+        if self.spec.vector_size:
+            parts.append(features.vector)
+        x = np.concatenate(parts, axis=1)
+        for index in range(len(self.spec.hidden)):
+            x = _rectified(self._linear(x, f"linear{index}"))
+        return self._linear(x, f"linear{len(self.spec.hidden)}")
+
+    def _linear(self, x: np.ndarray, name: str) -> np.ndarray:
+        return x @ self.weights[f"{name}.weight"] + self.weights[f"{name}.bias"]
+
+    def _convolve(self, image: np.ndarray, name: str, stride: int) -> np.ndarray:
+        """(B, H, W, C) -> (B, ceil(H / stride), ceil(W / stride), C')."""
+        weight = self.weights[f"{name}.weight"]  # (3, 3, C, C')
+        batch, height, width, channels = image.shape
+        padded = np.zeros((batch, height + 2, width + 2, channels), dtype=image.dtype)
+        padded[:, 1:-1, 1:-1] = image
+        rows, columns = (height + stride - 1) // stride, (width + stride - 1) // stride
+        patches = np.empty((batch, rows, columns, 3, 3, channels), dtype=image.dtype)
+        for i in range(3):
+            for j in range(3):
+                patches[:, :, :, i, j] = padded[:, i : i + height : stride, j : j + width : stride]
+        flat = patches.reshape(batch * rows * columns, 9 * channels)
+        output = flat @ weight.reshape(9 * channels, -1) + self.weights[f"{name}.bias"]
+        return output.reshape(batch, rows, columns, -1)
+
+
+def _rectified(x: np.ndarray) -> np.ndarray:
+    return np.maximum(x, LEAK * x)

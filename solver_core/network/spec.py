@@ -1,0 +1,63 @@
+"""The layers of an update network, described once; torch trains them and NumPy runs them.
+
+A network is an optional stack of 3 x 3 convolutions over the image, flattened and joined with the vector, followed by
+fully connected layers.  Every layer but the last is followed by a leaky rectifier.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+LEAK = 0.1  # slope of the rectifier for negative inputs
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """Shape of a network.
+
+    image_size: height and width of the square input image.  image_channels: 0 = no image.
+    convolutions: (output channels, stride) each, 3 x 3 with one pixel of padding.  vector_size: K.
+    hidden: widths of the fully connected layers.  outputs: D.
+    """
+
+    outputs: int
+    hidden: tuple[int, ...]
+    vector_size: int = 0
+    image_size: int = 0
+    image_channels: int = 0
+    convolutions: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def flat_size(self) -> int:
+        """Length of the vector that enters the fully connected layers."""
+        if not self.image_channels:
+            return self.vector_size
+        size = self.image_size
+        for _, stride in self.convolutions:
+            size = (size + stride - 1) // stride
+        return size * size * self.convolutions[-1][0] + self.vector_size
+
+    def layers(self) -> list[tuple[str, tuple[int, ...]]]:
+        """Name and weight shape of every layer: (3, 3, in, out) for convolutions, (in, out) for the others."""
+        layers: list[tuple[str, tuple[int, ...]]] = []
+        channels = self.image_channels
+        for index, (out_channels, _) in enumerate(self.convolutions):
+            layers.append((f"convolution{index}", (3, 3, channels, out_channels)))
+            channels = out_channels
+        width = self.flat_size
+        for index, out_width in enumerate((*self.hidden, self.outputs)):
+            layers.append((f"linear{index}", (width, out_width)))
+            width = out_width
+        return layers
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> NetworkSpec:
+        """Inverse of to_json.  Raises ValueError, TypeError or KeyError for other text."""
+        content = json.loads(text)
+        content["hidden"] = tuple(content["hidden"])
+        content["convolutions"] = tuple((int(c), int(s)) for c, s in content["convolutions"])
+        return cls(**content)

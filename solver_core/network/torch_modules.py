@@ -1,0 +1,87 @@
+"""The same network in torch, for training and for large batches. [torch]"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from solver_core.network.spec import LEAK, NetworkSpec
+from solver_core.problem import Features
+
+
+class TorchNetwork(nn.Module):
+    """An update network: image (B, C, H, W) or None and vector (B, K) to outputs (B, D).
+
+    The last layer starts at a hundredth of its usual size, so that an untrained network proposes almost no step.
+    """
+
+    def __init__(self, spec: NetworkSpec, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.spec = spec
+        self.convolutions = nn.ModuleList()
+        channels = spec.image_channels
+        for out_channels, stride in spec.convolutions:
+            self.convolutions.append(nn.Conv2d(channels, out_channels, 3, stride, padding=1))
+            channels = out_channels
+        widths = (spec.flat_size, *spec.hidden, spec.outputs)
+        self.linears = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        for layer in (*self.convolutions, *self.linears):
+            nn.init.kaiming_normal_(layer.weight, a=LEAK, generator=generator)
+            nn.init.zeros_(layer.bias)
+        with torch.no_grad():
+            self.linears[-1].weight.mul_(0.01)
+        self.to(memory_format=torch.channels_last)  # the layout the features have; half the time of the other on a CPU
+
+    def forward(self, image: torch.Tensor | None, vector: torch.Tensor) -> torch.Tensor:
+        parts = []
+        if image is not None:
+            x = image
+            for layer in self.convolutions:
+                x = nn.functional.leaky_relu(layer(x), LEAK)
+            parts.append(x.permute(0, 2, 3, 1).flatten(1))  # (B, H W C), the order NumPy flattens in
+        if self.spec.vector_size:
+            parts.append(vector)
+        x = torch.cat(parts, dim=1)
+        for layer in self.linears[:-1]:
+            x = nn.functional.leaky_relu(layer(x), LEAK)
+        return self.linears[-1](x)
+
+    @torch.inference_mode()
+    def predict(self, features: Features) -> np.ndarray:
+        """(B, D) outputs for NumPy features, computed where the network lives."""
+        image, vector = to_tensors(features, next(self.parameters()).device)
+        return self(image, vector).float().cpu().numpy()
+
+    def to_numpy_weights(self) -> dict[str, np.ndarray]:
+        """Weights in the layout of NetworkSpec.layers."""
+        weights = {}
+        for index, layer in enumerate(self.convolutions):
+            weights[f"convolution{index}.weight"] = _array(layer.weight.permute(2, 3, 1, 0))
+            weights[f"convolution{index}.bias"] = _array(layer.bias)
+        for index, layer in enumerate(self.linears):
+            weights[f"linear{index}.weight"] = _array(layer.weight.T)
+            weights[f"linear{index}.bias"] = _array(layer.bias)
+        return weights
+
+    @torch.no_grad()
+    def load_numpy_weights(self, weights: dict[str, np.ndarray]) -> None:
+        """Inverse of to_numpy_weights."""
+        for index, layer in enumerate(self.convolutions):
+            layer.weight.copy_(torch.from_numpy(weights[f"convolution{index}.weight"]).permute(3, 2, 0, 1))
+            layer.bias.copy_(torch.from_numpy(weights[f"convolution{index}.bias"]))
+        for index, layer in enumerate(self.linears):
+            layer.weight.copy_(torch.from_numpy(weights[f"linear{index}.weight"]).T)
+            layer.bias.copy_(torch.from_numpy(weights[f"linear{index}.bias"]))
+
+
+def to_tensors(features: Features, device: torch.device) -> tuple[torch.Tensor | None, torch.Tensor]:
+    """Features as tensors on a device, the image channels first."""
+    image = None
+    if features.image is not None:
+        image = torch.from_numpy(features.image).to(device).permute(0, 3, 1, 2)
+    return image, torch.from_numpy(features.vector).to(device)
+
+
+def _array(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.detach().cpu().numpy().astype(np.float32).copy()

@@ -1,0 +1,112 @@
+"""Reads and writes the weights of a problem's stage networks: one safetensors file with metadata.
+
+A file holds the tensors `stage<t>.<layer>.weight` and `.bias` in float16 and the metadata `format`, `problem`, `stages`,
+`spec` (NetworkSpec as JSON), `input_layout`, `commit`, `data` and `licence`.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from solver_core.errors import WeightsError
+from solver_core.network.numpy_forward import NumpyNetwork
+from solver_core.network.spec import NetworkSpec
+
+FORMAT = "solver_core weights 1"
+SHIPPED = Path(__file__).parent.parent / "weights"
+
+
+@dataclass(frozen=True)
+class WeightsInfo:
+    """What a weights file is for and where it comes from.
+
+    problem: registry name, e.g. "pose".  input_layout: names and version of the features; a network only fits the
+    features it was trained on.  commit: source revision that trained it.  data: what it was trained on.
+    """
+
+    problem: str
+    spec: NetworkSpec
+    input_layout: str
+    commit: str
+    data: str
+    licence: str = "CC0-1.0"
+
+
+def save_weights(path: str | Path, stages: list[dict[str, np.ndarray]], info: WeightsInfo) -> None:
+    """Writes one file with the weights of every stage, as float16: half the size, and the loop corrects the rest."""
+    tensors = {
+        f"stage{index}.{name}": np.ascontiguousarray(array, np.float16)
+        for index, stage in enumerate(stages)
+        for name, array in stage.items()
+    }
+    metadata = {
+        "format": FORMAT,
+        "problem": info.problem,
+        "stages": str(len(stages)),
+        "spec": info.spec.to_json(),
+        "input_layout": info.input_layout,
+        "commit": info.commit,
+        "data": info.data,
+        "licence": info.licence,
+    }
+    save_file(tensors, str(path), metadata)
+
+
+def load_weights(path: str | Path, problem: str, input_layout: str) -> tuple[list[dict[str, np.ndarray]], WeightsInfo]:
+    """Weights of every stage as float32, checked against what the caller is going to feed them.
+
+    Raises WeightsError if the file is missing, damaged, incomplete or made for another problem or input layout.
+    """
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
+    except OSError as error:
+        raise WeightsError(f"cannot read the weights file {path}: {error.strerror or error}") from error
+    except SafetensorError as error:
+        raise WeightsError(f"the weights file {path} is damaged ({error}); install it again") from error
+    if metadata.get("format") != FORMAT:
+        raise WeightsError(f"{path} is no weights file of solver_core: its format is {metadata.get('format')!r}")
+    for key, wanted in (("problem", problem), ("input_layout", input_layout)):
+        if metadata.get(key) != wanted:
+            raise WeightsError(f"the weights file {path} has {key} {metadata.get(key)!r}, but {wanted!r} is needed")
+    try:
+        spec = NetworkSpec.from_json(metadata["spec"])
+        num_stages = int(metadata["stages"])
+        info = WeightsInfo(problem, spec, input_layout, metadata["commit"], metadata["data"], metadata["licence"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"the metadata of the weights file {path} is damaged ({error}); install it again") from error
+    return [_stage_weights(tensors, index, spec, path) for index in range(num_stages)], info
+
+
+def load_networks(path: str | Path, problem: str, input_layout: str) -> list[NumpyNetwork]:
+    """One NumPy network a stage.  Raises WeightsError as load_weights does."""
+    stages, info = load_weights(path, problem, input_layout)
+    return [NumpyNetwork(info.spec, weights) for weights in stages]
+
+
+@functools.cache
+def shipped_networks(name: str, problem: str, input_layout: str) -> list[NumpyNetwork]:
+    """Networks of a file that comes with the package, read once."""
+    return load_networks(SHIPPED / f"{name}.safetensors", problem, input_layout)
+
+
+def _stage_weights(tensors: dict[str, np.ndarray], stage: int, spec: NetworkSpec, path: str | Path) -> dict[str, np.ndarray]:
+    weights = {}
+    for layer, shape in spec.layers():
+        for part, expected in (("weight", shape), ("bias", shape[-1:])):
+            name = f"stage{stage}.{layer}.{part}"
+            if name not in tensors:
+                raise WeightsError(f"the weights file {path} lacks {name}; install it again")
+            if tensors[name].shape != expected or not np.isfinite(tensors[name]).all():
+                raise WeightsError(
+                    f"{name} in the weights file {path} must be {expected} finite numbers, got {tensors[name].shape}"
+                )
+            weights[f"{layer}.{part}"] = tensors[name].astype(np.float32)
+    return weights

@@ -1,0 +1,97 @@
+"""The contract of an inverse problem, on one page.
+
+Given an observation y and a forward process f, find the hidden x with y = f(x) (Ma et al. 2020, eq. 1).  One problem
+object stands for a batch of B instances of the same kind: B objects, B images, B skeletons, or B starts for one of them.
+
+Everything is an array or a NamedTuple of arrays whose first axis is the batch.  `rows` names instances of the batch:
+`rows[k]` is the instance that x[k], prediction[k] and observation[k] belong to.  That lets the loop work on the
+instances that still move and leave the others alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from solver_core.manifolds import Manifold
+
+Arrays = Any  # an array, or a NamedTuple of arrays, batch first
+
+
+class InverseProblem(Protocol):
+    """What the loop needs: where x lives, the forward process f and the energy E.  f is never differentiated."""
+
+    @property
+    def manifold(self) -> Manifold: ...
+
+    def forward(self, x: np.ndarray, rows: np.ndarray) -> Arrays:
+        """f(x): what would be observed if x were the answer."""
+        ...
+
+    def energy(self, prediction: Arrays, observation: Arrays, rows: np.ndarray) -> np.ndarray:
+        """(B,) E(f(x), y) >= 0; the smaller, the better x explains the observation."""
+        ...
+
+
+class Update(Protocol):
+    """g_t: proposes a step (B, D) from the estimate, what the forward process makes of it, and the observation.
+
+    `stage` counts from 0.  A network, a Gauss-Newton step and a gradient step all have this form.
+    """
+
+    def __call__(
+        self, stage: int, x: np.ndarray, prediction: Arrays, observation: Arrays, rows: np.ndarray
+    ) -> np.ndarray: ...
+
+
+class Features(NamedTuple):
+    """What a network looks at: image (B, H, W, C) float32 or None, vector (B, K) float32."""
+
+    image: np.ndarray | None
+    vector: np.ndarray
+
+
+class LearnedProblem(InverseProblem, Protocol):
+    """An inverse problem that a network can be trained for: it says what the network sees and what its output means."""
+
+    def features(self, x: np.ndarray, prediction: Arrays, observation: Arrays, rows: np.ndarray) -> Features: ...
+
+    def step_from_output(self, output: np.ndarray, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Tangent step (B, D) meant by a network's output (B, D), whose components are of order one."""
+        ...
+
+    def output_from_step(self, step: np.ndarray, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """The inverse of step_from_output: the training target for a known step."""
+        ...
+
+
+class Samples(NamedTuple):
+    """A batch of instances whose answer is known, for training and measuring."""
+
+    problem: LearnedProblem
+    observation: Arrays
+    x0: np.ndarray
+    x_true: np.ndarray
+
+
+class Sampler(Protocol):
+    """Draws instances at random; the same generator state gives the same samples."""
+
+    def draw(self, rng: np.random.Generator, count: int) -> Samples: ...
+
+
+def take(arrays: Arrays, rows: np.ndarray) -> Arrays:
+    """The given rows of every array."""
+    if isinstance(arrays, tuple):
+        return type(arrays)(*(None if array is None else array[rows] for array in arrays))
+    return arrays[rows]
+
+
+def put(arrays: Arrays, rows: np.ndarray, values: Arrays) -> Arrays:
+    """A copy of every array in which the given rows hold `values`."""
+    if isinstance(arrays, tuple):
+        return type(arrays)(*(None if a is None else put(a, rows, v) for a, v in zip(arrays, values, strict=True)))
+    arrays = arrays.copy()
+    arrays[rows] = values
+    return arrays

@@ -1,0 +1,1 @@
+"""Inverse kinematics: the rotation of every joint of a skeleton, from the positions of all or some of its joints."""

@@ -1,0 +1,56 @@
+"""Motion capture clips of one skeleton, read once and kept in a cache file."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+
+from solver_core.errors import ConfigError, SetupError
+from solver_core.frames import read_json
+from solver_core.problems.inverse_kinematics.bvh import read_bvh
+
+FOLDERS = {"train_retargeted": "bvh_retargeted"}  # every other split lies in bvh
+
+
+def split_clips(data: Path, split: str) -> list[Path]:
+    """Files of a split of the folder `data`/mocap, as its splits.json lists them.  Raises ConfigError."""
+    folder = data / "mocap"
+    try:
+        splits = read_json(folder / "splits.json", "splits")
+    except SetupError as error:
+        raise ConfigError(f"{data} is no data folder for inverse kinematics: {error}") from error
+    if not isinstance(splits, dict) or split not in splits:
+        raise ConfigError(f"{folder / 'splits.json'} has no split {split!r}")
+    return [folder / FOLDERS.get(split, "bvh") / f"{clip}.bvh" for clip in splits[split]]
+
+
+def without_subjects(clips: list[Path], subjects: list[str]) -> list[Path]:
+    """Clips whose name, "<subject>_<trial>.bvh", starts with none of the subjects."""
+    return [clip for clip in clips if clip.name.split("_")[0] not in subjects]
+
+
+def load_rotations(clips: list[Path]) -> np.ndarray:
+    """(F, J, 4) float32 joint rotations of all frames of all clips, one after another; all of the same skeleton."""
+    cache = _cache_path(clips)
+    if cache.exists():
+        return np.load(cache)
+    motions = [read_bvh(clip) for clip in clips]
+    first = motions[0].skeleton
+    for clip, motion in zip(clips, motions, strict=True):
+        if motion.skeleton.names != first.names:
+            raise ConfigError(f"{clip} has another skeleton than {clips[0]}")
+    frames = np.concatenate([motion.rotations[:, first.joints] for motion in motions]).astype(np.float32)
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = cache.with_suffix(f".{os.getpid()}.npy")  # several workers may be writing at once
+    np.save(unfinished, frames)
+    unfinished.replace(cache)
+    return frames
+
+
+def _cache_path(clips: list[Path]) -> Path:
+    base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    state = [(str(clip.resolve()), clip.stat().st_mtime_ns, clip.stat().st_size) for clip in clips]
+    return base / "solver_core" / f"clips-{hashlib.sha256(repr(state).encode()).hexdigest()[:16]}.npy"

@@ -1,0 +1,64 @@
+"""What the network sees of a pose and its targets; nothing changes when the whole body is turned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from solver_core import rotations
+from solver_core.errors import ConfigError
+from solver_core.network.spec import NetworkSpec
+from solver_core.problem import Features
+from solver_core.problems.inverse_kinematics.body import Body, human, rig
+from solver_core.problems.inverse_kinematics.kinematics import Posture
+from solver_core.problems.inverse_kinematics.least_squares import damped_step
+
+INPUT_LAYOUT = "ik 1: pose; least squares step; target residual weight and log length of each node"
+OUTPUT_SCALE = 0.2  # radians that an output of one stands for
+HINT_DAMPING = 3e-4  # square metres
+MAX_HINT = 1.0  # radians; far from the answer the linear step can be any size
+
+
+def network_spec(settings: dict[str, Any]) -> NetworkSpec:
+    """Network for these features.  settings: `hidden`, widths; `rig`, a BVH file to be used instead of the human."""
+    unknown = set(settings) - {"hidden", "rig"}
+    if unknown:
+        raise ConfigError(f"unknown key {sorted(unknown)[0]!r} in [network]; known: hidden, rig")
+    skeleton = trained_body(settings).skeleton
+    outputs = 3 * skeleton.num_joints
+    return NetworkSpec(outputs, tuple(settings["hidden"]), vector_size=2 * outputs + 8 * skeleton.num_nodes)
+
+
+def trained_body(settings: dict[str, Any]) -> Body:
+    """The body that [network] or [sampling] settings ask for."""
+    return rig(settings["rig"]) if "rig" in settings else human()
+
+
+def features(
+    body: Body, offsets: np.ndarray, x: np.ndarray, posture: Posture, residuals: np.ndarray, weights: np.ndarray
+) -> Features:
+    """Numbers (B, K) as INPUT_LAYOUT names them, in the root's frame and of order one.
+
+    The pose is relative to the mean pose, and the step is what damped least squares would do next.  Both are rotations,
+    so they hardly depend on the lengths of the bones.  residuals: (B, N, 3), 0 counts where weights (B, N) are 0.
+    """
+    skeleton, batch = body.skeleton, len(x)
+    mean_pose = body.mean_pose.astype(x.dtype)
+    relative = rotations.multiply(rotations.inverse(mean_pose), x)
+    root = skeleton.joint_of_node[skeleton.root]
+    relative[:, root] = [1, 0, 0, 0]
+    pose = np.where(relative[..., :1] < 0, -relative[..., 1:], relative[..., 1:])
+
+    axes = np.ascontiguousarray(posture.orientations.swapaxes(2, 3))
+    hint = damped_step(skeleton, posture, axes, residuals, weights, HINT_DAMPING)
+    hint /= np.maximum(1, np.linalg.norm(hint, axis=-1, keepdims=True) / MAX_HINT)
+
+    given = (weights > 0)[..., None]
+    residuals_root = given * (residuals @ posture.orientations[:, root])
+    targets_root = given * (posture.positions @ posture.orientations[:, root]) + residuals_root
+    lengths = np.linalg.norm(offsets, axis=-1)
+    log_lengths = np.log(np.maximum(lengths, 1e-6) / np.maximum(skeleton.bone_lengths, 1e-6))
+    log_lengths[:, skeleton.root] = 0
+    parts = (2 * pose, 5 * hint, 2 * targets_root, 10 * residuals_root, weights > 0, 5 * log_lengths)
+    return Features(None, np.concatenate([part.reshape(batch, -1) for part in parts], axis=1).astype(np.float32))

@@ -1,0 +1,99 @@
+"""Joint limits: ranges of Euler angles that no step leaves, locked axes and locked joints included."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from solver_core.errors import SetupError
+from solver_core.manifolds import SO3Power
+from solver_core.problems.inverse_kinematics.euler import euler_axes, euler_from_wxyz, wxyz_from_euler
+from solver_core.problems.inverse_kinematics.skeleton import Skeleton
+
+ORDER = "ZYX"  # R = Rz Ry Rx, what Blender calls XYZ
+AT_BOUND = 1e-6  # radians; an angle this near a bound is on it
+
+
+@dataclass(frozen=True, eq=False)
+class JointLimits:
+    """Ranges of the Euler angles of those K joints that do not turn freely.
+
+    joints (K,) joint numbers.  lower, upper (K, 3): radians about z, y and x as in ORDER; equal = locked at that angle.
+    """
+
+    joints: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+
+    @classmethod
+    def from_ranges(cls, skeleton: Skeleton, ranges: np.ndarray) -> JointLimits | None:
+        """Limits from (N, 3, 2) lowest and highest angle of each node about x, y, z; infinite where free; None if all are.
+
+        Raises SetupError.
+        """
+        ranges = np.asarray(ranges, dtype=np.float64)
+        if ranges.shape != (skeleton.num_nodes, 3, 2):
+            raise SetupError(f"limits must be ({skeleton.num_nodes}, 3, 2) radians, one range an axis, got {ranges.shape}")
+        if np.isnan(ranges).any() or (ranges[..., 0] > ranges[..., 1]).any():
+            bad = np.isnan(ranges).any(axis=(1, 2)) | (ranges[..., 0] > ranges[..., 1]).any(axis=1)
+            name = skeleton.names[int(np.flatnonzero(bad)[0])]
+            raise SetupError(f"the limits of {name!r} must be pairs of a lower and an upper angle in radians")
+        of_joints = ranges[skeleton.joints]
+        joints = np.flatnonzero(np.isfinite(of_joints).any(axis=(1, 2)))
+        if len(joints) == 0:
+            return None
+        return cls(joints, of_joints[joints, ::-1, 0], of_joints[joints, ::-1, 1])
+
+    def clamp(self, x: np.ndarray) -> np.ndarray:
+        """(B, J, 4) with every limited joint moved to the nearest angles within its ranges."""
+        angles = euler_from_wxyz(x[:, self.joints].astype(np.float64), ORDER)
+        clamped = np.clip(angles, self.lower, self.upper)
+        x = x.copy()
+        is_outside = (np.abs(clamped - angles) > AT_BOUND).any(axis=-1)  # (B, K); the others keep their bits
+        rows, columns = np.nonzero(is_outside)
+        x[rows, self.joints[columns]] = wxyz_from_euler(clamped[rows, columns], ORDER)
+        return x
+
+    def free_axes(self, x: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        """(B, J, 3, 3) local axes a joint may turn about, one a row; zero rows are locked or pushed against their bound.
+
+        gradient: (B, J, 3) local rotation vector in which the joints are pulled.
+        """
+        axes = np.tile(np.eye(3, dtype=x.dtype), (*x.shape[:2], 1, 1))
+        angles = euler_from_wxyz(x[:, self.joints].astype(np.float64), ORDER)
+        own = euler_axes(angles, ORDER)  # (B, K, 3, 3)
+        pull = (own @ gradient[:, self.joints, :, None])[..., 0]
+        is_locked = self.upper - self.lower <= 2 * AT_BOUND
+        is_held = is_locked | ((angles <= self.lower + AT_BOUND) & (pull < 0))
+        is_held |= (angles >= self.upper - AT_BOUND) & (pull > 0)
+        axes[:, self.joints] = np.where(is_held[..., None], 0, own)
+        return axes
+
+
+@dataclass(frozen=True, eq=False)
+class LimitedRotations:
+    """Rotations (B, J, 4) of which some stay within limits: a step ends at the nearest allowed angles."""
+
+    free: SO3Power
+    limits: JointLimits
+
+    @property
+    def dim(self) -> int:
+        return self.free.dim
+
+    def retract(self, x: np.ndarray, step: np.ndarray) -> np.ndarray:
+        return self.limits.clamp(self.free.retract(x, step))
+
+    def difference(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return self.free.difference(x, y)
+
+    def distance(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return self.free.distance(x, y)
+
+    def random(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """Uniform angles within the limits, uniform rotations elsewhere."""
+        x = self.free.random(rng, count)
+        angles = rng.uniform(np.maximum(self.limits.lower, -np.pi), np.minimum(self.limits.upper, np.pi), size=(count, *self.limits.lower.shape))
+        x[:, self.limits.joints] = wxyz_from_euler(angles, ORDER)
+        return x

@@ -1,0 +1,77 @@
+"""Inverse kinematics as an inverse problem: f puts the joints where rotations take them, E is how far they are off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from solver_core.manifolds import Manifold, SO3Power
+from solver_core.problem import Features
+from solver_core.problems.inverse_kinematics import features as kinematic_features
+from solver_core.problems.inverse_kinematics.body import Body
+from solver_core.problems.inverse_kinematics.kinematics import Posture, forward_kinematics
+from solver_core.problems.inverse_kinematics.limits import JointLimits, LimitedRotations
+from solver_core.problems.inverse_kinematics.skeleton import Skeleton
+
+
+class Targets(NamedTuple):
+    """positions (B, N, 3) relative to the root's target, metres; weights (B, N) >= 0, 0 = not given.
+
+    A root without weight may be anywhere: positions then are relative to any point.
+    """
+
+    positions: np.ndarray
+    weights: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class KinematicProblem:
+    """A batch of bodies with the same tree of bones, each with its own offsets (B, N, 3).
+
+    x: (B, J, 4) wxyz of each joint in its parent's frame.  f(x): a Posture.  limits: None lets every joint turn freely.
+    """
+
+    body: Body
+    offsets: np.ndarray
+    limits: JointLimits | None = None
+
+    @property
+    def skeleton(self) -> Skeleton:
+        return self.body.skeleton
+
+    @cached_property
+    def manifold(self) -> Manifold:
+        free = SO3Power(self.skeleton.num_joints)
+        return free if self.limits is None else LimitedRotations(free, self.limits)
+
+    def forward(self, x: np.ndarray, rows: np.ndarray) -> Posture:
+        return forward_kinematics(self.skeleton, self.offsets[rows], x)
+
+    def residuals(self, prediction: Posture, observation: Targets) -> np.ndarray:
+        """(B, N, 3) from the nodes to their targets, after the best shift of the whole body where the root is not given."""
+        residuals = observation.positions - prediction.positions
+        return residuals - self.shift(residuals, observation)
+
+    def shift(self, residuals: np.ndarray, observation: Targets) -> np.ndarray:
+        """(B, 1, 3) of the whole body: the mean residual where the root is not given, else zero."""
+        weights = observation.weights[..., None]
+        mean = (weights * residuals).sum(axis=1, keepdims=True) / weights.sum(axis=1, keepdims=True)
+        return np.where(weights[:, self.skeleton.root, None] > 0, 0, mean)
+
+    def energy(self, prediction: Posture, observation: Targets, rows: np.ndarray) -> np.ndarray:
+        """Root mean square distance to the targets, weighted, in metres."""
+        squared = (self.residuals(prediction, observation) ** 2).sum(axis=-1)  # (B, N)
+        return np.sqrt((observation.weights * squared).sum(axis=1) / observation.weights.sum(axis=1))
+
+    def features(self, x: np.ndarray, prediction: Posture, observation: Targets, rows: np.ndarray) -> Features:
+        residuals = self.residuals(prediction, observation)
+        return kinematic_features.features(self.body, self.offsets[rows], x, prediction, residuals, observation.weights)
+
+    def step_from_output(self, output: np.ndarray, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        return output * kinematic_features.OUTPUT_SCALE
+
+    def output_from_step(self, step: np.ndarray, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        return step / kinematic_features.OUTPUT_SCALE

@@ -1,0 +1,1 @@
+"""Object pose from one silhouette."""

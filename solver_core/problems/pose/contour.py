@@ -1,0 +1,141 @@
+"""Gauss-Newton on contours: how to move the object so that its rendered outline lies on the observed one.
+
+Where the render changes from object to background between two neighbouring pixels, the surface point seen there should
+lie on the observed contour, that is where the signed distance of the mask is zero.  Linearised over the six numbers of
+an SE3 step this is a small weighted least-squares problem per instance.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from solver_core.frames import rays
+from solver_core.problem import Arrays, Update
+
+DAMPING = 1e-3  # of the diagonal: keeps steps finite along directions the outline does not see
+MIN_CURVATURE = 1e-6  # relative to the largest diagonal entry, for outlines without any information on a direction
+
+
+class ContourPoints(NamedTuple):
+    """Points on rendered outlines, all instances in one list.
+
+    instance: (P,) which instance a point belongs to.  residual: (P,) signed distance to the observed contour in pixels.
+    jacobian: (P, 6) its derivative by an SE3 step.  weight: (P,) length of outline in pixels that the point stands for.
+    """
+
+    instance: np.ndarray
+    residual: np.ndarray
+    jacobian: np.ndarray
+    weight: np.ndarray
+
+
+def contour_points(
+    x: np.ndarray, depth: np.ndarray, distance: np.ndarray, evidence: np.ndarray, intrinsics: np.ndarray
+) -> ContourPoints:
+    """Outline of the renders at x, compared with the observed signed distance.
+
+    x: (B, 7).  depth: (B, H, W), infinite beside the object.  distance, evidence: (B, H, W).  intrinsics: (B, 4).
+    """
+    is_object = np.isfinite(depth)
+    parts = [_pairs(is_object, evidence, axis) for axis in (1, 2)]
+    instance, row_in, column_in, row_out, column_out, along_rows = (
+        np.concatenate(columns) for columns in zip(*parts, strict=True)
+    )
+    inside, outside = (instance, row_in, column_in), (instance, row_out, column_out)
+    residual = 0.5 * (distance[inside] + distance[outside])
+    gradient = 0.5 * (_gradient(distance, *inside) + _gradient(distance, *outside))  # (P, 2) by column and row
+    length = np.linalg.norm(gradient, axis=1)
+    gradient /= np.maximum(length, 0.1)[:, None]  # on the medial axis the distance has no slope; 0.1 keeps it finite
+    # A slanted outline crosses more pixel pairs per length than an upright one.
+    weight = np.where(along_rows, np.abs(gradient[:, 1]), np.abs(gradient[:, 0])).astype(np.float64)
+    rows_between = 0.5 * (row_in + row_out) + 0.5
+    columns_between = 0.5 * (column_in + column_out) + 0.5
+    points = rays(columns_between, rows_between, intrinsics[instance]) * depth[inside][:, None]  # (P, 3)
+    jacobian = _jacobian(points, x[instance], gradient, intrinsics[instance])
+    return ContourPoints(instance, residual, jacobian, weight)
+
+
+def gauss_newton_step(points: ContourPoints, num_instances: int, robust_px: np.ndarray) -> np.ndarray:
+    """(B, 6) damped, robustly weighted Gauss-Newton step; zero for an instance without outline.
+
+    robust_px: (B,) residuals beyond this many pixels lose influence (Cauchy weights).
+    """
+    weight = points.weight / (1 + (points.residual / robust_px[points.instance]) ** 2)
+    jacobian = points.jacobian.T.copy()  # (6, P): long rows are summed faster
+    weighted = jacobian * weight
+    i, j = np.triu_indices(6)
+    sums = sum_by_instance(np.concatenate([weighted[i] * jacobian[j], weighted * points.residual]), points.instance, num_instances)
+    hessian = np.empty((num_instances, 6, 6))
+    hessian[:, i, j] = hessian[:, j, i] = sums[:, :21]
+    gradient = sums[:, 21:]
+    diagonal = np.einsum("bii->bi", hessian)
+    floor = MIN_CURVATURE * diagonal.max(axis=1, keepdims=True) + 1e-12
+    damped = hessian + np.eye(6) * (DAMPING * diagonal + floor)[:, None, :]
+    return -np.linalg.solve(damped, gradient[:, :, None])[:, :, 0]
+
+
+def mean_distance(points: ContourPoints, num_instances: int) -> np.ndarray:
+    """(B,) mean distance of the rendered outline from the observed contour, pixels."""
+    values = np.stack([points.weight * np.abs(points.residual), points.weight])
+    total, weight = sum_by_instance(values, points.instance, num_instances).T
+    return total / np.maximum(weight, 1e-12)
+
+
+def sum_by_instance(values: np.ndarray, instance: np.ndarray, num_instances: int) -> np.ndarray:
+    """(B, K) sums of values (K, P) over the points of each instance."""
+    return np.stack([np.bincount(instance, weights=row, minlength=num_instances) for row in values], axis=1)
+
+
+def _pairs(is_object: np.ndarray, evidence: np.ndarray, axis: int) -> tuple[np.ndarray, ...]:
+    """Neighbouring pixels along an image axis of which one is object: instance, both pixels, and whether axis is rows."""
+    before = tuple(slice(0, -1) if a == axis else slice(None) for a in range(3))
+    after = tuple(slice(1, None) if a == axis else slice(None) for a in range(3))
+    changes = (is_object[before] != is_object[after]) & evidence[before] & evidence[after]
+    instance, row, column = np.nonzero(changes)
+    first_is_inside = is_object[before][instance, row, column]
+    next_row, next_column = (row + 1, column) if axis == 1 else (row, column + 1)
+    row_in, row_out = np.where(first_is_inside, row, next_row), np.where(first_is_inside, next_row, row)
+    column_in = np.where(first_is_inside, column, next_column)
+    column_out = np.where(first_is_inside, next_column, column)
+    return instance, row_in, column_in, row_out, column_out, np.full(len(instance), axis == 1)
+
+
+def _gradient(distance: np.ndarray, instance: np.ndarray, row: np.ndarray, column: np.ndarray) -> np.ndarray:
+    """(P, 2) central differences of the distance by column and by row, one-sided at the border of the image."""
+    height, width = distance.shape[1:]
+    left, right = np.maximum(column - 1, 0), np.minimum(column + 1, width - 1)
+    above, below = np.maximum(row - 1, 0), np.minimum(row + 1, height - 1)
+    by_column = (distance[instance, row, right] - distance[instance, row, left]) / (right - left)
+    by_row = (distance[instance, below, column] - distance[instance, above, column]) / (below - above)
+    return np.stack([by_column, by_row], axis=1)
+
+
+def _jacobian(points: np.ndarray, x: np.ndarray, gradient: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
+    """(P, 6) derivative of the signed distance at the image of surface points by an SE3 step."""
+    depth = -points[:, 2]
+    image_x, image_y = points[:, 0] / depth, points[:, 1] / depth
+    by_x = gradient[:, 0] * intrinsics[:, 0]  # distance by image_x
+    by_y = -gradient[:, 1] * intrinsics[:, 1]
+    by_point = np.stack([by_x, by_y, image_x * by_x + image_y * by_y], axis=1) / depth[:, None]  # (P, 3)
+    centre = x[:, 4:]
+    arm = points - centre
+    by_rotation = np.cross(arm, by_point)  # by_point . (w x arm) = w . (arm x by_point)
+    by_shift = by_point[:, :2] * -centre[:, 2:]
+    by_log_depth = np.sum(by_point * centre, axis=1, keepdims=True)
+    return np.concatenate([by_rotation, by_shift, by_log_depth], axis=1)
+
+
+def contour_update(intrinsics: np.ndarray, robust_px: tuple[float, ...]) -> Update:
+    """The step as an Update for the loop; stage t uses robust_px[t], the last one from then on.
+
+    intrinsics: (B, 4) of the problem's instances.
+    """
+
+    def update(stage: int, x: np.ndarray, prediction: Arrays, observation: Arrays, rows: np.ndarray) -> np.ndarray:
+        points = contour_points(x, prediction, observation.distance, observation.evidence, intrinsics[rows])
+        scale = robust_px[min(stage, len(robust_px) - 1)]
+        return gauss_newton_step(points, len(x), np.full(len(x), scale))
+
+    return update

@@ -1,0 +1,85 @@
+"""Pictures of a pose: outlines of mask and object over the photograph, or over the mask itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from solver_core import render
+from solver_core.errors import ObservationError
+from solver_core.frames import Camera
+from solver_core.mesh import Mesh
+from solver_core.pictures import (
+    CYAN,
+    ORANGE,
+    WHITE,
+    Colour,
+    Contour,
+    Panel,
+    draw_contours,
+    resize,
+    shade_mask,
+    side_by_side,
+)
+
+PANEL_PX = 800  # longer side of a panel: two of them fit a screen
+FRAME_PX = 560  # of a frame of an animation, to keep its file small
+
+
+@dataclass(frozen=True, eq=False)
+class PoseCanvas:
+    """What poses are drawn on, at the size of the drawing.
+
+    background: (H, W, 3) uint8.  mask: (H, W) bool, the observed one.  camera: what took the background.
+    """
+
+    background: np.ndarray
+    mask: np.ndarray
+    camera: Camera
+    mesh: Mesh
+
+    @classmethod
+    def of_size(
+        cls, mesh: Mesh, coverage: np.ndarray, camera: Camera, photo: np.ndarray | None, size_px: int
+    ) -> PoseCanvas:
+        """Canvas whose longer side is size_px.
+
+        coverage: (H, W) observed mask.  photo: (H, W, 3) of the same size, or None to draw on the mask.
+        Raises ObservationError if the photograph has another size than the mask.
+        """
+        if photo is not None and photo.shape[:2] != coverage.shape:
+            raise ObservationError(
+                f"the photograph must have the size of the mask, {_size(coverage)}; it has {_size(photo)} pixels"
+            )
+        factor = size_px / max(camera.width, camera.height)
+        width, height = max(1, round(camera.width * factor)), max(1, round(camera.height * factor))
+        small_coverage = resize(np.round(coverage * 255).astype(np.uint8), width, height)
+        background = shade_mask(small_coverage / 255) if photo is None else resize(photo, width, height)
+        return cls(background, small_coverage > 127, camera.scaled(factor, width, height), mesh)
+
+    def draw(self, camera_from_object: np.ndarray, colour: Colour) -> np.ndarray:
+        """(H, W, 3) the background with the outline of the mask in white and of the object at a pose (4, 4)."""
+        camera = self.camera
+        depth = render.render_depth(
+            [self.mesh], camera_from_object[None], camera.intrinsics, camera.height, camera.width
+        )[0]
+        return draw_contours(self.background, [Contour(self.mask, WHITE), Contour(np.isfinite(depth), colour)])
+
+
+def draw_before_and_after(
+    canvas: PoseCanvas, before: np.ndarray, after: np.ndarray, captions: Sequence[str]
+) -> np.ndarray:
+    """Two panels: the pose (4, 4) before and the one after, each with its caption."""
+    pictures = [canvas.draw(before, ORANGE), canvas.draw(after, CYAN)]
+    return side_by_side([Panel(picture, caption) for picture, caption in zip(pictures, captions, strict=True)])
+
+
+def draw_step(canvas: PoseCanvas, camera_from_object: np.ndarray, caption: str, is_last: bool) -> np.ndarray:
+    """One frame of an animation."""
+    return side_by_side([Panel(canvas.draw(camera_from_object, CYAN if is_last else ORANGE), caption)])
+
+
+def _size(image: np.ndarray) -> str:
+    return f"{image.shape[1]} x {image.shape[0]}"

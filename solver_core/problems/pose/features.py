@@ -1,0 +1,81 @@
+"""What the pose network sees of an estimate and the observation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from solver_core import render
+from solver_core.errors import ConfigError
+from solver_core.network.spec import NetworkSpec
+from solver_core.problem import Features
+from solver_core.problems.pose.contour import contour_points, gauss_newton_step, mean_distance
+from solver_core.problems.pose.observation import PoseObservation, overlap
+
+INPUT_LAYOUT = "pose 1: sdf_observed sdf_estimate difference coverage mask depth evidence; gn4 gn16 distance overlap perspective"
+CROP_SIZE = 64  # pixels of the square image the network sees
+NUM_CHANNELS = 7
+NUM_NUMBERS = 15
+MAX_DISTANCE_PX = 16.0  # signed distances are cut here: a quarter of the crop
+ROBUST_PX = (4.0, 16.0)  # scales of the two Gauss-Newton steps: close fit, and everything in reach
+OUTPUT_SCALE = np.array([0.5, 0.5, 0.5, 0.1, 0.1, 0.1])  # radians, crop half widths, log depth: a typical first residual
+MAX_OUTPUT = 3.0  # Gauss-Newton steps are cut at this many typical residuals
+
+
+def network_spec(settings: dict[str, Any]) -> NetworkSpec:
+    """Network for these features.  settings: `convolutions`, a list of [channels, stride], and `hidden`, widths."""
+    unknown = set(settings) - {"convolutions", "hidden"}
+    if unknown:
+        raise ConfigError(f"unknown key {sorted(unknown)[0]!r} in [network]; known: convolutions, hidden")
+    return NetworkSpec(
+        outputs=6,
+        hidden=tuple(settings["hidden"]),
+        vector_size=NUM_NUMBERS,
+        image_size=CROP_SIZE,
+        image_channels=NUM_CHANNELS,
+        convolutions=tuple((channels, stride) for channels, stride in settings["convolutions"]),
+    )
+
+
+def output_scale(intrinsics: np.ndarray, height: int) -> np.ndarray:
+    """(B, 6) SE3 step that an output of one stands for; shifts scale with the crop, so that zoom does not matter."""
+    scale = np.tile(OUTPUT_SCALE, (len(intrinsics), 1))
+    scale[:, 3:5] *= (height / 2 / intrinsics[:, :2])
+    return scale
+
+
+def features(x: np.ndarray, depth: np.ndarray, observation: PoseObservation, intrinsics: np.ndarray) -> Features:
+    """Images (B, 64, 64, 7) and numbers (B, 15), as INPUT_LAYOUT names them; all of order one.
+
+    x: (B, 7).  depth: (B, 64, 64) of the render at x.  intrinsics: (B, 4) of the crop cameras.
+    """
+    mask = np.isfinite(depth)
+    distance = render.signed_distance(mask)
+    centre_depth = -x[:, 6]
+    # Depth relative to the object's centre in units of its bounding-box diagonal, which is 1.
+    relief = np.where(mask, centre_depth[:, None, None] - np.where(mask, depth, 0), 0)
+    observed = np.clip(observation.distance / MAX_DISTANCE_PX, -1, 1)
+    estimated = np.clip(distance / MAX_DISTANCE_PX, -1, 1)
+    image = np.empty((*mask.shape, NUM_CHANNELS), dtype=np.float32)
+    channels = (observed, estimated, observed - estimated, observation.coverage, mask, 2 * relief, observation.evidence)
+    for index, channel in enumerate(channels):
+        image[..., index] = channel
+    return Features(image, _numbers(x, depth, mask, observation, intrinsics))
+
+
+def _numbers(
+    x: np.ndarray, depth: np.ndarray, mask: np.ndarray, observation: PoseObservation, intrinsics: np.ndarray
+) -> np.ndarray:
+    points = contour_points(x, depth, observation.distance, observation.evidence, intrinsics)
+    scale = output_scale(intrinsics, mask.shape[1])
+    steps = [gauss_newton_step(points, len(x), np.full(len(x), robust_px)) / scale for robust_px in ROBUST_PX]
+    return np.concatenate(
+        [
+            *(np.clip(step, -MAX_OUTPUT, MAX_OUTPUT) for step in steps),
+            mean_distance(points, len(x))[:, None] / ROBUST_PX[0],
+            overlap(mask, observation)[:, None],
+            1 / (1 - x[:, 6:]),  # strength of perspective: 0 far away, towards 1 close by
+        ],
+        axis=1,
+    ).astype(np.float32)

@@ -1,0 +1,35 @@
+"""Training loss of the pose networks. [torch]"""
+
+from __future__ import annotations
+
+import torch
+
+from solver_core.network.torch_modules import TorchNetwork
+from solver_core.problems.pose.features import NUM_NUMBERS
+
+SHIFT_WEIGHT = 1.0
+DEPTH_WEIGHT = 0.5
+# Signs under exchange of left and right: rotations about y and z and shifts along x turn round.
+MIRRORED_STEP = torch.tensor([1.0, -1.0, -1.0, -1.0, 1.0, 1.0])
+MIRRORED_NUMBERS = torch.cat([MIRRORED_STEP, MIRRORED_STEP, torch.ones(NUM_NUMBERS - 12)])
+SMOOTH = 1e-3  # rounds the tip of the norm; in units of a typical residual
+
+
+def loss(
+    network: TorchNetwork, image: torch.Tensor | None, vector: torch.Tensor, inputs: dict[str, torch.Tensor]
+) -> torch.Tensor:
+    """Mean length of the error in rotation, image shift and log depth, over the batch and its mirror images.
+
+    Lengths, not squares: where a silhouette fits two poses the median is one of them, the mean is neither.
+    """
+    assert image is not None
+    image = torch.cat([image, image.flip(3)])  # left and right exchanged: what a mirror-image object would show
+    vector = torch.cat([vector, vector * MIRRORED_NUMBERS.to(vector)])
+    target = torch.cat([inputs["target"], inputs["target"] * MIRRORED_STEP.to(vector)])
+    error = network(image, vector).float() - target
+    rotation, shift, depth = error[:, :3], error[:, 3:5], error[:, 5:]
+    return (_length(rotation) + SHIFT_WEIGHT * _length(shift) + DEPTH_WEIGHT * _length(depth)).mean()
+
+
+def _length(vectors: torch.Tensor) -> torch.Tensor:
+    return (vectors.square().sum(dim=1) + SMOOTH**2).sqrt()

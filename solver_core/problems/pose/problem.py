@@ -1,0 +1,50 @@
+"""Pose as an inverse problem: f renders the silhouette at a pose, E is one minus the overlap with the mask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from solver_core import render
+from solver_core.frames import matrix_from_pose
+from solver_core.manifolds import SE3
+from solver_core.mesh import Mesh
+from solver_core.problem import Features
+from solver_core.problems.pose import features as pose_features
+from solver_core.problems.pose.observation import PoseObservation, overlap
+
+
+@dataclass(frozen=True, eq=False)
+class PoseProblem:
+    """A batch of meshes, each before its own pinhole camera; all images are height x width.
+
+    meshes: B of them, centred on the origin; the same one may come several times.  intrinsics: (B, 4), see frames.py.
+    x: (B, 7) camera_from_object, wxyz + xyz.  f(x): (B, H, W) depth of the render, infinite beside the object.
+    """
+
+    meshes: Sequence[Mesh]
+    intrinsics: np.ndarray
+    height: int
+    width: int
+    manifold: SE3 = SE3()
+
+    def forward(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        meshes = [self.meshes[row] for row in rows]
+        return render.render_depth(meshes, matrix_from_pose(x), self.intrinsics[rows], self.height, self.width)
+
+    def energy(self, prediction: np.ndarray, observation: PoseObservation, rows: np.ndarray) -> np.ndarray:
+        """1 - IoU, with grey levels as coverage, over the pixels that give evidence."""
+        return 1 - overlap(np.isfinite(prediction), observation)
+
+    def features(
+        self, x: np.ndarray, prediction: np.ndarray, observation: PoseObservation, rows: np.ndarray
+    ) -> Features:
+        return pose_features.features(x, prediction, observation, self.intrinsics[rows])
+
+    def step_from_output(self, output: np.ndarray, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        return output * pose_features.output_scale(self.intrinsics[rows], self.height)
+
+    def output_from_step(self, step: np.ndarray, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        return step / pose_features.output_scale(self.intrinsics[rows], self.height)

@@ -1,0 +1,86 @@
+"""Refinement of a pose at the mask's own resolution: contour Gauss-Newton, run by the same loop as the networks."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from solver_core.frames import Camera
+from solver_core.loop import LoopSettings
+from solver_core.mesh import Mesh
+from solver_core.problem import Update
+from solver_core.problems.pose.contour import contour_update
+from solver_core.problems.pose.crop import block_mean, coverage_distance
+from solver_core.problems.pose.observation import PoseObservation
+from solver_core.problems.pose.problem import PoseProblem
+
+MARGIN = 0.5  # of the mask's longer side, around its box: an estimate that sticks out farther does not get here
+COARSE_PX = 224  # a level has at most about this many pixels across the mask, except the last
+FINE_PX = 1024  # the last level is the mask's own resolution up to this many pixels across; beyond, nothing is gained
+ROBUST_PX = (8.0, 4.0, 4.0, 2.0)  # Cauchy scale of the first steps, in pixels of the level; the last one stays
+COARSE_LOOP = LoopSettings(steps=15, halvings=3)
+FINE_LOOP = LoopSettings(steps=6, halvings=3)
+
+
+class RefineLevel(NamedTuple):
+    """Pose problems at one resolution, their observation, the Gauss-Newton update and how to run it."""
+
+    problem: PoseProblem
+    observation: PoseObservation
+    update: Update
+    settings: LoopSettings
+
+
+def refine_levels(mesh: Mesh, coverage: np.ndarray, camera: Camera, num_starts: int) -> list[RefineLevel]:
+    """Levels from coarse to the mask's own resolution, each for num_starts poses of one mesh (centred, diagonal 1).
+
+    coverage: (H, W) float32 with at least one pixel half covered.  Small masks have a single level.
+    """
+    window = mask_window(coverage)
+    longer_side = max(window[2:]) / (1 + 2 * MARGIN)
+    fine = math.ceil(longer_side / FINE_PX)
+    coarse = max(fine, math.ceil(longer_side / COARSE_PX))
+    settings = {coarse: COARSE_LOOP} if coarse == fine else {coarse: COARSE_LOOP, fine: FINE_LOOP}
+    return [_level(mesh, coverage, camera, window, r, num_starts, loop) for r, loop in settings.items()]
+
+
+def mask_window(coverage: np.ndarray) -> tuple[int, int, int, int]:
+    """left, top, width, height in pixels around the mask; it may reach over the image border."""
+    is_object = coverage >= 0.5
+    rows, columns = np.flatnonzero(is_object.any(axis=1)), np.flatnonzero(is_object.any(axis=0))
+    width, height = columns[-1] + 1 - columns[0], rows[-1] + 1 - rows[0]
+    margin = math.ceil(MARGIN * max(width, height)) + 2  # two more, so that even a one-pixel mask has surroundings
+    return int(columns[0]) - margin, int(rows[0]) - margin, int(width) + 2 * margin, int(height) + 2 * margin
+
+
+def _level(
+    mesh: Mesh,
+    coverage: np.ndarray,
+    camera: Camera,
+    window: tuple[int, int, int, int],
+    reduction: int,
+    num_starts: int,
+    settings: LoopSettings,
+) -> RefineLevel:
+    left, top, width, height = window
+    seen, evidence = _cut_out(coverage, window)
+    seen = block_mean(seen, reduction)
+    evidence = block_mean(evidence.astype(np.float32), reduction) == 1
+    level_camera = camera.window(left, top, width, height).scaled(1 / reduction, seen.shape[1], seen.shape[0])
+    intrinsics = np.tile(level_camera.intrinsics, (num_starts, 1))
+    problem = PoseProblem([mesh] * num_starts, intrinsics, *seen.shape)
+    observation = PoseObservation(seen[None], evidence[None], coverage_distance(seen[None]))
+    repeated = PoseObservation(*(np.repeat(array, num_starts, axis=0) for array in observation))
+    return RefineLevel(problem, repeated, contour_update(intrinsics, ROBUST_PX), settings)
+
+
+def _cut_out(coverage: np.ndarray, window: tuple[int, int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """The window of the image (height, width), border pixels repeated beyond it, and (height, width) bool inside it."""
+    left, top, width, height = window
+    rows, columns = np.arange(top, top + height), np.arange(left, left + width)
+    seen = coverage[np.ix_(np.clip(rows, 0, coverage.shape[0] - 1), np.clip(columns, 0, coverage.shape[1] - 1))]
+    row_is_in, column_is_in = (rows >= 0) & (rows < coverage.shape[0]), (columns >= 0) & (columns < coverage.shape[1])
+    return seen, row_is_in[:, None] & column_is_in
+

@@ -1,0 +1,334 @@
+"""The public way to a pose: mask, mesh and camera in, camera_from_object out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from solver_core import rotations
+from solver_core.frames import Camera, matrix_from_pose, pose_from_matrix
+from solver_core.loop import LoopSettings, iterate, stop_reasons
+from solver_core.mesh import Mesh
+from solver_core.network.update import network_update
+from solver_core.network.weights import shipped_networks
+from solver_core.problem import Arrays, InverseProblem, Update
+from solver_core.problems.pose.checks import checked_coverage, checked_start
+from solver_core.problems.pose.crop import CroppedPoses, crop_poses, turn_pose
+from solver_core.problems.pose.features import INPUT_LAYOUT
+from solver_core.problems.pose.refine import RefineLevel, refine_levels
+from solver_core.problems.pose.views import view_rotation
+from solver_core.solution import Iteration, StopReason
+
+STEPS = 5  # as in the paper
+GOOD_IOU = 0.97  # results above it hold practically no wrong pose (training/RESULTS.md)
+RESTART_IOU = 0.985  # below it other starts are tried; clean masks reach 0.998
+RESTART_ANGLE = np.radians(50.0)  # restarts turn the start by up to this angle: a little beyond what networks are trained for
+NEARNESS = 0.002  # IoU that a radian away from the given start has to gain
+DISTINCT_ANGLE = np.radians(10.0)  # alternatives differ from the result, and from each other, by at least this angle
+ALTERNATIVE_IOU = 0.02  # and fit at most this much worse
+VIEW_AZIMUTHS, VIEW_ELEVATIONS = np.radians(np.arange(0.0, 360.0, 45.0)), np.radians((10.0, 45.0))
+
+
+@dataclass(frozen=True)
+class PoseStep:
+    """One step of a solve, as the user may watch it.
+
+    phase: "start", "align", "network", "refine" or "restart".  camera_from_object: (4, 4).  energy: 1 - IoU in the image
+    that the phase works on.  damping: factor by which the step was taken, 0 = not at all.  seconds since the start.
+    """
+
+    phase: str
+    camera_from_object: np.ndarray
+    energy: float
+    damping: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class PoseAlternative:
+    """Another pose that explains the mask about as well; camera_from_object: (4, 4)."""
+
+    camera_from_object: np.ndarray
+    iou: float
+
+
+@dataclass(frozen=True)
+class PoseSolution:
+    """Result of a solve.  camera_from_object: (4, 4).  iou: overlap with the mask; GOOD_IOU or more can be trusted."""
+
+    camera_from_object: np.ndarray
+    iou: float
+    reason: StopReason
+    history: list[PoseStep]
+    seconds: float
+    alternatives: list[PoseAlternative] = field(default_factory=list)
+
+
+OnStep = Callable[[PoseStep], None]
+
+
+@dataclass(frozen=True)
+class PoseSetup:
+    """A checked pose problem.  mask: (H, W) bool or float coverage; start: (4, 4) camera_from_object or None.
+
+    Build it with `checked`, which raises ObservationError or SetupError with one sentence for what cannot be used.
+    """
+
+    coverage: np.ndarray
+    mesh: Mesh
+    centre: np.ndarray
+    diagonal: float
+    camera: Camera
+    start: np.ndarray | None
+
+    @classmethod
+    def checked(
+        cls, mask: np.ndarray, vertices: np.ndarray, faces: np.ndarray, camera: Camera, start: np.ndarray | None
+    ) -> PoseSetup:
+        coverage = checked_coverage(mask, camera)
+        mesh, centre, diagonal = Mesh.checked(vertices, faces).unit()
+        return cls(coverage, mesh, centre, diagonal, camera, checked_start(start, centre))
+
+    def starts(self) -> np.ndarray:
+        """(B, 7) poses of the unit mesh to begin with: the given one, or views from around the upright object."""
+        if self.start is not None:
+            return self.unit_pose(self.start)[None]
+        azimuth, elevation = (grid.ravel() for grid in np.meshgrid(VIEW_AZIMUTHS, VIEW_ELEVATIONS))
+        wxyz = view_rotation(azimuth, elevation, np.zeros_like(azimuth))
+        return np.concatenate([wxyz, np.tile([0.0, 0.0, -3.0], (len(wxyz), 1))], axis=1)  # alignment sets the place
+
+    def unit_pose(self, camera_from_object: np.ndarray) -> np.ndarray:
+        """(7,) pose of the unit mesh for (4, 4) of the user's."""
+        pose = pose_from_matrix(camera_from_object)
+        pose[4:] = (camera_from_object[:3, :3] @ self.centre + pose[4:]) / self.diagonal
+        return pose
+
+    def user_matrix(self, unit_pose: np.ndarray) -> np.ndarray:
+        """(4, 4) of the user's mesh for a pose (7,) of the unit mesh."""
+        matrix = matrix_from_pose(unit_pose)
+        matrix[:3, 3] = unit_pose[4:] * self.diagonal - matrix[:3, :3] @ self.centre
+        return matrix
+
+
+class PoseSettings(NamedTuple):
+    """steps: of the networks.  refine: contour Gauss-Newton afterwards.  restarts: other starts tried if the fit is poor."""
+
+    steps: int = STEPS
+    refine: bool = True
+    restarts: int = 8
+
+
+class _Candidates(NamedTuple):
+    """Poses (B, 7) of the unit mesh in the camera, their energies (B,) at the mask's resolution and stop reasons."""
+
+    x: np.ndarray
+    energy: np.ndarray
+    reasons: list[StopReason]
+
+
+Steps = Generator[PoseStep, None, _Candidates]
+
+
+def solve_pose(
+    mask: np.ndarray,
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    camera: Camera,
+    start: np.ndarray | None = None,
+    refine: bool = True,
+    restarts: int = 8,
+    on_step: OnStep | None = None,
+    rng: np.random.Generator | None = None,
+    steps: int = STEPS,
+) -> PoseSolution:
+    """Pose of a known object from one silhouette (Ma et al. 2020), refined on its contour.
+
+    mask: (H, W) bool, or float coverage in [0, 1].  vertices: (V, 3) in any unit of length.  faces: (F, 3) ints.
+    start: (4, 4) camera_from_object, rotated about 40 degrees from the truth or less; None tries views from around the
+    object, taken to be upright along its z.  restarts: other starts tried if the mask is not well explained.
+    on_step: called with every PoseStep; it cancels the solve by raising StopIteration.  rng: of the restarts.
+    Raises ObservationError for the mask and SetupError for the rest, with one sentence.
+    """
+    setup = PoseSetup.checked(mask, vertices, faces, camera, start)
+    solving = pose_steps(setup, PoseSettings(steps, refine, restarts), rng)
+    history: list[PoseStep] = []
+    while True:
+        try:
+            step = next(solving)
+        except StopIteration as finished:
+            return finished.value
+        history.append(step)
+        if on_step is not None:
+            try:
+                on_step(step)
+            except StopIteration:
+                return PoseSolution(
+                    step.camera_from_object, 1 - step.energy, StopReason.CANCELLED, history, step.seconds
+                )
+
+
+def solve_pose_batch(
+    masks: Sequence[np.ndarray],
+    vertices: Sequence[np.ndarray],
+    faces: Sequence[np.ndarray],
+    cameras: Sequence[Camera],
+    starts: Sequence[np.ndarray | None] | None = None,
+    refine: bool = True,
+    restarts: int = 8,
+    rng: np.random.Generator | None = None,
+    steps: int = STEPS,
+) -> list[PoseSolution]:
+    """One solve_pose for each entry of the lists; all inputs are checked before the first is solved."""
+    starts = starts if starts is not None else [None] * len(masks)
+    setups = [PoseSetup.checked(*one) for one in zip(masks, vertices, faces, cameras, starts, strict=True)]
+    settings = PoseSettings(steps, refine, restarts)
+    return [_drained(pose_steps(setup, settings, rng)) for setup in setups]
+
+
+def pose_steps(
+    setup: PoseSetup, settings: PoseSettings = PoseSettings(), rng: np.random.Generator | None = None
+) -> Generator[PoseStep, None, PoseSolution]:
+    """The solve one step at a time, for a user interface; the generator's return value is the result."""
+    rng = rng or np.random.default_rng(0)
+    solver = _Solver(setup, settings)
+    starts = setup.starts()
+    candidates = yield from solver.run(starts, is_restart=False)
+    if settings.restarts > 0 and 1 - candidates.energy.min() < RESTART_IOU:
+        turn = rotations.wxyz_from_rotvec(rotations.random_rotvec(rng, settings.restarts, RESTART_ANGLE))
+        others = starts[rng.integers(len(starts), size=settings.restarts)]
+        others[:, :4] = rotations.multiply(turn, others[:, :4])
+        found = yield from solver.run(others, is_restart=True)
+        candidates = _joined(candidates, found)
+    best = solver.best(candidates)
+    result = yield from solver.finish(best)
+    iou = 1 - float(result.energy[0])
+    reason = StopReason.CONVERGED if iou >= GOOD_IOU else result.reasons[0]
+    alternatives = solver.alternatives(candidates, result)
+    return PoseSolution(
+        setup.user_matrix(result.x[0]), iou, reason, solver.history, solver.seconds(), alternatives
+    )
+
+
+class _Solver:
+    """The phases of one solve, each a generator of PoseSteps that returns candidates."""
+
+    def __init__(self, setup: PoseSetup, settings: PoseSettings) -> None:
+        self.setup, self.settings = setup, settings
+        self.started = time.perf_counter()
+        self.history: list[PoseStep] = []
+        self.cropped: CroppedPoses = crop_poses([setup.mesh], [setup.coverage], [setup.camera])
+        self.networks = shipped_networks("pose", "pose", INPUT_LAYOUT) if settings.steps else []
+
+    def seconds(self) -> float:
+        return time.perf_counter() - self.started
+
+    def run(self, starts: np.ndarray, is_restart: bool) -> Steps:
+        """Alignment, networks and coarse refinement of all starts (B, 7) together."""
+        cropped = self.cropped.repeated(len(starts))
+        virtual_from_camera = cropped.virtual_from_camera[0]
+        problem, observation = cropped.problem, cropped.observation
+        x0 = turn_pose(virtual_from_camera, starts)
+        align = LoopSettings(steps=1, halvings=0)
+        network = LoopSettings(steps=self.settings.steps)
+        last, reasons = yield from self._loop(
+            "restart" if is_restart else "align", problem, cropped.align, observation, x0, align, virtual_from_camera
+        )
+        if self.settings.steps:
+            last, reasons = yield from self._loop(
+                "restart" if is_restart else "network",
+                problem,
+                network_update(problem, self.networks),
+                observation,
+                last.x,
+                network,
+                virtual_from_camera,
+            )
+        x = turn_pose(virtual_from_camera.T, last.x)
+        level = self._levels(len(starts))[0]
+        if self.settings.refine:
+            return (yield from self._refine(level, x, "restart" if is_restart else "refine"))
+        rows = np.arange(len(x))
+        energy = level.problem.energy(level.problem.forward(x, rows), level.observation, rows)
+        return _Candidates(x, energy, reasons)
+
+    def finish(self, best: _Candidates) -> Steps:
+        """Refinement of the chosen pose at the mask's own resolution, if that is finer than what it had."""
+        levels = self._levels(1)
+        if len(levels) == 1 or not self.settings.refine:
+            return best
+        return (yield from self._refine(levels[-1], best.x, "refine"))
+
+    def best(self, candidates: _Candidates) -> _Candidates:
+        """The candidate that explains the mask best; among equals the one nearest to the given start."""
+        score = candidates.energy
+        if self.setup.start is not None:
+            start = self.setup.starts()[:, :4]
+            score = score + NEARNESS * rotations.angle_between(start, candidates.x[:, :4])
+        row = int(np.argmin(score))
+        return _Candidates(candidates.x[[row]], candidates.energy[[row]], [candidates.reasons[row]])
+
+    def alternatives(self, candidates: _Candidates, result: _Candidates) -> list[PoseAlternative]:
+        """Other candidates that fit about as well as the best, the best of them first."""
+        kept = [result.x[0]]
+        alternatives = []
+        for row in np.argsort(candidates.energy, kind="stable"):
+            pose, energy = candidates.x[row], candidates.energy[row]
+            if energy > candidates.energy.min() + ALTERNATIVE_IOU:
+                break
+            if all(rotations.angle_between(pose[:4], other[:4]) > DISTINCT_ANGLE for other in kept):
+                kept.append(pose)
+                alternatives.append(PoseAlternative(self.setup.user_matrix(pose), 1 - float(energy)))
+        return alternatives
+
+    def _levels(self, num_starts: int) -> list[RefineLevel]:
+        return refine_levels(self.setup.mesh, self.setup.coverage, self.setup.camera, num_starts)
+
+    def _refine(self, level: RefineLevel, x: np.ndarray, phase: str) -> Steps:
+        last, reasons = yield from self._loop(
+            phase, level.problem, level.update, level.observation, x, level.settings, np.eye(3)
+        )
+        return _Candidates(last.x, last.energy, reasons)
+
+    def _loop(
+        self,
+        phase: str,
+        problem: InverseProblem,
+        update: Update,
+        observation: Arrays,
+        x0: np.ndarray,
+        settings: LoopSettings,
+        view_from_camera: np.ndarray,
+    ) -> Generator[PoseStep, None, tuple[Iteration, list[StopReason]]]:
+        """Runs the feedback loop and shows the best instance of every iteration; returns the last and the reasons."""
+        iterations: list[Iteration] = []
+        for iteration in iterate(problem, update, observation, x0, settings):
+            iterations.append(iteration)
+            if iteration.index == 0 and self.history:
+                continue  # the end of the phase before
+            row = int(np.argmin(iteration.energy))
+            step = PoseStep(
+                phase if iteration.index else "start",
+                self.setup.user_matrix(turn_pose(view_from_camera.T, iteration.x[row])),
+                float(iteration.energy[row]),
+                float(iteration.damping[row]),
+                self.seconds(),
+            )
+            self.history.append(step)
+            yield step
+        return iterations[-1], stop_reasons(iterations, settings)
+
+
+def _joined(a: _Candidates, b: _Candidates) -> _Candidates:
+    return _Candidates(np.concatenate([a.x, b.x]), np.concatenate([a.energy, b.energy]), a.reasons + b.reasons)
+
+
+def _drained(solving: Generator[PoseStep, None, PoseSolution]) -> PoseSolution:
+    while True:
+        try:
+            next(solving)
+        except StopIteration as finished:
+            return finished.value

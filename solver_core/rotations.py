@@ -1,0 +1,128 @@
+"""Unit quaternions (wxyz, as in Blender), rotation vectors and matrices; any batch shape in front, dtype kept.
+
+Names say target and source: `wxyz_from_rotvec`.  q and -q are the same rotation.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+SMALL_ANGLE = 1e-4  # below this sin(a) / a loses digits in float32; the series is exact to float32 there
+
+
+def multiply(left_wxyz: np.ndarray, right_wxyz: np.ndarray) -> np.ndarray:
+    """(..., 4) quaternion of "first right, then left"."""
+    lw, lx, ly, lz = np.moveaxis(left_wxyz, -1, 0)
+    rw, rx, ry, rz = np.moveaxis(right_wxyz, -1, 0)
+    return np.stack(
+        [
+            lw * rw - lx * rx - ly * ry - lz * rz,
+            lw * rx + lx * rw + ly * rz - lz * ry,
+            lw * ry - lx * rz + ly * rw + lz * rx,
+            lw * rz + lx * ry - ly * rx + lz * rw,
+        ],
+        axis=-1,
+    )
+
+
+def inverse(wxyz: np.ndarray) -> np.ndarray:
+    """(..., 4) the opposite rotation."""
+    return wxyz * np.array([1, -1, -1, -1], dtype=wxyz.dtype)
+
+
+def normalized(wxyz: np.ndarray) -> np.ndarray:
+    """(..., 4) scaled to unit length."""
+    return wxyz / np.linalg.norm(wxyz, axis=-1, keepdims=True)
+
+
+def rotate(wxyz: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """(..., 3) vectors turned by (..., 4) quaternions."""
+    w, axis = wxyz[..., :1], wxyz[..., 1:]
+    twice_cross = 2 * np.cross(axis, vectors)
+    return vectors + w * twice_cross + np.cross(axis, twice_cross)
+
+
+def wxyz_from_rotvec(rotvec: np.ndarray) -> np.ndarray:
+    """(..., 4) from (..., 3) rotation vectors (axis times angle, radians)."""
+    angle = np.linalg.norm(rotvec, axis=-1, keepdims=True)
+    is_small = angle < SMALL_ANGLE
+    safe_angle = np.where(is_small, 1, angle)
+    half_sinc = np.where(is_small, 0.5 - angle**2 / 48, np.sin(safe_angle / 2) / safe_angle)
+    return np.concatenate([np.cos(angle / 2), half_sinc * rotvec], axis=-1)
+
+
+def rotvec_from_wxyz(wxyz: np.ndarray) -> np.ndarray:
+    """(..., 3) rotation vectors with angles in [0, pi] from (..., 4) unit quaternions."""
+    wxyz = np.where(wxyz[..., :1] < 0, -wxyz, wxyz)
+    sine = np.linalg.norm(wxyz[..., 1:], axis=-1, keepdims=True)
+    is_small = sine < SMALL_ANGLE
+    safe_sine = np.where(is_small, 1, sine)
+    scale = np.where(is_small, 2 + sine**2 / 3, 2 * np.arctan2(sine, wxyz[..., :1]) / safe_sine)
+    return scale * wxyz[..., 1:]
+
+
+def matrix_from_wxyz(wxyz: np.ndarray) -> np.ndarray:
+    """(..., 3, 3) rotation matrices from (..., 4) unit quaternions."""
+    w, x, y, z = np.moveaxis(wxyz, -1, 0)
+    rows = [
+        np.stack([1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)], axis=-1),
+        np.stack([2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)], axis=-1),
+        np.stack([2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)], axis=-1),
+    ]
+    return np.stack(rows, axis=-2)
+
+
+def wxyz_from_matrix(matrix: np.ndarray) -> np.ndarray:
+    """(..., 4) unit quaternions with w >= 0 from (..., 3, 3) rotation matrices (Shepperd 1978: the largest pivot)."""
+    m = matrix
+    trace = m[..., 0, 0] + m[..., 1, 1] + m[..., 2, 2]
+    pivots = np.stack([trace, m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]], axis=-1)
+    # Row k holds the quaternion times four times its k-th component.
+    products = np.stack(
+        [
+            _stack(1 + trace, m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]),
+            _stack(
+                m[..., 2, 1] - m[..., 1, 2],
+                1 + 2 * m[..., 0, 0] - trace,
+                m[..., 0, 1] + m[..., 1, 0],
+                m[..., 0, 2] + m[..., 2, 0],
+            ),
+            _stack(
+                m[..., 0, 2] - m[..., 2, 0],
+                m[..., 0, 1] + m[..., 1, 0],
+                1 + 2 * m[..., 1, 1] - trace,
+                m[..., 1, 2] + m[..., 2, 1],
+            ),
+            _stack(
+                m[..., 1, 0] - m[..., 0, 1],
+                m[..., 0, 2] + m[..., 2, 0],
+                m[..., 1, 2] + m[..., 2, 1],
+                1 + 2 * m[..., 2, 2] - trace,
+            ),
+        ],
+        axis=-2,
+    )  # (..., 4, 4)
+    best = np.argmax(pivots, axis=-1)[..., None, None]
+    wxyz = normalized(np.take_along_axis(products, best, axis=-2)[..., 0, :])
+    return np.where(wxyz[..., :1] < 0, -wxyz, wxyz)
+
+
+def angle_between(a_wxyz: np.ndarray, b_wxyz: np.ndarray) -> np.ndarray:
+    """(...) angle of the rotation from a to b, radians, in [0, pi]."""
+    return np.linalg.norm(rotvec_from_wxyz(multiply(b_wxyz, inverse(a_wxyz))), axis=-1)
+
+
+def random_wxyz(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    """(*shape, 4) rotations uniform over SO(3)."""
+    return normalized(rng.normal(size=(*shape, 4)))
+
+
+def random_rotvec(rng: np.random.Generator, count: int, max_angle: float) -> np.ndarray:
+    """(count, 3) rotation vectors: uniform axis, angle uniform in [-max_angle, max_angle]."""
+    axis = rng.normal(size=(count, 3))
+    axis /= np.linalg.norm(axis, axis=-1, keepdims=True)
+    return axis * rng.uniform(-max_angle, max_angle, size=(count, 1))
+
+
+def _stack(*components: np.ndarray) -> np.ndarray:
+    return np.stack(components, axis=-1)

@@ -1,0 +1,34 @@
+"""Picture of a training log: loss, and the validation errors of every stage."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+
+def draw_curve(log: Path, picture: Path) -> None:
+    """Draws a log.jsonl of the trainer: loss on the left, median validation errors on the right, both logarithmic."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4))
+    for stage in sorted({line["stage"] for line in lines}):
+        of_stage = [line for line in lines if line["stage"] == stage and "loss" in line]
+        left.semilogy(
+            [line["seconds"] / 60 for line in of_stage], [line["loss"] for line in of_stage], label=f"stage {stage + 1}"
+        )
+    validations = [line for line in lines if "validation" in line]
+    for name in validations[0]["validation"] if validations else ():
+        minutes = [line["seconds"] / 60 for line in validations]
+        right.semilogy(minutes, [line["validation"][name][1] for line in validations], marker=".", label=name)
+    left.set(xlabel="minutes", ylabel="loss")
+    right.set(xlabel="minutes", ylabel="median error, validation meshes or clips")
+    for axes in (left, right):
+        axes.legend()
+        axes.grid(True, which="both", alpha=0.3)
+    figure.tight_layout()
+    figure.savefig(picture, dpi=110)
+    pyplot.close(figure)

@@ -1,0 +1,143 @@
+"""Training examples for one stage, made by worker processes while the network trains.
+
+Batch k of stage t depends only on the seed, t and k, so a resumed run continues the very same stream.  [torch]
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from solver_core import render
+from solver_core.config import TrainSettings
+from solver_core.loop import LoopSettings, iterate
+from solver_core.network.spec import NetworkSpec
+from solver_core.network.torch_modules import TorchNetwork
+from solver_core.network.update import network_update
+from solver_core.problem import Features, Sampler, Samples, take
+from solver_core.problems import problem_module
+from solver_core.solution import Iteration
+from solver_core.training.memory import keep_freed_memory
+
+PREFETCH_PER_WORKER = 2  # batches under way: enough that no worker idles while one is fetched
+Weights = dict[str, np.ndarray]
+
+
+class Examples(NamedTuple):
+    """What one gradient step needs: features, and the arrays the problem's loss asks for."""
+
+    features: Features
+    loss_inputs: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class StageSource:
+    """Everything a worker needs to make the batches of one stage.
+
+    frozen: weights of the stages before it, through which samples are rolled forward.
+    """
+
+    settings: TrainSettings
+    spec: NetworkSpec
+    data: Path
+    frozen: list[Weights]
+
+    @property
+    def stage(self) -> int:
+        return len(self.frozen)
+
+    def sampler(self, split: str) -> Sampler:
+        make_sampler = problem_module(self.settings.problem, "sampler").make_sampler
+        return make_sampler(self.data, split, self.settings.sampling)
+
+
+def roll_forward(samples: Samples, spec: NetworkSpec, stages: list[Weights], halvings: int) -> list[Iteration]:
+    """Iterations of the feedback loop with the given stages, the start first."""
+    networks = [_torch_network(spec, weights).predict for weights in stages]
+    settings = LoopSettings(steps=len(stages), halvings=halvings)
+    return list(
+        iterate(samples.problem, network_update(samples.problem, networks), samples.observation, samples.x0, settings)
+    )
+
+
+def _torch_network(spec: NetworkSpec, weights: Weights) -> TorchNetwork:
+    network = TorchNetwork(spec)
+    network.load_numpy_weights(weights)
+    return network
+
+
+def make_examples(source: StageSource, sampler: Sampler, index: int) -> Examples:
+    """Batch `index`: fresh samples, rolled forward through the frozen stages; those that stopped on the way are left out."""
+    settings = source.settings
+    rng = np.random.default_rng([settings.seed, source.stage, index])
+    samples = sampler.draw(rng, settings.batch_size)
+    state = roll_forward(samples, source.spec, source.frozen, settings.halvings)[-1]
+    rows = np.flatnonzero(state.is_active)
+    if len(rows) == 0:  # everything is solved already: train on what is there rather than on nothing
+        rows = np.arange(len(state.x))
+    x, x_true = state.x[rows], samples.x_true[rows]
+    features = samples.problem.features(x, take(state.prediction, rows), take(samples.observation, rows), rows)
+    metrics = problem_module(settings.problem, "metrics")
+    return Examples(features, metrics.loss_inputs(samples.problem, x, x_true, rows))
+
+
+def stream_examples(source: StageSource, start: int, stop: int) -> Iterator[Examples]:
+    """Batches start..stop-1 in order, made ahead by worker processes."""
+    workers = source.settings.workers or os.cpu_count() or 1
+    # Spawned, because forking a process in which torch has threads can deadlock.
+    with (
+        _single_threaded_children(),
+        ProcessPoolExecutor(workers, get_context("spawn"), _initialize_worker, (source,)) as pool,
+    ):
+        pending: deque[Future[Examples]] = deque()
+        next_index = start
+        try:
+            while pending or next_index < stop:
+                while next_index < stop and len(pending) < workers * PREFETCH_PER_WORKER:
+                    pending.append(pool.submit(_work, next_index))
+                    next_index += 1
+                yield pending.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+class _single_threaded_children:
+    """While active, new processes run their linear algebra on one thread each: there is one worker a core already."""
+
+    variables = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+    def __enter__(self) -> None:
+        self.before = {name: os.environ.get(name) for name in self.variables}
+        os.environ.update(dict.fromkeys(self.variables, "1"))
+
+    def __exit__(self, *exception: object) -> None:
+        for name, value in self.before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+_worker: tuple[StageSource, Sampler]  # set once in every worker process
+
+
+def _initialize_worker(source: StageSource) -> None:
+    global _worker
+    keep_freed_memory()
+    render.set_num_threads(1)
+    torch.set_num_threads(1)
+    _worker = (source, source.sampler("train"))
+
+
+def _work(index: int) -> Examples:
+    source, sampler = _worker
+    return make_examples(source, sampler, index)

@@ -1,0 +1,210 @@
+"""Stage-wise training (Ma et al. 2020, sec. 3.2). [torch]
+
+Train g_0 on the starts; freeze it; roll fresh samples through it; train g_1 on what it leaves; and so on.  Our deviation:
+g_t starts from the weights of g_{t-1} instead of random ones, which needs far fewer samples for the same error.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import signal
+import time
+from pathlib import Path
+from types import FrameType
+
+import numpy as np
+import torch
+
+from solver_core.config import TrainSettings, load_train_settings
+from solver_core.network.spec import NetworkSpec
+from solver_core.network.torch_modules import TorchNetwork, to_tensors
+from solver_core.network.weights import WeightsInfo, save_weights
+from solver_core.problem import Samples
+from solver_core.problems import problem_module
+from solver_core.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from solver_core.training.curve import draw_curve
+from solver_core.training.examples import Examples, StageSource, Weights, roll_forward, stream_examples
+from solver_core.training.memory import keep_freed_memory
+from solver_core.training.provenance import source_revision
+
+logger = logging.getLogger(__name__)
+
+CHECKPOINT_SECONDS = 120.0
+LOG_SECONDS = 30.0
+WARMUP_ITERATIONS = 100  # Adam's second moments need some steps before the full rate is safe
+MAX_GRADIENT_NORM = 1.0
+VALIDATION_SEED = 1_000_003  # far from the seeds of training batches
+
+
+def train(config: Path, data: Path, out: Path, device: str = "cpu", resume: bool = False) -> Path:
+    """Trains every stage and returns the weights file it wrote into `out`, beside log, curve and checkpoint.
+
+    Raises ConfigError for settings, data or a checkpoint that cannot be used.
+    """
+    settings = load_train_settings(config)
+    out.mkdir(parents=True, exist_ok=True)
+    keep_freed_memory()
+    run = _Run(settings, data, out, torch.device(device))
+    if resume:
+        run.restore(load_checkpoint(run.checkpoint_path, settings))
+    with _terminate_as_interrupt():
+        return run.train()
+
+
+class _Run:
+    """One training run: the finished stages, the network under way, and its files."""
+
+    def __init__(self, settings: TrainSettings, data: Path, out: Path, device: torch.device) -> None:
+        self.settings, self.data, self.out, self.device = settings, data, out, device
+        self.spec: NetworkSpec = problem_module(settings.problem, "features").network_spec(settings.network)
+        self.loss = problem_module(settings.problem, "loss").loss
+        self.frozen: list[Weights] = []
+        self.iteration = 0
+        self.seconds_before = 0.0
+        self.started = time.monotonic()
+        self.network = TorchNetwork(self.spec, torch.Generator().manual_seed(settings.seed)).to(device)
+        self.optimizer = self._new_optimizer()
+
+    @property
+    def checkpoint_path(self) -> Path:
+        return self.out / "checkpoint.pt"
+
+    @property
+    def seconds(self) -> float:
+        return self.seconds_before + time.monotonic() - self.started
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        self.frozen, self.iteration = checkpoint.frozen, checkpoint.iteration
+        self.network.load_state_dict(checkpoint.network)
+        self.optimizer.load_state_dict(checkpoint.optimizer)
+        self.seconds_before = checkpoint.seconds
+
+    def save(self) -> None:
+        save_checkpoint(
+            self.checkpoint_path,
+            Checkpoint(
+                self.settings,
+                self.frozen,
+                self.iteration,
+                self.network.state_dict(),
+                self.optimizer.state_dict(),
+                self.seconds,
+            ),
+        )
+
+    def train(self) -> Path:
+        validation = self._validation_samples()
+        while len(self.frozen) < len(self.settings.iterations):
+            try:
+                self._train_stage(validation)
+            except KeyboardInterrupt:
+                self.save()
+                logger.info("interrupted; continue with --resume")
+                raise
+            self.frozen.append(self.network.to_numpy_weights())
+            self.iteration = 0
+            self.optimizer = self._new_optimizer()
+            self.save()
+            self._export()
+            draw_curve(self.out / "log.jsonl", self.out / "curve.png")
+        return self._export()
+
+    def _train_stage(self, validation: Samples) -> None:
+        settings, stage = self.settings, len(self.frozen)
+        source = StageSource(settings, self.spec, self.data, self.frozen)
+        num_iterations = settings.iterations[stage]
+        losses: list[float] = []
+        num_samples, last_log, last_save = 0, time.monotonic(), time.monotonic()
+        for examples in stream_examples(source, self.iteration, num_iterations):
+            losses.append(self._gradient_step(examples))
+            num_samples += len(examples.features.vector)
+            self.iteration += 1
+            now = time.monotonic()
+            if now - last_log > LOG_SECONDS or self.iteration == num_iterations:
+                self._log_progress(float(np.mean(losses)), num_samples / (now - last_log), len(losses) / (now - last_log))
+                losses, num_samples, last_log = [], 0, now
+            if now - last_save > CHECKPOINT_SECONDS:
+                self.save()
+                last_save = now
+            if self.iteration % settings.validate_every == 0 or self.iteration == num_iterations:
+                self._validate(validation)
+
+    def _gradient_step(self, examples: Examples) -> float:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._learning_rate()
+        image, vector = to_tensors(examples.features, self.device)
+        inputs = {name: torch.from_numpy(array).to(self.device) for name, array in examples.loss_inputs.items()}
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bfloat16):
+            loss = self.loss(self.network, image, vector, inputs)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), MAX_GRADIENT_NORM)
+        self.optimizer.step()
+        return float(loss.detach())
+
+    def _learning_rate(self) -> float:
+        stage = len(self.frozen)
+        base = self.settings.learning_rate if stage == 0 else self.settings.later_learning_rate
+        progress = self.iteration / self.settings.iterations[stage]
+        warmup = min(1.0, (self.iteration + 1) / WARMUP_ITERATIONS)
+        return base * warmup * 0.5 * (1 + math.cos(math.pi * progress))
+
+    def _new_optimizer(self) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(
+            self.network.parameters(), self.settings.learning_rate, weight_decay=self.settings.weight_decay
+        )
+
+    def _validation_samples(self) -> Samples:
+        sampler = StageSource(self.settings, self.spec, self.data, []).sampler("val")
+        return sampler.draw(np.random.default_rng(VALIDATION_SEED), self.settings.validation_samples)
+
+    def _validate(self, samples: Samples) -> None:
+        """Logs mean and median errors after the stages so far, the one under way included."""
+        stages = [*self.frozen, self.network.to_numpy_weights()]
+        x = roll_forward(samples, self.spec, stages, self.settings.halvings)[-1].x
+        metrics = problem_module(self.settings.problem, "metrics")
+        errors = metrics.measure(samples.problem, x, samples.x_true, np.arange(len(x)))
+        summary = {name: [round(float(np.mean(e)), 5), round(float(np.median(e)), 5)] for name, e in errors.items()}
+        self._log({"validation": summary})
+
+    def _log_progress(self, loss: float, samples_per_second: float, iterations_per_second: float) -> None:
+        remaining = sum(self.settings.iterations[len(self.frozen) :]) - self.iteration
+        self._log(
+            {
+                "loss": round(loss, 5),
+                "samples_per_second": round(samples_per_second),
+                "minutes_left": round(remaining / iterations_per_second / 60, 1),
+            }
+        )
+
+    def _log(self, values: dict[str, object]) -> None:
+        stage = len(self.frozen)
+        line = {"stage": stage, "iteration": self.iteration, "seconds": round(self.seconds), **values}
+        with (self.out / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        words = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
+        progress = f"{self.iteration}/{self.settings.iterations[stage]}"
+        logger.info("stage %d/%d, iteration %s: %s", stage + 1, len(self.settings.iterations), progress, words)
+
+    def _export(self) -> Path:
+        path = self.out / f"{self.settings.name}.safetensors"
+        layout = problem_module(self.settings.problem, "features").INPUT_LAYOUT
+        info = WeightsInfo(self.settings.problem, self.spec, layout, source_revision(), self.settings.data)
+        save_weights(path, self.frozen, info)
+        return path
+
+
+class _terminate_as_interrupt:
+    """While active, a polite kill ends the run as Ctrl-C does: with a checkpoint."""
+
+    def __enter__(self) -> None:
+        self.before = signal.signal(signal.SIGTERM, self._interrupt)
+
+    def __exit__(self, *exception: object) -> None:
+        signal.signal(signal.SIGTERM, self.before)
+
+    @staticmethod
+    def _interrupt(signal_number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt

@@ -1,0 +1,124 @@
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+
+from solver_core.errors import WeightsError
+from solver_core.network.numpy_forward import NumpyNetwork
+from solver_core.network.weights import WeightsInfo, load_networks, load_weights, save_weights
+
+
+@pytest.fixture
+def info(spec):
+    return WeightsInfo("pose", spec, "layout 1", "0123abc", "meshes")
+
+
+@pytest.fixture
+def path(tmp_path, weights, info):
+    """A file with two stages."""
+    path = tmp_path / "pose.safetensors"
+    save_weights(path, [weights, {name: -array for name, array in weights.items()}], info)
+    return path
+
+
+def rewrite(path, *, tensors=(), metadata=()):
+    """Writes the file again with some tensors or metadata replaced; None removes one."""
+    with safe_open(path, framework="numpy") as file:
+        new_metadata = {**file.metadata(), **dict(metadata)}
+    new_tensors = {**load_file(path), **dict(tensors)}
+    save_file(
+        {name: array for name, array in new_tensors.items() if array is not None},
+        path,
+        {key: value for key, value in new_metadata.items() if value is not None},
+    )
+
+
+def test_weights_round_trip(path, weights, info):
+    stages, loaded_info = load_weights(path, "pose", "layout 1")
+
+    assert loaded_info == info
+    assert [stage.keys() for stage in stages] == [weights.keys()] * 2
+    for name, array in weights.items():
+        assert stages[0][name].dtype == np.float32
+        np.testing.assert_array_equal(stages[0][name], array)
+        np.testing.assert_array_equal(stages[1][name], -array)
+
+
+def test_networks_of_a_file_give_what_their_weights_give(path, spec, weights, features):
+    networks = load_networks(path, "pose", "layout 1")
+
+    assert len(networks) == 2
+    np.testing.assert_array_equal(networks[0](features), NumpyNetwork(spec, weights)(features))
+
+
+def test_missing_file_is_refused(tmp_path):
+    with pytest.raises(WeightsError, match=r"cannot read the weights file .*nowhere\.safetensors"):
+        load_weights(tmp_path / "nowhere.safetensors", "pose", "layout 1")
+
+
+@pytest.mark.parametrize("kept", [0, 5, 100, -10], ids=lambda kept: f"{kept} bytes")
+def test_truncated_file_is_refused(path, kept):
+    path.write_bytes(path.read_bytes()[:kept])
+
+    with pytest.raises(WeightsError, match="is damaged"):
+        load_weights(path, "pose", "layout 1")
+
+
+def test_file_of_other_content_is_refused(path):
+    path.write_text("no weights at all, but long enough to be read as a header")
+
+    with pytest.raises(WeightsError, match="is damaged"):
+        load_weights(path, "pose", "layout 1")
+
+
+@pytest.mark.parametrize(
+    ("problem", "layout", "sentence"),
+    [
+        ("lighting", "layout 1", "has problem 'pose', but 'lighting' is needed"),
+        ("pose", "layout 2", "has input_layout 'layout 1', but 'layout 2' is needed"),
+    ],
+)
+def test_file_for_something_else_is_refused(path, problem, layout, sentence):
+    with pytest.raises(WeightsError, match=sentence):
+        load_weights(path, problem, layout)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "sentence"),
+    [
+        ({"format": None}, "no weights file of solver_core"),
+        ({"spec": None}, "metadata .* is damaged"),
+        ({"spec": "{}"}, "metadata .* is damaged"),
+        ({"spec": "no json"}, "metadata .* is damaged"),
+        ({"stages": "two"}, "metadata .* is damaged"),
+        ({"stages": "3"}, r"lacks stage2\.\w+\.weight"),
+    ],
+    ids=str,
+)
+def test_damaged_metadata_is_refused(path, metadata, sentence):
+    rewrite(path, metadata=metadata)
+
+    with pytest.raises(WeightsError, match=sentence):
+        load_weights(path, "pose", "layout 1")
+
+
+@pytest.mark.parametrize(
+    ("bias", "sentence"),
+    [
+        pytest.param(None, r"lacks stage1\.linear0\.bias", id="missing"),
+        pytest.param(np.zeros(99, np.float16), r"linear0\.bias .* finite numbers, got \(99,\)", id="wrong shape"),
+    ],
+)
+def test_damaged_tensor_is_refused(path, bias, sentence):
+    rewrite(path, tensors={"stage1.linear0.bias": bias})
+
+    with pytest.raises(WeightsError, match=sentence):
+        load_weights(path, "pose", "layout 1")
+
+
+def test_tensor_that_is_not_finite_is_refused(path, weights):
+    broken = np.full_like(weights["linear0.bias"], np.inf, dtype=np.float16)
+    rewrite(path, tensors={"stage0.linear0.bias": broken})
+
+    with pytest.raises(WeightsError, match="finite numbers"):
+        load_weights(path, "pose", "layout 1")

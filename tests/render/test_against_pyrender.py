@@ -1,0 +1,111 @@
+"""The same silhouettes and depths as pyrender, which draws the observations of every reported number."""
+
+import csv
+import os
+from unittest import mock
+
+import numpy as np
+import pytest
+
+from solver_core import render, rotations
+from solver_core.frames import Camera
+from solver_core.mesh import Mesh
+
+trimesh = pytest.importorskip("trimesh")
+
+pytestmark = pytest.mark.egl
+CAMERA = Camera.from_fov(128, 128, np.radians(30))
+DISTANCE = 2.732
+NUM_DATA_MESHES = 50
+
+
+@pytest.fixture(scope="module")
+def pyrender():
+    with mock.patch.dict(os.environ, PYOPENGL_PLATFORM="egl"):  # read on import and again on opening a renderer
+        yield pytest.importorskip("pyrender", exc_type=ImportError)
+
+
+@pytest.fixture(scope="module")
+def pyrender_depth(pyrender):
+    """Depth (H, W) as pyrender draws it, 0 where nothing is, sampled at pixel centres."""
+    gl = pyrender.renderer
+    multisample = gl.glRenderbufferStorageMultisample
+    # With its four samples a pixel, pyrender's depth is that of one of them, up to 0.4 pixels off the centre.
+    single_sample = mock.patch.object(
+        gl, multisample.__name__, lambda target, samples, *size: multisample(target, 0, *size)
+    )
+    try:
+        renderer = pyrender.OffscreenRenderer(CAMERA.width, CAMERA.height)
+    except Exception as error:  # PyOpenGL raises what its platform raises
+        pytest.skip(f"pyrender finds no EGL: {error!r}")
+
+    def pyrender_depth(mesh: Mesh, camera_from_object: np.ndarray) -> np.ndarray:
+        # In DEPTH_ONLY it leaves out back faces, whatever it was asked for.
+        both_sides = np.concatenate(
+            [mesh.faces, mesh.faces[:, ::-1]]
+        )  # it culls back faces in DEPTH_ONLY, whatever asked
+        primitive = pyrender.Primitive(positions=mesh.vertices, indices=both_sides, mode=pyrender.GLTF.TRIANGLES)
+        scene = pyrender.Scene()
+        scene.add(pyrender.Mesh([primitive]), pose=camera_from_object)
+        scene.add(pyrender.IntrinsicsCamera(CAMERA.fx, CAMERA.fy, CAMERA.cx, CAMERA.cy))
+        with single_sample:
+            return renderer.render(scene, flags=pyrender.RenderFlags.DEPTH_ONLY)
+
+    yield pyrender_depth
+    renderer.delete()
+
+
+def normalized(vertices: np.ndarray, faces: np.ndarray) -> Mesh:
+    """Mesh centred on its bounding box, whose diagonal is 1."""
+    low, high = vertices.min(axis=0), vertices.max(axis=0)
+    return Mesh.checked((vertices - (low + high) / 2) / np.linalg.norm(high - low), faces)
+
+
+def made_meshes() -> list[Mesh]:
+    shapes = [
+        trimesh.creation.box((1, 2, 3)),
+        trimesh.creation.icosphere(subdivisions=4),
+        trimesh.creation.torus(1, 0.3),
+        trimesh.creation.capsule(2, 0.5),
+        trimesh.creation.annulus(0.5, 1, 0.1),
+        trimesh.creation.cylinder(0.05, 3),
+        trimesh.creation.box((1, 1, 0.001)),
+        trimesh.creation.cone(1, 2),
+    ]
+    return [normalized(shape.vertices, shape.faces) for shape in shapes]
+
+
+def data_meshes(data_dir, rng) -> list[Mesh]:
+    with (data_dir / "meshes" / "manifest.csv").open(encoding="utf-8") as file:
+        paths = [row["path"] for row in csv.DictReader(file)]
+    chosen = rng.choice(len(paths), NUM_DATA_MESHES, replace=False)
+    loaded = [trimesh.load(data_dir / "meshes" / paths[i], force="mesh", process=False) for i in chosen]
+    return [normalized(shape.vertices, shape.faces) for shape in loaded]
+
+
+def compare(meshes, pyrender_depth, rng) -> tuple[np.ndarray, np.ndarray]:
+    """Per mesh: share of pixels that both cover or both leave, and share of common pixels with depths within 1e-4."""
+    camera_from_object = np.tile(np.eye(4), (len(meshes), 1, 1))
+    camera_from_object[:, :3, :3] = rotations.matrix_from_wxyz(rotations.random_wxyz(rng, len(meshes)))
+    camera_from_object[:, 2, 3] = -DISTANCE
+    ours = render.render_depth(meshes, camera_from_object, CAMERA.intrinsics, CAMERA.height, CAMERA.width)
+    theirs = np.stack([pyrender_depth(mesh, pose) for mesh, pose in zip(meshes, camera_from_object, strict=True)])
+    same_mask = (np.isfinite(ours) == (theirs > 0)).mean(axis=(1, 2))
+    common = np.isfinite(ours) & (theirs > 0)
+    same_depth = (common & (np.abs(ours - theirs) < 1e-4)).sum(axis=(1, 2)) / common.sum(axis=(1, 2))
+    return same_mask, same_depth
+
+
+def test_images_agree_with_pyrender_for_made_meshes(pyrender_depth, rng):
+    same_mask, same_depth = compare(made_meshes() * 3, pyrender_depth, rng)
+
+    assert same_mask.min() >= 0.999
+    assert same_depth.mean() >= 0.99  # pyrender's depth has 24 bits between 0.05 and 100
+
+
+@pytest.mark.data
+def test_images_agree_with_pyrender_for_meshes_of_the_data(pyrender_depth, data_dir, rng):
+    same_mask, same_depth = compare(data_meshes(data_dir, rng), pyrender_depth, rng)
+
+    assert same_mask.min() >= 0.999
+    assert same_depth.mean() >= 0.99

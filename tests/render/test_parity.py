@@ -1,0 +1,98 @@
+"""The kernel and NumPy give the same images to the pixel."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from solver_core import render, rotations
+from solver_core.mesh import Mesh
+
+NUM_VERTICES = 12
+
+
+def assert_same_images(use, draw) -> render.Raster:
+    with use("kernel"):
+        kernel = draw()
+    with use("numpy"):
+        reference = draw()
+    assert np.array_equal(kernel.face_index, reference.face_index)
+    assert np.array_equal(kernel.depth, reference.depth)
+    return kernel
+
+
+def random_pose(rng, translation) -> np.ndarray:
+    camera_from_object = np.eye(4)[None].copy()
+    camera_from_object[0, :3, :3] = rotations.matrix_from_wxyz(rotations.random_wxyz(rng))
+    camera_from_object[0, :3, 3] = translation
+    return camera_from_object
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(
+    ("distance", "focal_px", "edge"),
+    [
+        (3.0, 100.0, 0.05),  # many faces of a pixel or less
+        (3.0, 100.0, 1.0),
+        (0.5, 40.0, 1.0),  # camera in the mesh
+        (0.0, 40.0, 0.3),
+        (-3.0, 100.0, 1.0),  # behind the camera
+        (1000.0, 40000.0, 0.3),  # telephoto
+        (2.0, 3e7, 1.0),  # faces a million times larger than the image
+        (3.0, 0.01, 1.0),  # all within one pixel
+    ],
+)
+def test_images_are_equal_for_random_triangles(seed, distance, focal_px, edge, use):
+    rng = np.random.default_rng(seed)
+    first = rng.uniform(-1, 1, (300, 1, 3))
+    mesh = Mesh.checked(
+        (first + rng.normal(scale=edge, size=(300, 3, 3))).reshape(-1, 3), np.arange(900).reshape(-1, 3)
+    )
+    pose = random_pose(rng, [0.1, -0.2, -distance])
+
+    assert_same_images(use, lambda: render.rasterize([mesh], pose, [focal_px, focal_px * 1.1, 30.2, 25.7], 50, 64))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_images_are_equal_for_parallel_rays(seed, use):
+    rng = np.random.default_rng(seed)
+    mesh = Mesh.checked(rng.normal(size=(200, 3)), rng.integers(0, 200, (300, 3)))
+    pose = random_pose(rng, [0.3, 0.1, -1.0])
+
+    assert_same_images(use, lambda: render.rasterize_orthographic([mesh], pose, [15.0, 17.0, 30.2, 25.7], 50, 64))
+
+
+coordinates = st.one_of(
+    st.sampled_from([0.0, 1.0, -1.0, 0.5, 2.0]),  # corners that coincide, edges through centres, points on the camera
+    st.floats(-4, 4, width=32),
+    st.floats(-(2.0**60), 2.0**60, width=32),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    vertices=arrays.arrays(np.float32, (NUM_VERTICES, 3), elements=coordinates),
+    faces=arrays.arrays(np.int32, st.tuples(st.integers(1, 8), st.just(3)), elements=st.integers(0, NUM_VERTICES - 1)),
+    distance=st.sampled_from([0.0, 1.0, 3.0, -1.0, 1e-3, 1e6]),
+    focal_px=st.sampled_from([1e-3, 1.0, 8.0, 30.0, 1e5, 1e9]),
+)
+def test_images_are_equal_for_any_mesh(vertices, faces, distance, focal_px, use):
+    mesh = Mesh(vertices, faces)
+    pose = np.eye(4)[None].copy()
+    pose[0, 2, 3] = -distance
+
+    assert_same_images(use, lambda: render.rasterize([mesh], pose, [focal_px, focal_px, 8.0, 6.5], 13, 16))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (33, 47)])
+@pytest.mark.parametrize("fraction", [0.0, 0.002, 0.1, 0.5, 0.9, 1.0])
+def test_distances_are_equal_for_random_masks(shape, fraction, rng, use):
+    masks = rng.random((4, *shape)) < fraction
+
+    with use("kernel"):
+        kernel = render.signed_distance(masks)
+    with use("numpy"):
+        reference = render.signed_distance(masks)
+
+    assert np.array_equal(kernel, reference)
