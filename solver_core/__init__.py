@@ -1,0 +1,34 @@
+"""Deep feedback solver for inverse problems: object pose, lighting, inverse kinematics (after Ma et al., ECCV 2020).
+
+    import solver_core as sc
+    camera = sc.Camera(width, height, fx, fy, cx, cy)
+    result = sc.solve_pose(mask, vertices, faces, camera, start=camera_from_object)
+"""
+
+from solver_core.errors import (
+    ConfigError,
+    MissingDependency,
+    ObservationError,
+    SetupError,
+    SolverError,
+    WeightsError,
+)
+from solver_core.frames import Camera
+from solver_core.problems.pose.solve import PoseSolution, solve_pose, solve_pose_batch
+from solver_core.solution import StopReason
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Camera",
+    "ConfigError",
+    "MissingDependency",
+    "ObservationError",
+    "PoseSolution",
+    "SetupError",
+    "SolverError",
+    "StopReason",
+    "WeightsError",
+    "solve_pose",
+    "solve_pose_batch",
+]

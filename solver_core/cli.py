@@ -21,7 +21,7 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command line (default: the process's own) and returns the exit code."""
-    args = _parser().parse_args(arguments)
+    args = command_parser().parse_args(arguments)
     console.show_log()
     try:
         return args.run(args)
@@ -44,7 +44,7 @@ class _Parser(argparse.ArgumentParser):
         self.exit(WRONG_INPUT, f"{self.prog}: {message}; try {self.prog} --help\n")
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="solver_core",
         description="Recovers what is hidden from what is seen, by a few learned steps.",
@@ -84,9 +84,7 @@ def _add_train(commands: Any) -> None:
     parser.add_argument("problem", choices=PROBLEMS, help=f"one of {', '.join(PROBLEMS)}", metavar="PROBLEM")
     parser.add_argument("--config", type=Path, required=True, metavar="TOML", help="the recipe")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="what to train on")
-    parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="weights, log, curve, checkpoint (default runs/PROBLEM)"
-    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="weights, log, curve, checkpoint (default runs/PROBLEM)")
     parser.add_argument("--device", default="cpu", help="where torch computes, such as cuda (default cpu)")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the output folder")
     parser.set_defaults(run=_train)

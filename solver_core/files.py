@@ -33,7 +33,10 @@ def read_mesh(path: str | Path) -> Mesh:
         loaded = trimesh.load_mesh(path, process=False)
     except Exception as error:  # trimesh lets through whatever its parsers raise, IndexError included
         raise SetupError(f"cannot read the mesh file {path}: {error}") from error
-    return Mesh.checked(loaded.vertices, loaded.faces)
+    try:
+        return Mesh.checked(loaded.vertices, loaded.faces)
+    except SetupError as error:
+        raise SetupError(f"cannot use the mesh file {path}: {error}") from error
 
 
 def read_mask(path: str | Path) -> np.ndarray:
@@ -81,6 +84,4 @@ def _read_image(path: str | Path, what: str) -> Image.Image:
             image.load()
             return image
     except (OSError, Image.DecompressionBombError) as error:  # pillow's "this is no image" is an OSError too
-        raise ObservationError(
-            f"cannot read the {what} file {path}: {getattr(error, 'strerror', '') or error}"
-        ) from error
+        raise ObservationError(f"cannot read the {what} file {path}: {getattr(error, 'strerror', '') or error}") from error

@@ -24,12 +24,15 @@ class LoopSettings:
     steps: at most this many steps (the paper: 5 for pose, 7 for lighting, 4 for inverse kinematics).
     halvings: how often a step that does not lower the energy is halved before the instance stops (sec. 3.3);
         None takes every step whole and unconditionally, the paper's loop without its adaptive update.
+    patience: an instance stops after this many steps in a row without a lower energy; more than one helps where the
+        update of the next stage is another one.
     converged_energy: an instance at or below this energy stops.
-    min_decrease: an accepted step that lowers the energy by less than this fraction also ends the instance.
+    min_decrease: a step that lowers the energy by less than this fraction counts as none.
     """
 
     steps: int = 5
     halvings: int | None = 3
+    patience: int = 1
     converged_energy: float = 0.0
     min_decrease: float = 0.0
 
@@ -47,6 +50,7 @@ def iterate(
     energy = problem.energy(prediction, observation, rows)
     is_active = energy > settings.converged_energy
     nothing = np.zeros(len(x0), dtype=bool)
+    failures = np.zeros(len(x0), dtype=int)  # steps in a row without a lower energy
     yield Iteration(0, x, prediction, energy, np.zeros(len(x0)), nothing, is_active, time.perf_counter() - started)
 
     for stage in range(settings.steps):
@@ -55,12 +59,14 @@ def iterate(
             return
         step = update(stage, x[active], take(prediction, active), take(observation, active), active)
         energy_before = energy
-        x, prediction, energy, damping = _damped_step(problem, observation, x, prediction, energy, active, step, settings)
+        x, prediction, energy, damping = _damped_step(
+            problem, observation, x, prediction, energy, active, step, settings
+        )
         accepted = damping > 0
         decrease = energy_before - energy
-        is_active = accepted & (energy > settings.converged_energy)
-        if settings.min_decrease > 0:
-            is_active &= decrease >= settings.min_decrease * energy_before
+        has_progressed = accepted & (decrease >= settings.min_decrease * energy_before)
+        failures = np.where(has_progressed, 0, failures + 1)
+        is_active = is_active & (failures < settings.patience) & (energy > settings.converged_energy)
         seconds = time.perf_counter() - started
         yield Iteration(stage + 1, x, prediction, energy, damping, accepted, is_active, seconds)
 

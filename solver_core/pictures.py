@@ -89,23 +89,25 @@ def write_picture(path: str | Path, picture: np.ndarray) -> None:
         from PIL import Image
     try:
         Image.fromarray(picture).save(path)
-    except (OSError, ValueError) as error:  # ValueError: a name ending pillow does not know
-        raise ConfigError(f"cannot write the picture {path}: {error}") from error
+    except (OSError, ValueError) as error:  # ValueError: pillow does not know what the name ends in
+        raise ConfigError(f"cannot write the picture {path}: {getattr(error, 'strerror', '') or error}") from error
 
 
 def write_animation(path: str | Path, frames: Sequence[np.ndarray], milliseconds: int) -> None:
-    """Writes pictures of one size as an endless GIF (or WebP, PNG), each shown so long, the last one longer.
+    """Writes pictures of one size as an endless GIF, each shown so long, the last one longer.
 
     Raises ConfigError if that is impossible.
     """
     with needed_for("writing animations", extra="cli"):
         from PIL import Image
-    first, *others = [Image.fromarray(frame) for frame in frames]
+    # One palette for all frames, so that what does not move does not flicker and the file stays small.
+    palette = Image.fromarray(np.concatenate([frames[0], frames[-1]])).quantize()
+    first, *others = [Image.fromarray(frame).quantize(palette=palette) for frame in frames]
     durations = [milliseconds] * len(others) + [milliseconds * LAST_FRAME_TIMES]
     try:
-        first.save(path, save_all=True, append_images=others, duration=durations, loop=0)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"cannot write the animation {path}: {error}") from error
+        first.save(path, format="GIF", save_all=True, append_images=others, duration=durations, loop=0)
+    except OSError as error:
+        raise ConfigError(f"cannot write the animation {path}: {error.strerror or error}") from error
 
 
 def _opacity(distance: np.ndarray, width_px: float) -> np.ndarray:

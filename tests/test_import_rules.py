@@ -182,9 +182,7 @@ def test_kept_blender_objects_are_found(line, is_kept):
 def test_import_of_the_package_loads_neither_torch_nor_readers():
     statement = "import solver_core, sys; print(*sys.modules)"
 
-    modules = subprocess.run(
-        [sys.executable, "-c", statement], capture_output=True, text=True, check=True
-    ).stdout.split()
+    modules = subprocess.run([sys.executable, "-c", statement], capture_output=True, text=True, check=True).stdout.split()
 
     assert "solver_core" in modules
     assert not {"torch", "trimesh", "PIL", "rich", "scipy", "matplotlib"} & set(modules)

@@ -141,9 +141,7 @@ class TestSE3Step:
         x, y = SE3().random(rng, COUNT), SE3().random(rng, COUNT)
         in_millimetres = np.array([1, 1, 1, 1, 1000, 1000, 1000])
 
-        np.testing.assert_allclose(
-            SE3().difference(x * in_millimetres, y * in_millimetres), SE3().difference(x, y), atol=1e-9
-        )
+        np.testing.assert_allclose(SE3().difference(x * in_millimetres, y * in_millimetres), SE3().difference(x, y), atol=1e-9)
 
 
 def test_so3_power_turns_each_rotation_about_its_own_axes():

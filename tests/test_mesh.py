@@ -29,9 +29,7 @@ def test_bounds_leave_out_vertices_without_a_face():
 @pytest.mark.parametrize(
     ("vertices", "faces", "sentence"),
     [
-        pytest.param(
-            TRIANGLE[:, :2], FACES, r"vertices must be \(V, 3\) numbers, got shape \(3, 2\)", id="flat vertices"
-        ),
+        pytest.param(TRIANGLE[:, :2], FACES, r"vertices must be \(V, 3\) numbers, got shape \(3, 2\)", id="flat vertices"),
         pytest.param(TRIANGLE.astype(str), FACES, "vertices must be .* numbers", id="vertices of text"),
         pytest.param(TRIANGLE * np.nan, FACES, "vertices must be finite, 9 coordinates", id="NaN"),
         pytest.param(TRIANGLE, [[0, 1, 2, 0]], r"faces must be \(F, 3\) integers.*triangulate", id="quads"),

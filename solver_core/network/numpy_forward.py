@@ -30,6 +30,8 @@ class NumpyNetwork:
         x = np.concatenate(parts, axis=1)
         for index in range(len(self.spec.hidden)):
             x = _rectified(self._linear(x, f"linear{index}"))
+        if self.spec.skip:
+            x = np.concatenate([x, features.vector], axis=1)
         return self._linear(x, f"linear{len(self.spec.hidden)}")
 
     def _linear(self, x: np.ndarray, name: str) -> np.ndarray:

@@ -18,7 +18,8 @@ class NetworkSpec:
 
     image_size: height and width of the square input image.  image_channels: 0 = no image.
     convolutions: (output channels, stride) each, 3 x 3 with one pixel of padding.  vector_size: K.
-    hidden: widths of the fully connected layers.  outputs: D.
+    hidden: widths of the fully connected layers.  outputs: D.  skip: the last layer sees the vector as well, so that a
+    proposal among its numbers gets through at full precision.
     """
 
     outputs: int
@@ -27,6 +28,7 @@ class NetworkSpec:
     image_size: int = 0
     image_channels: int = 0
     convolutions: tuple[tuple[int, int], ...] = ()
+    skip: bool = False
 
     @property
     def flat_size(self) -> int:
@@ -38,6 +40,12 @@ class NetworkSpec:
             size = (size + stride - 1) // stride
         return size * size * self.convolutions[-1][0] + self.vector_size
 
+    @property
+    def linear_widths(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Numbers that enter and that leave each fully connected layer."""
+        inner = (self.flat_size, *self.hidden)
+        return (*inner[:-1], inner[-1] + self.skip * self.vector_size), (*self.hidden, self.outputs)
+
     def layers(self) -> list[tuple[str, tuple[int, ...]]]:
         """Name and weight shape of every layer: (3, 3, in, out) for convolutions, (in, out) for the others."""
         layers: list[tuple[str, tuple[int, ...]]] = []
@@ -45,10 +53,9 @@ class NetworkSpec:
         for index, (out_channels, _) in enumerate(self.convolutions):
             layers.append((f"convolution{index}", (3, 3, channels, out_channels)))
             channels = out_channels
-        width = self.flat_size
-        for index, out_width in enumerate((*self.hidden, self.outputs)):
-            layers.append((f"linear{index}", (width, out_width)))
-            width = out_width
+        in_widths, out_widths = self.linear_widths
+        for index, shape in enumerate(zip(in_widths, out_widths, strict=True)):
+            layers.append((f"linear{index}", shape))
         return layers
 
     def to_json(self) -> str:

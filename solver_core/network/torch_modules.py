@@ -24,8 +24,7 @@ class TorchNetwork(nn.Module):
         for out_channels, stride in spec.convolutions:
             self.convolutions.append(nn.Conv2d(channels, out_channels, 3, stride, padding=1))
             channels = out_channels
-        widths = (spec.flat_size, *spec.hidden, spec.outputs)
-        self.linears = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.linears = nn.ModuleList(nn.Linear(a, b) for a, b in zip(*spec.linear_widths, strict=True))
         for layer in (*self.convolutions, *self.linears):
             nn.init.kaiming_normal_(layer.weight, a=LEAK, generator=generator)
             nn.init.zeros_(layer.bias)
@@ -45,6 +44,8 @@ class TorchNetwork(nn.Module):
         x = torch.cat(parts, dim=1)
         for layer in self.linears[:-1]:
             x = nn.functional.leaky_relu(layer(x), LEAK)
+        if self.spec.skip:
+            x = torch.cat([x, vector.to(x.dtype)], dim=1)
         return self.linears[-1](x)
 
     @torch.inference_mode()

@@ -178,8 +178,6 @@ def _fill(
 
     def fill_chunk(part: slice) -> None:
         faces = None if face_index is None else face_index[part]
-        native.rasterize_into(
-            library, meshes[part], projections[part], is_perspective, near_fraction, depth[part], faces
-        )
+        native.rasterize_into(library, meshes[part], projections[part], is_perspective, near_fraction, depth[part], faces)
 
     for_each_chunk(fill_chunk, len(meshes))

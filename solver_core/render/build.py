@@ -126,14 +126,10 @@ def _compile(command: list[str], output: Path) -> str | None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m solver_core.render.build", description="Compile the renderer's kernel."
-    )
+    parser = argparse.ArgumentParser(prog="python -m solver_core.render.build", description="Compile the renderer's kernel.")
     parser.add_argument("--all", action="store_true", help="cross-compile for every target (needs ziglang)")
     parser.add_argument("--target", choices=TARGETS, help="cross-compile for one target (needs ziglang)")
-    parser.add_argument(
-        "--out", type=Path, default=SOURCE.parent, help="folder of the binaries; default: beside kernel.c"
-    )
+    parser.add_argument("--out", type=Path, default=SOURCE.parent, help="folder of the binaries; default: beside kernel.c")
     arguments = parser.parse_args()
     try:
         for target_name in TARGETS if arguments.all else [arguments.target]:

@@ -32,11 +32,12 @@ def for_each_chunk(function: Callable[[slice], None], count: int) -> None:
     if count <= 1 or _num_threads == 1:
         function(slice(0, count))
         return
-    if _pool is None:
-        _pool = ThreadPoolExecutor(_num_threads, thread_name_prefix="solver_core_render")
+    pool = _pool  # its own name: another thread may set the number of threads meanwhile
+    if pool is None:
+        pool = _pool = ThreadPoolExecutor(_num_threads, thread_name_prefix="solver_core_render")
     size = -(-count // (_num_threads * CHUNKS_PER_THREAD))
     chunks = [slice(start, min(start + size, count)) for start in range(0, count, size)]
-    for _ in _pool.map(function, chunks):
+    for _ in pool.map(function, chunks):
         pass
 
 

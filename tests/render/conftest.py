@@ -1,7 +1,6 @@
 """What the renderer's tests share: the kernel as its source is now, and both implementations behind one name."""
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest import mock
@@ -11,11 +10,6 @@ import pytest
 
 from solver_core.mesh import Mesh
 from solver_core.render import build, native
-
-
-@pytest.fixture
-def rng() -> np.random.Generator:
-    return np.random.default_rng(0)
 
 
 @pytest.fixture(scope="session")
@@ -62,12 +56,3 @@ def mesh_at_pixels() -> Callable[..., Mesh]:
 def pixel_view() -> tuple[np.ndarray, np.ndarray, int, int]:
     """Camera at the object's origin with an 8 x 8 image and focal lengths of 8: pose, intrinsics, height, width."""
     return np.eye(4)[None], np.array([8.0, 8.0, 4.0, 4.0]), 8, 8
-
-
-@pytest.fixture(scope="session")
-def data_dir() -> Path:
-    """The project's data folder: SOLVER_CORE_DATA, or ../shared/data beside the repository."""
-    folder = Path(os.environ.get("SOLVER_CORE_DATA") or Path(__file__).resolve().parents[3] / "shared" / "data")
-    if not (folder / "meshes" / "manifest.csv").exists():
-        pytest.skip(f"no data folder at {folder}; set SOLVER_CORE_DATA")
-    return folder

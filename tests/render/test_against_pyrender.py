@@ -1,8 +1,6 @@
 """The same silhouettes and depths as pyrender, which draws the observations of every reported number."""
 
 import csv
-import os
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -10,6 +8,7 @@ import pytest
 from solver_core import render, rotations
 from solver_core.frames import Camera
 from solver_core.mesh import Mesh
+from solver_core.training.pyrender_depth import PyrenderDepth
 
 trimesh = pytest.importorskip("trimesh")
 
@@ -20,39 +19,14 @@ NUM_DATA_MESHES = 50
 
 
 @pytest.fixture(scope="module")
-def pyrender():
-    with mock.patch.dict(os.environ, PYOPENGL_PLATFORM="egl"):  # read on import and again on opening a renderer
-        yield pytest.importorskip("pyrender", exc_type=ImportError)
-
-
-@pytest.fixture(scope="module")
-def pyrender_depth(pyrender):
-    """Depth (H, W) as pyrender draws it, 0 where nothing is, sampled at pixel centres."""
-    gl = pyrender.renderer
-    multisample = gl.glRenderbufferStorageMultisample
-    # With its four samples a pixel, pyrender's depth is that of one of them, up to 0.4 pixels off the centre.
-    single_sample = mock.patch.object(
-        gl, multisample.__name__, lambda target, samples, *size: multisample(target, 0, *size)
-    )
+def pyrender_depth():
+    """Depth (H, W) as pyrender draws it, 0 where nothing is."""
     try:
-        renderer = pyrender.OffscreenRenderer(CAMERA.width, CAMERA.height)
+        pyrender = PyrenderDepth(CAMERA)
     except Exception as error:  # PyOpenGL raises what its platform raises
-        pytest.skip(f"pyrender finds no EGL: {error!r}")
-
-    def pyrender_depth(mesh: Mesh, camera_from_object: np.ndarray) -> np.ndarray:
-        # In DEPTH_ONLY it leaves out back faces, whatever it was asked for.
-        both_sides = np.concatenate(
-            [mesh.faces, mesh.faces[:, ::-1]]
-        )  # it culls back faces in DEPTH_ONLY, whatever asked
-        primitive = pyrender.Primitive(positions=mesh.vertices, indices=both_sides, mode=pyrender.GLTF.TRIANGLES)
-        scene = pyrender.Scene()
-        scene.add(pyrender.Mesh([primitive]), pose=camera_from_object)
-        scene.add(pyrender.IntrinsicsCamera(CAMERA.fx, CAMERA.fy, CAMERA.cx, CAMERA.cy))
-        with single_sample:
-            return renderer.render(scene, flags=pyrender.RenderFlags.DEPTH_ONLY)
-
-    yield pyrender_depth
-    renderer.delete()
+        pytest.skip(f"pyrender or EGL is missing: {error!r}")
+    with pyrender:
+        yield pyrender.render_depth
 
 
 def normalized(vertices: np.ndarray, faces: np.ndarray) -> Mesh:

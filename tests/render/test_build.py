@@ -16,6 +16,8 @@ from solver_core import render
 from solver_core.render import build, native
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+# One target stands for all: without zig's cache each takes seconds, windows a minute.  `make kernels` builds all.
+OTHER_TARGET = "linux-aarch64" if build.this_machine() == "linux-x86_64" else "linux-x86_64"
 needs_ziglang = pytest.mark.skipif(not importlib.util.find_spec("ziglang"), reason="cross-compiling needs ziglang")
 
 
@@ -82,21 +84,11 @@ def test_build_raises_build_error_for_an_unknown_target(tmp_path):
 
 
 @needs_ziglang
-@pytest.mark.parametrize(
-    ("target_name", "first_bytes"),
-    [
-        ("linux-x86_64", b"\x7fELF"),
-        ("linux-aarch64", b"\x7fELF"),
-        ("windows-x86_64", b"MZ"),
-        ("macos-x86_64", b"\xcf\xfa\xed\xfe"),
-        ("macos-arm64", b"\xcf\xfa\xed\xfe"),
-    ],
-)
-def test_kernel_is_cross_compiled_for_each_target(target_name, first_bytes, tmp_path):
-    path = build.build_kernel(tmp_path, target_name)
+def test_kernel_is_cross_compiled_for_another_machine(tmp_path):
+    path = build.build_kernel(tmp_path, OTHER_TARGET)
 
-    assert path.name == build.binary_name(target_name)
-    assert path.read_bytes().startswith(first_bytes)
+    assert path.name == f"kernel-{OTHER_TARGET}.so"
+    assert path.read_bytes()[:4] == b"\x7fELF"
 
 
 @pytest.fixture
@@ -149,7 +141,7 @@ def test_wheel_with_the_kernel_is_for_this_platform_and_any_python(build_wheel):
 
 @needs_ziglang
 def test_wheel_for_another_platform_holds_its_kernel_only(build_wheel):
-    wheel = build_wheel(SOLVER_CORE_TARGET="windows-x86_64")
+    wheel = build_wheel(SOLVER_CORE_TARGET=OTHER_TARGET)
 
-    assert wheel.name.endswith("-py3-none-win_amd64.whl")
-    assert kernels_in(wheel) == ["kernel-windows-x86_64.dll"]
+    assert wheel.name.endswith(f"-py3-none-{build.TARGETS[OTHER_TARGET].wheel}.whl")
+    assert kernels_in(wheel) == [f"kernel-{OTHER_TARGET}.so"]

@@ -46,9 +46,7 @@ def random_pose(rng, translation) -> np.ndarray:
 def test_images_are_equal_for_random_triangles(seed, distance, focal_px, edge, use):
     rng = np.random.default_rng(seed)
     first = rng.uniform(-1, 1, (300, 1, 3))
-    mesh = Mesh.checked(
-        (first + rng.normal(scale=edge, size=(300, 3, 3))).reshape(-1, 3), np.arange(900).reshape(-1, 3)
-    )
+    mesh = Mesh.checked((first + rng.normal(scale=edge, size=(300, 3, 3))).reshape(-1, 3), np.arange(900).reshape(-1, 3))
     pose = random_pose(rng, [0.1, -0.2, -distance])
 
     assert_same_images(use, lambda: render.rasterize([mesh], pose, [focal_px, focal_px * 1.1, 30.2, 25.7], 50, 64))
@@ -70,7 +68,7 @@ coordinates = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     vertices=arrays.arrays(np.float32, (NUM_VERTICES, 3), elements=coordinates),
     faces=arrays.arrays(np.int32, st.tuples(st.integers(1, 8), st.just(3)), elements=st.integers(0, NUM_VERTICES - 1)),

@@ -30,9 +30,7 @@ def plane_depth(normal, offset, intrinsics, height, width):
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2], [1, 2, 0], [2, 0, 1], [0, 2, 1], [2, 1, 0], [1, 0, 2]])
-def test_pixels_are_covered_when_their_centre_is_in_the_triangle_whatever_the_winding(
-    order, mesh_at_pixels, pixel_view
-):
+def test_pixels_are_covered_when_their_centre_is_in_the_triangle_whatever_the_winding(order, mesh_at_pixels, pixel_view):
     mesh = mesh_at_pixels(RIGHT_TRIANGLE, [order])
 
     result = render.rasterize([mesh], *pixel_view)
@@ -153,9 +151,7 @@ def test_faces_that_share_edges_leave_no_crack(rng, pixel_view):
     corner = (np.arange(size - 1)[:, None] * size + np.arange(size - 1)).reshape(-1, 1)
     faces = np.concatenate([corner + np.array([0, 1, size]), corner + np.array([1, size + 1, size])])
 
-    depth = render.render_depth(
-        [Mesh.checked(vertices, faces)], *pixel_view[:1], [400.0, 400.0, 200.0, 200.0], 400, 400
-    )
+    depth = render.render_depth([Mesh.checked(vertices, faces)], *pixel_view[:1], [400.0, 400.0, 200.0, 200.0], 400, 400)
 
     assert np.isfinite(depth).all()
 

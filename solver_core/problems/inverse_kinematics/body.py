@@ -1,4 +1,4 @@
-"""The bodies that networks are trained for: a skeleton and the pose every solve starts from."""
+"""The bodies that networks are trained for: a skeleton, the pose every solve starts from, and how its joints turn."""
 
 from __future__ import annotations
 
@@ -14,25 +14,37 @@ from solver_core.problems.inverse_kinematics.bvh import Motion, read_bvh
 from solver_core.problems.inverse_kinematics.skeleton import Skeleton
 
 HUMAN_PATH = SHIPPED / "ik_human.bvh"
+LEAST_SPREAD = 0.005  # radians; a joint or axis that never turned in training still can
 
 
 @dataclass(frozen=True, eq=False)
 class Body:
-    """A skeleton and the mean pose of its motions, (J, 4) wxyz; the root's is the identity."""
+    """A skeleton and what its motions have in common.
+
+    mean_pose: (J, 4) wxyz; the root's is the identity.  axes: (J, 3, 3) principal axes of each joint's deviation from the
+    mean pose, one a row, in the joint's own frame and as long as the standard deviation in radians.  An elbow has one
+    long axis.  Steps are counted along these axes, so that both least squares and networks turn joints as motions do.
+    """
 
     skeleton: Skeleton
     mean_pose: np.ndarray
+    axes: np.ndarray
 
     @classmethod
     def of_motion(cls, motion: Motion) -> Body:
-        mean = mean_rotations(motion.rotations[:, motion.skeleton.joints])
-        mean[motion.skeleton.joint_of_node[motion.skeleton.root]] = [1, 0, 0, 0]
-        return cls(motion.skeleton, mean)
+        skeleton = motion.skeleton
+        x = motion.rotations[:, skeleton.joints]
+        root = skeleton.joint_of_node[skeleton.root]
+        mean = mean_rotations(x)
+        axes = principal_axes(rotations.rotvec_from_wxyz(rotations.multiply(rotations.inverse(mean), x)))
+        mean[root], axes[root] = [1, 0, 0, 0], np.eye(3)  # which way a body faces says nothing about bodies
+        return cls(skeleton, mean, axes)
 
     @classmethod
     def at_rest(cls, skeleton: Skeleton) -> Body:
-        """Without motions, the rest pose is the mean pose."""
-        return cls(skeleton, np.tile([1.0, 0, 0, 0], (skeleton.num_joints, 1)))
+        """Without motions: the rest pose, and every axis alike."""
+        count = skeleton.num_joints
+        return cls(skeleton, np.tile([1.0, 0, 0, 0], (count, 1)), np.tile(np.eye(3), (count, 1, 1)))
 
 
 @functools.cache
@@ -43,7 +55,7 @@ def human() -> Body:
 
 @functools.cache
 def rig(path: str | Path) -> Body:
-    """A body of one's own: its BVH file gives the skeleton and, by its frames, the mean pose."""
+    """A body of one's own: its BVH file gives the skeleton, and its frames how it moves."""
     return Body.of_motion(read_bvh(path))
 
 
@@ -52,3 +64,11 @@ def mean_rotations(wxyz: np.ndarray) -> np.ndarray:
     products = np.einsum("fji,fjk->jik", wxyz, wxyz)
     mean = np.linalg.eigh(products)[1][..., -1]
     return rotations.normalized(np.where(mean[:, :1] < 0, -mean, mean))
+
+
+def principal_axes(deviations: np.ndarray) -> np.ndarray:
+    """(J, 3, 3) of rotation vectors (F, J, 3): one axis a row, as long as the standard deviation."""
+    covariance = np.einsum("fji,fjk->jik", deviations, deviations) / len(deviations)
+    variances, vectors = np.linalg.eigh(covariance)
+    spreads = np.sqrt(np.maximum(variances, LEAST_SPREAD**2))
+    return spreads[..., None] * vectors.swapaxes(1, 2)

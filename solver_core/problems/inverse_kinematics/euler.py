@@ -28,9 +28,7 @@ def euler_from_wxyz(wxyz: np.ndarray, order: str) -> np.ndarray:
     m = rotations.matrix_from_wxyz(wxyz)
     middle_cosine = np.hypot(m[..., i, i], m[..., i, j])
     is_locked = middle_cosine < 1e-9  # the outer axes coincide; only the sum of their angles is known
-    first = np.where(
-        is_locked, np.arctan2(sign * m[..., k, j], m[..., j, j]), np.arctan2(-sign * m[..., j, k], m[..., k, k])
-    )
+    first = np.where(is_locked, np.arctan2(sign * m[..., k, j], m[..., j, j]), np.arctan2(-sign * m[..., j, k], m[..., k, k]))
     middle = np.arctan2(sign * m[..., i, k], middle_cosine)
     last = np.where(is_locked, 0, np.arctan2(-sign * m[..., i, j], m[..., i, i]))
     return np.stack([first, middle, last], axis=-1)

@@ -12,12 +12,10 @@ from solver_core.network.spec import NetworkSpec
 from solver_core.problem import Features
 from solver_core.problems.inverse_kinematics.body import Body, human, rig
 from solver_core.problems.inverse_kinematics.kinematics import Posture
-from solver_core.problems.inverse_kinematics.least_squares import damped_step
+from solver_core.problems.inverse_kinematics.least_squares import damped_step, trust_damping
 
-INPUT_LAYOUT = "ik 1: pose; least squares step; target residual weight and log length of each node"
-OUTPUT_SCALE = 0.2  # radians that an output of one stands for
-HINT_DAMPING = 3e-4  # square metres
-MAX_HINT = 1.0  # radians; far from the answer the linear step can be any size
+INPUT_LAYOUT = "ik 2: pose; least squares step; target residual weight and log length of each node"
+MAX_HINT = 2.0  # standard deviations; far from the answer the linear step can be any size
 
 
 def network_spec(settings: dict[str, Any]) -> NetworkSpec:
@@ -27,7 +25,8 @@ def network_spec(settings: dict[str, Any]) -> NetworkSpec:
         raise ConfigError(f"unknown key {sorted(unknown)[0]!r} in [network]; known: hidden, rig")
     skeleton = trained_body(settings).skeleton
     outputs = 3 * skeleton.num_joints
-    return NetworkSpec(outputs, tuple(settings["hidden"]), vector_size=2 * outputs + 8 * skeleton.num_nodes)
+    vector_size = 2 * outputs + 8 * skeleton.num_nodes
+    return NetworkSpec(outputs, tuple(settings["hidden"]), vector_size, skip=True)
 
 
 def trained_body(settings: dict[str, Any]) -> Body:
@@ -50,8 +49,8 @@ def features(
     relative[:, root] = [1, 0, 0, 0]
     pose = np.where(relative[..., :1] < 0, -relative[..., 1:], relative[..., 1:])
 
-    axes = np.ascontiguousarray(posture.orientations.swapaxes(2, 3))
-    hint = damped_step(skeleton, posture, axes, residuals, weights, HINT_DAMPING)
+    axes = body.axes.astype(x.dtype) @ posture.orientations.swapaxes(2, 3)
+    hint = damped_step(skeleton, posture, axes, residuals, weights, trust_damping(residuals, weights))
     hint /= np.maximum(1, np.linalg.norm(hint, axis=-1, keepdims=True) / MAX_HINT)
 
     given = (weights > 0)[..., None]
@@ -60,5 +59,5 @@ def features(
     lengths = np.linalg.norm(offsets, axis=-1)
     log_lengths = np.log(np.maximum(lengths, 1e-6) / np.maximum(skeleton.bone_lengths, 1e-6))
     log_lengths[:, skeleton.root] = 0
-    parts = (2 * pose, 5 * hint, 2 * targets_root, 10 * residuals_root, weights > 0, 5 * log_lengths)
+    parts = (2 * pose, hint, 2 * targets_root, 10 * residuals_root, weights > 0, 5 * log_lengths)
     return Features(None, np.concatenate([part.reshape(batch, -1) for part in parts], axis=1).astype(np.float32))

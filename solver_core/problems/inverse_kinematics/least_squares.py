@@ -17,28 +17,40 @@ from solver_core.problems.inverse_kinematics.skeleton import Level, Skeleton
 CROSS_WITH_UNIT = np.array([[0, 0, 0, 0, 0, -1, 0, 1, 0], [0, 0, 1, 0, 0, 0, -1, 0, 0], [0, -1, 0, 1, 0, 0, 0, 0, 0]])
 
 
+TRUST = 0.02  # a seventh of the residual is what the linear model leaves, roughly
+LEAST_DAMPING = 1e-6  # square metres; below this float32 loses the weakest directions
 CHUNK = 64  # bodies at a time: the fronts of more do not fit into the cache, which takes 1.6 times as long
 
 
-def damped_step(
-    skeleton: Skeleton, posture: Posture, axes: np.ndarray, residuals: np.ndarray, weights: np.ndarray, damping: float
-) -> np.ndarray:
-    """(B, J, 3) angles about `axes` that minimise sum(weights * |residuals - jacobian step|^2) + damping * |step|^2.
+def trust_damping(residuals: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(B,) damping for steps counted in standard deviations: the error expected of the linear model, squared.
 
-    axes: (B, J, 3, 3), row i the i-th axis a joint can turn about, in the root's frame; a row of zeros locks it.
-    residuals: (B, N, 3), target minus position.  weights: (B, N).  damping: square metres, > 0.
+    That error shrinks with the residual, so the last steps converge quadratically (Levenberg-Marquardt, as in
+    Yamashita and Fukushima 2001).
+    """
+    squared = (weights * (residuals**2).sum(axis=-1)).sum(axis=-1) / weights.sum(axis=-1)
+    return LEAST_DAMPING + TRUST * squared
+
+
+def damped_step(
+    skeleton: Skeleton, posture: Posture, axes: np.ndarray, residuals: np.ndarray, weights: np.ndarray, damping: np.ndarray
+) -> np.ndarray:
+    """(B, J, 3) turns about `axes` that minimise sum(weights * |residuals - jacobian step|^2) + damping * |step|^2.
+
+    axes: (B, J, 3, 3), row i the i-th axis a joint can turn about, in the root's frame; a step is counted in its length,
+    and a row of zeros locks it.  residuals: (B, N, 3), target minus position.  weights: (B, N).  damping: (B,) > 0.
     """
     steps = [
-        _damped_step(skeleton, take(posture, rows), axes[rows], residuals[rows], weights[rows], damping)
+        _damped_step(skeleton, take(posture, rows), axes[rows], residuals[rows], weights[rows], damping[rows])
         for rows in (slice(start, start + CHUNK) for start in range(0, len(axes), CHUNK))
     ]
     return np.concatenate(steps)
 
 
 def _damped_step(
-    skeleton: Skeleton, posture: Posture, axes: np.ndarray, residuals: np.ndarray, weights: np.ndarray, damping: float
+    skeleton: Skeleton, posture: Posture, axes: np.ndarray, residuals: np.ndarray, weights: np.ndarray, damping: np.ndarray
 ) -> np.ndarray:
-    batch, identity = len(axes), np.eye(3, dtype=axes.dtype)
+    batch, pivot_damping = len(axes), damping[:, None, None, None] * np.eye(3, dtype=axes.dtype)
     spins = (axes @ CROSS_WITH_UNIT.astype(axes.dtype)).reshape(*axes.shape, 3)  # (B, J, 3, 3, 3), point to velocity
     moments, pulls = _subtree_sums(skeleton, posture, residuals, weights)
     eliminated: list[np.ndarray] = []
@@ -54,7 +66,7 @@ def _damped_step(
             _add_siblings_inplace(fronts, complements, level.family[level.inner])
         fronts[:, :, above:, :1] += own @ pulls[:, joints]
         fronts[:, :, above:, 1:] += forces @ _transposed(velocities)
-        rows, pivots = fronts[:, :, above:, : 1 + above], fronts[:, :, above:, 1 + above :] + damping * identity
+        rows, pivots = fronts[:, :, above:, : 1 + above], fronts[:, :, above:, 1 + above :] + pivot_damping
         solved = _inverse(pivots) @ rows
         complements = fronts[:, :, :above, : 1 + above] - _transposed(rows[..., 1:]) @ solved
         eliminated.append(solved)

@@ -55,18 +55,19 @@ class JointLimits:
         x[rows, self.joints[columns]] = wxyz_from_euler(clamped[rows, columns], ORDER)
         return x
 
-    def free_axes(self, x: np.ndarray, gradient: np.ndarray) -> np.ndarray:
-        """(B, J, 3, 3) local axes a joint may turn about, one a row; zero rows are locked or pushed against their bound.
+    def free_axes(self, x: np.ndarray, axes: np.ndarray, pull: np.ndarray) -> np.ndarray:
+        """A copy of the local axes (B, J, 3, 3), one a row, in which limited joints have those of their Euler angles.
 
-        gradient: (B, J, 3) local rotation vector in which the joints are pulled.
+        pull: (B, J, 3) rotation vectors the joints would like to turn by.  Axes that are locked or would be pushed through
+        their bound are zero.
         """
-        axes = np.tile(np.eye(3, dtype=x.dtype), (*x.shape[:2], 1, 1))
+        axes = axes.copy()
         angles = euler_from_wxyz(x[:, self.joints].astype(np.float64), ORDER)
         own = euler_axes(angles, ORDER)  # (B, K, 3, 3)
-        pull = (own @ gradient[:, self.joints, :, None])[..., 0]
+        pushed = (own @ pull[:, self.joints, :, None])[..., 0]
         is_locked = self.upper - self.lower <= 2 * AT_BOUND
-        is_held = is_locked | ((angles <= self.lower + AT_BOUND) & (pull < 0))
-        is_held |= (angles >= self.upper - AT_BOUND) & (pull > 0)
+        is_held = is_locked | ((angles <= self.lower + AT_BOUND) & (pushed < 0))
+        is_held |= (angles >= self.upper - AT_BOUND) & (pushed > 0)
         axes[:, self.joints] = np.where(is_held[..., None], 0, own)
         return axes
 
@@ -94,6 +95,8 @@ class LimitedRotations:
     def random(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """Uniform angles within the limits, uniform rotations elsewhere."""
         x = self.free.random(rng, count)
-        angles = rng.uniform(np.maximum(self.limits.lower, -np.pi), np.minimum(self.limits.upper, np.pi), size=(count, *self.limits.lower.shape))
+        angles = rng.uniform(
+            np.maximum(self.limits.lower, -np.pi), np.minimum(self.limits.upper, np.pi), size=(count, *self.limits.lower.shape)
+        )
         x[:, self.limits.joints] = wxyz_from_euler(angles, ORDER)
         return x

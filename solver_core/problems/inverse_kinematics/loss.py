@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from solver_core.network.torch_modules import TorchNetwork
-from solver_core.problems.inverse_kinematics.features import OUTPUT_SCALE
 from solver_core.problems.inverse_kinematics.skeleton import Skeleton
 from solver_core.problems.inverse_kinematics.torch_kinematics import forward_kinematics, matrix_from_rotvec
 
@@ -22,7 +21,8 @@ def loss(
     """Mean angle of the joints plus mean distance of the nodes that the step leaves: lengths, as in the measured errors."""
     output = network(image, vector)
     with torch.autocast(vector.device.type, enabled=False):  # half precision would place the feet to a centimetre
-        step = matrix_from_rotvec(output.float().unflatten(1, (-1, 3)) * OUTPUT_SCALE)
+        turns = output.float().unflatten(1, (-1, 1, 3))  # (B, J, 1, 3)
+        step = matrix_from_rotvec((turns @ inputs["axes"]).squeeze(2))
         local = inputs["estimate"] @ step
         skeleton = _skeleton(tuple(inputs["parents"][0].int().tolist()))
         positions = forward_kinematics(skeleton, inputs["offsets"], local)

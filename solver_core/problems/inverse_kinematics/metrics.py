@@ -27,13 +27,12 @@ def joint_angles_deg(x: np.ndarray, x_true: np.ndarray) -> np.ndarray:
     return np.degrees(rotations.angle_between(x, x_true))
 
 
-def loss_inputs(
-    problem: KinematicProblem, x: np.ndarray, x_true: np.ndarray, rows: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Rotation matrices of the estimate and the truth (B, J, 3, 3), rest offsets (B, N, 3) and parents (B, N)."""
+def loss_inputs(problem: KinematicProblem, x: np.ndarray, x_true: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Rotation matrices of the estimate and the truth, axes (B, J, 3, 3), rest offsets (B, N, 3), parents (B, N)."""
     return {
         "estimate": rotations.matrix_from_wxyz(x).astype(np.float32),
         "truth": rotations.matrix_from_wxyz(x_true).astype(np.float32),
+        "axes": np.tile(problem.body.axes.astype(np.float32), (len(x), 1, 1, 1)),
         "offsets": problem.offsets[rows].astype(np.float32),
         "parents": np.tile(problem.skeleton.parents.astype(np.float32), (len(x), 1)),
     }

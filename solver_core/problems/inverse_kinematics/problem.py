@@ -71,7 +71,13 @@ class KinematicProblem:
         return kinematic_features.features(self.body, self.offsets[rows], x, prediction, residuals, observation.weights)
 
     def step_from_output(self, output: np.ndarray, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        return output * kinematic_features.OUTPUT_SCALE
+        return rotvecs_about(self.body.axes.astype(output.dtype), output.reshape(len(x), -1, 3)).reshape(len(x), -1)
 
     def output_from_step(self, step: np.ndarray, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        return step / kinematic_features.OUTPUT_SCALE
+        inverse = np.linalg.inv(self.body.axes).astype(step.dtype)
+        return rotvecs_about(inverse, step.reshape(len(x), -1, 3)).reshape(len(x), -1)
+
+
+def rotvecs_about(axes: np.ndarray, turns: np.ndarray) -> np.ndarray:
+    """(B, J, 3) rotation vectors of turns (B, J, 3) about axes (..., J, 3, 3), one a row and of any length."""
+    return (turns[..., None, :] @ axes)[..., 0, :]

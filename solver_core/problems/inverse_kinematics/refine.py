@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 
 from solver_core.loop import LoopSettings, OnStep, solve
-from solver_core.problem import Update
+from solver_core.problem import Update, take
 from solver_core.problems.inverse_kinematics.kinematics import Posture
-from solver_core.problems.inverse_kinematics.least_squares import damped_step
-from solver_core.problems.inverse_kinematics.problem import KinematicProblem, Targets
+from solver_core.problems.inverse_kinematics.least_squares import damped_step, trust_damping
+from solver_core.problems.inverse_kinematics.problem import KinematicProblem, Targets, rotvecs_about
 from solver_core.solution import Solution
 
-# Square metres for a human; other bodies by the square of their bones.  Small steps in what is seen badly, such as twist.
-DAMPING = 1e-4
-HUMAN_BONE = 0.12  # metres, root mean square
-REFINE = LoopSettings(steps=12, halvings=6, converged_energy=1e-6, min_decrease=0.01)
+REFINE = LoopSettings(steps=12, halvings=6, converged_energy=2e-6, min_decrease=0.01)  # 2e-6 m: float32 ends there
+FAR = LoopSettings(steps=100, halvings=6, converged_energy=2e-6, min_decrease=1e-3)
+POOR = 0.01  # energy over the root mean square bone length above which another start is tried
 
 
 def refine(
@@ -25,43 +27,66 @@ def refine(
     on_step: OnStep | None = None,
 ) -> Solution:
     """Solution of least squares started at x0 (B, J, 4)."""
-    return solve(problem, least_squares_update(problem, DAMPING), targets, x0, settings, on_step)
+    return solve(problem, least_squares_update(problem), targets, x0, settings, on_step)
 
 
-def least_squares_update(problem: KinematicProblem, damping: float) -> Update:
-    """Damped least squares steps within the problem's limits.  damping: square metres for a body of human size."""
-    bones = problem.skeleton.bone_lengths[problem.skeleton.parents >= 0]
-    damping = damping * float((bones**2).mean()) / HUMAN_BONE**2
+def refine_from_several(
+    problem: KinematicProblem,
+    targets: Targets,
+    starts: Sequence[np.ndarray],
+    settings: LoopSettings = FAR,
+    on_step: OnStep | None = None,
+) -> Solution:
+    """The best Solution from several starts (B, J, 4), instance by instance; the later ones only where the earlier fail.
+
+    Far from the answer least squares gets stuck; a body without trained networks needs several tries.
+    """
+    best = refine(problem, targets, starts[0], settings, on_step)
+    threshold = POOR * bone_length(problem)
+    for start in starts[1:]:
+        rows = np.flatnonzero(best.energy > threshold)
+        if len(rows) == 0:
+            break
+        part = replace(problem, offsets=problem.offsets[rows])
+        again = refine(part, take(targets, rows), start[rows], settings)
+        x, energy, reasons = best.x.copy(), best.energy.copy(), list(best.reasons)
+        for number in np.flatnonzero(again.energy < energy[rows]):
+            x[rows[number]], energy[rows[number]] = again.x[number], again.energy[number]
+            reasons[rows[number]] = again.reasons[number]
+        best = Solution(x, energy, reasons, best.history, best.seconds + again.seconds)
+    return best
+
+
+def random_starts(problem: KinematicProblem, x: np.ndarray, count: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """`count` starts (B, J, 4) around the poses x, within the limits: turned a little at first, up to anyhow at last."""
+    spreads = np.linspace(0.3, 2, count)  # radians
+    steps = (spread * rng.normal(size=(len(x), problem.manifold.dim)) for spread in spreads)
+    return [problem.manifold.retract(x, step).astype(x.dtype) for step in steps]
+
+
+def least_squares_update(problem: KinematicProblem) -> Update:
+    """Damped least squares steps within the problem's limits."""
     limits = problem.limits
 
-    def step_about(free: np.ndarray, posture: Posture, targets: Targets) -> np.ndarray:
-        """(B, J, 3) local rotation vectors; free: (B, J, 3, 3) local axes, one a row."""
-        axes = free @ posture.orientations.swapaxes(2, 3)
+    def step_about(axes: np.ndarray, posture: Posture, targets: Targets) -> np.ndarray:
+        """(B, J, 3) local rotation vectors; axes: (B, J, 3, 3) in the joints' frames, one a row."""
         residuals = problem.residuals(posture, targets)
-        angles = damped_step(problem.skeleton, posture, axes, residuals, targets.weights, damping)
-        return (angles[..., None, :] @ free)[..., 0, :]
+        damping = trust_damping(residuals, targets.weights)
+        axes_root = axes @ posture.orientations.swapaxes(2, 3)
+        turns = damped_step(problem.skeleton, posture, axes_root, residuals, targets.weights, damping)
+        return rotvecs_about(axes, turns)
 
     def update(stage: int, x: np.ndarray, prediction: Posture, observation: Targets, rows: np.ndarray) -> np.ndarray:
-        everything = np.broadcast_to(np.eye(3, dtype=x.dtype), prediction.orientations.shape)
-        step = step_about(everything, prediction, observation)
+        axes = np.broadcast_to(problem.body.axes.astype(x.dtype), prediction.orientations.shape)
+        step = step_about(axes, prediction, observation)
         if limits is not None:  # a joint that would be pushed through its bound must not carry the others along
-            step = step_about(limits.free_axes(x, step), prediction, observation)
+            step = step_about(limits.free_axes(x, axes, step), prediction, observation)
         return step.reshape(len(x), -1)
 
     return update
 
 
-def refine_with_restarts(
-    problem: KinematicProblem,
-    targets: Targets,
-    x0: np.ndarray,
-    num_restarts: int,
-    rng: np.random.Generator,
-    settings: LoopSettings = REFINE,
-    on_step: OnStep | None = None,
-) -> Solution:
-    """The best of refining x0 and poses spread around it, instance by instance; the others only where x0 fails.
-
-    Far from the answer least squares gets stuck; a body without trained networks needs several tries.
-    """
-    raise NotImplementedError
+def bone_length(problem: KinematicProblem) -> float:
+    """Root mean square length of the bones, metres."""
+    bones = problem.skeleton.bone_lengths[problem.skeleton.parents >= 0]
+    return float(np.sqrt((bones**2).mean()))

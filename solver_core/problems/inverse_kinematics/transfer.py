@@ -54,25 +54,28 @@ class Transfer:
 
     def to_skeleton(self, x: np.ndarray) -> np.ndarray:
         """(B, J', 4) local rotations of the skeleton's joints from (B, J, 4) of the body's."""
-        count = len(x)
-        offsets = np.broadcast_to(self._offsets, (count, *self._offsets.shape))
-        known_orientations = forward_kinematics(self.body.skeleton, offsets, x).orientations
-        orientations = np.broadcast_to(np.eye(3, dtype=x.dtype), (count, self.skeleton.num_joints, 3, 3)).copy()
-        local = orientations.copy()
-        known_joint = dict(zip(self.own, self.body.skeleton.joint_of_node[self.known], strict=True))
-        for node in self._parents_first():
-            joint, parent = self.skeleton.joint_of_node[node], self.skeleton.parents[node]
-            above = orientations[:, self.skeleton.joint_of_node[parent]] if parent >= 0 else np.eye(3, dtype=x.dtype)
-            if known_joint.get(node, -1) >= 0:
-                orientations[:, joint] = known_orientations[:, known_joint[node]] @ self._alignment[joint]
-                local[:, joint] = above.swapaxes(-1, -2) @ orientations[:, joint]
-            else:
-                orientations[:, joint] = above
-        return rotations.wxyz_from_matrix(local)
+        offsets = np.broadcast_to(self._offsets, (len(x), *self._offsets.shape))
+        known = forward_kinematics(self.body.skeleton, offsets, x).orientations
+        known = np.concatenate([known, np.broadcast_to(np.eye(3, dtype=x.dtype), (len(x), 1, 3, 3))], axis=1)
+        orientations = known[:, self._guides] @ self._alignment
+        skeleton = self.skeleton
+        parents = skeleton.parents[skeleton.joints]
+        local = orientations[:, skeleton.joint_of_node[parents]].swapaxes(2, 3) @ orientations
+        local[:, parents < 0] = orientations[:, parents < 0]
+        return rotations.wxyz_from_matrix(local).astype(x.dtype)
 
-    def _parents_first(self) -> list[int]:
-        below = [int(node) for level in self.skeleton.levels for node in level.nodes[level.inner]]
-        return [self.skeleton.root, *below]
+    @cached_property
+    def _guides(self) -> np.ndarray:
+        """(J',) joint of the body that each of the skeleton's joints follows: its own or its nearest mapped ancestor's;
+        -1 without one."""
+        known_joint = self.body.skeleton.joint_of_node[self.known]
+        guide = {int(node): int(joint) for node, joint in zip(self.own, known_joint, strict=True) if joint >= 0}
+        guides = []
+        for node in self.skeleton.joints:
+            while node >= 0 and node not in guide:
+                node = int(self.skeleton.parents[node])
+            guides.append(guide.get(node, -1))
+        return np.array(guides)
 
     def _mapped_ancestor(self, skeleton: Skeleton, mapped: np.ndarray) -> np.ndarray:
         """(M,) position within `mapped` of the nearest mapped ancestor of each mapped node, -1 if there is none."""
@@ -120,12 +123,20 @@ class Transfer:
         known_directions = _unit(known_rest[self._bones[:, 1]] - known_rest[self._bones[:, 0]])
         whole = nearest_rotation((known_directions.T @ own_directions)[None])[0]
         alignment = np.tile(whole, (self.skeleton.num_joints, 1, 1))
+        alignment[self._guides < 0] = np.eye(3)
+        is_guided = np.zeros(self.skeleton.num_joints, dtype=bool)
         for number, own in enumerate(self.own):
             starts_here = self._bones[:, 0] == number
             joint = self.skeleton.joint_of_node[own]
+            if joint >= 0:
+                is_guided[joint] = True
             if joint >= 0 and starts_here.any():
                 covariance = known_directions[starts_here].T @ own_directions[starts_here] + REST_PRIOR * whole
                 alignment[joint] = nearest_rotation(covariance[None])[0]
+        for level in self.skeleton.levels:  # the others move with the joint above, as at rest
+            for position, joint in zip(level.inner, level.joints, strict=True):
+                if not is_guided[joint]:
+                    alignment[joint] = alignment[level.parent_joints[position]]
         return alignment.astype(np.float32)
 
 

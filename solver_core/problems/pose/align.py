@@ -49,7 +49,7 @@ def _fit_box(mesh: Mesh, pose: np.ndarray, sides: np.ndarray, is_cut: np.ndarray
         design[:, 2] = -offset
         normal = design.T @ (design * weights[:, None]) + PRIOR * np.diag([1, 1, size**2])
         shift_x, shift_y, log_depth = np.linalg.solve(normal, design.T @ (weights * (sides - box)))
-        image_point = image_point + (shift_x, shift_y)
+        image_point = image_point + np.array([shift_x, shift_y])
         depth = max(depth * np.exp(np.clip(log_depth, -1, 1)), 1.2 * radius)
     shift = image_point - pose[4:6] / -pose[6]
     return np.array([0, 0, 0, *shift, np.log(depth / -pose[6])])

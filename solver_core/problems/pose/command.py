@@ -9,18 +9,19 @@ from typing import Any
 import numpy as np
 
 from solver_core import console
+from solver_core.errors import ObservationError
 from solver_core.files import read_mask, read_mesh, read_photo, read_pose
 from solver_core.frames import Camera
 from solver_core.pictures import write_animation, write_picture
 from solver_core.problems.pose import drawing
-from solver_core.problems.pose.solve import solve_pose
+from solver_core.problems.pose.solve import PoseSolution, PoseStep, solve_pose
 
 HELP = "Finds where an object stands from a mask of it, its mesh and the camera."
 EXAMPLE = "solver_core solve pose --mesh car.obj --mask mask.png --camera camera.json --picture car.png"
 
 # Below this overlap the pose is called poor: a mask drawn by hand, a pixel or two off, still reaches more at the right
 # pose unless the object is very thin, and wrong poses seldom do.
-GOOD_IOU = 0.9
+POOR_IOU = 0.9
 STEP_MILLISECONDS = 450  # long enough to see what a step changed
 
 
@@ -28,18 +29,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     files = parser.add_argument_group("files")
     files.add_argument("--mesh", type=Path, required=True, metavar="FILE", help="obj, ply, glb, off or stl, in metres")
     files.add_argument("--mask", type=Path, required=True, metavar="PNG", help="white, or opaque, where the object is")
-    files.add_argument(
-        "--camera", type=Path, required=True, metavar="JSON", help="width, height, fx, fy, cx, cy (pixels)"
-    )
+    files.add_argument("--camera", type=Path, required=True, metavar="JSON", help="width, height, fx, fy, cx, cy (pixels)")
     files.add_argument("--start", type=Path, metavar="JSON", help="camera_from_object, a rough guess (4 x 4)")
     files.add_argument("--photo", type=Path, metavar="IMAGE", help="to draw on, of the mask's size; not used to solve")
     files.add_argument("--out", type=Path, metavar="JSON", help="also write the result here")
     files.add_argument("--picture", type=Path, metavar="PNG", help="outlines of mask and object, before and after")
     files.add_argument("--animation", type=Path, metavar="GIF", help="outlines at every step")
     parser.add_argument("--no-refine", action="store_true", help="stop after the learned steps")
-    parser.add_argument(
-        "--restarts", type=int, default=8, metavar="N", help="more starts if the first fails (default 8)"
-    )
+    parser.add_argument("--restarts", type=int, default=8, metavar="N", help="more starts if the first fails (default 8)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the restarts (default 0)")
 
 
@@ -47,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     """0 if the pose explains the mask well, else 1 with the reason on stderr.  Raises SolverError for wrong input."""
     mesh, mask, camera = read_mesh(args.mesh), read_mask(args.mask), Camera.from_json(args.camera)
     start = None if args.start is None else read_pose(args.start)
-    photo = None if args.photo is None else read_photo(args.photo)
+    photo = None if args.photo is None else _photo_of_size(args.photo, mask)
     with console.progress("solving") as show:
         result = solve_pose(
             mask,
@@ -57,14 +54,14 @@ def run(args: argparse.Namespace) -> int:
             start=start,
             refine=not args.no_refine,
             restarts=args.restarts,
-            on_step=lambda step: show(_overlap(1 - np.min(step.energy))),
+            on_step=lambda step: show(_overlap(1 - step.energy)),
             rng=np.random.default_rng(args.seed),
         )
 
     if args.picture is not None:
         canvas = drawing.PoseCanvas.of_size(mesh, mask, camera, photo, drawing.PANEL_PX)
         first = result.history[0]
-        captions = [f"before: {_overlap(1 - first.energy)}", f"after: {_overlap(result.iou)}"]
+        captions = [f"before: {_overlap(1 - first.energy)} with the mask (white)", f"after: {_overlap(result.iou)}"]
         picture = drawing.draw_before_and_after(canvas, first.camera_from_object, result.camera_from_object, captions)
         write_picture(args.picture, picture)
     if args.animation is not None:
@@ -72,23 +69,32 @@ def run(args: argparse.Namespace) -> int:
         write_animation(args.animation, _frames(canvas, result), STEP_MILLISECONDS)
 
     console.print_result(_content(result), args.out)
-    if result.iou < GOOD_IOU:
+    if result.iou < POOR_IOU:
         console.print_note(
-            f"poor: the pose and the mask overlap by {result.iou:.0%}, under {GOOD_IOU:.0%}. {result.reason.value}"
+            f"poor: the pose and the mask overlap by {result.iou:.0%}, under {POOR_IOU:.0%}. {result.reason.value}"
         )
         return 1
     return 0
 
 
-def _frames(canvas: drawing.PoseCanvas, result: Any) -> list[np.ndarray]:
+def _photo_of_size(path: Path, mask: np.ndarray) -> np.ndarray:
+    """(H, W, 3) the photograph.  Raises ObservationError if it is no image or not of the mask's size (H, W)."""
+    photo = read_photo(path)
+    if photo.shape[:2] != mask.shape:
+        wanted, came = (f"{image.shape[1]} x {image.shape[0]}" for image in (mask, photo))
+        raise ObservationError(f"the photograph must have the size of the mask, {wanted}; it has {came} pixels")
+    return photo
+
+
+def _frames(canvas: drawing.PoseCanvas, result: PoseSolution) -> list[np.ndarray]:
     last = len(result.history) - 1
     return [
-        drawing.draw_step(canvas, step.camera_from_object, f"step {index}: {_overlap(1 - step.energy)}", index == last)
+        drawing.draw_step(canvas, step.camera_from_object, _caption(index, step), index == last)
         for index, step in enumerate(result.history)
     ]
 
 
-def _content(result: Any) -> dict[str, Any]:
+def _content(result: PoseSolution) -> dict[str, Any]:
     """The result as it is printed; the steps without their poses, which would be most of it."""
     return {
         "camera_from_object": result.camera_from_object.tolist(),
@@ -100,10 +106,19 @@ def _content(result: Any) -> dict[str, Any]:
             for other in result.alternatives
         ],
         "steps": [
-            {"iou": round(1 - step.energy, 4), "damping": step.damping, "seconds": round(step.seconds, 4)}
+            {
+                "phase": step.phase,
+                "iou": round(1 - step.energy, 4),
+                "damping": step.damping,
+                "seconds": round(step.seconds, 4),
+            }
             for step in result.history
         ],
     }
+
+
+def _caption(index: int, step: PoseStep) -> str:
+    return f"{index}  {step.phase}: {_overlap(1 - step.energy)}"
 
 
 def _overlap(iou: float) -> str:

@@ -66,7 +66,9 @@ def gauss_newton_step(points: ContourPoints, num_instances: int, robust_px: np.n
     jacobian = points.jacobian.T.copy()  # (6, P): long rows are summed faster
     weighted = jacobian * weight
     i, j = np.triu_indices(6)
-    sums = sum_by_instance(np.concatenate([weighted[i] * jacobian[j], weighted * points.residual]), points.instance, num_instances)
+    sums = sum_by_instance(
+        np.concatenate([weighted[i] * jacobian[j], weighted * points.residual]), points.instance, num_instances
+    )
     hessian = np.empty((num_instances, 6, 6))
     hessian[:, i, j] = hessian[:, j, i] = sums[:, :21]
     gradient = sums[:, 21:]
@@ -128,14 +130,14 @@ def _jacobian(points: np.ndarray, x: np.ndarray, gradient: np.ndarray, intrinsic
 
 
 def contour_update(intrinsics: np.ndarray, robust_px: tuple[float, ...]) -> Update:
-    """The step as an Update for the loop; stage t uses robust_px[t], the last one from then on.
+    """The step as an Update for the loop; the stages take the robust scales in turn.
 
     intrinsics: (B, 4) of the problem's instances.
     """
 
     def update(stage: int, x: np.ndarray, prediction: Arrays, observation: Arrays, rows: np.ndarray) -> np.ndarray:
         points = contour_points(x, prediction, observation.distance, observation.evidence, intrinsics[rows])
-        scale = robust_px[min(stage, len(robust_px) - 1)]
+        scale = robust_px[stage % len(robust_px)]
         return gauss_newton_step(points, len(x), np.full(len(x), scale))
 
     return update

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from solver_core import render
-from solver_core.errors import ObservationError
 from solver_core.frames import Camera
 from solver_core.mesh import Mesh
 from solver_core.pictures import (
@@ -41,18 +40,11 @@ class PoseCanvas:
     mesh: Mesh
 
     @classmethod
-    def of_size(
-        cls, mesh: Mesh, coverage: np.ndarray, camera: Camera, photo: np.ndarray | None, size_px: int
-    ) -> PoseCanvas:
+    def of_size(cls, mesh: Mesh, coverage: np.ndarray, camera: Camera, photo: np.ndarray | None, size_px: int) -> PoseCanvas:
         """Canvas whose longer side is size_px.
 
         coverage: (H, W) observed mask.  photo: (H, W, 3) of the same size, or None to draw on the mask.
-        Raises ObservationError if the photograph has another size than the mask.
         """
-        if photo is not None and photo.shape[:2] != coverage.shape:
-            raise ObservationError(
-                f"the photograph must have the size of the mask, {_size(coverage)}; it has {_size(photo)} pixels"
-            )
         factor = size_px / max(camera.width, camera.height)
         width, height = max(1, round(camera.width * factor)), max(1, round(camera.height * factor))
         small_coverage = resize(np.round(coverage * 255).astype(np.uint8), width, height)
@@ -62,15 +54,11 @@ class PoseCanvas:
     def draw(self, camera_from_object: np.ndarray, colour: Colour) -> np.ndarray:
         """(H, W, 3) the background with the outline of the mask in white and of the object at a pose (4, 4)."""
         camera = self.camera
-        depth = render.render_depth(
-            [self.mesh], camera_from_object[None], camera.intrinsics, camera.height, camera.width
-        )[0]
+        depth = render.render_depth([self.mesh], camera_from_object[None], camera.intrinsics, camera.height, camera.width)[0]
         return draw_contours(self.background, [Contour(self.mask, WHITE), Contour(np.isfinite(depth), colour)])
 
 
-def draw_before_and_after(
-    canvas: PoseCanvas, before: np.ndarray, after: np.ndarray, captions: Sequence[str]
-) -> np.ndarray:
+def draw_before_and_after(canvas: PoseCanvas, before: np.ndarray, after: np.ndarray, captions: Sequence[str]) -> np.ndarray:
     """Two panels: the pose (4, 4) before and the one after, each with its caption."""
     pictures = [canvas.draw(before, ORANGE), canvas.draw(after, CYAN)]
     return side_by_side([Panel(picture, caption) for picture, caption in zip(pictures, captions, strict=True)])
@@ -79,7 +67,3 @@ def draw_before_and_after(
 def draw_step(canvas: PoseCanvas, camera_from_object: np.ndarray, caption: str, is_last: bool) -> np.ndarray:
     """One frame of an animation."""
     return side_by_side([Panel(canvas.draw(camera_from_object, CYAN if is_last else ORANGE), caption)])
-
-
-def _size(image: np.ndarray) -> str:
-    return f"{image.shape[1]} x {image.shape[0]}"

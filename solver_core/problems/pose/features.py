@@ -13,13 +13,17 @@ from solver_core.problem import Features
 from solver_core.problems.pose.contour import contour_points, gauss_newton_step, mean_distance
 from solver_core.problems.pose.observation import PoseObservation, overlap
 
-INPUT_LAYOUT = "pose 1: sdf_observed sdf_estimate difference coverage mask depth evidence; gn4 gn16 distance overlap perspective"
+INPUT_LAYOUT = (
+    "pose 1: sdf_observed sdf_estimate difference coverage mask depth evidence; gn4 gn16 distance overlap perspective"
+)
 CROP_SIZE = 64  # pixels of the square image the network sees
 NUM_CHANNELS = 7
 NUM_NUMBERS = 15
 MAX_DISTANCE_PX = 16.0  # signed distances are cut here: a quarter of the crop
 ROBUST_PX = (4.0, 16.0)  # scales of the two Gauss-Newton steps: close fit, and everything in reach
-OUTPUT_SCALE = np.array([0.5, 0.5, 0.5, 0.1, 0.1, 0.1])  # radians, crop half widths, log depth: a typical first residual
+OUTPUT_SCALE = np.array(
+    [0.5, 0.5, 0.5, 0.1, 0.1, 0.1]
+)  # radians, crop half widths, log depth: a typical first residual
 MAX_OUTPUT = 3.0  # Gauss-Newton steps are cut at this many typical residuals
 
 
@@ -41,7 +45,7 @@ def network_spec(settings: dict[str, Any]) -> NetworkSpec:
 def output_scale(intrinsics: np.ndarray, height: int) -> np.ndarray:
     """(B, 6) SE3 step that an output of one stands for; shifts scale with the crop, so that zoom does not matter."""
     scale = np.tile(OUTPUT_SCALE, (len(intrinsics), 1))
-    scale[:, 3:5] *= (height / 2 / intrinsics[:, :2])
+    scale[:, 3:5] *= height / 2 / intrinsics[:, :2]
     return scale
 
 

@@ -12,11 +12,15 @@ OUTLIER_TRANSLATION = 0.2  # object diagonals
 
 
 def measure(problem: PoseProblem, x: np.ndarray, x_true: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """(B,) rotation error in degrees and translation error in object diagonals, for (B, 7) poses."""
-    return {
-        "rotation_deg": np.degrees(rotations.angle_between(x[:, :4], x_true[:, :4])),
-        "translation": np.linalg.norm(x[:, 4:] - x_true[:, 4:], axis=1),
-    }
+    """(B,) errors of poses (B, 7), by name."""
+    rotation_deg, translation = pose_errors(x, x_true)
+    return {"rotation_deg": rotation_deg, "translation": translation}
+
+
+def pose_errors(x: np.ndarray, x_true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(B,) rotation errors in degrees and translation errors in object diagonals, for poses (B, 7) of unit meshes."""
+    rotation_deg = np.degrees(rotations.angle_between(x[:, :4], x_true[:, :4]))
+    return rotation_deg, np.linalg.norm(x[:, 4:] - x_true[:, 4:], axis=1)
 
 
 def is_outlier(rotation_deg: np.ndarray, translation: np.ndarray) -> np.ndarray:

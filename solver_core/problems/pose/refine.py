@@ -19,9 +19,9 @@ from solver_core.problems.pose.problem import PoseProblem
 MARGIN = 0.5  # of the mask's longer side, around its box: an estimate that sticks out farther does not get here
 COARSE_PX = 224  # a level has at most about this many pixels across the mask, except the last
 FINE_PX = 1024  # the last level is the mask's own resolution up to this many pixels across; beyond, nothing is gained
-ROBUST_PX = (8.0, 4.0, 4.0, 2.0)  # Cauchy scale of the first steps, in pixels of the level; the last one stays
-COARSE_LOOP = LoopSettings(steps=15, halvings=3)
-FINE_LOOP = LoopSettings(steps=6, halvings=3)
+ROBUST_PX = (8.0, 2.0, 4.0, 1.0)  # Cauchy scales in pixels of the level, in turn: where one is stuck another is not
+COARSE_LOOP = LoopSettings(steps=20, halvings=2, patience=len(ROBUST_PX))
+FINE_LOOP = LoopSettings(steps=6, halvings=2, patience=2)
 
 
 class RefineLevel(NamedTuple):
@@ -83,4 +83,3 @@ def _cut_out(coverage: np.ndarray, window: tuple[int, int, int, int]) -> tuple[n
     seen = coverage[np.ix_(np.clip(rows, 0, coverage.shape[0] - 1), np.clip(columns, 0, coverage.shape[1] - 1))]
     row_is_in, column_is_in = (rows >= 0) & (rows < coverage.shape[0]), (columns >= 0) & (columns < coverage.shape[1])
     return seen, row_is_in[:, None] & column_is_in
-

@@ -69,7 +69,7 @@ class PoseSampler:
         self.other = [entry.mesh for entry in library if entry.category not in CATEGORIES]
 
     def draw(self, rng: np.random.Generator, count: int) -> Samples:
-        """count samples in their virtual cameras, with the closed-form alignment done."""
+        """Count samples in their virtual cameras, with the closed-form alignment done."""
         meshes: list[Mesh] = []
         cameras, starts, truths, masks = [], [], [], []
         while len(meshes) < count:
@@ -81,7 +81,7 @@ class PoseSampler:
     def _propose(self, rng: np.random.Generator, count: int) -> tuple[list[Any], ...]:
         """Up to count samples: those whose mask is large enough."""
         meshes = [self._mesh(rng) for _ in range(count)]
-        start, truth = self._poses(rng, count)
+        start, truth = draw_poses(self.sampling, rng, count)
         cameras = self._cameras(rng, truth)
         kept: tuple[list[Any], ...] = ([], [], [], [], [])
         for mesh, camera, x0, x_true in zip(meshes, cameras, start, truth, strict=True):
@@ -107,38 +107,42 @@ class PoseSampler:
             return mesh
         return Mesh(((mesh.vertices * stretch) @ turn.T).astype(np.float32), mesh.faces).unit().mesh
 
-    def _poses(self, rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Starts and truths (B, 7)."""
-        sampling = self.sampling
-        is_canonical = rng.uniform(size=count) < sampling.canonical
-        azimuth = np.where(is_canonical, 30.0, rng.uniform(0, 360, size=count))
-        elevation = rng.uniform(sampling.min_elevation_deg, sampling.max_elevation_deg, size=count)
-        elevation = np.where(is_canonical, 30.0, elevation)
-        roll = np.where(is_canonical, 0.0, rng.uniform(-1, 1, size=count) * sampling.max_roll_deg)
-        start_wxyz = view_rotation(np.radians(azimuth), np.radians(elevation), np.radians(roll))
-        distance = np.full(count, CAMERA_DISTANCE)
-        is_varied = rng.uniform(size=count) < sampling.varied_perspective
-        distance = np.where(is_varied, CAMERA_DISTANCE * np.exp(rng.uniform(np.log(0.6), np.log(6), count)), distance)
-        position = np.stack([np.zeros(count), np.zeros(count), -distance], axis=1)
-        turn = rotations.random_rotvec(rng, count, np.radians(sampling.max_angle_deg))
-        shift = rng.uniform(-sampling.max_shift, sampling.max_shift, size=(count, 3))
-        true_wxyz = rotations.multiply(rotations.wxyz_from_rotvec(turn), start_wxyz)
-        start = np.concatenate([start_wxyz, position], axis=1)
-        return start, np.concatenate([true_wxyz, position + shift], axis=1)
-
     def _cameras(self, rng: np.random.Generator, truth: np.ndarray) -> list[Camera]:
         """Cameras that see the object as large as the standard one does, some with the object near the border."""
         sampling = self.sampling
         cameras = []
         for pose in truth:
             size = int(rng.choice(sampling.resolutions))
-            zoom = max(-pose[6] / CAMERA_DISTANCE, 1 - sampling.max_shift / CAMERA_DISTANCE) if sampling.varied_perspective else 1
+            zoom = (
+                max(-pose[6] / CAMERA_DISTANCE, 1 - sampling.max_shift / CAMERA_DISTANCE)
+                if sampling.varied_perspective
+                else 1
+            )
             focal_px = size / 2 / np.tan(VERTICAL_FOV / 2) * zoom
             offset = np.zeros(2)
             if rng.uniform() < sampling.cut:
                 offset = rng.uniform(-0.5, 0.5, size=2) * size
             cameras.append(Camera(size, size, focal_px, focal_px, size / 2 + offset[0], size / 2 + offset[1]))
         return cameras
+
+
+def draw_poses(sampling: PoseSampling, rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Starts and truths (B, 7) of unit meshes before a camera."""
+    is_canonical = rng.uniform(size=count) < sampling.canonical
+    azimuth = np.where(is_canonical, 30.0, rng.uniform(0, 360, size=count))
+    elevation = rng.uniform(sampling.min_elevation_deg, sampling.max_elevation_deg, size=count)
+    elevation = np.where(is_canonical, 30.0, elevation)
+    roll = np.where(is_canonical, 0.0, rng.uniform(-1, 1, size=count) * sampling.max_roll_deg)
+    start_wxyz = view_rotation(np.radians(azimuth), np.radians(elevation), np.radians(roll))
+    distance = np.full(count, CAMERA_DISTANCE)
+    is_varied = rng.uniform(size=count) < sampling.varied_perspective
+    distance = np.where(is_varied, CAMERA_DISTANCE * np.exp(rng.uniform(np.log(0.6), np.log(6), count)), distance)
+    position = np.stack([np.zeros(count), np.zeros(count), -distance], axis=1)
+    turn = rotations.random_rotvec(rng, count, np.radians(sampling.max_angle_deg))
+    shift = rng.uniform(-sampling.max_shift, sampling.max_shift, size=(count, 3))
+    true_wxyz = rotations.multiply(rotations.wxyz_from_rotvec(turn), start_wxyz)
+    start = np.concatenate([start_wxyz, position], axis=1)
+    return start, np.concatenate([true_wxyz, position + shift], axis=1)
 
 
 def cropped_samples(
@@ -153,4 +157,3 @@ def cropped_samples(
 def align(cropped: CroppedPoses, x0: np.ndarray) -> np.ndarray:
     """(B, 7) starts after the closed-form step, where that explains the mask better."""
     return solve(cropped.problem, cropped.align, cropped.observation, x0, ALIGN).x
-

@@ -26,7 +26,9 @@ from solver_core.solution import Iteration, StopReason
 STEPS = 5  # as in the paper
 GOOD_IOU = 0.97  # results above it hold practically no wrong pose (training/RESULTS.md)
 RESTART_IOU = 0.985  # below it other starts are tried; clean masks reach 0.998
-RESTART_ANGLE = np.radians(50.0)  # restarts turn the start by up to this angle: a little beyond what networks are trained for
+RESTART_ANGLE = np.radians(
+    50.0
+)  # restarts turn the start by up to this angle: a little beyond what networks are trained for
 NEARNESS = 0.002  # IoU that a radian away from the given start has to gain
 DISTINCT_ANGLE = np.radians(10.0)  # alternatives differ from the result, and from each other, by at least this angle
 ALTERNATIVE_IOU = 0.02  # and fit at most this much worse
@@ -190,7 +192,7 @@ def solve_pose_batch(
 
 
 def pose_steps(
-    setup: PoseSetup, settings: PoseSettings = PoseSettings(), rng: np.random.Generator | None = None
+    setup: PoseSetup, settings: PoseSettings, rng: np.random.Generator | None = None
 ) -> Generator[PoseStep, None, PoseSolution]:
     """The solve one step at a time, for a user interface; the generator's return value is the result."""
     rng = rng or np.random.default_rng(0)
@@ -208,9 +210,7 @@ def pose_steps(
     iou = 1 - float(result.energy[0])
     reason = StopReason.CONVERGED if iou >= GOOD_IOU else result.reasons[0]
     alternatives = solver.alternatives(candidates, result)
-    return PoseSolution(
-        setup.user_matrix(result.x[0]), iou, reason, solver.history, solver.seconds(), alternatives
-    )
+    return PoseSolution(setup.user_matrix(result.x[0]), iou, reason, solver.history, solver.seconds(), alternatives)
 
 
 class _Solver:
@@ -305,6 +305,8 @@ class _Solver:
     ) -> Generator[PoseStep, None, tuple[Iteration, list[StopReason]]]:
         """Runs the feedback loop and shows the best instance of every iteration; returns the last and the reasons."""
         iterations: list[Iteration] = []
+        camera_from_view = np.eye(4)
+        camera_from_view[:3, :3] = view_from_camera.T
         for iteration in iterate(problem, update, observation, x0, settings):
             iterations.append(iteration)
             if iteration.index == 0 and self.history:
@@ -312,7 +314,7 @@ class _Solver:
             row = int(np.argmin(iteration.energy))
             step = PoseStep(
                 phase if iteration.index else "start",
-                self.setup.user_matrix(turn_pose(view_from_camera.T, iteration.x[row])),
+                camera_from_view @ self.setup.user_matrix(iteration.x[row]),
                 float(iteration.energy[row]),
                 float(iteration.damping[row]),
                 self.seconds(),

@@ -1,0 +1,120 @@
+"""`solver_core solve ik`: its options, files and pictures."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from solver_core import console
+from solver_core.network.weights import load_networks
+from solver_core.pictures import write_animation, write_picture
+from solver_core.problems.inverse_kinematics.body import rig
+from solver_core.problems.inverse_kinematics.bvh import Motion, read_bvh, write_bvh
+from solver_core.problems.inverse_kinematics.drawing import View, draw_strip
+from solver_core.problems.inverse_kinematics.features import INPUT_LAYOUT
+from solver_core.problems.inverse_kinematics.files import Map, read_limits, read_map, read_targets, targets_of_skeleton
+from solver_core.problems.inverse_kinematics.kinematics import forward_kinematics
+from solver_core.problems.inverse_kinematics.mapping import skeleton_mapping
+from solver_core.problems.inverse_kinematics.solve import KinematicResult, Trained, solve_ik
+
+HELP = "Finds the rotations of a skeleton's joints from positions of all or some of them."
+EXAMPLE = "solver_core solve ik --skeleton rest.bvh --targets points.csv --out motion.bvh --picture motion.png"
+
+POOR_CM = 2.0  # a mean distance above this is called poor; markers on skin are within it of the joints
+STRIP_FRAMES = 6
+ANIMATION_FRAMES = 60
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    files = parser.add_argument_group("files")
+    files.add_argument("--skeleton", type=Path, required=True, metavar="BVH", help="the skeleton; its frames are not used")
+    files.add_argument("--targets", type=Path, required=True, metavar="FILE", help="positions in metres: bvh, csv or npz")
+    files.add_argument("--map", type=Path, metavar="JSON", help="which joint is which, where the names do not tell")
+    files.add_argument("--write-map", type=Path, metavar="JSON", help="write the map found by the names here, to edit")
+    files.add_argument("--limits", type=Path, metavar="JSON", help="ranges of joint angles in degrees")
+    files.add_argument("--weights", type=Path, metavar="FILE", help="networks trained for this very skeleton")
+    files.add_argument("--out", type=Path, metavar="BVH", help="write the motion here")
+    files.add_argument("--json", type=Path, metavar="JSON", help="also write the result here")
+    files.add_argument("--picture", type=Path, metavar="PNG", help="some frames, with their targets")
+    files.add_argument("--animation", type=Path, metavar="GIF", help="the motion, with its targets")
+    parser.add_argument("--no-refine", action="store_true", help="stop after the learned steps")
+    parser.add_argument("--smooth", type=float, default=0.0, metavar="FRAMES", help="even out over so many (default 0)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 if the skeleton meets the targets, else 1 with the reason on stderr.  Raises SolverError for wrong input."""
+    rest = read_bvh(args.skeleton)
+    skeleton = rest.skeleton
+    named = read_targets(args.targets)
+    known = Map() if args.map is None else read_map(args.map)
+    targets = targets_of_skeleton(named, skeleton, known.targets)
+    given = np.isfinite(targets).all(axis=2).any(axis=0)  # joints without any target are no gap worth a notice
+    with console.progress("solving") as show:
+        result = solve_ik(
+            targets,
+            skeleton,
+            weights=given.astype(float),
+            limits=None if args.limits is None else read_limits(args.limits, skeleton),
+            refine=not args.no_refine,
+            smooth=args.smooth,
+            on_step=lambda step: show(f"step {step.index}, {100 * float(np.mean(step.energy)):.3f} cm off"),
+            mapping=known.body,
+            trained=None if args.weights is None else _trained(args.skeleton, args.weights),
+        )
+    motion = Motion(skeleton, result.rotations, result.root, named.frame_time, rest.orders, rest.metres_per_unit)
+    if args.out is not None:
+        write_bvh(args.out, motion)
+    if args.write_map is not None:
+        found = {"body": known.body or skeleton_mapping(skeleton) or {}}
+        args.write_map.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    if args.picture is not None or args.animation is not None:
+        _draw(args, motion, targets)
+    console.print_result(_content(result), args.json)
+    mean_cm = float(100 * np.nanmean(result.position_error))
+    if mean_cm > POOR_CM:
+        console.print_note(f"poor: the joints are {mean_cm:.1f} cm off their targets on average. {result.reason.value}")
+        return 1
+    return 0
+
+
+def _trained(skeleton: Path, weights: Path) -> Trained:
+    return Trained(rig(skeleton), load_networks(weights, "ik", INPUT_LAYOUT))
+
+
+def _draw(args: argparse.Namespace, motion: Motion, targets: np.ndarray) -> None:
+    skeleton = motion.skeleton
+    offsets = np.broadcast_to(skeleton.offsets, targets.shape)
+    positions = forward_kinematics(skeleton, offsets, motion.rotations[:, skeleton.joints]).positions
+    positions = positions + motion.root[:, None]
+    view = View(skeleton, positions)
+    if args.picture is not None:
+        frames = np.unique(np.linspace(0, motion.num_frames - 1, STRIP_FRAMES).astype(int))
+        write_picture(args.picture, draw_strip(view, positions, targets, frames.tolist()))
+    if args.animation is not None:
+        frames = np.unique(np.linspace(0, motion.num_frames - 1, ANIMATION_FRAMES).astype(int))
+        milliseconds = round(1000 * motion.frame_time * motion.num_frames / len(frames))
+        write_animation(args.animation, [view.draw(positions[f], targets[f]) for f in frames], milliseconds)
+
+
+def _content(result: KinematicResult) -> dict[str, Any]:
+    """The result as it is printed; the rotations are in the BVH file."""
+    error_cm = 100 * result.position_error
+    return {
+        "frames": len(result.rotations),
+        "targets_per_frame": round(float(np.isfinite(error_cm).sum(axis=1).mean()), 1),
+        "position_mean_cm": round(float(np.nanmean(error_cm)), 5),
+        "position_median_cm": round(float(np.nanmedian(error_cm)), 5),
+        "worst_frame_cm": round(float(np.nanmean(error_cm, axis=1).max()), 5),
+        "reasons": {reason.value: count for reason, count in Counter(result.reasons).items()},
+        "notices": list(result.notices),
+        "seconds": round(result.seconds, 4),
+        "steps": [
+            {"energy_cm": round(float(100 * np.mean(step.energy)), 5), "active": int(step.is_active.sum())}
+            for step in result.history
+        ],
+    }

@@ -1,0 +1,194 @@
+"""solve_ik: joint rotations from joint positions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from solver_core.errors import SetupError
+from solver_core.loop import LoopSettings, OnStep, solve
+from solver_core.network.update import Network, network_update
+from solver_core.network.weights import shipped_networks
+from solver_core.problems.inverse_kinematics import refine as refinement
+from solver_core.problems.inverse_kinematics.body import Body, human
+from solver_core.problems.inverse_kinematics.features import INPUT_LAYOUT
+from solver_core.problems.inverse_kinematics.limits import JointLimits
+from solver_core.problems.inverse_kinematics.mapping import check_names, skeleton_mapping
+from solver_core.problems.inverse_kinematics.problem import KinematicProblem, Targets
+from solver_core.problems.inverse_kinematics.skeleton import Skeleton
+from solver_core.problems.inverse_kinematics.smooth import continuous_signs, smoothed
+from solver_core.problems.inverse_kinematics.start import mean_pose_start
+from solver_core.problems.inverse_kinematics.targets import Request, checked_targets
+from solver_core.problems.inverse_kinematics.transfer import Transfer
+from solver_core.solution import Iteration, Solution, StopReason
+
+STEPS = LoopSettings(steps=4, halvings=3)  # as in the paper
+NUM_RESTARTS = 16  # for bodies without networks; a 6-axis arm needs about 5
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A body and the stage networks that were trained for it."""
+
+    body: Body
+    networks: Sequence[Network]
+
+
+@dataclass(frozen=True, eq=False)
+class KinematicResult:
+    """Rotations of a skeleton that put its nodes on their targets.
+
+    rotations: (F, N, 4) wxyz in the parents' frames, identity for end sites; their signs do not jump between frames.
+    root: (F, 3) position of the root, metres.  position_error: (F, N) metres, nan where no target was given.
+    reasons: why each frame stopped.  history: the steps of the networks, then those of the refinement; x (F, J, 4) are
+    the skeleton's joints.  notices: sentences about what was found in the input.
+    """
+
+    rotations: np.ndarray
+    root: np.ndarray
+    position_error: np.ndarray
+    reasons: list[StopReason]
+    history: list[Iteration]
+    seconds: float
+    notices: tuple[str, ...]
+
+    @property
+    def reason(self) -> StopReason:
+        """The reason of the frame that is farthest off."""
+        return self.reasons[int(np.argmax(np.nan_to_num(self.position_error).max(axis=1)))]
+
+
+def solve_ik(
+    targets: np.ndarray,
+    skeleton: Skeleton,
+    weights: np.ndarray | None = None,
+    start: np.ndarray | None = None,
+    limits: np.ndarray | None = None,
+    refine: bool = True,
+    smooth: float = 0.0,
+    on_step: OnStep | None = None,
+    mapping: Mapping[str, str] | None = None,
+    trained: Trained | None = None,
+) -> KinematicResult:
+    """The rotations of a skeleton whose nodes are nearest to the targets and, where those leave a choice, natural.
+
+    targets: (F, N, 3) or (N, 3) metres, one for each node; nan = not given.  weights: (N,) or (F, N) >= 0, 0 = not given.
+    start: (F, N, 4) or (N, 4) wxyz to refine from, instead of the networks' answer.  limits: (N, 3, 2) lowest and highest
+    Euler angle about x, y and z in radians (Blender's XYZ order), infinite where free, equal where locked.
+    refine: meet the targets exactly after the networks' steps.  smooth: frames over which rotations are evened out in
+    time; the targets are met again afterwards.  on_step: called with every Iteration; raises StopIteration to cancel.
+    mapping: nodes of the trained body -> nodes of the skeleton; found by the names when not given.  A skeleton without
+    any is solved by refinement with restarts.  trained: other networks than those for humans.
+
+    Raises ObservationError or SetupError with a sentence if the targets or the skeleton cannot be used.
+    """
+    started = time.perf_counter()
+    request = checked_targets(targets, weights, skeleton)
+    limited = None if limits is None else JointLimits.from_ranges(skeleton, limits)
+    offsets = np.broadcast_to(skeleton.offsets.astype(np.float32), request.observation.positions.shape)
+    problem = KinematicProblem(Body.at_rest(skeleton), offsets, limited)
+    guide = _guide(skeleton, mapping, trained)
+
+    solutions: list[Solution] = []
+    if start is not None:
+        x = _checked_start(start, problem)
+    elif guide is not None:
+        solutions.append(_ask_networks(guide, request.observation, on_step))
+        x = _within_limits(problem, solutions[-1].x)
+    else:
+        x = _within_limits(problem, np.tile(np.float32([1, 0, 0, 0]), (len(offsets), skeleton.num_joints, 1)))
+    if refine and not _is_cancelled(solutions):
+        starts = [x]
+        if start is None and guide is None:
+            starts += refinement.random_starts(problem, x, NUM_RESTARTS, np.random.default_rng(0))
+        settings = refinement.REFINE if len(starts) == 1 else refinement.FAR
+        solutions.append(refinement.refine_from_several(problem, request.observation, starts, settings, on_step))
+        x = solutions[-1].x
+    if smooth > 0 and len(x) > 1 and not _is_cancelled(solutions):
+        x = _within_limits(problem, smoothed(x, smooth))
+        if refine:
+            solutions.append(refinement.refine(problem, request.observation, x, on_step=on_step))
+            x = solutions[-1].x
+    return _result(problem, request, x, solutions, time.perf_counter() - started)
+
+
+def _guide(
+    skeleton: Skeleton, mapping: Mapping[str, str] | None, trained: Trained | None
+) -> tuple[Transfer, Sequence[Network]] | None:
+    """How to ask networks about this skeleton, or None if it resembles no body that they know."""
+    body = human() if trained is None else trained.body
+    if mapping is None and trained is None:
+        mapping = skeleton_mapping(skeleton)
+    elif mapping is None:
+        mapping = {name: name for name in body.skeleton.names}
+    if not mapping:
+        return None
+    check_names(mapping.keys(), body.skeleton.names, "the trained body")
+    check_names(mapping.values(), skeleton.names, "the skeleton")
+    if body.skeleton.names[body.skeleton.root] not in mapping:
+        raise SetupError(f"the map must name the joint that stands for {body.skeleton.names[body.skeleton.root]!r}")
+    networks = shipped_networks("ik", "ik", INPUT_LAYOUT) if trained is None else trained.networks
+    return Transfer(skeleton, body, dict(mapping)), networks
+
+
+def _ask_networks(guide: tuple[Transfer, Sequence[Network]], observation: Targets, on_step: OnStep | None) -> Solution:
+    """The networks' Solution, with x (F, J, 4) and its history for the skeleton."""
+    transfer, networks = guide
+    problem = transfer.problem(len(observation.positions))
+    targets = transfer.targets(observation)
+
+    def for_skeleton(iteration: Iteration) -> Iteration:
+        return replace(iteration, x=transfer.to_skeleton(iteration.x))
+
+    report = None if on_step is None else lambda iteration: on_step(for_skeleton(iteration))
+    x0 = mean_pose_start(problem, targets)
+    solution = solve(problem, network_update(problem, networks), targets, x0, STEPS, report)
+    history = [for_skeleton(iteration) for iteration in solution.history]
+    return replace(solution, x=history[-1].x, history=history)
+
+
+def _is_cancelled(solutions: list[Solution]) -> bool:
+    return bool(solutions) and StopReason.CANCELLED in solutions[-1].reasons
+
+
+def _within_limits(problem: KinematicProblem, x: np.ndarray) -> np.ndarray:
+    return x if problem.limits is None else problem.limits.clamp(x).astype(x.dtype)
+
+
+def _checked_start(start: np.ndarray, problem: KinematicProblem) -> np.ndarray:
+    """(F, J, 4) from (F, N, 4) or (N, 4).  Raises SetupError."""
+    num_frames, num_nodes = problem.offsets.shape[:2]
+    start = np.asarray(start, dtype=np.float32)
+    if start.shape not in ((num_nodes, 4), (num_frames, num_nodes, 4)):
+        raise SetupError(
+            f"start must be wxyz rotations of shape ({num_nodes}, 4) or ({num_frames}, {num_nodes}, 4), got {start.shape}"
+        )
+    x = np.broadcast_to(start, (num_frames, num_nodes, 4))[:, problem.skeleton.joints]
+    lengths = np.linalg.norm(x, axis=-1, keepdims=True)
+    if not np.isfinite(x).all() or lengths.min() < 0.5:
+        raise SetupError("start must hold unit quaternions, wxyz")
+    return _within_limits(problem, x / lengths)
+
+
+def _result(
+    problem: KinematicProblem, request: Request, x: np.ndarray, solutions: list[Solution], seconds: float
+) -> KinematicResult:
+    skeleton, observation = problem.skeleton, request.observation
+    posture = problem.forward(x, np.arange(len(x)))
+    shift = problem.shift(observation.positions - posture.positions, observation)
+    error = np.linalg.norm(problem.residuals(posture, observation), axis=-1)
+    every_rotation = np.zeros((len(x), skeleton.num_nodes, 4))
+    every_rotation[..., 0] = 1
+    every_rotation[:, skeleton.joints] = continuous_signs(x)
+    return KinematicResult(
+        rotations=every_rotation,
+        root=(request.origin + shift)[:, 0],
+        position_error=np.where(observation.weights > 0, error, np.nan),
+        reasons=solutions[-1].reasons if solutions else [StopReason.MAX_STEPS] * len(x),
+        history=[iteration for solution in solutions for iteration in solution.history],
+        seconds=seconds,
+        notices=request.notices,
+    )

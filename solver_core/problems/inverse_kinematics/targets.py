@@ -1,0 +1,101 @@
+"""Checks the targets a user gives and puts the root at the origin."""
+
+from __future__ import annotations
+
+import logging
+from typing import NamedTuple
+
+import numpy as np
+
+from solver_core.errors import ObservationError
+from solver_core.problems.inverse_kinematics.problem import Targets
+from solver_core.problems.inverse_kinematics.skeleton import Skeleton
+
+WRONG_UNIT = 8.0  # targets spread so many times wider than the skeleton, or less wide, are in another unit
+
+log = logging.getLogger(__name__)
+
+
+class Request(NamedTuple):
+    """Targets of F frames relative to origin (F, 1, 3), and sentences about what was found in them."""
+
+    observation: Targets
+    origin: np.ndarray
+    notices: tuple[str, ...]
+
+
+def checked_targets(targets: np.ndarray, weights: np.ndarray | None, skeleton: Skeleton) -> Request:
+    """What solve_ik was given, as float32 relative to the root's target.  Raises ObservationError."""
+    positions = np.asarray(targets, dtype=np.float64)
+    num_nodes = skeleton.num_nodes
+    if positions.ndim == 2:
+        positions = positions[None]
+    if positions.ndim != 3 or positions.shape[2] != 3:
+        raise ObservationError(f"targets must be (frames, {num_nodes}, 3) or ({num_nodes}, 3) metres, got {positions.shape}")
+    if positions.shape[1] != num_nodes:
+        raise ObservationError(
+            f"the skeleton has {num_nodes} nodes and the targets have {positions.shape[1]}; give nan for nodes without a target"
+        )
+    if len(positions) == 0:
+        raise ObservationError("the motion is empty: the targets hold no frames")
+    positions, given, notices = _without_gaps(positions, _checked_weights(weights, positions), skeleton)
+    _check_unit(positions, given, skeleton)
+    of_root = given[:, skeleton.root, None, None] > 0
+    mean = (given[..., None] * positions).sum(axis=1, keepdims=True) / given.sum(axis=1)[:, None, None]
+    origin = np.where(of_root, positions[:, [skeleton.root]], mean)
+    observation = Targets((positions - origin).astype(np.float32), given.astype(np.float32))
+    return Request(observation, origin, notices)
+
+
+def _checked_weights(weights: np.ndarray | None, positions: np.ndarray) -> np.ndarray:
+    """(F, N)."""
+    if weights is None:
+        return np.ones(positions.shape[:2])
+    weights = np.asarray(weights, dtype=np.float64)
+    if weights.shape not in (positions.shape[1:2], positions.shape[:2]):
+        raise ObservationError(
+            f"weights must be {positions.shape[1:2]} or {positions.shape[:2]} numbers, one for each target, got {weights.shape}"
+        )
+    if not np.isfinite(weights).all() or weights.min() < 0:
+        raise ObservationError("weights must be finite numbers of at least 0")
+    return np.broadcast_to(weights, positions.shape[:2])
+
+
+def _without_gaps(
+    positions: np.ndarray, weights: np.ndarray, skeleton: Skeleton
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Positions without nan, weights that are 0 there, and a notice if there was any."""
+    is_missing = ~np.isfinite(positions).all(axis=2)
+    unexpected = is_missing & (weights > 0)
+    notices: tuple[str, ...] = ()
+    if unexpected.any():
+        names = [skeleton.names[node] for node in np.flatnonzero(unexpected.any(axis=0))]
+        listed = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+        notices = (f"{int(unexpected.sum())} targets are missing ({listed}) and are left to the solver",)
+        log.warning(notices[0])
+    weights = np.where(is_missing, 0, weights)
+    empty = np.flatnonzero(weights.sum(axis=1) == 0)
+    if len(empty):
+        raise ObservationError(f"frame {empty[0]} has no target at all; leave it out or give at least one")
+    return np.where(is_missing[..., None], 0, positions), weights, notices
+
+
+def _check_unit(positions: np.ndarray, weights: np.ndarray, skeleton: Skeleton) -> None:
+    ratio = float(np.median(_spread(positions, weights))) / float(np.median(_spread(skeleton.rest_positions()[None], weights)))
+    if ratio > WRONG_UNIT:
+        raise ObservationError(f"the targets are {_rounded(ratio)} times larger than the skeleton; both must be in metres")
+    if 0 < ratio < 1 / WRONG_UNIT:
+        raise ObservationError(f"the targets are {_rounded(1 / ratio)} times smaller than the skeleton; both must be in metres")
+
+
+def _spread(positions: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(F,) root mean square distance of the given nodes from their middle."""
+    share = (weights > 0)[..., None] / (weights > 0).sum(axis=1)[:, None, None]
+    middle = (share * positions).sum(axis=1, keepdims=True)
+    return np.sqrt((share * (positions - middle) ** 2).sum(axis=(1, 2))) + 1e-12
+
+
+def _rounded(ratio: float) -> int:
+    """To one digit, or to the power of ten nearby: nobody's unit is off by 97."""
+    power = 10 ** round(float(np.log10(ratio)))
+    return int(power) if 0.6 < ratio / power < 1.6 else round(ratio)

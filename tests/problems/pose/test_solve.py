@@ -1,0 +1,190 @@
+"""solve_pose as a user meets it; without networks where they make no difference."""
+
+import numpy as np
+import pytest
+
+import solver_core as sc
+from solver_core import rotations
+from solver_core.frames import Camera, matrix_from_pose, pose_from_matrix
+
+from .conftest import make_case
+
+
+def solve(case, **settings):
+    vertices, faces = case.mesh.vertices, case.mesh.faces
+    return sc.solve_pose(case.mask, vertices, faces, case.camera, start=matrix_from_pose(case.start), **settings)
+
+
+def rotation_error_deg(result, case) -> float:
+    found = pose_from_matrix(result.camera_from_object)
+    return float(np.degrees(rotations.angle_between(found[:4], case.truth[:4])))
+
+
+def test_pose_is_recovered(chair_case):
+    result = solve(chair_case)
+
+    assert rotation_error_deg(result, chair_case) < 1
+    assert np.linalg.norm(result.camera_from_object[:3, 3] - chair_case.truth[4:]) < 0.01
+    assert result.iou > 0.985
+    assert result.reason is sc.StopReason.CONVERGED
+
+
+def test_network_steps_lower_the_energy(chair_case):
+    result = solve(chair_case, refine=False, restarts=0)
+
+    energies = [step.energy for step in result.history]
+    assert [step.phase for step in result.history[:2]] == ["start", "align"]
+    assert all(later <= earlier for earlier, later in zip(energies[:-1], energies[1:], strict=True))
+    assert energies[-1] < energies[1] / 2  # of what alignment leaves
+
+
+@pytest.mark.parametrize(
+    "camera",
+    [
+        pytest.param(Camera(300, 200, 120.0, 120.0, 150.0, 100.0), id="wide angle"),
+        pytest.param(Camera(640, 480, 6000.0, 6000.0, 320.0, 240.0), id="telephoto"),
+        pytest.param(Camera(300, 300, 500.0, 500.0, -40.0, 350.0), id="lens shift"),
+        pytest.param(Camera(300, 300, 400.0, 500.0, 150.0, 150.0), id="pixel aspect"),
+        pytest.param(Camera(2400, 1600, 4000.0, 4000.0, 1200.0, 800.0), id="large image"),
+    ],
+)
+def test_pose_is_recovered_by_any_camera(chair_case, camera):
+    depth = 1.5 * camera.fx / min(camera.width, camera.height)
+    place = np.array([(camera.width / 2 - camera.cx) / camera.fx, (camera.cy - camera.height / 2) / camera.fy, -1]) * depth
+    truth = np.concatenate([chair_case.truth[:4], place])
+    case = make_case(chair_case.mesh, camera, truth, np.array([0.2, -0.1, 0.1, 0.01, 0.0, 0.05]))
+
+    result = solve(case)
+
+    assert rotation_error_deg(result, case) < 1.5
+    assert result.iou > 0.97
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1e3])
+def test_result_scales_with_the_unit_of_length(chair_case, scale):
+    mesh, offset = chair_case.mesh, np.array([3.0, -2.0, 1.0])
+    vertices = ((mesh.vertices + offset) * scale).astype(np.float64)
+    start = matrix_from_pose(chair_case.start)
+    start[:3, 3] = (start[:3, 3] - start[:3, :3] @ offset) * scale
+
+    plain = solve(chair_case)
+    scaled = sc.solve_pose(chair_case.mask, vertices, mesh.faces, chair_case.camera, start=start)
+
+    expected = plain.camera_from_object[:3, 3] - plain.camera_from_object[:3, :3] @ offset
+    np.testing.assert_allclose(scaled.camera_from_object[:3, 3], expected * scale, rtol=1e-2)
+    assert scaled.iou == pytest.approx(plain.iou, abs=0.01)
+
+
+def test_cut_off_object_is_recovered(chair_case):
+    camera = Camera(160, 160, 300.0, 300.0, 135.0, 80.0)
+    case = make_case(chair_case.mesh, camera, chair_case.truth, np.array([0.1, 0.1, 0.05, 0.01, 0.01, 0.0]))
+    assert case.mask[:, -1].any()
+
+    result = solve(case)
+
+    assert rotation_error_deg(result, case) < 2
+    assert result.iou > 0.97
+
+
+def test_grey_mask_is_taken_as_coverage(chair_case):
+    fine = Camera.from_fov(320, 320, np.radians(30))
+    mask = make_case(chair_case.mesh, fine, chair_case.truth, np.zeros(6)).mask
+    coverage = mask.reshape(160, 2, 160, 2).mean(axis=(1, 3))
+
+    result = solve(chair_case._replace(mask=coverage))
+
+    assert rotation_error_deg(result, chair_case) < 1
+
+
+def test_start_out_of_view_is_brought_back(chair_case):
+    case = make_case(chair_case.mesh, chair_case.camera, chair_case.truth, np.array([0.1, 0.1, 0, 3.0, 2.0, 1.0]))
+
+    assert rotation_error_deg(solve(case), case) < 1.5
+
+
+def test_pose_is_found_without_a_start(chair_case):
+    mesh = chair_case.mesh
+
+    result = sc.solve_pose(chair_case.mask, mesh.vertices, mesh.faces, chair_case.camera)
+
+    assert result.iou > 0.97
+    assert rotation_error_deg(result, chair_case) < 2
+
+
+def test_symmetric_object_gets_alternatives(chair_case):
+    box = np.array([[x, y, z] for x in (-2, 2) for y in (-1, 1) for z in (-0.5, 0.5)], dtype=np.float32)
+    from .conftest import BOX_FACES
+
+    mesh = sc.mesh.Mesh.checked(box, BOX_FACES).unit().mesh
+    case = make_case(mesh, chair_case.camera, chair_case.truth, np.zeros(6))
+
+    result = sc.solve_pose(case.mask, mesh.vertices, mesh.faces, case.camera)
+
+    assert result.alternatives
+    assert result.alternatives[0].iou > result.iou - 0.021
+
+
+def test_same_seed_gives_the_same_result(chair_case):
+    first, second = (solve(chair_case, rng=np.random.default_rng(3)) for _ in range(2))
+
+    np.testing.assert_array_equal(first.camera_from_object, second.camera_from_object)
+
+
+def test_cancelled_solve_returns_the_last_estimate(chair_case):
+    def stop_at_third(step):
+        if step.phase == "network":
+            raise StopIteration
+
+    result = solve(chair_case, on_step=stop_at_third)
+
+    assert result.reason is sc.StopReason.CANCELLED
+    np.testing.assert_array_equal(result.camera_from_object, result.history[-1].camera_from_object)
+
+
+def test_batch_equals_single_solves(chair_case):
+    mesh = chair_case.mesh
+    start = matrix_from_pose(chair_case.start)
+
+    results = sc.solve_pose_batch(
+        [chair_case.mask] * 2, [mesh.vertices] * 2, [mesh.faces] * 2, [chair_case.camera] * 2, starts=[start] * 2, restarts=0
+    )
+
+    single = solve(chair_case, restarts=0)
+    for result in results:
+        np.testing.assert_array_equal(result.camera_from_object, single.camera_from_object)
+
+
+BAD_INPUTS = [
+    ({"mask": np.zeros((160, 160), bool)}, sc.ObservationError, "empty"),
+    ({"mask": np.ones((160, 160), bool)}, sc.ObservationError, "whole image"),
+    ({"mask": np.zeros((160, 160, 4), np.float32)}, sc.ObservationError, "one channel"),
+    ({"mask": np.zeros((100, 160), bool)}, sc.ObservationError, "same size"),
+    ({"mask": np.full((160, 160), 255, np.uint8)}, sc.ObservationError, "divide 8-bit values"),
+    ({"mask": np.full((160, 160), np.nan)}, sc.ObservationError, "NaN"),
+    ({"vertices": np.full((3, 3), np.nan), "faces": np.array([[0, 1, 2]])}, sc.SetupError, "NaN"),
+    ({"faces": np.array([[0, 1, 10**6]])}, sc.SetupError, "index"),
+    ({"faces": np.zeros((0, 3), int)}, sc.SetupError, "no faces"),
+    ({"vertices": np.ones((3, 3)), "faces": np.array([[0, 1, 2]])}, sc.SetupError, "single point"),
+    ({"start": np.zeros((4, 4))}, sc.SetupError, "rigid"),
+    ({"start": np.diag([2.0, 2, 2, 1])}, sc.SetupError, "apply the object's scale"),
+    ({"start": np.full((4, 4), np.nan)}, sc.SetupError, "finite"),
+    ({"start": np.eye(3)}, sc.SetupError, "(4, 4)"),
+    ({"start": np.array([[1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 5], [0, 0, 0, 1]])}, sc.SetupError, "behind the camera"),
+    ({"camera": "camera.json"}, sc.SetupError, "solver_core.Camera"),
+]
+
+
+@pytest.mark.parametrize(("change", "error", "words"), BAD_INPUTS, ids=[words for _, _, words in BAD_INPUTS])
+def test_bad_input_is_refused_with_one_sentence(chair_case, change, error, words):
+    arguments = {
+        "mask": chair_case.mask,
+        "vertices": chair_case.mesh.vertices,
+        "faces": chair_case.mesh.faces,
+        "camera": chair_case.camera,
+        "start": matrix_from_pose(chair_case.start),
+    } | change
+
+    with pytest.raises(error, match=words.replace("(", r"\(").replace(")", r"\)")) as caught:
+        sc.solve_pose(**arguments)
+
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,136 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from solver_core import cli, render
+from solver_core.console import progress
+from solver_core.errors import MissingDependency
+from solver_core.optional import needed_for
+from solver_core.problems import PROBLEMS
+
+HELP_LINES, HELP_COLUMNS = 30, 100  # a small terminal window
+COMMANDS = [[], ["solve"], *(["solve", name] for name in PROBLEMS), ["train"], ["evaluate"], ["info"]]
+
+on_every_command = pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+
+
+def help_lines(command: list[str], capsys) -> list[str]:
+    with pytest.raises(SystemExit, match="0"):
+        cli.main([*command, "--help"])
+    return capsys.readouterr().out.splitlines()
+
+
+def refused(arguments: list[str], capsys) -> str:
+    """The one line on stderr of a command that must end with code 2 and nothing on stdout."""
+    try:
+        code = cli.main(arguments)
+    except SystemExit as exit:  # the way argparse ends
+        code = exit.code
+    captured = capsys.readouterr()
+    assert (code, captured.out, captured.err.count("\n")) == (2, "", 1)
+    return captured.err
+
+
+@on_every_command
+def test_help_fits_a_screen_and_ends_with_an_example(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(HELP_COLUMNS))
+
+    lines = help_lines(command, capsys)
+
+    assert len(lines) <= HELP_LINES
+    assert max(map(len, lines)) <= HELP_COLUMNS
+    assert lines[-2] == "example:"
+    assert lines[-1].startswith("  solver_core ")
+
+
+@on_every_command
+def test_example_of_the_help_is_accepted(command, capsys):
+    example = help_lines(command, capsys)[-1].split()[1:]
+
+    accepted = True
+    try:
+        cli.command_parser().parse_args(example)
+    except SystemExit as exit:  # an example that asks for more help
+        accepted = exit.code == 0
+
+    assert accepted
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "COMMAND"),
+        (["guess"], "invalid choice: 'guess'"),
+        (["solve", "riddle"], "invalid choice: 'riddle'"),
+        (["solve", "pose"], "required: --mesh, --mask, --camera"),
+        (["train", "riddle", "--config", "x.toml", "--data", "."], "invalid choice: 'riddle'"),
+        (["train", "pose", "--config", "nowhere.toml", "--data", "."], "cannot read the configuration nowhere.toml"),
+    ],
+    ids=str,
+)
+def test_wrong_arguments_are_refused_with_one_sentence(arguments, sentence, capsys):
+    assert sentence in refused(arguments, capsys)
+
+
+@pytest.mark.torch
+def test_train_refuses_a_recipe_for_another_problem(tmp_path, capsys):
+    recipe = tmp_path / "other.toml"
+    recipe.write_text('[training]\nproblem = "lighting"\nname = "lighting"\niterations = [1]\n')
+
+    sentence = refused(["train", "pose", "--config", str(recipe), "--data", str(tmp_path)], capsys)
+
+    assert "is a recipe for lighting, not for pose" in sentence
+
+
+def test_missing_package_is_named_with_its_extra(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "trimesh", None)
+    files = ["--mesh", "mesh.obj", "--mask", "mask.png", "--camera", "camera.json"]
+
+    sentence = refused(["solve", "pose", *files], capsys)
+
+    assert "reading mesh files needs the package trimesh" in sentence
+    assert "pip install 'solver_core[cli]'" in sentence
+
+
+def test_other_import_errors_of_a_package_name_it():
+    with (
+        pytest.raises(MissingDependency, match=r"drawing needs the package matplotlib; .*extra"),
+        needed_for("drawing", extra="extra"),
+    ):
+        raise ImportError("no display", name="matplotlib.backends")
+
+
+def test_interrupted_command_ends_with_the_code_of_a_shell(capsys, monkeypatch):
+    def interrupt(args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_info", interrupt)
+
+    assert cli.main(["info"]) == 130
+    assert capsys.readouterr().err == "solver_core: interrupted\n"
+
+
+def test_info_prints_version_renderer_and_weights(capsys):
+    assert cli.main(["info"]) == 0
+
+    content = json.loads(capsys.readouterr().out)
+    assert content.keys() == {"version", "renderer", "weights"}
+    assert content["renderer"] == render.kernel_name()
+    for metadata in content["weights"].values():
+        assert metadata["problem"] in PROBLEMS
+        assert metadata["licence"] == "CC0-1.0"
+
+
+def test_module_runs_as_the_command():
+    run = subprocess.run([sys.executable, "-m", "solver_core", "--version"], capture_output=True, text=True, check=True)
+
+    assert run.stdout.strip()[0].isdigit()
+
+
+def test_progress_writes_nothing_to_stdout(capsys):
+    with progress("solving") as show:
+        show("overlap 90 %")
+
+    assert capsys.readouterr().out == ""
