@@ -23,7 +23,7 @@ lint: .venv/installed
 check: lint test  ## What has to pass before a commit
 
 bench: .venv/installed  ## Times, on this machine
-	OMP_NUM_THREADS=1 $(BIN)/python training/benchmarks/run.py
+	for benchmark in training/benchmarks/*.py; do OMP_NUM_THREADS=1 $(BIN)/python $$benchmark || exit 1; done
 
 kernels: .venv/installed  ## The compiled renderer for every platform, from this one
 	$(BIN)/python -m solver_core.render.build --all

@@ -1,8 +1,8 @@
 """Deep feedback solver for inverse problems: object pose, lighting, inverse kinematics (after Ma et al., ECCV 2020).
 
-    import solver_core as sc
-    camera = sc.Camera(width, height, fx, fy, cx, cy)
-    result = sc.solve_pose(mask, vertices, faces, camera, start=camera_from_object)
+import solver_core as sc
+camera = sc.Camera(width, height, fx, fy, cx, cy)
+result = sc.solve_pose(mask, vertices, faces, camera, start=camera_from_object)
 """
 
 from solver_core.errors import (

@@ -6,10 +6,11 @@ Exit code 0: solved.  1: solved but poor, the reason is on stderr.  2: wrong inp
 from __future__ import annotations
 
 import argparse
-from importlib.metadata import version
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
+import solver_core
 from solver_core import console
 from solver_core.errors import ConfigError, SolverError, WeightsError
 from solver_core.optional import needed_for
@@ -50,7 +51,7 @@ def command_parser() -> argparse.ArgumentParser:
         description="Recovers what is hidden from what is seen, by a few learned steps.",
         example="solver_core solve pose --help",
     )
-    parser.add_argument("--version", action="version", version=version("solver_core"))
+    parser.add_argument("--version", action="version", version=solver_core.__version__)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_solve(commands)
     _add_train(commands)
@@ -108,21 +109,25 @@ def _add_evaluate(commands: Any) -> None:
     parser = commands.add_parser(
         "evaluate",
         help="measure a table of results",
-        description="Measures the rows of a table on test data.  Needs the extra solver_core[train].",
+        description="Measures a table on test data.  Needs the extra solver_core[dev].",
         example="solver_core evaluate table1 --data ../shared/data --json table1.json",
     )
     parser.add_argument("table", metavar="TABLE", help="which table; a wrong name lists them all")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder with the test data")
-    parser.add_argument("--samples", type=int, default=1000, metavar="N", help="how many test samples (default 1000)")
-    parser.add_argument("--seed", type=int, default=0, help="of the samples (default 0)")
+    parser.add_argument("--samples", type=int, metavar="N", help="how many test samples (default: the table's own number)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the samples (default 0)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the result here")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write it as a table to read")
     parser.set_defaults(run=_evaluate)
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    with needed_for("measuring", extra="train"):
-        from solver_core.training.evaluation import evaluate
-    console.print_result(evaluate(args.table, args.data, args.samples, args.seed), args.json)
+    from solver_core.training.evaluation import evaluate
+
+    table = evaluate(args.table, args.data, args.samples, args.seed)
+    console.print_result(asdict(table), args.json)
+    if args.markdown is not None:
+        console.write_text(args.markdown, table.to_markdown())
     return 0
 
 
@@ -141,7 +146,7 @@ def _info(args: argparse.Namespace) -> int:
     from solver_core.network.weights import SHIPPED
 
     weights = {path.name: _metadata(path) for path in sorted(SHIPPED.glob("*.safetensors"))}
-    console.print_result({"version": version("solver_core"), "renderer": render.kernel_name(), "weights": weights})
+    console.print_result({"version": solver_core.__version__, "renderer": render.kernel_name(), "weights": weights})
     return 0
 
 

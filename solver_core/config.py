@@ -72,8 +72,6 @@ def train_settings(content: dict[str, Any], source: str) -> TrainSettings:
         if key not in values:
             raise ConfigError(f"{source} must give {key!r} in [training]")
     if not values["iterations"] or not all(isinstance(n, int) and n > 0 for n in values["iterations"]):
-        raise ConfigError(
-            f"iterations in {source} must list a positive number for each stage, got {values['iterations']}"
-        )
+        raise ConfigError(f"iterations in {source} must list a positive number for each stage, got {values['iterations']}")
     values["iterations"] = tuple(values["iterations"])
     return TrainSettings(**values, network=dict(content.get("network", {})), sampling=dict(content.get("sampling", {})))

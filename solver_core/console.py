@@ -19,10 +19,15 @@ def print_result(content: dict[str, Any], path: Path | None = None) -> None:
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"
     sys.stdout.write(text)
     if path is not None:
-        try:
-            path.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise ConfigError(f"cannot write the result {path}: {error.strerror or error}") from error
+        write_text(path, text)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file the user asked for.  Raises ConfigError if it cannot be written."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def print_note(sentence: str) -> None:

@@ -41,9 +41,7 @@ class Camera:
             if not math.isfinite(value):
                 raise SetupError(f"camera {field.name} must be finite, got {value}")
         if self.width < 1 or self.height < 1 or self.width != int(self.width) or self.height != int(self.height):
-            raise SetupError(
-                f"camera image size must be whole pixels, at least 1 x 1, got {self.width} x {self.height}"
-            )
+            raise SetupError(f"camera image size must be whole pixels, at least 1 x 1, got {self.width} x {self.height}")
         if self.fx <= 0 or self.fy <= 0:
             raise SetupError(f"camera focal lengths must be positive pixels, got fx = {self.fx}, fy = {self.fy}")
 
@@ -62,9 +60,7 @@ class Camera:
         known = {field.name for field in fields(cls)}
         if not isinstance(content, dict) or set(content) != known:
             came = ", ".join(sorted(content)) if isinstance(content, dict) else type(content).__name__
-            raise SetupError(
-                f"camera file {path} must hold exactly the keys {', '.join(sorted(known))}; it holds {came}"
-            )
+            raise SetupError(f"camera file {path} must hold exactly the keys {', '.join(sorted(known))}; it holds {came}")
         return cls(**content)
 
     def to_json(self, path: str | Path) -> None:

@@ -59,12 +59,11 @@ def iterate(
             return
         step = update(stage, x[active], take(prediction, active), take(observation, active), active)
         energy_before = energy
-        x, prediction, energy, damping = _damped_step(
-            problem, observation, x, prediction, energy, active, step, settings
-        )
+        x, prediction, energy, damping = _damped_step(problem, observation, x, prediction, energy, active, step, settings)
         accepted = damping > 0
-        decrease = energy_before - energy
-        has_progressed = accepted & (decrease >= settings.min_decrease * energy_before)
+        has_progressed = accepted
+        if settings.halvings is not None:
+            has_progressed = accepted & (energy_before - energy >= settings.min_decrease * energy_before)
         failures = np.where(has_progressed, 0, failures + 1)
         is_active = is_active & (failures < settings.patience) & (energy > settings.converged_energy)
         seconds = time.perf_counter() - started

@@ -33,9 +33,7 @@ class Mesh:
         if len(faces) == 0:
             raise SetupError("the mesh has no faces; a silhouette needs surfaces, not only vertices or edges")
         if not np.isfinite(vertices).all():
-            raise SetupError(
-                f"mesh vertices must be finite, {np.sum(~np.isfinite(vertices))} coordinates are NaN or infinite"
-            )
+            raise SetupError(f"mesh vertices must be finite, {np.sum(~np.isfinite(vertices))} coordinates are NaN or infinite")
         if faces.min() < 0 or faces.max() >= len(vertices):
             raise SetupError(
                 f"mesh faces must index the {len(vertices)} vertices from 0, got indices from {faces.min()} to {faces.max()}"

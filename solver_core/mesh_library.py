@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from solver_core.errors import ConfigError, SetupError
-from solver_core.files import read_mesh
+from solver_core.files import MESH_SUFFIXES, read_mesh
 from solver_core.mesh import Mesh
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,6 @@ Y_UP_SOURCES = frozenset(
         "react_planner",
     }
 )
-SUFFIXES = (".obj", ".ply", ".glb", ".gltf", ".off", ".stl")
 CACHE_VERSION = 1  # raise when the cached content changes
 
 
@@ -67,7 +66,7 @@ def load_library(data: Path, split: str) -> list[MeshEntry]:
         raise ConfigError(f"the data folder {folder} does not exist; give a folder of meshes with --data")
     listed = [(path, source, category) for path, source, category, of_split in _listing(folder) if of_split == split]
     if not listed:
-        raise ConfigError(f"{folder} holds no mesh for the split {split!r}; supported files: {', '.join(SUFFIXES)}")
+        raise ConfigError(f"{folder} holds no mesh for the split {split!r}; supported files: {', '.join(MESH_SUFFIXES)}")
     cache = _cache_path(folder, split, [path for path, _, _ in listed])
     if not cache.exists():
         _write_cache(cache, folder, listed)
@@ -82,13 +81,11 @@ def _listing(folder: Path) -> list[tuple[str, str, str, str]]:
         split_of_source = {source: split for split, names in sources.items() for source in names}
         with manifest.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
-        return [
-            (row["path"], row["source"], row["category"], split_of_source.get(row["source"], "unused")) for row in rows
-        ]
+        return [(row["path"], row["source"], row["category"], split_of_source.get(row["source"], "unused")) for row in rows]
     paths = sorted(folder.glob("*/*/models/model_normalized.obj"))
     if paths:
         return [_entry(path.relative_to(folder), path.relative_to(folder).parts[0]) for path in paths]
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in MESH_SUFFIXES)
     return [_entry(path.relative_to(folder), path.parent.name) for path in paths]
 
 

@@ -40,9 +40,7 @@ class Update(Protocol):
     `stage` counts from 0.  A network, a Gauss-Newton step and a gradient step all have this form.
     """
 
-    def __call__(
-        self, stage: int, x: np.ndarray, prediction: Arrays, observation: Arrays, rows: np.ndarray
-    ) -> np.ndarray: ...
+    def __call__(self, stage: int, x: np.ndarray, prediction: Arrays, observation: Arrays, rows: np.ndarray) -> np.ndarray: ...
 
 
 class Features(NamedTuple):
@@ -83,15 +81,15 @@ class Sampler(Protocol):
 
 def take(arrays: Arrays, rows: np.ndarray) -> Arrays:
     """The given rows of every array."""
-    if isinstance(arrays, tuple):
-        return type(arrays)(*(None if array is None else array[rows] for array in arrays))
+    if hasattr(arrays, "_make"):  # a NamedTuple
+        return arrays._make(None if array is None else array[rows] for array in arrays)
     return arrays[rows]
 
 
 def put(arrays: Arrays, rows: np.ndarray, values: Arrays) -> Arrays:
     """A copy of every array in which the given rows hold `values`."""
-    if isinstance(arrays, tuple):
-        return type(arrays)(*(None if a is None else put(a, rows, v) for a, v in zip(arrays, values, strict=True)))
+    if hasattr(arrays, "_make"):
+        return arrays._make(None if a is None else put(a, rows, v) for a, v in zip(arrays, values, strict=True))
     arrays = arrays.copy()
     arrays[rows] = values
     return arrays

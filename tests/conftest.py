@@ -3,6 +3,9 @@
 import os
 from pathlib import Path
 
+# Before NumPy is loaded: on a busy machine the threads of its linear algebra wait for each other far longer than they work.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 from hypothesis import settings

@@ -163,6 +163,20 @@ def test_rows_that_stopped_are_not_touched_again():
     np.testing.assert_array_equal(solution.x, [[0.0], [0.0], [3.0]])
 
 
+def test_patience_tries_the_next_stages_before_an_instance_stops():
+    problem, target, x0 = on_a_line(2.0)
+    proposals = [-1.0, 1.0, -1.0, -1.0, 1.0]  # stage 1 is the only one that helps before two fail in a row
+
+    def update(stage, x, prediction, observation, rows):
+        return np.full_like(x, proposals[stage])
+
+    solution = solve(problem, update, target, x0, LoopSettings(steps=5, halvings=0, patience=2))
+
+    assert [iteration.accepted[0] for iteration in solution.history[1:]] == [False, True, False, False]
+    assert solution.x == [[1.0]]
+    assert solution.reasons == [StopReason.NO_DECREASE]
+
+
 def test_solve_stops_when_every_row_has_stopped():
     solution, update = solve_on_a_line([1.0, 2.0], [1.0, 1.0], steps=9)
 

@@ -43,7 +43,7 @@ def tube(centres: np.ndarray, across: np.ndarray, up: np.ndarray, sides: int) ->
 
 
 def straight(start, end, profile, across, up, sides=24):
-    """Tube from start to end; profile (S, 3): fraction of the way, and factors of the half axes there."""
+    """Tube from start to end, its half axes scaled by the profile (S, 3)."""
     fraction, across_factor, up_factor = np.array(profile, dtype=float).T[:, :, None]
     start, end = np.array(start, dtype=float), np.array(end, dtype=float)
     return tube(start + fraction * (end - start), across_factor * np.array(across), up_factor * np.array(up), sides)
@@ -68,135 +68,85 @@ def rod(start, end, radius: float, sides: int = 12):
     across *= radius / np.linalg.norm(across)
     up = np.cross(direction, across)
     up *= radius / np.linalg.norm(up)
-    return straight(start, end, [(0, 1, 1), (1, 1, 1)], across, up, sides)
+    return straight(start, end, ROD, across, up, sides)
+
+
+# Profiles of `straight`: fraction of the way, and factors of the two half axes there.
+ROD = [(0, 1, 1), (1, 1, 1)]
+COWLING = [(0, 1, 1), (0.55, 1, 1), (0.85, 0.9, 0.9), (1, 0.7, 0.7)]
+SPINNER = [(0, 1, 1), (0.4, 0.9, 0.9), (0.8, 0.55, 0.55), (1, 0.2, 0.2)]
+BLADE = [(0, 0.5, 1), (0.25, 0.8, 1), (0.7, 1, 0.8), (0.93, 0.8, 0.6), (1, 0.4, 0.4)]
+HALF_TYRE = [(0, 0.7, 0.7), (0.06, 0.86, 0.86), (0.2, 0.97, 0.97)]
+TYRE = [*HALF_TYRE, (0.5, 1, 1), *((1 - f, a, u) for f, a, u in reversed(HALF_TYRE))]
+HUB = [(0, 0.8, 0.8), (0.1, 1, 1), (0.9, 1, 1), (1, 0.8, 0.8)]
+RIM = [(0, 1, 1), (0.8, 1, 1), (1, 0.9, 0.9)]
+CAP = [(0, 1, 1), (0.35, 0.98, 0.98), (0.7, 0.75, 0.75), (1, 0.2, 0.2)]
+FUSELAGE = [  # x, z of the centre, half width, half height
+    (0.104, 0.076, 0.024, 0.025),
+    (0.100, 0.076, 0.027, 0.028),
+    (0.060, 0.076, 0.028, 0.031),
+    (0.020, 0.077, 0.027, 0.033),
+    (-0.030, 0.078, 0.023, 0.028),
+    (-0.080, 0.081, 0.016, 0.020),
+    (-0.130, 0.085, 0.008, 0.012),
+    (-0.146, 0.086, 0.005, 0.008),
+]
+EAST, NORTH, TOP = np.eye(3)
 
 
 def parts():
     """(material, (vertices, polygons)) of the toy in metres: nose along +x, left wing along +y, wheels on z = 0."""
-    fuselage = [  # x, z of the centre, half width, half height
-        (0.104, 0.076, 0.024, 0.025),
-        (0.100, 0.076, 0.027, 0.028),
-        (0.060, 0.076, 0.028, 0.031),
-        (0.020, 0.077, 0.027, 0.033),
-        (-0.030, 0.078, 0.023, 0.028),
-        (-0.080, 0.081, 0.016, 0.020),
-        (-0.130, 0.085, 0.008, 0.012),
-        (-0.146, 0.086, 0.005, 0.008),
-    ]
-    x, z, half_width, half_height = np.array(fuselage).T[:, :, None]
-    east, north, top = np.eye(3)
-    yield RED, tube(x * east + z * top, half_width * north, half_height * top, 28)
-    yield (
-        CREAM,
-        straight(
-            (0.104, 0, 0.076),
-            (0.130, 0, 0.076),
-            [(0, 1, 1), (0.55, 1, 1), (0.85, 0.9, 0.9), (1, 0.7, 0.7)],
-            0.0275 * north,
-            0.0285 * top,
-            28,
-        ),
-    )
-    yield (
-        RED,
-        straight(
-            (0.131, 0, 0.076),
-            (0.158, 0, 0.076),
-            [(0, 1, 1), (0.4, 0.9, 0.9), (0.8, 0.55, 0.55), (1, 0.2, 0.2)],
-            0.010 * north,
-            0.010 * top,
-            20,
-        ),
-    )
+    yield from body()
+    yield from propeller()
+    yield from wings()
+    yield from tail()
+    yield from wheels()
+    yield from pilot()
 
-    blade = np.array([0.0, math.cos(math.radians(62)), math.sin(math.radians(62))])
-    chord, thickness = np.cross(blade, east), east
+
+def body():
+    x, z, half_width, half_height = np.array(FUSELAGE).T[:, :, None]
+    yield RED, tube(x * EAST + z * TOP, half_width * NORTH, half_height * TOP, 28)
+    yield CREAM, straight((0.104, 0, 0.076), (0.130, 0, 0.076), COWLING, 0.0275 * NORTH, 0.0285 * TOP, 28)
+
+
+def propeller():
+    yield RED, straight((0.131, 0, 0.076), (0.158, 0, 0.076), SPINNER, 0.010 * NORTH, 0.010 * TOP, 20)
+    middle, angle = np.array([0.140, 0, 0.076]), math.radians(62)
+    along = math.cos(angle) * NORTH + math.sin(angle) * TOP
     for side in (-1, 1):
-        hub = np.array([0.140, 0, 0.076])
-        yield (
-            WOOD,
-            straight(
-                hub,
-                hub + side * 0.066 * blade,
-                [(0.0, 0.5, 1), (0.25, 0.8, 1), (0.7, 1, 0.8), (0.93, 0.8, 0.6), (1, 0.4, 0.4)],
-                0.0095 * chord + 0.003 * side * east,
-                0.0025 * thickness,
-                14,
-            ),
-        )
+        chord = 0.0095 * np.cross(along, EAST) + 0.003 * side * EAST
+        yield WOOD, straight(middle, middle + side * 0.066 * along, BLADE, chord, 0.0025 * EAST, 14)
 
+
+def wings():
     for height, half_span, middle, half_chord in ((0.060, 0.150, 0.030, 0.030), (0.142, 0.172, 0.044, 0.032)):
-        yield (
-            CREAM,
-            straight(
-                (middle, -half_span, height),
-                (middle, half_span, height),
-                rounded(),
-                half_chord * east,
-                0.0055 * top,
-                24,
-            ),
-        )
+        tips = (middle, -half_span, height), (middle, half_span, height)
+        yield CREAM, straight(*tips, rounded(), half_chord * EAST, 0.0055 * TOP)
     for side in (-1, 1):
         for fore in (-0.015, 0.017):
             yield WOOD, rod((0.030 + fore, side * 0.112, 0.060), (0.044 + fore, side * 0.116, 0.142), 0.0032)
             yield WOOD, rod((0.034 + fore, side * 0.018, 0.096), (0.044 + fore, side * 0.030, 0.142), 0.0028)
 
-    yield CREAM, straight((-0.125, -0.062, 0.090), (-0.125, 0.062, 0.090), rounded(), 0.022 * east, 0.0035 * top, 20)
-    yield RED, straight((-0.122, 0, 0.086), (-0.140, 0, 0.148), rounded(edge=0.3), 0.024 * east, 0.0035 * north, 20)
+
+def tail():
+    yield CREAM, straight((-0.125, -0.062, 0.090), (-0.125, 0.062, 0.090), rounded(), 0.022 * EAST, 0.0035 * TOP, 20)
+    yield RED, straight((-0.122, 0, 0.086), (-0.140, 0, 0.148), rounded(edge=0.3), 0.024 * EAST, 0.0035 * NORTH, 20)
     yield DARK, rod((-0.128, 0, 0.082), (-0.146, 0, 0.062), 0.0035)
 
+
+def wheels():
     for side in (-1, 1):
-        wheel = [
-            (0, 0.7, 0.7),
-            (0.06, 0.86, 0.86),
-            (0.2, 0.97, 0.97),
-            (0.5, 1, 1),
-            (0.8, 0.97, 0.97),
-            (0.94, 0.86, 0.86),
-            (1, 0.7, 0.7),
-        ]
-        yield (
-            DARK,
-            straight((0.066, side * 0.046, 0.027), (0.066, side * 0.062, 0.027), wheel, 0.027 * east, 0.027 * top, 32),
-        )
-        yield (
-            RED,
-            straight(
-                (0.066, side * 0.044, 0.027),
-                (0.066, side * 0.065, 0.027),
-                [(0, 0.8, 0.8), (0.1, 1, 1), (0.9, 1, 1), (1, 0.8, 0.8)],
-                0.015 * east,
-                0.015 * top,
-                24,
-            ),
-        )
+        yield DARK, straight((0.066, side * 0.046, 0.027), (0.066, side * 0.062, 0.027), TYRE, 0.027 * EAST, 0.027 * TOP, 32)
+        yield RED, straight((0.066, side * 0.044, 0.027), (0.066, side * 0.065, 0.027), HUB, 0.015 * EAST, 0.015 * TOP)
         yield WOOD, rod((0.066, side * 0.047, 0.027), (0.056, side * 0.012, 0.056), 0.0040)
     yield WOOD, rod((0.066, -0.05, 0.027), (0.066, 0.05, 0.027), 0.0035)
 
-    yield (
-        DARK,
-        straight(
-            (-0.006, 0, 0.101),
-            (-0.006, 0, 0.110),
-            [(0, 1, 1), (0.8, 1, 1), (1, 0.9, 0.9)],
-            0.022 * east,
-            0.017 * north,
-            24,
-        ),
-    )
-    yield WOOD, straight((-0.008, 0, 0.106), (-0.008, 0, 0.136), ball(), 0.015 * east, 0.015 * north, 24)
-    yield (
-        RED,
-        straight(
-            (-0.009, 0, 0.122),
-            (-0.009, 0, 0.138),
-            [(0, 1.0, 1.0), (0.35, 0.98, 0.98), (0.7, 0.75, 0.75), (1, 0.2, 0.2)],
-            0.0162 * east,
-            0.0162 * north,
-            24,
-        ),
-    )
+
+def pilot():
+    yield DARK, straight((-0.006, 0, 0.101), (-0.006, 0, 0.110), RIM, 0.022 * EAST, 0.017 * NORTH)
+    yield WOOD, straight((-0.008, 0, 0.106), (-0.008, 0, 0.136), ball(), 0.015 * EAST, 0.015 * NORTH)
+    yield RED, straight((-0.009, 0, 0.122), (-0.009, 0, 0.138), CAP, 0.0162 * EAST, 0.0162 * NORTH)
 
 
 def build_toy(materials: list[bpy.types.Material]) -> bpy.types.Object:

@@ -97,9 +97,7 @@ def shipped_networks(name: str, problem: str, input_layout: str) -> list[NumpyNe
     return load_networks(SHIPPED / f"{name}.safetensors", problem, input_layout)
 
 
-def _stage_weights(
-    tensors: dict[str, np.ndarray], stage: int, spec: NetworkSpec, path: str | Path
-) -> dict[str, np.ndarray]:
+def _stage_weights(tensors: dict[str, np.ndarray], stage: int, spec: NetworkSpec, path: str | Path) -> dict[str, np.ndarray]:
     weights = {}
     for layer, shape in spec.layers():
         for part, expected in (("weight", shape), ("bias", shape[-1:])):

@@ -1,13 +1,13 @@
 """The problems that ship.  A problem is one folder with the same files as the others and one line here.
 
-    problem.py    the forward process, the energy and the space (LearnedProblem)
-    features.py   what the network sees: INPUT_LAYOUT, network_spec()
-    sampler.py    make_sampler(data, split, settings) -> Sampler, for training and validation
-    metrics.py    measure(problem, x, x_true, rows) -> {name with unit: (B,) errors}; loss_inputs(same) for the loss
-    loss.py       loss(network, image, vector, inputs) -> scalar tensor  [torch]
-    refine.py     the classical solver for the last bit
-    solve.py      the public function
-    command.py    `solver_core solve <problem>`: its options, files and pictures
+problem.py    the forward process, the energy and the space (LearnedProblem)
+features.py   what the network sees: INPUT_LAYOUT, network_spec()
+sampler.py    make_sampler(data, split, settings) -> Sampler, for training and validation
+metrics.py    measure(problem, x, x_true, rows) -> {name with unit: (B,) errors}; loss_inputs(same) for the loss
+loss.py       loss(network, image, vector, inputs) -> scalar tensor  [torch]
+refine.py     the classical solver for the last bit
+solve.py      the public function
+command.py    `solver_core solve <problem>`: its options, files and pictures
 """
 
 from __future__ import annotations

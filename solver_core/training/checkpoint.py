@@ -54,6 +54,4 @@ def load_checkpoint(path: Path, settings: TrainSettings) -> Checkpoint:
             f"{path} was written with other settings ({', '.join(changed)}); restore them, or start anew in another folder"
         )
     frozen = [{k: v.numpy() for k, v in stage.items()} for stage in content["frozen"]]
-    return Checkpoint(
-        settings, frozen, content["iteration"], content["network"], content["optimizer"], content["seconds"]
-    )
+    return Checkpoint(settings, frozen, content["iteration"], content["network"], content["optimizer"], content["seconds"])

@@ -39,9 +39,7 @@ class Table:
         lines = [" | ".join(key.replace("_", " ") for key in keys), " | ".join("---" for _ in keys)]
         lines += [" | ".join(_cell(row[key]) for key in keys) for row in self.rows]
         body = "\n".join(f"| {line} |" for line in lines)
-        source = (
-            f"N = {self.num_samples}, seed {self.seed}, commit {self.commit}, {self.machine}, {self.threads} thread(s)"
-        )
+        source = f"N = {self.num_samples}, seed {self.seed}, commit {self.commit}, {self.machine}, {self.threads} thread(s)"
         return f"### {self.title}\n\n`{self.command}`\n\n{source}\n\n{body}\n"
 
 

@@ -1,6 +1,6 @@
-"""Training examples for one stage, made by worker processes while the network trains.
+"""Training examples for one stage, made by worker processes while the network trains. [torch]
 
-Batch k of stage t depends only on the seed, t and k, so a resumed run continues the very same stream.  [torch]
+Batch k of stage t depends only on the seed, t and k, so a resumed run continues the very same stream.
 """
 
 from __future__ import annotations
@@ -64,9 +64,7 @@ def roll_forward(samples: Samples, spec: NetworkSpec, stages: list[Weights], hal
     """Iterations of the feedback loop with the given stages, the start first."""
     networks = [_torch_network(spec, weights).predict for weights in stages]
     settings = LoopSettings(steps=len(stages), halvings=halvings)
-    return list(
-        iterate(samples.problem, network_update(samples.problem, networks), samples.observation, samples.x0, settings)
-    )
+    return list(iterate(samples.problem, network_update(samples.problem, networks), samples.observation, samples.x0, settings))
 
 
 def _torch_network(spec: NetworkSpec, weights: Weights) -> TorchNetwork:

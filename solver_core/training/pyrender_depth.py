@@ -8,9 +8,9 @@ from unittest import mock
 
 import numpy as np
 
-from solver_core.errors import MissingDependency
 from solver_core.frames import Camera
 from solver_core.mesh import Mesh
+from solver_core.optional import needed_for
 
 NEAR, FAR = 0.05, 100.0  # object diagonals
 
@@ -20,12 +20,8 @@ class PyrenderDepth:
 
     def __init__(self, camera: Camera) -> None:
         os.environ.setdefault("PYOPENGL_PLATFORM", "egl")
-        try:
+        with needed_for("rendering observations", extra="dev"):
             import pyrender
-        except ImportError as error:
-            raise MissingDependency(
-                "rendering observations needs pyrender; install it with: pip install 'solver_core[dev]'"
-            ) from error
         self._pyrender = pyrender
         self._camera = pyrender.IntrinsicsCamera(camera.fx, camera.fy, camera.cx, camera.cy, znear=NEAR, zfar=FAR)
         self._renderer = pyrender.OffscreenRenderer(camera.width, camera.height)
@@ -39,9 +35,7 @@ class PyrenderDepth:
     def __enter__(self) -> PyrenderDepth:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._renderer.delete()
 
     def render_depth(self, mesh: Mesh, camera_from_object: np.ndarray) -> np.ndarray:

@@ -123,9 +123,7 @@ class _Run:
             self.iteration += 1
             now = time.monotonic()
             if now - last_log > LOG_SECONDS or self.iteration == num_iterations:
-                self._log_progress(
-                    float(np.mean(losses)), num_samples / (now - last_log), len(losses) / (now - last_log)
-                )
+                self._log_progress(float(np.mean(losses)), num_samples / (now - last_log), len(losses) / (now - last_log))
                 losses, num_samples, last_log = [], 0, now
             if now - last_save > CHECKPOINT_SECONDS:
                 self.save()

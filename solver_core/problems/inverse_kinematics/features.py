@@ -12,9 +12,11 @@ from solver_core.network.spec import NetworkSpec
 from solver_core.problem import Features
 from solver_core.problems.inverse_kinematics.body import Body, human, rig
 from solver_core.problems.inverse_kinematics.kinematics import Posture
-from solver_core.problems.inverse_kinematics.least_squares import damped_step, trust_damping
+from solver_core.problems.inverse_kinematics.least_squares import damped_step
 
 INPUT_LAYOUT = "ik 2: pose; least squares step; target residual weight and log length of each node"
+HINT_TRUST = 0.02  # the linear model leaves a seventh of the residual, roughly
+HINT_DAMPING = 1e-6  # square metres; below this float32 loses the weakest directions
 MAX_HINT = 2.0  # standard deviations; far from the answer the linear step can be any size
 
 
@@ -50,7 +52,8 @@ def features(
     pose = np.where(relative[..., :1] < 0, -relative[..., 1:], relative[..., 1:])
 
     axes = body.axes.astype(x.dtype) @ posture.orientations.swapaxes(2, 3)
-    hint = damped_step(skeleton, posture, axes, residuals, weights, trust_damping(residuals, weights))
+    squared = (weights * (residuals**2).sum(axis=-1)).sum(axis=-1) / weights.sum(axis=-1)
+    hint = damped_step(skeleton, posture, axes, residuals, weights, HINT_DAMPING + HINT_TRUST * squared)
     hint /= np.maximum(1, np.linalg.norm(hint, axis=-1, keepdims=True) / MAX_HINT)
 
     given = (weights > 0)[..., None]

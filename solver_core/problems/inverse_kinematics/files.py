@@ -78,14 +78,13 @@ def read_map(path: Path) -> Map:
     if not isinstance(content, dict) or not content or not set(content) <= {"body", "targets"}:
         raise SetupError(f'the map {path} must hold "body", "targets" or both')
     body, targets = content.get("body"), content.get("targets")
-    for table in (body, targets):
-        if table is not None and not (isinstance(table, dict) and all(_is_entry(entry) for entry in table.values())):
-            raise SetupError(f"the map {path} must give a joint name for every joint")
-    if body is not None and not all(isinstance(name, str) for name in body.values()):
-        raise SetupError(f'"body" in the map {path} must give one joint name for every joint of the human')
-    if targets is not None:
-        targets = {node: (entry,) if isinstance(entry, str) else tuple(entry) for node, entry in targets.items()}
-    return Map(body, targets)
+    if body is not None and not (isinstance(body, dict) and all(isinstance(name, str) for name in body.values())):
+        raise SetupError(f'"body" in the map {path} must give one joint of the skeleton for every joint it names')
+    if targets is None:
+        return Map(body)
+    if not (isinstance(targets, dict) and all(_is_entry(entry) for entry in targets.values())):
+        raise SetupError(f'"targets" in the map {path} must give one or several targets for every joint it names')
+    return Map(body, {node: (entry,) if isinstance(entry, str) else tuple(entry) for node, entry in targets.items()})
 
 
 def read_limits(path: Path, skeleton: Skeleton) -> np.ndarray:

@@ -17,19 +17,7 @@ from solver_core.problems.inverse_kinematics.skeleton import Level, Skeleton
 CROSS_WITH_UNIT = np.array([[0, 0, 0, 0, 0, -1, 0, 1, 0], [0, 0, 1, 0, 0, 0, -1, 0, 0], [0, -1, 0, 1, 0, 0, 0, 0, 0]])
 
 
-TRUST = 0.02  # a seventh of the residual is what the linear model leaves, roughly
-LEAST_DAMPING = 1e-6  # square metres; below this float32 loses the weakest directions
 CHUNK = 64  # bodies at a time: the fronts of more do not fit into the cache, which takes 1.6 times as long
-
-
-def trust_damping(residuals: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(B,) damping for steps counted in standard deviations: the error expected of the linear model, squared.
-
-    That error shrinks with the residual, so the last steps converge quadratically (Levenberg-Marquardt, as in
-    Yamashita and Fukushima 2001).
-    """
-    squared = (weights * (residuals**2).sum(axis=-1)).sum(axis=-1) / weights.sum(axis=-1)
-    return LEAST_DAMPING + TRUST * squared
 
 
 def damped_step(
@@ -42,9 +30,46 @@ def damped_step(
     """
     steps = [
         _damped_step(skeleton, take(posture, rows), axes[rows], residuals[rows], weights[rows], damping[rows])
-        for rows in (slice(start, start + CHUNK) for start in range(0, len(axes), CHUNK))
+        for rows in np.split(np.arange(len(axes)), range(CHUNK, len(axes), CHUNK))
     ]
     return np.concatenate(steps)
+
+
+def damped_step_of_floating(
+    skeleton: Skeleton, posture: Posture, axes: np.ndarray, residuals: np.ndarray, weights: np.ndarray, damping: np.ndarray
+) -> np.ndarray:
+    """The same turns (B, J, 3) for bodies that may be shifted as a whole as well; the shift itself is not given.
+
+    The shift is eliminated last: it takes one more step for each direction in space, as if every node wanted to go there.
+    """
+    alone = damped_step(skeleton, posture, axes, residuals, weights, damping)
+    along = [
+        damped_step(skeleton, posture, axes, np.broadcast_to(direction, residuals.shape), weights, damping)
+        for direction in np.eye(3, dtype=axes.dtype)
+    ]
+    left = _weighted_sum(weights, residuals - node_velocities(skeleton, posture, axes, alone))
+    resistance = weights.sum(axis=1)[:, None, None] * np.eye(3, dtype=axes.dtype) - np.stack(
+        [_weighted_sum(weights, node_velocities(skeleton, posture, axes, turns)) for turns in along], axis=-1
+    )
+    shift = np.linalg.solve(resistance, left[..., None])  # (B, 3, 1)
+    return alone - (np.stack(along, axis=-1) @ shift[:, None])[..., 0]
+
+
+def node_velocities(skeleton: Skeleton, posture: Posture, axes: np.ndarray, turns: np.ndarray) -> np.ndarray:
+    """(B, N, 3) how the nodes move when the joints turn about axes (B, J, 3, 3) by turns (B, J, 3): jacobian times turns."""
+    spins = (turns[..., None, :] @ axes)[..., 0, :]  # (B, J, 3), in the end including all ancestors' spins
+    velocities = np.zeros_like(posture.positions)
+    for level in skeleton.levels:
+        parent_spins = spins[:, level.parent_joints]
+        arms = posture.positions[:, level.nodes] - posture.positions[:, level.parents]
+        velocities[:, level.nodes] = velocities[:, level.parents] + _cross(parent_spins, arms)
+        spins[:, level.joints] += parent_spins[:, level.inner]
+    return velocities
+
+
+def _weighted_sum(weights: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """(B, 3) sum of vectors (B, N, 3)."""
+    return (weights[..., None] * vectors).sum(axis=1)
 
 
 def _damped_step(
@@ -79,8 +104,10 @@ def _damped_step(
 
 
 def _lineage_velocities(skeleton: Skeleton, posture: Posture, axes: np.ndarray, spins: np.ndarray, level: Level) -> np.ndarray:
-    """(B, p, 3 L, 12) for each axis of a joint's lineage the flattened (3, 4) matrix that takes a point, as (x, y, z, 1)
-    relative to the joint, to its velocity."""
+    """(B, p, 3 L, 12) velocity of a point, for each axis of a joint's lineage.
+
+    It is a matrix (3, 4), flattened, for points (x, y, z, 1) relative to the joint.
+    """
     lineage_spins = spins[:, level.lineages]  # (B, p, L, 3, 3, 3)
     centres = posture.positions[:, skeleton.joints[level.lineages]]
     arms = centres[:, :, -1:] - centres  # (B, p, L, 3)

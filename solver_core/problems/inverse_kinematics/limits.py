@@ -47,13 +47,24 @@ class JointLimits:
 
     def clamp(self, x: np.ndarray) -> np.ndarray:
         """(B, J, 4) with every limited joint moved to the nearest angles within its ranges."""
-        angles = euler_from_wxyz(x[:, self.joints].astype(np.float64), ORDER)
+        angles = self._angles(x)
         clamped = np.clip(angles, self.lower, self.upper)
         x = x.copy()
         is_outside = (np.abs(clamped - angles) > AT_BOUND).any(axis=-1)  # (B, K); the others keep their bits
         rows, columns = np.nonzero(is_outside)
         x[rows, self.joints[columns]] = wxyz_from_euler(clamped[rows, columns], ORDER)
         return x
+
+    def _angles(self, x: np.ndarray) -> np.ndarray:
+        """(B, K, 3) Euler angles of the limited joints; of the two triples for a rotation the one nearer to the ranges."""
+        one = euler_from_wxyz(x[:, self.joints].astype(np.float64), ORDER)
+        other = one * [1, -1, 1] + np.pi
+        is_bounded = np.isfinite(self.lower) & np.isfinite(self.upper)
+        middle = (np.where(is_bounded, self.lower, 0) + np.where(is_bounded, self.upper, 0)) / 2
+        triples = np.stack([one, other]) - middle
+        triples = middle + np.arctan2(np.sin(triples), np.cos(triples))
+        excess = np.maximum(np.maximum(self.lower - triples, triples - self.upper), 0).sum(axis=-1)
+        return np.where((excess[1] < excess[0])[..., None], triples[1], triples[0])
 
     def free_axes(self, x: np.ndarray, axes: np.ndarray, pull: np.ndarray) -> np.ndarray:
         """A copy of the local axes (B, J, 3, 3), one a row, in which limited joints have those of their Euler angles.
@@ -62,7 +73,7 @@ class JointLimits:
         their bound are zero.
         """
         axes = axes.copy()
-        angles = euler_from_wxyz(x[:, self.joints].astype(np.float64), ORDER)
+        angles = self._angles(x)
         own = euler_axes(angles, ORDER)  # (B, K, 3, 3)
         pushed = (own @ pull[:, self.joints, :, None])[..., 0]
         is_locked = self.upper - self.lower <= 2 * AT_BOUND
@@ -95,8 +106,7 @@ class LimitedRotations:
     def random(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """Uniform angles within the limits, uniform rotations elsewhere."""
         x = self.free.random(rng, count)
-        angles = rng.uniform(
-            np.maximum(self.limits.lower, -np.pi), np.minimum(self.limits.upper, np.pi), size=(count, *self.limits.lower.shape)
-        )
+        lower, upper = np.maximum(self.limits.lower, -np.pi), np.minimum(self.limits.upper, np.pi)
+        angles = rng.uniform(lower, upper, size=(count, *lower.shape))
         x[:, self.limits.joints] = wxyz_from_euler(angles, ORDER)
         return x

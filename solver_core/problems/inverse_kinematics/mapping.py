@@ -16,12 +16,12 @@ _CENTRE = ("hip", "abdomen", "chest", "neck", "head")
 _SIDE = ("Collar", "Shldr", "ForeArm", "Hand", "Buttock", "Thigh", "Shin", "Foot", "Foot_end")
 _FINGERS = ("Thumb", "Index", "Mid", "Ring", "Pinky")
 
-Names = str | tuple[str, ...] | None
+Names = str | tuple[str, ...]
 
 
-def _convention(centre: Sequence[Names], side: Sequence[Names], fingers: Sequence[str] = ()) -> dict[str, Names]:
+def _convention(centre: Sequence[Names | None], side: Sequence[Names | None], fingers: Sequence[str] = ()) -> dict[str, Names]:
     """A convention from the names of the nodes in _CENTRE and _SIDE, and of two joints for each finger in _FINGERS."""
-    table: dict[str, Names] = dict(zip(_CENTRE, centre, strict=True))
+    table: dict[str, Names | None] = dict(zip(_CENTRE, centre, strict=True))
     finger_nodes = [finger + joint for finger in _FINGERS for joint in "12"] if fingers else []
     for letter, word in (("l", "left"), ("r", "right")):
         for node, name in zip((*_SIDE, *finger_nodes), (*side, *fingers), strict=True):
@@ -97,7 +97,7 @@ def find_mapping(names: Sequence[str]) -> dict[str, tuple[str, ...]] | None:
     for convention in (own, *CONVENTIONS.values()):
         found = {}
         for node, wanted in convention.items():
-            parts = wanted if isinstance(wanted, tuple) else (wanted,)
+            parts = (wanted,) if isinstance(wanted, str) else wanted
             if all(part in by_plain for part in parts):
                 found[node] = tuple(by_plain[part] for part in parts)
         has_limbs = all(side + node in found for side in "lr" for node in ("ForeArm", "Hand", "Shin", "Foot"))

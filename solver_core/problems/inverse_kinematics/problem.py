@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -42,7 +41,7 @@ class KinematicProblem:
     def skeleton(self) -> Skeleton:
         return self.body.skeleton
 
-    @cached_property
+    @property
     def manifold(self) -> Manifold:
         free = SO3Power(self.skeleton.num_joints)
         return free if self.limits is None else LimitedRotations(free, self.limits)

@@ -10,12 +10,17 @@ import numpy as np
 from solver_core.loop import LoopSettings, OnStep, solve
 from solver_core.problem import Update, take
 from solver_core.problems.inverse_kinematics.kinematics import Posture
-from solver_core.problems.inverse_kinematics.least_squares import damped_step, trust_damping
+from solver_core.problems.inverse_kinematics.least_squares import damped_step, damped_step_of_floating
 from solver_core.problems.inverse_kinematics.problem import KinematicProblem, Targets, rotvecs_about
 from solver_core.solution import Solution
 
-REFINE = LoopSettings(steps=12, halvings=6, converged_energy=2e-6, min_decrease=0.01)  # 2e-6 m: float32 ends there
-FAR = LoopSettings(steps=100, halvings=6, converged_energy=2e-6, min_decrease=1e-3)
+END = 4e-6  # metres: what float32 can tell in a body, with some margin
+NATURAL = LoopSettings(steps=8, halvings=6, converged_energy=END, min_decrease=0.3)  # slow = as motions go, it cannot
+REFINE = LoopSettings(steps=40, halvings=6, converged_energy=END, min_decrease=0.02)
+FAR = LoopSettings(steps=100, halvings=6, converged_energy=END, min_decrease=1e-3)
+# Damping in proportion to the residual converges quadratically (Fan and Yuan 2005), and shorter steps where little is seen.
+TRUST = 0.3
+LEAST_DAMPING = 1e-6  # square metres; below this float32 loses the weakest directions
 POOR = 0.01  # energy over the root mean square bone length above which another start is tried
 
 
@@ -34,21 +39,20 @@ def refine_from_several(
     problem: KinematicProblem,
     targets: Targets,
     starts: Sequence[np.ndarray],
-    settings: LoopSettings = FAR,
     on_step: OnStep | None = None,
 ) -> Solution:
     """The best Solution from several starts (B, J, 4), instance by instance; the later ones only where the earlier fail.
 
     Far from the answer least squares gets stuck; a body without trained networks needs several tries.
     """
-    best = refine(problem, targets, starts[0], settings, on_step)
+    best = refine(problem, targets, starts[0], FAR, on_step)
     threshold = POOR * bone_length(problem)
     for start in starts[1:]:
         rows = np.flatnonzero(best.energy > threshold)
         if len(rows) == 0:
             break
         part = replace(problem, offsets=problem.offsets[rows])
-        again = refine(part, take(targets, rows), start[rows], settings)
+        again = refine(part, take(targets, rows), start[rows], FAR)
         x, energy, reasons = best.x.copy(), best.energy.copy(), list(best.reasons)
         for number in np.flatnonzero(again.energy < energy[rows]):
             x[rows[number]], energy[rows[number]] = again.x[number], again.energy[number]
@@ -66,21 +70,26 @@ def random_starts(problem: KinematicProblem, x: np.ndarray, count: int, rng: np.
 
 def least_squares_update(problem: KinematicProblem) -> Update:
     """Damped least squares steps within the problem's limits."""
-    limits = problem.limits
+    skeleton, limits = problem.skeleton, problem.limits
+    trust = TRUST * bone_length(problem) * float((problem.body.axes**2).sum(axis=-1).mean())
 
-    def step_about(axes: np.ndarray, posture: Posture, targets: Targets) -> np.ndarray:
+    def step_about(axes: np.ndarray, posture: Posture, targets: Targets, rows: np.ndarray) -> np.ndarray:
         """(B, J, 3) local rotation vectors; axes: (B, J, 3, 3) in the joints' frames, one a row."""
-        residuals = problem.residuals(posture, targets)
-        damping = trust_damping(residuals, targets.weights)
+        damping = LEAST_DAMPING + trust * problem.energy(posture, targets, rows)
         axes_root = axes @ posture.orientations.swapaxes(2, 3)
-        turns = damped_step(problem.skeleton, posture, axes_root, residuals, targets.weights, damping)
+        residuals = problem.residuals(posture, targets)
+        turns = damped_step(skeleton, posture, axes_root, residuals, targets.weights, damping)
+        floating = np.flatnonzero(targets.weights[:, skeleton.root] == 0)
+        if len(floating):
+            given = (take(posture, floating), *(a[floating] for a in (axes_root, residuals, targets.weights, damping)))
+            turns[floating] = damped_step_of_floating(skeleton, *given)
         return rotvecs_about(axes, turns)
 
     def update(stage: int, x: np.ndarray, prediction: Posture, observation: Targets, rows: np.ndarray) -> np.ndarray:
         axes = np.broadcast_to(problem.body.axes.astype(x.dtype), prediction.orientations.shape)
-        step = step_about(axes, prediction, observation)
+        step = step_about(axes, prediction, observation, rows)
         if limits is not None:  # a joint that would be pushed through its bound must not carry the others along
-            step = step_about(limits.free_axes(x, axes, step), prediction, observation)
+            step = step_about(limits.free_axes(x, axes, step), prediction, observation, rows)
         return step.reshape(len(x), -1)
 
     return update

@@ -99,19 +99,18 @@ def solve_ik(
         solutions.append(_ask_networks(guide, request.observation, on_step))
         x = _within_limits(problem, solutions[-1].x)
     else:
-        x = _within_limits(problem, np.tile(np.float32([1, 0, 0, 0]), (len(offsets), skeleton.num_joints, 1)))
-    if refine and not _is_cancelled(solutions):
-        starts = [x]
-        if start is None and guide is None:
-            starts += refinement.random_starts(problem, x, NUM_RESTARTS, np.random.default_rng(0))
-        settings = refinement.REFINE if len(starts) == 1 else refinement.FAR
-        solutions.append(refinement.refine_from_several(problem, request.observation, starts, settings, on_step))
+        x = _within_limits(problem, np.tile(np.array([1, 0, 0, 0], np.float32), (len(offsets), skeleton.num_joints, 1)))
+    natural = None if guide is None else replace(problem, body=guide[0].natural_body())
+    if refine and start is None and guide is None:
+        starts = [x, *refinement.random_starts(problem, x, NUM_RESTARTS, np.random.default_rng(0))]
+        solutions.append(refinement.refine_from_several(problem, request.observation, starts, on_step))
         x = solutions[-1].x
+    elif refine:
+        x = _refine(problem, natural, request.observation, x, solutions, on_step)
     if smooth > 0 and len(x) > 1 and not _is_cancelled(solutions):
         x = _within_limits(problem, smoothed(x, smooth))
         if refine:
-            solutions.append(refinement.refine(problem, request.observation, x, on_step=on_step))
-            x = solutions[-1].x
+            x = _refine(problem, natural, request.observation, x, solutions, on_step)
     return _result(problem, request, x, solutions, time.perf_counter() - started)
 
 
@@ -148,6 +147,27 @@ def _ask_networks(guide: tuple[Transfer, Sequence[Network]], observation: Target
     solution = solve(problem, network_update(problem, networks), targets, x0, STEPS, report)
     history = [for_skeleton(iteration) for iteration in solution.history]
     return replace(solution, x=history[-1].x, history=history)
+
+
+def _refine(
+    problem: KinematicProblem,
+    natural: KinematicProblem | None,
+    observation: Targets,
+    x: np.ndarray,
+    solutions: list[Solution],
+    on_step: OnStep | None,
+) -> np.ndarray:
+    """Joint rotations (F, J, 4) after refinement as motions go and then, where that does not meet the targets, anyhow.
+
+    Appends to solutions; does nothing once one of them was cancelled.
+    """
+    if natural is not None and not _is_cancelled(solutions):
+        solutions.append(refinement.refine(natural, observation, x, refinement.NATURAL, on_step))
+        x = solutions[-1].x
+    if not _is_cancelled(solutions):
+        solutions.append(refinement.refine(problem, observation, x, refinement.REFINE, on_step))
+        x = solutions[-1].x
+    return x
 
 
 def _is_cancelled(solutions: list[Solution]) -> bool:

@@ -65,7 +65,7 @@ def _without_gaps(
     positions: np.ndarray, weights: np.ndarray, skeleton: Skeleton
 ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     """Positions without nan, weights that are 0 there, and a notice if there was any."""
-    is_missing = ~np.isfinite(positions).all(axis=2)
+    is_missing = ~np.isfinite(positions.sum(axis=2))
     unexpected = is_missing & (weights > 0)
     notices: tuple[str, ...] = ()
     if unexpected.any():
@@ -81,18 +81,28 @@ def _without_gaps(
 
 
 def _check_unit(positions: np.ndarray, weights: np.ndarray, skeleton: Skeleton) -> None:
-    ratio = float(np.median(_spread(positions, weights))) / float(np.median(_spread(skeleton.rest_positions()[None], weights)))
+    """Compares the distances between given nodes that follow each other in the tree with those at rest."""
+    is_given = (weights > 0).all(axis=0)
+    pairs = [(node, _given_ancestor(node, is_given, skeleton)) for node in np.flatnonzero(is_given)]
+    nodes, ancestors = np.array([pair for pair in pairs if pair[1] >= 0], dtype=int).reshape(-1, 2).T
+    rest = skeleton.rest_positions()
+    at_rest = np.linalg.norm(rest[nodes] - rest[ancestors], axis=-1)
+    distances = np.linalg.norm(positions[:, nodes] - positions[:, ancestors], axis=-1)[:, at_rest > 0]
+    if distances.size == 0:
+        return
+    ratio = float(np.median(distances / at_rest[at_rest > 0]))
     if ratio > WRONG_UNIT:
         raise ObservationError(f"the targets are {_rounded(ratio)} times larger than the skeleton; both must be in metres")
     if 0 < ratio < 1 / WRONG_UNIT:
         raise ObservationError(f"the targets are {_rounded(1 / ratio)} times smaller than the skeleton; both must be in metres")
 
 
-def _spread(positions: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(F,) root mean square distance of the given nodes from their middle."""
-    share = (weights > 0)[..., None] / (weights > 0).sum(axis=1)[:, None, None]
-    middle = (share * positions).sum(axis=1, keepdims=True)
-    return np.sqrt((share * (positions - middle) ** 2).sum(axis=(1, 2))) + 1e-12
+def _given_ancestor(node: int, is_given: np.ndarray, skeleton: Skeleton) -> int:
+    """The nearest ancestor with a target, -1 without one."""
+    node = int(skeleton.parents[node])
+    while node >= 0 and not is_given[node]:
+        node = int(skeleton.parents[node])
+    return node
 
 
 def _rounded(ratio: float) -> int:

@@ -6,6 +6,7 @@ What connects them is a mapping from joints of the human to joints of the skelet
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -17,6 +18,7 @@ from solver_core.problems.inverse_kinematics.problem import KinematicProblem, Ta
 from solver_core.problems.inverse_kinematics.skeleton import Skeleton
 from solver_core.problems.inverse_kinematics.start import nearest_rotation
 
+UNKNOWN_SPREAD = 0.1  # radians, of joints without counterpart: fewer than most, so that the others turn first
 REST_PRIOR = 1e-3  # how much the twist that bone directions leave open counts beside them
 
 
@@ -64,10 +66,19 @@ class Transfer:
         local[:, parents < 0] = orientations[:, parents < 0]
         return rotations.wxyz_from_matrix(local).astype(x.dtype)
 
+    def natural_body(self) -> Body:
+        """The skeleton, its joints turning about the same axes and as far as their counterparts do."""
+        rest = Body.at_rest(self.skeleton)
+        axes = np.concatenate([self.body.axes, UNKNOWN_SPREAD * np.eye(3)[None]])[self._guides] @ self._alignment
+        is_own = np.isin(self.skeleton.joints, self.own)
+        return replace(rest, axes=np.where(is_own[:, None, None], axes, UNKNOWN_SPREAD * np.eye(3)))
+
     @cached_property
     def _guides(self) -> np.ndarray:
-        """(J',) joint of the body that each of the skeleton's joints follows: its own or its nearest mapped ancestor's;
-        -1 without one."""
+        """(J',) joint of the body that each of the skeleton's joints follows; -1 = none.
+
+        That is its counterpart or, without one, that of the nearest ancestor that has one.
+        """
         known_joint = self.body.skeleton.joint_of_node[self.known]
         guide = {int(node): int(joint) for node, joint in zip(self.own, known_joint, strict=True) if joint >= 0}
         guides = []

@@ -7,9 +7,7 @@ import numpy as np
 from solver_core.errors import ObservationError, SetupError
 from solver_core.frames import Camera
 
-RIGID_TOLERANCE = (
-    1e-3  # files and Blender's float32 matrices are rounded to about 1e-6; more than 1e-3 is another matrix
-)
+RIGID_TOLERANCE = 1e-3  # files and Blender's float32 matrices are rounded to about 1e-6; more than 1e-3 is another matrix
 
 
 def checked_coverage(mask: np.ndarray, camera: Camera) -> np.ndarray:

@@ -62,20 +62,26 @@ def gauss_newton_step(points: ContourPoints, num_instances: int, robust_px: np.n
 
     robust_px: (B,) residuals beyond this many pixels lose influence (Cauchy weights).
     """
+    hessian, gradient = normal_equations(points, num_instances, robust_px)
+    return -np.linalg.solve(hessian, gradient[:, :, None])[:, :, 0]
+
+
+def normal_equations(points: ContourPoints, num_instances: int, robust_px: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Damped Gauss-Newton Hessian (B, 6, 6) and gradient (B, 6) of half the weighted squared distances.
+
+    The inverse Hessian is the covariance that an SE3 step has if every pixel of outline is off by one on its own.
+    """
     weight = points.weight / (1 + (points.residual / robust_px[points.instance]) ** 2)
     jacobian = points.jacobian.T.copy()  # (6, P): long rows are summed faster
     weighted = jacobian * weight
     i, j = np.triu_indices(6)
-    sums = sum_by_instance(
-        np.concatenate([weighted[i] * jacobian[j], weighted * points.residual]), points.instance, num_instances
-    )
+    values = np.concatenate([weighted[i] * jacobian[j], weighted * points.residual])
+    sums = sum_by_instance(values, points.instance, num_instances)
     hessian = np.empty((num_instances, 6, 6))
     hessian[:, i, j] = hessian[:, j, i] = sums[:, :21]
-    gradient = sums[:, 21:]
     diagonal = np.einsum("bii->bi", hessian)
     floor = MIN_CURVATURE * diagonal.max(axis=1, keepdims=True) + 1e-12
-    damped = hessian + np.eye(6) * (DAMPING * diagonal + floor)[:, None, :]
-    return -np.linalg.solve(damped, gradient[:, :, None])[:, :, 0]
+    return hessian + np.eye(6) * (DAMPING * diagonal + floor)[:, None, :], sums[:, 21:]
 
 
 def mean_distance(points: ContourPoints, num_instances: int) -> np.ndarray:

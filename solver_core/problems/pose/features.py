@@ -21,9 +21,7 @@ NUM_CHANNELS = 7
 NUM_NUMBERS = 15
 MAX_DISTANCE_PX = 16.0  # signed distances are cut here: a quarter of the crop
 ROBUST_PX = (4.0, 16.0)  # scales of the two Gauss-Newton steps: close fit, and everything in reach
-OUTPUT_SCALE = np.array(
-    [0.5, 0.5, 0.5, 0.1, 0.1, 0.1]
-)  # radians, crop half widths, log depth: a typical first residual
+OUTPUT_SCALE = np.array([0.5, 0.5, 0.5, 0.1, 0.1, 0.1])  # radians, crop half widths, log depth: a typical first residual
 MAX_OUTPUT = 3.0  # Gauss-Newton steps are cut at this many typical residuals
 
 

@@ -38,9 +38,7 @@ class PoseProblem:
         """1 - IoU, with grey levels as coverage, over the pixels that give evidence."""
         return 1 - overlap(np.isfinite(prediction), observation)
 
-    def features(
-        self, x: np.ndarray, prediction: np.ndarray, observation: PoseObservation, rows: np.ndarray
-    ) -> Features:
+    def features(self, x: np.ndarray, prediction: np.ndarray, observation: PoseObservation, rows: np.ndarray) -> Features:
         return pose_features.features(x, prediction, observation, self.intrinsics[rows])
 
     def step_from_output(self, output: np.ndarray, x: np.ndarray, rows: np.ndarray) -> np.ndarray:

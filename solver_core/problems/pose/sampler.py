@@ -114,9 +114,7 @@ class PoseSampler:
         for pose in truth:
             size = int(rng.choice(sampling.resolutions))
             zoom = (
-                max(-pose[6] / CAMERA_DISTANCE, 1 - sampling.max_shift / CAMERA_DISTANCE)
-                if sampling.varied_perspective
-                else 1
+                max(-pose[6] / CAMERA_DISTANCE, 1 - sampling.max_shift / CAMERA_DISTANCE) if sampling.varied_perspective else 1
             )
             focal_px = size / 2 / np.tan(VERTICAL_FOV / 2) * zoom
             offset = np.zeros(2)

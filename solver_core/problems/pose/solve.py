@@ -19,6 +19,7 @@ from solver_core.problem import Arrays, InverseProblem, Update
 from solver_core.problems.pose.checks import checked_coverage, checked_start
 from solver_core.problems.pose.crop import CroppedPoses, crop_poses, turn_pose
 from solver_core.problems.pose.features import INPUT_LAYOUT
+from solver_core.problems.pose.polish import POLISH_LOOP, polish_update
 from solver_core.problems.pose.refine import RefineLevel, refine_levels
 from solver_core.problems.pose.views import view_rotation
 from solver_core.solution import Iteration, StopReason
@@ -26,9 +27,7 @@ from solver_core.solution import Iteration, StopReason
 STEPS = 5  # as in the paper
 GOOD_IOU = 0.97  # results above it hold practically no wrong pose (training/RESULTS.md)
 RESTART_IOU = 0.985  # below it other starts are tried; clean masks reach 0.998
-RESTART_ANGLE = np.radians(
-    50.0
-)  # restarts turn the start by up to this angle: a little beyond what networks are trained for
+RESTART_ANGLE = np.radians(50.0)  # restarts turn the start by up to this angle: a little beyond what networks are trained for
 NEARNESS = 0.002  # IoU that a radian away from the given start has to gain
 DISTINCT_ANGLE = np.radians(10.0)  # alternatives differ from the result, and from each other, by at least this angle
 ALTERNATIVE_IOU = 0.02  # and fit at most this much worse
@@ -37,10 +36,10 @@ VIEW_AZIMUTHS, VIEW_ELEVATIONS = np.radians(np.arange(0.0, 360.0, 45.0)), np.rad
 
 @dataclass(frozen=True)
 class PoseStep:
-    """One step of a solve, as the user may watch it.
+    """One step of a solve, as the user may watch it.  Within a phase the energy never rises, but for "polish".
 
-    phase: "start", "align", "network", "refine" or "restart".  camera_from_object: (4, 4).  energy: 1 - IoU in the image
-    that the phase works on.  damping: factor by which the step was taken, 0 = not at all.  seconds since the start.
+    phase: "start", "align", "network", "refine", "restart" or "polish".  camera_from_object: (4, 4).  energy: 1 - IoU in the
+    image that the phase works on.  damping: factor by which the step was taken, 0 = not at all.  seconds since the start.
     """
 
     phase: str
@@ -168,9 +167,7 @@ def solve_pose(
             try:
                 on_step(step)
             except StopIteration:
-                return PoseSolution(
-                    step.camera_from_object, 1 - step.energy, StopReason.CANCELLED, history, step.seconds
-                )
+                return PoseSolution(step.camera_from_object, 1 - step.energy, StopReason.CANCELLED, history, step.seconds)
 
 
 def solve_pose_batch(
@@ -205,8 +202,7 @@ def pose_steps(
         others[:, :4] = rotations.multiply(turn, others[:, :4])
         found = yield from solver.run(others, is_restart=True)
         candidates = _joined(candidates, found)
-    best = solver.best(candidates)
-    result = yield from solver.finish(best)
+    result = yield from solver.finish(solver.best(candidates), rng)
     iou = 1 - float(result.energy[0])
     reason = StopReason.CONVERGED if iou >= GOOD_IOU else result.reasons[0]
     alternatives = solver.alternatives(candidates, result)
@@ -255,12 +251,16 @@ class _Solver:
         energy = level.problem.energy(level.problem.forward(x, rows), level.observation, rows)
         return _Candidates(x, energy, reasons)
 
-    def finish(self, best: _Candidates) -> Steps:
-        """Refinement of the chosen pose at the mask's own resolution, if that is finer than what it had."""
-        levels = self._levels(1)
-        if len(levels) == 1 or not self.settings.refine:
+    def finish(self, best: _Candidates, rng: np.random.Generator) -> Steps:
+        """The chosen pose, refined at the mask's own resolution; where that is coarse, the mean of equals around it."""
+        if not self.settings.refine:
             return best
-        return (yield from self._refine(levels[-1], best.x, "refine"))
+        *coarser, level = self._levels(1)
+        if coarser:
+            return (yield from self._refine(level, best.x, "refine"))
+        update = polish_update(level.problem, rng)
+        last, _ = yield from self._loop("polish", level.problem, update, level.observation, best.x, POLISH_LOOP, np.eye(3))
+        return _Candidates(last.x, last.energy, best.reasons)
 
     def best(self, candidates: _Candidates) -> _Candidates:
         """The candidate that explains the mask best; among equals the one nearest to the given start."""

@@ -39,9 +39,7 @@ def test_jacobian_equals_finite_differences(rng):
         return np.sum(gradient * project(points, intrinsics), axis=1)
 
     points = rotations.rotate(x[:, :4], arms_object) + x[:, 4:]
-    numeric = np.stack(
-        [(distance(epsilon * unit) - distance(-epsilon * unit)) / (2 * epsilon) for unit in np.eye(6)], axis=1
-    )
+    numeric = np.stack([(distance(epsilon * unit) - distance(-epsilon * unit)) / (2 * epsilon) for unit in np.eye(6)], axis=1)
 
     jacobian = _jacobian(points, x, gradient, intrinsics)
 

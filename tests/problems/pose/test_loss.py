@@ -1,0 +1,75 @@
+"""The training loss, and the mirror images it adds."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from solver_core import render  # noqa: E402
+from solver_core.frames import matrix_from_pose  # noqa: E402
+from solver_core.mesh import Mesh  # noqa: E402
+from solver_core.problems.pose.crop import crop_poses  # noqa: E402
+from solver_core.problems.pose.loss import MIRRORED_NUMBERS, MIRRORED_STEP, loss  # noqa: E402
+
+pytestmark = pytest.mark.torch
+ROW = np.array([0])
+
+
+class FixedOutput(torch.nn.Module):
+    def __init__(self, output):
+        super().__init__()
+        self.output = torch.tensor(output)
+
+    def forward(self, image, vector):
+        return self.output.expand(len(vector), 6)
+
+
+def mirrored(case):
+    """The mirror image of a scene: mesh, poses and mask reflected at the plane x = 0 of the camera."""
+    flip = np.diag([-1.0, 1.0, 1.0, 1.0])
+    mesh = Mesh(np.ascontiguousarray(case.mesh.vertices * [-1, 1, 1], np.float32), case.mesh.faces)
+    return mesh, case.mask[:, ::-1], lambda pose: flip @ matrix_from_pose(pose) @ flip
+
+
+def features_and_target(mesh, mask, camera, start, truth):
+    from solver_core.frames import pose_from_matrix
+
+    cropped = crop_poses([mesh], [mask.astype(np.float32)], [camera])
+    turn = np.eye(4)
+    turn[:3, :3] = cropped.virtual_from_camera[0]
+    x, x_true = pose_from_matrix(turn @ start)[None], pose_from_matrix(turn @ truth)[None]
+    problem = cropped.problem
+    features = problem.features(x, problem.forward(x, ROW), cropped.observation, ROW)
+    return features, problem.output_from_step(problem.manifold.difference(x, x_true), x, ROW)
+
+
+def test_mirrored_numbers_and_target_are_those_of_the_mirror_image(chair_case):
+    mesh, mask, mirror = mirrored(chair_case)
+    start, truth = matrix_from_pose(chair_case.start), matrix_from_pose(chair_case.truth)
+
+    features, target = features_and_target(chair_case.mesh, chair_case.mask, chair_case.camera, start, truth)
+    other, other_target = features_and_target(mesh, mask, chair_case.camera, mirror(chair_case.start), mirror(chair_case.truth))
+
+    np.testing.assert_allclose(other_target, target * MIRRORED_STEP.numpy(), atol=1e-6)
+    np.testing.assert_allclose(other.vector, features.vector * MIRRORED_NUMBERS.numpy(), atol=0.05)  # ties at pixel centres
+    assert np.abs(other.image - features.image[:, :, ::-1]).mean() < 0.005
+
+
+def test_loss_is_smallest_at_the_target():
+    target = torch.tensor([[0.5, 0.0, 0.0, 0.0, 0.1, 0.2]])
+    image, vector = torch.zeros(1, 7, 64, 64), torch.zeros(1, len(MIRRORED_NUMBERS))
+
+    at_target = loss(FixedOutput(target[0].tolist()), image, vector, {"target": target})
+    beside = loss(FixedOutput((target[0] + 0.1).tolist()), image, vector, {"target": target})
+
+    assert 0 < at_target < 0.01
+    assert beside > 0.2
+
+
+def test_render_is_symmetric_for_the_mirrored_mesh(chair_case):
+    mesh, mask, mirror = mirrored(chair_case)
+    camera = chair_case.camera
+
+    seen = render.render_depth([mesh], mirror(chair_case.truth)[None], camera.intrinsics[None], camera.height, camera.width)
+
+    assert np.mean(np.isfinite(seen[0]) != mask) < 1e-3

@@ -1,0 +1,86 @@
+"""The distribution that pose networks learn from."""
+
+import numpy as np
+import pytest
+
+from solver_core import rotations
+from solver_core.errors import ConfigError
+from solver_core.mesh_library import MeshEntry
+from solver_core.problems.pose.metrics import is_outlier, loss_inputs, measure
+from solver_core.problems.pose.sampler import CAMERA_DISTANCE, PoseSampler, PoseSampling, draw_poses, make_sampler
+from solver_core.problems.pose.views import view_rotation
+
+VARIED = PoseSampling(
+    canonical=0.3, tumbled=0.2, other_categories=0.5, max_stretch=1.3, varied_perspective=0.5, cut=0.3, resolutions=(64, 96)
+)
+
+
+@pytest.fixture
+def sampler(chair):
+    return PoseSampler([MeshEntry("a", "s", "chair", chair), MeshEntry("b", "s", "other", chair)], VARIED)
+
+
+def test_same_generator_state_gives_the_same_samples(sampler):
+    first, second = (sampler.draw(np.random.default_rng(4), 6) for _ in range(2))
+
+    np.testing.assert_array_equal(first.x0, second.x0)
+    np.testing.assert_array_equal(first.observation.coverage, second.observation.coverage)
+
+
+def test_truth_explains_the_observation(sampler, rng):
+    samples = sampler.draw(rng, 12)
+    rows = np.arange(12)
+
+    energy = samples.problem.energy(samples.problem.forward(samples.x_true, rows), samples.observation, rows)
+
+    assert np.median(energy) < 0.15  # a 64-pixel mask seen in a 64-pixel crop
+    assert energy.max() < 0.4
+
+
+def test_truth_lies_within_the_protocols_bounds(rng):
+    start, truth = draw_poses(PoseSampling(), rng, 2000)
+
+    angle_deg = np.degrees(rotations.angle_between(start[:, :4], truth[:, :4]))
+    assert 39 < angle_deg.max() <= 40.001
+    assert np.mean(angle_deg) == pytest.approx(20, abs=1)
+    assert np.abs(truth[:, 4:] - [0, 0, -CAMERA_DISTANCE]).max() <= 0.2
+
+
+def test_canonical_start_is_seen_from_azimuth_and_elevation_30(rng):
+    start, _ = draw_poses(PoseSampling(canonical=1.0), rng, 3)
+
+    camera_direction_object = rotations.rotate(rotations.inverse(start[:, :4]), np.array([0.0, 0.0, 1.0]))
+
+    expected = [np.cos(np.pi / 6) * np.sin(np.pi / 6), -(np.cos(np.pi / 6) ** 2), np.sin(np.pi / 6)]
+    np.testing.assert_allclose(camera_direction_object, np.tile(expected, (3, 1)), atol=1e-9)
+
+
+def test_view_is_upright_without_roll():
+    wxyz = view_rotation(np.array([1.2]), np.array([0.5]), np.array([0.0]))
+
+    up_camera = rotations.rotate(wxyz, np.array([[0.0, 0.0, 1.0]]))[0]
+
+    assert up_camera[0] == pytest.approx(0, abs=1e-12)
+    assert up_camera[1] > 0
+
+
+def test_unknown_setting_is_refused_by_name(tmp_path):
+    with pytest.raises(ConfigError, match="'colour'"):
+        make_sampler(tmp_path, "train", {"colour": 1})
+
+
+def test_errors_of_the_truth_are_zero_and_its_target_too(sampler, rng):
+    samples = sampler.draw(rng, 3)
+    rows = np.arange(3)
+
+    errors = measure(samples.problem, samples.x_true, samples.x_true, rows)
+    target = loss_inputs(samples.problem, samples.x_true, samples.x_true, rows)["target"]
+
+    assert errors["rotation_deg"].max() < 1e-5
+    assert errors["translation"].max() == 0
+    np.testing.assert_allclose(target, 0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("rotation_deg", "translation", "expected"), [(29, 0.19, False), (31, 0, True), (0, 0.21, True)])
+def test_outlier_is_a_large_rotation_or_translation(rotation_deg, translation, expected):
+    assert is_outlier(np.array(rotation_deg), np.array(translation)) == expected

@@ -1,0 +1,94 @@
+"""Folders of meshes."""
+
+import numpy as np
+import pytest
+
+trimesh = pytest.importorskip("trimesh")
+
+from solver_core.errors import ConfigError  # noqa: E402
+from solver_core.mesh_library import load_library  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def write_box(path, size=(1, 2, 4)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    trimesh.creation.box(size).export(path)
+
+
+def test_collection_is_split_by_source_and_turned_z_up(tmp_path):
+    write_box(tmp_path / "kaykit_city" / "car" / "a.ply")
+    write_box(tmp_path / "libero" / "table" / "b.ply")
+    (tmp_path / "manifest.csv").write_text(
+        "path,source,category\nkaykit_city/car/a.ply,kaykit_city,car\nlibero/table/b.ply,libero,table\n"
+    )
+    (tmp_path / "splits.json").write_text('{"train": ["kaykit_city"], "test": ["libero"]}')
+
+    (train,), (test,) = load_library(tmp_path, "train"), load_library(tmp_path, "test")
+
+    assert (train.category, test.source) == ("car", "libero")
+    extent = np.diff(train.mesh.bounds, axis=0)[0]
+    np.testing.assert_allclose(extent / extent[0], (1, 4, 2), rtol=1e-5)  # published y is z here
+    assert np.linalg.norm(extent) == pytest.approx(1)
+
+
+def test_shapenet_folder_is_read_with_its_synsets_as_categories(tmp_path):
+    for index in range(12):
+        write_box(tmp_path / "02958343" / f"m{index}" / "models" / "model_normalized.obj")
+
+    entries = [entry for split in ("train", "val", "test") for entry in _library_or_nothing(tmp_path, split)]
+
+    assert len(entries) == 12
+    assert {entry.category for entry in entries} == {"02958343"}
+
+
+@pytest.mark.parametrize("suffix", ["obj", "ply", "glb", "off", "stl"])
+def test_plain_folder_is_read_in_any_format(tmp_path, suffix):
+    for index in range(12):
+        write_box(tmp_path / "boxes" / f"b{index}.{suffix}")
+
+    names = [entry.name for split in ("train", "val", "test") for entry in _library_or_nothing(tmp_path, split)]
+
+    assert len(set(names)) == 12
+
+
+def test_unreadable_mesh_is_left_out_with_a_warning(tmp_path, caplog):
+    for index in range(12):
+        write_box(tmp_path / f"b{index}.ply")
+    train = load_library(tmp_path, "train")
+    (tmp_path / train[0].name).write_text("not a mesh")
+
+    again = load_library(tmp_path, "train")
+
+    assert len(again) == len(train) - 1
+    assert train[0].name in caplog.text
+
+
+def test_second_reading_comes_from_the_cache(tmp_path):
+    for index in range(12):
+        write_box(tmp_path / f"b{index}.ply", (1, 1, 1 + index))
+
+    first, second = load_library(tmp_path, "train"), load_library(tmp_path, "train")
+
+    np.testing.assert_array_equal(first[2].mesh.vertices, second[2].mesh.vertices)
+    assert len(list((tmp_path / "cache").rglob("*.npz"))) == 1
+
+
+def test_folder_without_meshes_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="holds no mesh"):
+        load_library(tmp_path, "train")
+
+
+def test_missing_folder_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="does not exist"):
+        load_library(tmp_path / "nowhere", "train")
+
+
+def _library_or_nothing(folder, split):
+    try:
+        return load_library(folder, split)
+    except ConfigError:
+        return []

@@ -1,0 +1,113 @@
+"""A small training run from a folder of meshes to a weights file."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+trimesh = pytest.importorskip("trimesh")
+
+from solver_core.config import load_train_settings  # noqa: E402
+from solver_core.errors import ConfigError  # noqa: E402
+from solver_core.network.weights import load_networks  # noqa: E402
+from solver_core.problems.pose.features import INPUT_LAYOUT  # noqa: E402
+from solver_core.training import trainer  # noqa: E402
+from solver_core.training.examples import StageSource, make_examples  # noqa: E402
+
+pytestmark = pytest.mark.torch
+
+CONFIG = """
+[training]
+problem = "pose"
+name = "small"
+iterations = [4, 2]
+batch_size = 8
+workers = 1
+validation_samples = 4
+validate_every = 2
+[network]
+convolutions = [[4, 2], [4, 2], [4, 2], [4, 2]]
+hidden = [8]
+[sampling]
+resolutions = [64]
+"""
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    """Twenty boxes, enough for every split to have some."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = tmp_path / "shapes" / "box"
+    folder.mkdir(parents=True)
+    for index in range(20):
+        trimesh.creation.box((1, 1 + 0.1 * index, 2)).export(folder / f"box{index}.ply")
+    return tmp_path / "shapes"
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "small.toml"
+    path.write_text(CONFIG)
+    return path
+
+
+def test_training_writes_weights_log_curve_and_can_resume_to_the_same_weights(config, data, tmp_path, monkeypatch):
+    straight = trainer.train(config, data, tmp_path / "straight")
+
+    step = trainer._Run._gradient_step
+    calls = []
+
+    def interrupted_step(run, examples):
+        calls.append(run.iteration)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return step(run, examples)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer._Run, "_gradient_step", interrupted_step)
+        with pytest.raises(KeyboardInterrupt):
+            trainer.train(config, data, tmp_path / "resumed")
+    resumed = trainer.train(config, data, tmp_path / "resumed", resume=True)
+
+    networks = [load_networks(path, "pose", INPUT_LAYOUT) for path in (straight, resumed)]
+    assert len(networks[0]) == 2
+    for one, other in zip(*networks, strict=True):
+        for name in one.weights:
+            np.testing.assert_array_equal(one.weights[name], other.weights[name])
+    log = [json.loads(line) for line in (tmp_path / "straight" / "log.jsonl").read_text().splitlines()]
+    assert {line["stage"] for line in log} == {0, 1}
+    assert any("validation" in line for line in log)
+    assert any("minutes_left" in line for line in log)
+    assert (tmp_path / "straight" / "curve.png").stat().st_size > 1000
+
+
+def test_batch_depends_on_its_index_alone(config, data):
+    settings = load_train_settings(config)
+    spec = trainer.problem_module("pose", "features").network_spec(settings.network)
+    source = StageSource(settings, spec, data, [])
+    sampler = source.sampler("train")
+
+    make_examples(source, sampler, 0)
+    second = make_examples(source, sampler, 1)
+    alone = make_examples(source, source.sampler("train"), 1)
+
+    np.testing.assert_array_equal(second.features.image, alone.features.image)
+
+
+def test_resume_without_a_checkpoint_is_refused(config, data, tmp_path):
+    with pytest.raises(ConfigError, match="nothing to resume"):
+        trainer.train(config, data, tmp_path / "new", resume=True)
+
+
+def test_gradient_steps_on_one_batch_lower_its_loss(config, data, tmp_path):
+    settings = replace(load_train_settings(config), iterations=(1000,))
+    run = trainer._Run(settings, data, tmp_path, torch.device("cpu"))
+    source = StageSource(settings, run.spec, data, [])
+    examples = make_examples(source, source.sampler("train"), 0)
+    run.iteration = trainer.WARMUP_ITERATIONS  # the full learning rate
+
+    losses = [run._gradient_step(examples) for _ in range(40)]
+
+    assert losses[-1] < 0.9 * losses[0]
