@@ -19,6 +19,10 @@ CROSS_WITH_UNIT = np.array([[0, 0, 0, 0, 0, -1, 0, 1, 0], [0, 0, 1, 0, 0, 0, -1,
 
 CHUNK = 64  # bodies at a time: the fronts of more do not fit into the cache, which takes 1.6 times as long
 
+# Rows and columns of the cofactors of a (3, 3) matrix, transposed as the inverse has them.
+NEXT = np.array([[1, 2, 0]] * 3)
+LAST = np.array([[2, 0, 1]] * 3)
+
 
 def damped_step(
     skeleton: Skeleton, posture: Posture, axes: np.ndarray, residuals: np.ndarray, weights: np.ndarray, damping: np.ndarray
@@ -153,14 +157,16 @@ def _transposed(matrices: np.ndarray) -> np.ndarray:
 
 def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """np.cross for (..., 3), several times faster."""
-    ax, ay, az = a[..., 0], a[..., 1], a[..., 2]
-    bx, by, bz = b[..., 0], b[..., 1], b[..., 2]
-    return np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], axis=-1)
+    product = np.empty(np.broadcast_shapes(a.shape, b.shape), a.dtype)
+    for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
+        np.multiply(a[..., j], b[..., k], out=product[..., i])
+        product[..., i] -= a[..., k] * b[..., j]
+    return product
 
 
 def _inverse(matrices: np.ndarray) -> np.ndarray:
-    """Inverses of (..., 3, 3), several times faster than np.linalg.inv on many."""
-    first, second, third = matrices[..., 0, :], matrices[..., 1, :], matrices[..., 2, :]
-    adjugate = np.stack([_cross(second, third), _cross(third, first), _cross(first, second)], axis=-1)
-    determinant = (first * adjugate[..., 0]).sum(axis=-1)
+    """Inverses of (..., 3, 3) by cofactors, several times faster than np.linalg.inv."""
+    m = matrices
+    adjugate = m[..., NEXT, NEXT.T] * m[..., LAST, LAST.T] - m[..., NEXT, LAST.T] * m[..., LAST, NEXT.T]
+    determinant = (m[..., 0, :] * adjugate[..., 0]).sum(axis=-1)
     return adjugate / determinant[..., None, None]

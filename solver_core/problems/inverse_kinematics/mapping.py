@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 from collections.abc import Iterable, Sequence
 
@@ -106,6 +107,7 @@ def find_mapping(names: Sequence[str]) -> dict[str, tuple[str, ...]] | None:
     return best or None
 
 
+@functools.lru_cache(maxsize=8)
 def skeleton_mapping(skeleton: Skeleton) -> dict[str, str] | None:
     """Names of the human's nodes -> the skeleton's, those that stand for one node alone; None for what is no human."""
     mapping = find_mapping(skeleton.names) or {}

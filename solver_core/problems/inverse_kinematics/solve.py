@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -130,7 +131,13 @@ def _guide(
     if body.skeleton.names[body.skeleton.root] not in mapping:
         raise SetupError(f"the map must name the joint that stands for {body.skeleton.names[body.skeleton.root]!r}")
     networks = shipped_networks("ik", "ik", INPUT_LAYOUT) if trained is None else trained.networks
-    return Transfer(skeleton, body, dict(mapping)), networks
+    return _transfer(skeleton, body, tuple(mapping.items())), networks
+
+
+@functools.lru_cache(maxsize=8)
+def _transfer(skeleton: Skeleton, body: Body, pairs: tuple[tuple[str, str], ...]) -> Transfer:
+    """Kept, because preparing one takes longer than solving a frame."""
+    return Transfer(skeleton, body, dict(pairs))
 
 
 def _ask_networks(guide: tuple[Transfer, Sequence[Network]], observation: Targets, on_step: OnStep | None) -> Solution:
@@ -139,13 +146,16 @@ def _ask_networks(guide: tuple[Transfer, Sequence[Network]], observation: Target
     problem = transfer.problem(len(observation.positions))
     targets = transfer.targets(observation)
 
-    def for_skeleton(iteration: Iteration) -> Iteration:
-        return replace(iteration, x=transfer.to_skeleton(iteration.x))
+    def report(iteration: Iteration) -> None:
+        if on_step is not None:
+            on_step(replace(iteration, x=transfer.to_skeleton(iteration.x)))
 
-    report = None if on_step is None else lambda iteration: on_step(for_skeleton(iteration))
     x0 = mean_pose_start(problem, targets)
     solution = solve(problem, network_update(problem, networks), targets, x0, STEPS, report)
-    history = [for_skeleton(iteration) for iteration in solution.history]
+    every_x = transfer.to_skeleton(np.concatenate([iteration.x for iteration in solution.history]))
+    history = [
+        replace(iteration, x=x) for iteration, x in zip(solution.history, np.split(every_x, len(solution.history)), strict=True)
+    ]
     return replace(solution, x=history[-1].x, history=history)
 
 

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from solver_core import rotations
+from solver_core.loop import LoopSettings
 from solver_core.mesh import Mesh
 from solver_core.problem import Arrays, Update
 
+ALIGN_LOOP = LoopSettings(steps=1, halvings=0)
 ROUNDS = 3  # moving in depth changes the perspective a little; the box fits to 1e-3 after three rounds
 PRIOR = 1e-3  # weight of staying put, against one for a side of the box: decides only what cut-off sides leave open
 

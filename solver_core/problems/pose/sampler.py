@@ -11,17 +11,17 @@ import numpy as np
 from solver_core import render, rotations
 from solver_core.errors import ConfigError
 from solver_core.frames import Camera, matrix_from_pose
-from solver_core.loop import LoopSettings, solve
+from solver_core.loop import solve
 from solver_core.mesh import Mesh
 from solver_core.mesh_library import MeshEntry, load_library
 from solver_core.problem import Samples
+from solver_core.problems.pose.align import ALIGN_LOOP
 from solver_core.problems.pose.crop import CroppedPoses, crop_poses, turn_pose
 from solver_core.problems.pose.views import view_rotation
 
 CATEGORIES = ("car", "plane", "chair", "bench", "table", "sofa", "cabinet", "bed", "monitor")
 CAMERA_DISTANCE = 2.732  # object diagonals; with the field of view the setup of Kato et al. 2018
 VERTICAL_FOV = np.radians(30.0)
-ALIGN = LoopSettings(steps=1, halvings=0)
 MIN_PIXELS = 60  # smaller masks say nothing
 
 
@@ -154,4 +154,4 @@ def cropped_samples(
 
 def align(cropped: CroppedPoses, x0: np.ndarray) -> np.ndarray:
     """(B, 7) starts after the closed-form step, where that explains the mask better."""
-    return solve(cropped.problem, cropped.align, cropped.observation, x0, ALIGN).x
+    return solve(cropped.problem, cropped.align, cropped.observation, x0, ALIGN_LOOP).x

@@ -11,11 +11,12 @@ import numpy as np
 
 from solver_core import rotations
 from solver_core.frames import Camera, matrix_from_pose, pose_from_matrix
-from solver_core.loop import LoopSettings, iterate, stop_reasons
+from solver_core.loop import LoopSettings, iterate, solve, stop_reasons
 from solver_core.mesh import Mesh
 from solver_core.network.update import network_update
 from solver_core.network.weights import shipped_networks
 from solver_core.problem import Arrays, InverseProblem, Update
+from solver_core.problems.pose.align import ALIGN_LOOP
 from solver_core.problems.pose.checks import checked_coverage, checked_start
 from solver_core.problems.pose.crop import CroppedPoses, crop_poses, turn_pose
 from solver_core.problems.pose.features import INPUT_LAYOUT
@@ -28,6 +29,7 @@ STEPS = 5  # as in the paper
 GOOD_IOU = 0.97  # results above it hold practically no wrong pose (training/RESULTS.md)
 RESTART_IOU = 0.985  # below it other starts are tried; clean masks reach 0.998
 RESTART_ANGLE = np.radians(50.0)  # restarts turn the start by up to this angle: a little beyond what networks are trained for
+DRAWS_PER_RESTART = 6  # random turns that are only aligned, for each one that is followed to its end
 NEARNESS = 0.002  # IoU that a radian away from the given start has to gain
 DISTINCT_ANGLE = np.radians(10.0)  # alternatives differ from the result, and from each other, by at least this angle
 ALTERNATIVE_IOU = 0.02  # and fit at most this much worse
@@ -197,10 +199,7 @@ def pose_steps(
     starts = setup.starts()
     candidates = yield from solver.run(starts, is_restart=False)
     if settings.restarts > 0 and 1 - candidates.energy.min() < RESTART_IOU:
-        turn = rotations.wxyz_from_rotvec(rotations.random_rotvec(rng, settings.restarts, RESTART_ANGLE))
-        others = starts[rng.integers(len(starts), size=settings.restarts)]
-        others[:, :4] = rotations.multiply(turn, others[:, :4])
-        found = yield from solver.run(others, is_restart=True)
+        found = yield from solver.run(solver.promising_starts(starts, rng), is_restart=True)
         candidates = _joined(candidates, found)
     result = yield from solver.finish(solver.best(candidates), rng)
     iou = 1 - float(result.energy[0])
@@ -228,10 +227,9 @@ class _Solver:
         virtual_from_camera = cropped.virtual_from_camera[0]
         problem, observation = cropped.problem, cropped.observation
         x0 = turn_pose(virtual_from_camera, starts)
-        align = LoopSettings(steps=1, halvings=0)
         network = LoopSettings(steps=self.settings.steps)
         last, reasons = yield from self._loop(
-            "restart" if is_restart else "align", problem, cropped.align, observation, x0, align, virtual_from_camera
+            "restart" if is_restart else "align", problem, cropped.align, observation, x0, ALIGN_LOOP, virtual_from_camera
         )
         if self.settings.steps:
             last, reasons = yield from self._loop(
@@ -250,6 +248,17 @@ class _Solver:
         rows = np.arange(len(x))
         energy = level.problem.energy(level.problem.forward(x, rows), level.observation, rows)
         return _Candidates(x, energy, reasons)
+
+    def promising_starts(self, starts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """(restarts, 7) the best of many random turns of the starts (B, 7), judged after the closed-form alignment."""
+        count = DRAWS_PER_RESTART * self.settings.restarts
+        turn = rotations.wxyz_from_rotvec(rotations.random_rotvec(rng, count, RESTART_ANGLE))
+        drawn = starts[rng.integers(len(starts), size=count)]
+        drawn[:, :4] = rotations.multiply(turn, drawn[:, :4])
+        cropped = self.cropped.repeated(count)
+        x0 = turn_pose(cropped.virtual_from_camera, drawn)
+        aligned = solve(cropped.problem, cropped.align, cropped.observation, x0, ALIGN_LOOP)
+        return drawn[np.argsort(aligned.energy, kind="stable")[: self.settings.restarts]]
 
     def finish(self, best: _Candidates, rng: np.random.Generator) -> Steps:
         """The chosen pose, refined at the mask's own resolution; where that is coarse, the mean of equals around it."""

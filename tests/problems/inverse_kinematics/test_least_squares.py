@@ -105,9 +105,7 @@ def test_damped_step_of_floating_bodies_solves_for_turns_and_shift_together(tree
     damping = np.array([0.1, 0.5])
     posture = forward_kinematics(tree, np.broadcast_to(tree.offsets, residuals.shape), x)
 
-    step = damped_step_of_floating(
-        tree, posture, posture.orientations.swapaxes(2, 3), residuals, weights, damping
-    )
+    step = damped_step_of_floating(tree, posture, posture.orientations.swapaxes(2, 3), residuals, weights, damping)
 
     jacobian = numerical_jacobian(tree, x, axes)
     shifts = np.tile(np.eye(3), (2, tree.num_nodes, 1))

@@ -26,7 +26,7 @@ def motion(body):
 
 
 def test_solve_ik_meets_all_targets_and_finds_the_rotations(body, motion):
-    targets = positions_of(body.skeleton, motion) + [0.3, 1, -2]
+    targets = positions_of(body.skeleton, motion) + np.array([0.3, 1, -2])
 
     result = solve_ik(targets, body.skeleton)
 
@@ -66,7 +66,7 @@ def test_solve_ik_meets_hands_feet_head_and_hip_alone(body, motion):
 
 
 def test_solve_ik_meets_targets_without_the_root(body, motion):
-    targets = positions_of(body.skeleton, motion) + [1.0, 2, 3]
+    targets = positions_of(body.skeleton, motion) + np.array([1.0, 2, 3])
     weights = np.ones(body.skeleton.num_nodes)
     weights[0] = 0
 

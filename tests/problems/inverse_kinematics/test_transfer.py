@@ -16,7 +16,6 @@ MIXAMO = (
     "Hips Spine Spine1 Spine2 Neck Head LeftShoulder LeftArm LeftForeArm LeftHand RightShoulder RightArm RightForeArm "
     "RightHand LeftUpLeg LeftLeg LeftFoot LeftToeBase RightUpLeg RightLeg RightFoot RightToeBase"
 )
-SIDES = {"L": "left", "R": "right"}
 
 
 def both(pattern: str) -> str:
@@ -74,7 +73,7 @@ def marionette(turn: np.ndarray) -> Skeleton:
 
 @pytest.mark.parametrize("naming", NAMINGS)
 def test_find_mapping_knows_the_limbs_of_common_namings(naming):
-    names = NAMINGS[naming].replace("Left ", "Left_").split()
+    names = NAMINGS[naming].split()
 
     mapping = find_mapping(names)
 

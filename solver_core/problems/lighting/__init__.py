@@ -1,0 +1,1 @@
+"""A sun or a point lamp from one image of known geometry."""

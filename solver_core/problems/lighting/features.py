@@ -1,0 +1,70 @@
+"""What the lighting network sees of an estimate and the observation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from solver_core.errors import ConfigError
+from solver_core.network.spec import NetworkSpec
+from solver_core.problem import Features
+from solver_core.problems.lighting.observation import LightingObservation, LightingPrediction
+from solver_core.problems.lighting.surface import Surface
+
+INPUT_LAYOUT = "lighting 1: observed relit difference shading normal3 relief weight; light3 proposal3 energy ambient"
+GRID_SIZE = 64  # cells along a side of the square image the network sees
+NUM_CHANNELS = 9
+NUM_NUMBERS = 8
+OUTPUT_SCALE = 0.5  # radians for a sun, units of the scene for a lamp: a typical first residual
+MAX_NUMBER = 4.0  # positions beyond this many units of the scene look alike
+MAX_BRIGHTNESS = 2.0  # highlights are cut here, in bright levels
+
+
+def network_spec(settings: dict[str, Any]) -> NetworkSpec:
+    """Network for these features.  settings: `convolutions`, a list of [channels, stride], and `hidden`, widths."""
+    unknown = set(settings) - {"convolutions", "hidden"}
+    if unknown:
+        raise ConfigError(f"unknown key {sorted(unknown)[0]!r} in [network]; known: convolutions, hidden")
+    return NetworkSpec(
+        outputs=3,
+        hidden=tuple(settings["hidden"]),
+        vector_size=NUM_NUMBERS,
+        image_size=GRID_SIZE,
+        image_channels=NUM_CHANNELS,
+        convolutions=tuple((channels, stride) for channels, stride in settings["convolutions"]),
+    )
+
+
+def features(
+    x: np.ndarray,
+    proposal: np.ndarray,
+    energy: np.ndarray,
+    surface: Surface,
+    prediction: LightingPrediction,
+    observation: LightingObservation,
+) -> Features:
+    """Images (B, 64, 64, 9) and numbers (B, 8), as INPUT_LAYOUT names them; all of order one.
+
+    proposal: (B, 3) the light that least squares on the shading equation finds from here.  energy: (B,).
+    """
+    observed = np.clip(observation.image.mean(axis=2), 0, MAX_BRIGHTNESS)
+    relit = np.clip(prediction.image.mean(axis=2), 0, MAX_BRIGHTNESS)
+    lit = prediction.shading / np.maximum(prediction.shading.max(axis=1, keepdims=True), np.finfo(np.float32).eps)
+    channels = (observed, relit, observed - relit, lit, *np.moveaxis(surface.normal, 2, 0))
+    image = np.zeros((len(x), GRID_SIZE * GRID_SIZE, NUM_CHANNELS), dtype=np.float32)
+    rows = np.arange(len(x))[:, None]
+    for index, channel in enumerate((*channels, 2 * surface.position[..., 2], surface.weight)):
+        # Points that fill up an instance have weight zero; they must not hide the weight of the point they repeat.
+        np.maximum.at if index == NUM_CHANNELS - 1 else None
+        image[rows, surface.cell, index] = channel
+    numbers = np.concatenate(
+        [
+            np.clip(x, -MAX_NUMBER, MAX_NUMBER),
+            np.clip(proposal, -MAX_NUMBER, MAX_NUMBER),
+            energy[:, None],
+            prediction.ambient.mean(axis=1, keepdims=True),
+        ],
+        axis=1,
+    ).astype(np.float32)
+    return Features(image.reshape(len(x), GRID_SIZE, GRID_SIZE, NUM_CHANNELS), numbers)

@@ -1,0 +1,118 @@
+"""An image as a lighting problem compares it, and the part of the answer that is linear."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+ROBUST = 0.05  # residuals beyond this, of the image's bright level, count by their size instead of its square
+ROUNDS = 3  # of reweighting; the fit moves by less than 1e-3 after them
+BRIGHT_PERCENTILE = 95.0
+
+
+class LightingObservation(NamedTuple):
+    """image: (B, P, 3) linear RGB, divided by its bright level.  weight: (B, P), 0 where the image says nothing.
+    level: (B,) that bright level, in the image's own units.
+    """
+
+    image: np.ndarray
+    weight: np.ndarray
+    level: np.ndarray
+
+
+class Linear(NamedTuple):
+    """strength, ambient: (B, 3) such that the image is albedo * (strength * shading + ambient), in bright levels."""
+
+    strength: np.ndarray
+    ambient: np.ndarray
+
+
+class LightingPrediction(NamedTuple):
+    """shading: (B, P) by a lamp of strength one.  strength, ambient: (B, 3), known or fitted.  image: (B, P, 3) in
+    bright levels.
+    """
+
+    shading: np.ndarray
+    strength: np.ndarray
+    ambient: np.ndarray
+    image: np.ndarray
+
+
+def observe(image: np.ndarray, weight: np.ndarray) -> LightingObservation:
+    """Observation of linear RGB values (B, P, 3) with weights (B, P)."""
+    brightness = np.where(weight > 0, image.mean(axis=2), np.nan)
+    has_any = (weight > 0).any(axis=1)
+    level = np.ones(len(image), np.float32)
+    level[has_any] = np.nanpercentile(brightness[has_any], BRIGHT_PERCENTILE, axis=1)
+    level = np.where(level > 0, level, 1).astype(np.float32)
+    return LightingObservation((image / level[:, None, None]).astype(np.float32), weight.astype(np.float32), level)
+
+
+def fit_linear(
+    shading: np.ndarray, albedo: np.ndarray, observation: LightingObservation, strength: np.ndarray, has_ambient: bool = True
+) -> Linear:
+    """Non-negative least squares for strength and ambient, robust to highlights and to what is not modelled.
+
+    shading: (B, P).  albedo: (B, P, 3).  strength: (B, 3), NaN where it is to be fitted; where it is given the ambient
+    light is zero.
+    """
+    is_unknown = np.isnan(strength[:, 0])
+    fitted = np.where(is_unknown[:, None], 0, strength).astype(np.float32)
+    ambient = np.zeros_like(fitted)
+    rows = np.flatnonzero(is_unknown)
+    if len(rows):
+        fitted[rows], ambient[rows] = _fit(
+            shading[rows], albedo[rows], observation.image[rows], observation.weight[rows], has_ambient
+        )
+    return Linear(fitted, ambient)
+
+
+def compose(shading: np.ndarray, albedo: np.ndarray, linear: Linear) -> np.ndarray:
+    """(B, P, 3) the image that shading (B, P) gives, in bright levels."""
+    return albedo * (linear.strength[:, None] * shading[..., None] + linear.ambient[:, None])
+
+
+def robust_weight(residual: np.ndarray) -> np.ndarray:
+    """(B, P) factor by which least squares has to weigh residuals (B, P, 3) to count large ones by their size."""
+    return 1 / np.sqrt(1 + np.mean(residual * residual, axis=2) / ROBUST**2)
+
+
+def robust_cost(residual: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """(B,) sum over points of a cost that is quadratic for small residuals (B, P, 3) and linear for large ones."""
+    cost = np.sqrt(ROBUST**2 + np.mean(residual * residual, axis=2)) - ROBUST
+    return np.sum(weight * cost, axis=1, dtype=np.float64)
+
+
+def _fit(
+    shading: np.ndarray, albedo: np.ndarray, image: np.ndarray, weight: np.ndarray, has_ambient: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    bright = albedo * shading[..., None]  # (B, P, 3) what a strength of one adds
+    squares = albedo * albedo, albedo * bright, bright * bright
+    products = albedo * image, bright * image
+    current = weight
+    for _ in range(ROUNDS):
+        aa, ab, bb = (np.einsum("bp,bpc->bc", current, term) for term in squares)
+        ay, by = (np.einsum("bp,bpc->bc", current, term) for term in products)
+        strength, ambient = _non_negative(aa, ab, bb, ay, by) if has_ambient else (_ratio(by, bb), np.zeros_like(by))
+        current = weight * robust_weight(image - bright * strength[:, None] - albedo * ambient[:, None])
+    return strength, ambient
+
+
+def _non_negative(
+    aa: np.ndarray, ab: np.ndarray, bb: np.ndarray, ay: np.ndarray, by: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Strength and ambient >= 0 that solve two normal equations in the best way.  All (B, 3)."""
+    determinant = aa * bb - ab * ab
+    is_regular = determinant > 1e-6 * aa * bb  # float32: below, shading is as good as constant
+    safe = np.where(is_regular, determinant, 1)
+    strength, ambient = (aa * by - ab * ay) / safe, (bb * ay - ab * by) / safe
+    is_dark = ~is_regular | (strength < 0)
+    is_black = ~is_dark & (ambient < 0)
+    strength = np.where(is_dark, 0, np.where(is_black, _ratio(by, bb), strength))
+    ambient = np.where(is_dark, _ratio(ay, aa), np.where(is_black, 0, ambient))
+    return strength, ambient
+
+
+def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    return np.where(denominator > 0, numerator / np.where(denominator > 0, denominator, 1), 0)

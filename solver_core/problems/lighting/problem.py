@@ -1,0 +1,74 @@
+"""Lighting as an inverse problem: f shades known geometry, E is the robust difference of the images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from solver_core.manifolds import Euclidean, Manifold, UnitSphere
+from solver_core.problem import Features
+from solver_core.problems.lighting import features as lighting_features
+from solver_core.problems.lighting.least_squares import shading_solution
+from solver_core.problems.lighting.observation import (
+    LightingObservation,
+    LightingPrediction,
+    compose,
+    fit_linear,
+    robust_cost,
+)
+from solver_core.problems.lighting.surface import LitScene, Surface
+from solver_core.render.shading import lamp_shading, sun_shading
+
+KINDS = ("sun", "point")
+MAP_SIZE = 96  # texels of a shadow map against 64 cells of a grid
+
+
+@dataclass(frozen=True, eq=False)
+class LightingProblem:
+    """A batch of scenes of known geometry, each lit by one lamp.
+
+    kind: "sun", x (B, 3) is the unit direction towards it; or "point", x is its position.  Both in camera axes; positions
+    are about scene.centre and in units of scene.scale.  observation: what strength and ambient are fitted to inside f
+    (variable projection), which keeps the unknown at the paper's three numbers.  strength: (B, 3) in bright levels where
+    it is known, NaN elsewhere; with it known there is no ambient light.
+    """
+
+    kind: str
+    scene: LitScene
+    observation: LightingObservation
+    strength: np.ndarray
+    map_size: int = MAP_SIZE
+
+    @property
+    def manifold(self) -> Manifold:
+        return UnitSphere() if self.kind == "sun" else Euclidean(3)
+
+    def forward(self, x: np.ndarray, rows: np.ndarray) -> LightingPrediction:
+        surface = self.scene.surface
+        casters = [self.scene.casters[row] for row in rows]
+        shade = sun_shading if self.kind == "sun" else lamp_shading
+        shading = shade(casters, surface.position[rows], surface.normal[rows], x, self.map_size)
+        albedo = surface.albedo[rows]
+        observed = LightingObservation(*(array[rows] for array in self.observation))
+        linear = fit_linear(shading, albedo, observed, self.strength[rows])
+        return LightingPrediction(shading, *linear, compose(shading, albedo, linear))
+
+    def energy(self, prediction: LightingPrediction, observation: LightingObservation, rows: np.ndarray) -> np.ndarray:
+        """Robust difference of the images over that to a black image: 0 is a perfect answer, 1 explains nothing."""
+        cost = robust_cost(prediction.image - observation.image, observation.weight)
+        return cost / np.maximum(robust_cost(observation.image, observation.weight), np.finfo(np.float32).tiny)
+
+    def features(
+        self, x: np.ndarray, prediction: LightingPrediction, observation: LightingObservation, rows: np.ndarray
+    ) -> Features:
+        surface = Surface(*(array[rows] for array in self.scene.surface))
+        proposal = shading_solution(self.kind, x, surface, prediction, observation)
+        energy = self.energy(prediction, observation, rows)
+        return lighting_features.features(x, proposal, energy, surface, prediction, observation)
+
+    def step_from_output(self, output: np.ndarray, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        return output * lighting_features.OUTPUT_SCALE
+
+    def output_from_step(self, step: np.ndarray, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        return step / lighting_features.OUTPUT_SCALE
