@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +21,9 @@ LEAST_SPREAD = 0.005  # radians; a joint or axis that never turned in training s
 class Body:
     """A skeleton and what its motions have in common.
 
-    mean_pose: (J, 4) wxyz; the root's is the identity.  axes: (J, 3, 3) principal axes of each joint's deviation from the
-    mean pose, one a row, in the joint's own frame and as long as the standard deviation in radians.  An elbow has one
-    long axis.  Steps are counted along these axes, so that both least squares and networks turn joints as motions do.
+    mean_pose: (J, 4) wxyz; the root's is the identity.  axes: (J, 3, 3) square root of the covariance of each joint's
+    deviation from the mean pose, in the joint's own frame, radians: a step counted along its rows is as likely in every
+    direction.  An elbow has its hinge only.  So both least squares and networks turn joints as motions do.
     """
 
     skeleton: Skeleton
@@ -33,10 +33,12 @@ class Body:
     @classmethod
     def of_motion(cls, motion: Motion) -> Body:
         skeleton = motion.skeleton
+        if motion.num_frames == 1:  # says where the joints stand, not how they turn
+            return replace(cls.at_rest(skeleton), mean_pose=motion.rotations[0, skeleton.joints])
         x = motion.rotations[:, skeleton.joints]
         root = skeleton.joint_of_node[skeleton.root]
         mean = mean_rotations(x)
-        axes = principal_axes(rotations.rotvec_from_wxyz(rotations.multiply(rotations.inverse(mean), x)))
+        axes = covariance_roots(rotations.rotvec_from_wxyz(rotations.multiply(rotations.inverse(mean), x)))
         mean[root], axes[root] = [1, 0, 0, 0], np.eye(3)  # which way a body faces says nothing about bodies
         return cls(skeleton, mean, axes)
 
@@ -66,9 +68,12 @@ def mean_rotations(wxyz: np.ndarray) -> np.ndarray:
     return rotations.normalized(np.where(mean[:, :1] < 0, -mean, mean))
 
 
-def principal_axes(deviations: np.ndarray) -> np.ndarray:
-    """(J, 3, 3) of rotation vectors (F, J, 3): one axis a row, as long as the standard deviation."""
+def covariance_roots(deviations: np.ndarray) -> np.ndarray:
+    """(J, 3, 3) symmetric square roots of the covariances of rotation vectors (F, J, 3) with mean zero.
+
+    Symmetric, because there is only one: eigenvectors come with signs that differ between machines.
+    """
     covariance = np.einsum("fji,fjk->jik", deviations, deviations) / len(deviations)
     variances, vectors = np.linalg.eigh(covariance)
     spreads = np.sqrt(np.maximum(variances, LEAST_SPREAD**2))
-    return spreads[..., None] * vectors.swapaxes(1, 2)
+    return (vectors * spreads[:, None]) @ vectors.swapaxes(1, 2)

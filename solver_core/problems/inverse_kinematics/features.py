@@ -14,7 +14,7 @@ from solver_core.problems.inverse_kinematics.body import Body, human, rig
 from solver_core.problems.inverse_kinematics.kinematics import Posture
 from solver_core.problems.inverse_kinematics.least_squares import damped_step
 
-INPUT_LAYOUT = "ik 2: pose; least squares step; target residual weight and log length of each node"
+INPUT_LAYOUT = "ik 3: pose; least squares step; target residual weight and log length of each node"
 HINT_TRUST = 0.02  # the linear model leaves a seventh of the residual, roughly
 HINT_DAMPING = 1e-6  # square metres; below this float32 loses the weakest directions
 MAX_HINT = 2.0  # standard deviations; far from the answer the linear step can be any size

@@ -15,11 +15,14 @@ from solver_core.problems.inverse_kinematics.body import Body
 from solver_core.problems.inverse_kinematics.bvh import read_bvh
 from solver_core.problems.inverse_kinematics.clips import load_rotations, split_clips, without_subjects
 from solver_core.problems.inverse_kinematics.features import trained_body
+from solver_core.problems.inverse_kinematics.files import read_limits
 from solver_core.problems.inverse_kinematics.kinematics import forward_kinematics
+from solver_core.problems.inverse_kinematics.limits import JointLimits, LimitedRotations
 from solver_core.problems.inverse_kinematics.problem import KinematicProblem, Targets
 from solver_core.problems.inverse_kinematics.skeleton import Skeleton
 from solver_core.problems.inverse_kinematics.start import mean_pose_start
 
+NUM_LIMIT_POSES, LIMITS_SEED = 50_000, 0  # of a rig that is trained from its limits
 EFFECTORS = ("hip", "head", "rHand", "lHand", "rFoot", "lFoot")
 DETAILS = ("Thumb", "Index", "Mid", "Ring", "Pinky", "Eye")
 
@@ -28,14 +31,16 @@ DETAILS = ("Thumb", "Index", "Mid", "Ring", "Pinky", "Eye")
 class KinematicSampling:
     """Distribution of the samples; the chances of the kinds of targets add up to at most 1, the rest has all targets.
 
-    rig: a BVH file; its body and its own frames are used instead of the human's.  wandering: radians that a rig's poses
-    are off its frames, for one that has few.  retargeted: fraction from clips carried over from another skeleton.
-    without_subjects: left out, to measure on them.  mirrored: chance that left and right are exchanged.
+    rig: a BVH file; its body and its own frames are used instead of the human's.  limits: a JSON file (files.read_limits);
+    a rig's poses are drawn within them instead.  wandering: radians that poses are off their frames.
+    retargeted: fraction from clips carried over from another skeleton.  without_subjects: left out, to measure on them.
+    mirrored: chance that left and right are exchanged.
     scaled: chance of another body; its limbs are up to max_scale times longer or shorter.
     effectors, coarse, gaps: chances that only hands, feet, head and hip are given; all but fingers and eyes; any subset.
     """
 
     rig: str = ""
+    limits: str = ""
     wandering: float = 0.0
     retargeted: float = 0.0
     without_subjects: tuple[str, ...] = ()
@@ -55,14 +60,25 @@ def make_sampler(data: Path, split: str, settings: dict[str, Any]) -> KinematicS
             raise ConfigError(f"unknown key {key!r} in [sampling]; known: {', '.join(sorted(known))}")
     sampling = KinematicSampling(**settings)
     if sampling.rig:
-        motion = read_bvh(sampling.rig)
-        frames = motion.rotations[:, motion.skeleton.joints].astype(np.float32)
+        frames = _rig_poses(sampling).astype(np.float32)
         return KinematicSampler(trained_body(settings), frames, frames[:0], sampling)
     clips = without_subjects(split_clips(data, split), list(sampling.without_subjects))
     extra = np.zeros((0, 0, 4), np.float32)
     if split == "train" and sampling.retargeted:
         extra = load_rotations(without_subjects(split_clips(data, "train_retargeted"), list(sampling.without_subjects)))
     return KinematicSampler(trained_body(settings), load_rotations(clips), extra, sampling)
+
+
+def _rig_poses(sampling: KinematicSampling) -> np.ndarray:
+    """(F, J, 4) a rig's own frames or, with limits, poses anywhere within them."""
+    motion = read_bvh(sampling.rig)
+    skeleton = motion.skeleton
+    if not sampling.limits:
+        return motion.rotations[:, skeleton.joints]
+    limits = JointLimits.from_ranges(skeleton, read_limits(Path(sampling.limits), skeleton))
+    free = SO3Power(skeleton.num_joints)
+    poses = free if limits is None else LimitedRotations(free, limits)
+    return poses.random(np.random.default_rng(LIMITS_SEED), NUM_LIMIT_POSES)
 
 
 class KinematicSampler:

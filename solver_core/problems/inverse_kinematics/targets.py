@@ -82,8 +82,8 @@ def _without_gaps(
 
 def _check_unit(positions: np.ndarray, weights: np.ndarray, skeleton: Skeleton) -> None:
     """Compares the distances between given nodes that follow each other in the tree with those at rest."""
-    is_given = (weights > 0).all(axis=0)
-    pairs = [(node, _given_ancestor(node, is_given, skeleton)) for node in np.flatnonzero(is_given)]
+    is_given = weights.min(axis=0) > 0
+    pairs = [(node, _given_ancestor(int(node), is_given, skeleton)) for node in np.flatnonzero(is_given)]
     nodes, ancestors = np.array([pair for pair in pairs if pair[1] >= 0], dtype=int).reshape(-1, 2).T
     rest = skeleton.rest_positions()
     at_rest = np.linalg.norm(rest[nodes] - rest[ancestors], axis=-1)
@@ -99,10 +99,10 @@ def _check_unit(positions: np.ndarray, weights: np.ndarray, skeleton: Skeleton) 
 
 def _given_ancestor(node: int, is_given: np.ndarray, skeleton: Skeleton) -> int:
     """The nearest ancestor with a target, -1 without one."""
-    node = int(skeleton.parents[node])
-    while node >= 0 and not is_given[node]:
-        node = int(skeleton.parents[node])
-    return node
+    ancestor = int(skeleton.parents[node])
+    while ancestor >= 0 and not is_given[ancestor]:
+        ancestor = int(skeleton.parents[ancestor])
+    return ancestor
 
 
 def _rounded(ratio: float) -> int:

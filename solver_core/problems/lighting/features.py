@@ -12,7 +12,7 @@ from solver_core.problem import Features
 from solver_core.problems.lighting.observation import LightingObservation, LightingPrediction
 from solver_core.problems.lighting.surface import Surface
 
-INPUT_LAYOUT = "lighting 1: observed relit difference shading normal3 relief weight; light3 proposal3 energy ambient"
+INPUT_LAYOUT = "lighting 1: observed relit difference shading normal3 relief seen; light3 proposal3 energy ambient"
 GRID_SIZE = 64  # cells along a side of the square image the network sees
 NUM_CHANNELS = 9
 NUM_NUMBERS = 8
@@ -54,9 +54,7 @@ def features(
     channels = (observed, relit, observed - relit, lit, *np.moveaxis(surface.normal, 2, 0))
     image = np.zeros((len(x), GRID_SIZE * GRID_SIZE, NUM_CHANNELS), dtype=np.float32)
     rows = np.arange(len(x))[:, None]
-    for index, channel in enumerate((*channels, 2 * surface.position[..., 2], surface.weight)):
-        # Points that fill up an instance have weight zero; they must not hide the weight of the point they repeat.
-        np.maximum.at if index == NUM_CHANNELS - 1 else None
+    for index, channel in enumerate((*channels, 2 * surface.position[..., 2], 1)):
         image[rows, surface.cell, index] = channel
     numbers = np.concatenate(
         [

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from solver_core.manifolds import Euclidean, Manifold, UnitSphere
-from solver_core.problem import Features
+from solver_core.problem import Features, take
 from solver_core.problems.lighting import features as lighting_features
 from solver_core.problems.lighting.least_squares import shading_solution
 from solver_core.problems.lighting.observation import (
@@ -17,11 +17,24 @@ from solver_core.problems.lighting.observation import (
     fit_linear,
     robust_cost,
 )
-from solver_core.problems.lighting.surface import LitScene, Surface
+from solver_core.problems.lighting.surface import LitScene
 from solver_core.render.shading import lamp_shading, sun_shading
 
 KINDS = ("sun", "point")
 MAP_SIZE = 96  # texels of a shadow map against 64 cells of a grid
+START_DIRECTION = np.array([[0.0, 0.6, 0.8]], dtype=np.float32)  # over the camera: most lamps are above, few behind
+START_DISTANCE = 1.5  # of a point lamp, units of the scene
+
+
+def start_light(kind: str) -> np.ndarray:
+    """(1, 3) where the steps begin."""
+    return START_DIRECTION * (1 if kind == "sun" else START_DISTANCE)
+
+
+def shade(kind: str, scene: LitScene, x: np.ndarray, map_size: int = MAP_SIZE) -> np.ndarray:
+    """(B, P) shading of a scene's points by lamps (B, 3) of strength one."""
+    shading = sun_shading if kind == "sun" else lamp_shading
+    return shading(scene.casters, scene.surface.position, scene.surface.normal, x, map_size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,12 +58,10 @@ class LightingProblem:
         return UnitSphere() if self.kind == "sun" else Euclidean(3)
 
     def forward(self, x: np.ndarray, rows: np.ndarray) -> LightingPrediction:
-        surface = self.scene.surface
-        casters = [self.scene.casters[row] for row in rows]
-        shade = sun_shading if self.kind == "sun" else lamp_shading
-        shading = shade(casters, surface.position[rows], surface.normal[rows], x, self.map_size)
-        albedo = surface.albedo[rows]
-        observed = LightingObservation(*(array[rows] for array in self.observation))
+        scene = self.scene.of(rows)
+        shading = shade(self.kind, scene, x, self.map_size)
+        albedo = scene.surface.albedo
+        observed = take(self.observation, rows)
         linear = fit_linear(shading, albedo, observed, self.strength[rows])
         return LightingPrediction(shading, *linear, compose(shading, albedo, linear))
 
@@ -62,7 +73,7 @@ class LightingProblem:
     def features(
         self, x: np.ndarray, prediction: LightingPrediction, observation: LightingObservation, rows: np.ndarray
     ) -> Features:
-        surface = Surface(*(array[rows] for array in self.scene.surface))
+        surface = take(self.scene.surface, rows)
         proposal = shading_solution(self.kind, x, surface, prediction, observation)
         energy = self.energy(prediction, observation, rows)
         return lighting_features.features(x, proposal, energy, surface, prediction, observation)

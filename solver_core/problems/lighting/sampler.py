@@ -8,21 +8,22 @@ from typing import Any
 
 import numpy as np
 
-from solver_core import render, rotations
 from solver_core.errors import ConfigError
-from solver_core.frames import Camera, matrix_from_pose, project
+from solver_core.frames import project
+from solver_core.manifolds import UnitSphere
 from solver_core.mesh import Mesh
 from solver_core.mesh_library import MeshEntry, load_library
 from solver_core.problem import Samples
 from solver_core.problems.lighting.features import GRID_SIZE
-from solver_core.problems.lighting.observation import LightingObservation, Linear, compose, observe
-from solver_core.problems.lighting.problem import KINDS, LightingProblem
+from solver_core.problems.lighting.observation import Linear, compose, observe
+from solver_core.problems.lighting.problem import KINDS, LightingProblem, shade, start_light
 from solver_core.problems.lighting.surface import LitScene, choose_pixels, lit_scene
-from solver_core.render.gbuffer import join_scene, render_gbuffer
+from solver_core.render.gbuffer import GBuffer, join_scene, render_gbuffer
 
 CATEGORIES = ("car", "plane", "chair", "bench", "table", "sofa", "cabinet", "bed", "monitor")
 CAMERA_DISTANCE = 2.732  # object diagonals; with the field of view the setup of Kato et al. 2018
 VERTICAL_FOV = np.radians(30.0)
+OBJECT_CENTRE = np.array([0.0, 0.0, -CAMERA_DISTANCE])
 CANONICAL_DEG = 30.0  # azimuth and elevation of the canonical view
 MIN_POINTS = 150  # fewer visible cells say nothing
 MIN_BRIGHT = 1e-3  # of the strength: darker samples show no light at all
@@ -75,53 +76,73 @@ class LightingSampler:
         sampling = self.sampling
         scene = self._scene(rng, count)
         light = draw_lights(rng, count) * rng.uniform(sampling.min_distance, sampling.max_distance, (count, 1))
-        x_true = scene_light(sampling.kind, light, scene)
-        is_unknown = rng.uniform(size=count) < sampling.unknown_strength
-        ambient = np.where(is_unknown[:, None], rng.uniform(0, sampling.max_ambient, (count, 1)), 0)
-        shading, level = self._shade(scene, x_true)
-        true_linear = Linear(np.tile(1 / level, (1, 3)), np.tile(ambient, (1, 3)).astype(np.float32))
-        image = compose(shading, scene.surface.albedo, true_linear)
+        x_true = light if sampling.kind == "sun" else (OBJECT_CENTRE + light - scene.centre) / scene.scale[:, None]
+        x_true = x_true.astype(np.float32)
+        if sampling.kind == "sun":
+            x_true /= np.linalg.norm(x_true, axis=1, keepdims=True)
+        is_unknown = rng.uniform(size=(count, 1)) < sampling.unknown_strength
+        ambient = np.where(is_unknown, rng.uniform(0, sampling.max_ambient, (count, 1)), 0)
+        shading = shade(sampling.kind, scene, x_true)
+        bright = np.maximum(shading.max(axis=1, keepdims=True), MIN_BRIGHT)
+        linear = Linear(np.repeat(1 / bright, 3, axis=1), np.repeat(ambient, 3, axis=1))
+        image = compose(shading, scene.surface.albedo, linear)
         image = np.maximum(image + rng.normal(scale=sampling.noise, size=image.shape), 0)
         observation = observe(image, scene.surface.weight)
-        strength = np.where(is_unknown[:, None], np.nan, true_linear.strength / observation.level[:, None])
-        problem = LightingProblem(sampling.kind, scene, observation, strength.astype(np.float32))
-        return Samples(problem, observation, start_lights(sampling.kind, count), x_true)
-
-    def _shade(self, scene: LitScene, x_true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(B, P) shading by lamps of strength one, and (B, 1) how bright it gets."""
-        count = len(x_true)
-        nothing = np.zeros((*scene.surface.cell.shape, 3), np.float32)
-        blank = LightingObservation(nothing, scene.surface.weight, np.ones(count, np.float32))
-        known = np.ones((count, 3), np.float32)
-        shading = LightingProblem(self.sampling.kind, scene, blank, known).forward(x_true, np.arange(count)).shading
-        return shading, np.maximum(shading.max(axis=1, keepdims=True), MIN_BRIGHT)
+        strength = np.where(is_unknown, np.nan, linear.strength / observation.level[:, None]).astype(np.float32)
+        problem = LightingProblem(sampling.kind, scene, observation, strength)
+        return Samples(problem, observation, np.repeat(start_light(sampling.kind), count, axis=0), x_true)
 
     def _scene(self, rng: np.random.Generator, count: int) -> LitScene:
         """Count meshes before cameras that show them as large as the grid."""
         sampling = self.sampling
         is_canonical = rng.uniform(size=count) < sampling.canonical
-        azimuth = np.where(is_canonical, CANONICAL_DEG, rng.uniform(0, 360, count))
-        elevation = rng.uniform(sampling.min_elevation_deg, sampling.max_elevation_deg, count)
-        elevation = np.where(is_canonical, CANONICAL_DEG, elevation)
-        matrices = view_matrices(np.radians(azimuth), np.radians(elevation))
-        scenes, buffers, pixels = [], [], []
-        for matrix in matrices:
-            scene, buffer, chosen = self._view(rng, matrix)
-            scenes.append(scene.mesh)
-            buffers.append(buffer)
-            pixels.append(chosen)
-        joined = type(buffers[0])(*(np.concatenate(arrays) for arrays in zip(*buffers, strict=True)))
-        return lit_scene(scenes, joined, pixels)
+        azimuth_deg = np.where(is_canonical, CANONICAL_DEG, rng.uniform(0, 360, count))
+        elevation_deg = rng.uniform(sampling.min_elevation_deg, sampling.max_elevation_deg, count)
+        elevation_deg = np.where(is_canonical, CANONICAL_DEG, elevation_deg)
+        matrices = view_matrices(np.radians(azimuth_deg), np.radians(elevation_deg))
+        views = [self._view(rng, matrix) for matrix in matrices]
+        buffer = GBuffer(*(np.concatenate(arrays) for arrays in zip(*(view for _, view in views), strict=True)))
+        pixels = [choose_pixels(mask, GRID_SIZE) for mask in buffer.mask]
+        return lit_scene([mesh for mesh, _ in views], buffer, pixels)
 
-    def _view(self, rng: np.random.Generator, matrix: np.ndarray):
+    def _view(self, rng: np.random.Generator, camera_from_object: np.ndarray) -> tuple[Mesh, GBuffer]:
+        """A mesh in the camera's frame and what a close camera sees of it, enough to say something."""
         while True:
-            scene = join_scene([self._mesh(rng)], [matrix], [None])
-            camera = close_camera(scene.mesh)
-            buffer = render_gbuffer([scene], camera.intrinsics, camera.height, camera.width)
+            scene = join_scene([self._mesh(rng)], [camera_from_object], [None])
+            buffer = render_gbuffer([scene], close_intrinsics(scene.mesh), GRID_SIZE, GRID_SIZE)
             if buffer.mask.sum() >= MIN_POINTS:
-                return scene, buffer, choose_pixels(buffer.mask[0], GRID_SIZE)
+                return scene.mesh, buffer
 
     def _mesh(self, rng: np.random.Generator) -> Mesh:
         from_other = bool(self.other) and (rng.uniform() < self.sampling.other_categories or not self.measured)
         meshes = self.other if from_other else self.measured
         return meshes[rng.integers(len(meshes))]
+
+
+def draw_lights(rng: np.random.Generator, count: int) -> np.ndarray:
+    """(B, 3) uniform on the camera's half of the unit sphere."""
+    directions = UnitSphere().random(rng, count)
+    directions[:, 2] = np.abs(directions[:, 2])
+    return directions
+
+
+def view_matrices(azimuth: np.ndarray, elevation: np.ndarray) -> np.ndarray:
+    """(B, 4, 4) camera_from_object of cameras that look at an upright object; azimuth from -y towards +x, radians."""
+    zeros = np.zeros_like(azimuth)
+    right = np.stack([np.cos(azimuth), np.sin(azimuth), zeros], axis=1)
+    back = np.stack(
+        [np.cos(elevation) * np.sin(azimuth), -np.cos(elevation) * np.cos(azimuth), np.sin(elevation)], axis=1
+    )
+    matrices = np.tile(np.eye(4), (len(azimuth), 1, 1))
+    matrices[:, :3, :3] = np.stack([right, np.cross(back, right), back], axis=1)
+    matrices[:, :3, 3] = OBJECT_CENTRE
+    return matrices
+
+
+def close_intrinsics(mesh: Mesh) -> np.ndarray:
+    """(4,) intrinsics with which a mesh in the camera's frame fills a square image of GRID_SIZE."""
+    corners = project(mesh.vertices, np.array([1.0, 1.0, 0.0, 0.0]))
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    focal_px = GRID_SIZE / (high - low).max()
+    centre = GRID_SIZE / 2 - focal_px * (low + high) / 2
+    return np.array([focal_px, focal_px, *centre])

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from solver_core.mesh import Mesh
+from solver_core.problem import take
 from solver_core.render.gbuffer import GBuffer
 
 BORDER_WEIGHT = 0.2  # of a pixel at an outline against one inside: its colour may be mixed with what is beside it
@@ -38,12 +39,10 @@ class LitScene(NamedTuple):
     centre: np.ndarray
     scale: np.ndarray
 
-    def repeated(self, count: int) -> LitScene:
-        """The same single scene count times."""
-        surface = Surface(*(np.repeat(array, count, axis=0) for array in self.surface))
-        return LitScene(
-            list(self.casters) * count, surface, np.repeat(self.centre, count, axis=0), np.repeat(self.scale, count)
-        )
+    def of(self, rows: np.ndarray) -> LitScene:
+        """The given instances, which may repeat."""
+        casters = [self.casters[row] for row in rows]
+        return LitScene(casters, take(self.surface, rows), self.centre[rows], self.scale[rows])
 
 
 class Pixels(NamedTuple):

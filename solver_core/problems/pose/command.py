@@ -87,10 +87,12 @@ def _photo_of_size(path: Path, mask: np.ndarray) -> np.ndarray:
 
 
 def _frames(canvas: drawing.PoseCanvas, result: PoseSolution) -> list[np.ndarray]:
-    last = len(result.history) - 1
+    """A frame for the start, each step that moved the object on the way to the result, and the result."""
+    moves = [step for step in result.history if step.phase == "start" or step.damping > 0]
+    last = len(moves) - 1
     return [
         drawing.draw_step(canvas, step.camera_from_object, _caption(index, step), index == last)
-        for index, step in enumerate(result.history)
+        for index, step in enumerate(moves)
     ]
 
 

@@ -20,17 +20,21 @@ MARGIN = 0.5  # of the mask's longer side, around its box: an estimate that stic
 COARSE_PX = 224  # a level has at most about this many pixels across the mask, except the last
 FINE_PX = 1024  # the last level is the mask's own resolution up to this many pixels across; beyond, nothing is gained
 ROBUST_PX = (8.0, 2.0, 4.0, 1.0)  # Cauchy scales in pixels of the level, in turn: where one is stuck another is not
-COARSE_LOOP = LoopSettings(steps=20, halvings=2, patience=len(ROBUST_PX))
-FINE_LOOP = LoopSettings(steps=6, halvings=2, patience=2)
+REFINE_LOOP = LoopSettings(steps=20, halvings=2, patience=len(ROBUST_PX))
+RESTART_LOOP = LoopSettings(steps=8, halvings=2, patience=2)  # enough to tell which start leads to the best fit
+FINE_LOOP = LoopSettings(steps=6, halvings=2, patience=2)  # the second level only has to gain what resolution adds
 
 
 class RefineLevel(NamedTuple):
-    """Pose problems at one resolution, their observation, the Gauss-Newton update and how to run it."""
+    """Pose problems at one resolution, their observation and the Gauss-Newton update.
+
+    A pixel counts as object from half coverage on, so that a right pose overlaps fully; the contour's place within
+    partly covered pixels is in the distance.
+    """
 
     problem: PoseProblem
     observation: PoseObservation
     update: Update
-    settings: LoopSettings
 
 
 def refine_levels(mesh: Mesh, coverage: np.ndarray, camera: Camera, num_starts: int) -> list[RefineLevel]:
@@ -42,8 +46,8 @@ def refine_levels(mesh: Mesh, coverage: np.ndarray, camera: Camera, num_starts: 
     longer_side = max(window[2:]) / (1 + 2 * MARGIN)
     fine = math.ceil(longer_side / FINE_PX)
     coarse = max(fine, math.ceil(longer_side / COARSE_PX))
-    settings = {coarse: COARSE_LOOP} if coarse == fine else {coarse: COARSE_LOOP, fine: FINE_LOOP}
-    return [_level(mesh, coverage, camera, window, r, num_starts, loop) for r, loop in settings.items()]
+    reductions = [coarse] if coarse == fine else [coarse, fine]
+    return [_level(mesh, coverage, camera, window, reduction, num_starts) for reduction in reductions]
 
 
 def mask_window(coverage: np.ndarray) -> tuple[int, int, int, int]:
@@ -62,7 +66,6 @@ def _level(
     window: tuple[int, int, int, int],
     reduction: int,
     num_starts: int,
-    settings: LoopSettings,
 ) -> RefineLevel:
     left, top, width, height = window
     seen, evidence = _cut_out(coverage, window)
@@ -71,9 +74,10 @@ def _level(
     level_camera = camera.window(left, top, width, height).scaled(1 / reduction, seen.shape[1], seen.shape[0])
     intrinsics = np.tile(level_camera.intrinsics, (num_starts, 1))
     problem = PoseProblem([mesh] * num_starts, intrinsics, *seen.shape)
-    observation = PoseObservation(seen[None], evidence[None], coverage_distance(seen[None]))
+    is_object = (seen >= 0.5).astype(np.float32)
+    observation = PoseObservation(is_object[None], evidence[None], coverage_distance(seen[None]))
     repeated = PoseObservation(*(np.repeat(array, num_starts, axis=0) for array in observation))
-    return RefineLevel(problem, repeated, contour_update(intrinsics, ROBUST_PX), settings)
+    return RefineLevel(problem, repeated, contour_update(intrinsics, ROBUST_PX))
 
 
 def _cut_out(coverage: np.ndarray, window: tuple[int, int, int, int]) -> tuple[np.ndarray, np.ndarray]:

@@ -21,7 +21,7 @@ from solver_core.problems.pose.checks import checked_coverage, checked_start
 from solver_core.problems.pose.crop import CroppedPoses, crop_poses, turn_pose
 from solver_core.problems.pose.features import INPUT_LAYOUT
 from solver_core.problems.pose.polish import POLISH_LOOP, polish_update
-from solver_core.problems.pose.refine import RefineLevel, refine_levels
+from solver_core.problems.pose.refine import FINE_LOOP, REFINE_LOOP, RESTART_LOOP, RefineLevel, refine_levels
 from solver_core.problems.pose.views import view_rotation
 from solver_core.solution import Iteration, StopReason
 
@@ -244,7 +244,8 @@ class _Solver:
         x = turn_pose(virtual_from_camera.T, last.x)
         level = self._levels(len(starts))[0]
         if self.settings.refine:
-            return (yield from self._refine(level, x, "restart" if is_restart else "refine"))
+            phase, settings = ("restart", RESTART_LOOP) if is_restart else ("refine", REFINE_LOOP)
+            return (yield from self._refine(level, x, phase, settings))
         rows = np.arange(len(x))
         energy = level.problem.energy(level.problem.forward(x, rows), level.observation, rows)
         return _Candidates(x, energy, reasons)
@@ -264,11 +265,13 @@ class _Solver:
         """The chosen pose, refined at the mask's own resolution; where that is coarse, the mean of equals around it."""
         if not self.settings.refine:
             return best
-        *coarser, level = self._levels(1)
-        if coarser:
-            return (yield from self._refine(level, best.x, "refine"))
-        update = polish_update(level.problem, rng)
-        last, _ = yield from self._loop("polish", level.problem, update, level.observation, best.x, POLISH_LOOP, np.eye(3))
+        coarse, *finer = self._levels(1)
+        if best.reasons[0] is StopReason.MAX_STEPS:
+            best = yield from self._refine(coarse, best.x, "refine", REFINE_LOOP)
+        if finer:
+            return (yield from self._refine(finer[0], best.x, "refine", FINE_LOOP))
+        update = polish_update(coarse.problem, rng)
+        last, _ = yield from self._loop("polish", coarse.problem, update, coarse.observation, best.x, POLISH_LOOP, np.eye(3))
         return _Candidates(last.x, last.energy, best.reasons)
 
     def best(self, candidates: _Candidates) -> _Candidates:
@@ -296,10 +299,8 @@ class _Solver:
     def _levels(self, num_starts: int) -> list[RefineLevel]:
         return refine_levels(self.setup.mesh, self.setup.coverage, self.setup.camera, num_starts)
 
-    def _refine(self, level: RefineLevel, x: np.ndarray, phase: str) -> Steps:
-        last, reasons = yield from self._loop(
-            phase, level.problem, level.update, level.observation, x, level.settings, np.eye(3)
-        )
+    def _refine(self, level: RefineLevel, x: np.ndarray, phase: str, settings: LoopSettings) -> Steps:
+        last, reasons = yield from self._loop(phase, level.problem, level.update, level.observation, x, settings, np.eye(3))
         return _Candidates(last.x, last.energy, reasons)
 
     def _loop(

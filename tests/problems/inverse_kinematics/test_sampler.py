@@ -1,5 +1,7 @@
 """What training feeds on, and what it minimises."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -107,6 +109,22 @@ def test_make_sampler_trains_a_rig_on_its_own_frames(tmp_path, arm, rng):
 
     assert samples.x_true.shape == (3, 6, 4)
     assert network_spec({"hidden": [8], "rig": str(tmp_path / "rig.bvh")}).outputs == 18
+
+
+def test_make_sampler_draws_the_poses_of_a_rig_within_its_limits(tmp_path, arm, rng):
+    from solver_core.problems.inverse_kinematics.bvh import Motion, write_bvh
+
+    skeleton, _ = arm
+    at_rest = np.tile([1.0, 0, 0, 0], (1, 7, 1))
+    write_bvh(tmp_path / "rig.bvh", Motion(skeleton, at_rest, np.zeros((1, 3)), 0.1, ("ZXY",) * 7, 1.0))
+    hinge = {"x": [0, 0], "y": [-60, 60], "z": [0, 0]}
+    (tmp_path / "limits.json").write_text(json.dumps(dict.fromkeys(skeleton.joint_names, hinge)))
+
+    sampler = make_sampler(tmp_path, "train", {"rig": str(tmp_path / "rig.bvh"), "limits": str(tmp_path / "limits.json")})
+    turned = np.degrees(rotations.rotvec_from_wxyz(sampler.draw(rng, 50).x_true))
+
+    assert np.abs(turned[..., [0, 2]]).max() < 1e-3
+    assert 55 < np.abs(turned[..., 1]).max() < 60.01
 
 
 @pytest.mark.parametrize(
