@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from solver_core import rotations
+from solver_core.errors import SetupError
 from solver_core.network.weights import SHIPPED
-from solver_core.problems.inverse_kinematics.bvh import Motion, read_bvh
+from solver_core.problems.inverse_kinematics.bvh import DEFAULT_ORDER, Motion, read_bvh, write_bvh
 from solver_core.problems.inverse_kinematics.skeleton import Skeleton
 
 HUMAN_PATH = SHIPPED / "ik_human.bvh"
+NUM_FRAMES = 4  # of a file with a body
 LEAST_SPREAD = 0.005  # radians; a joint or axis that never turned in training still can
 
 
@@ -21,9 +23,9 @@ LEAST_SPREAD = 0.005  # radians; a joint or axis that never turned in training s
 class Body:
     """A skeleton and what its motions have in common.
 
-    mean_pose: (J, 4) wxyz; the root's is the identity.  axes: (J, 3, 3) square root of the covariance of each joint's
-    deviation from the mean pose, in the joint's own frame, radians: a step counted along its rows is as likely in every
-    direction.  An elbow has its hinge only.  So both least squares and networks turn joints as motions do.
+    mean_pose: (J, 4) wxyz; the root's is the identity.  axes: (J, 3, 3) principal axes of each joint's deviation from the
+    mean pose, one a row, in the joint's own frame and as long as the standard deviation in radians.  An elbow has one
+    long axis.  Steps are counted along these axes, so that both least squares and networks turn joints as motions do.
     """
 
     skeleton: Skeleton
@@ -38,7 +40,7 @@ class Body:
         x = motion.rotations[:, skeleton.joints]
         root = skeleton.joint_of_node[skeleton.root]
         mean = mean_rotations(x)
-        axes = covariance_roots(rotations.rotvec_from_wxyz(rotations.multiply(rotations.inverse(mean), x)))
+        axes = principal_axes(rotations.rotvec_from_wxyz(rotations.multiply(rotations.inverse(mean), x)))
         mean[root], axes[root] = [1, 0, 0, 0], np.eye(3)  # which way a body faces says nothing about bodies
         return cls(skeleton, mean, axes)
 
@@ -50,15 +52,36 @@ class Body:
 
 
 @functools.cache
+def read_body(path: Path) -> Body:
+    """A body from a BVH file of four frames: the mean pose, and it turned about each of the three axes of every joint.
+
+    The axes are kept in a file, because the signs of eigenvectors differ between machines and networks depend on them.
+    Raises SetupError.
+    """
+    motion = read_bvh(path)
+    if motion.num_frames != NUM_FRAMES:
+        raise SetupError(
+            f"{path} is no body: it must have {NUM_FRAMES} frames, as training/prepare_ik_body.py writes them, "
+            f"and has {motion.num_frames}"
+        )
+    mean, *turned = motion.rotations[:, motion.skeleton.joints]
+    axes = [rotations.rotvec_from_wxyz(rotations.multiply(rotations.inverse(mean), pose)) for pose in turned]
+    return Body(motion.skeleton, mean, np.stack(axes, axis=1))
+
+
+def write_body(path: Path, body: Body) -> None:
+    """Inverse of read_body."""
+    skeleton = body.skeleton
+    turned = rotations.multiply(body.mean_pose, rotations.wxyz_from_rotvec(body.axes.swapaxes(0, 1)))  # (3, J, 4)
+    poses = np.tile([1.0, 0, 0, 0], (NUM_FRAMES, skeleton.num_nodes, 1))
+    poses[:, skeleton.joints] = np.concatenate([body.mean_pose[None], turned])
+    orders = (DEFAULT_ORDER,) * skeleton.num_nodes
+    write_bvh(path, Motion(skeleton, poses, np.zeros((NUM_FRAMES, 3)), 1.0, orders, 0.01))
+
+
 def human() -> Body:
     """The body of the shipped networks."""
-    return Body.of_motion(read_bvh(HUMAN_PATH))
-
-
-@functools.cache
-def rig(path: str | Path) -> Body:
-    """A body of one's own: its BVH file gives the skeleton, and its frames how it moves."""
-    return Body.of_motion(read_bvh(path))
+    return read_body(HUMAN_PATH)
 
 
 def mean_rotations(wxyz: np.ndarray) -> np.ndarray:
@@ -68,12 +91,9 @@ def mean_rotations(wxyz: np.ndarray) -> np.ndarray:
     return rotations.normalized(np.where(mean[:, :1] < 0, -mean, mean))
 
 
-def covariance_roots(deviations: np.ndarray) -> np.ndarray:
-    """(J, 3, 3) symmetric square roots of the covariances of rotation vectors (F, J, 3) with mean zero.
-
-    Symmetric, because there is only one: eigenvectors come with signs that differ between machines.
-    """
+def principal_axes(deviations: np.ndarray) -> np.ndarray:
+    """(J, 3, 3) of rotation vectors (F, J, 3): one axis a row, as long as the standard deviation."""
     covariance = np.einsum("fji,fjk->jik", deviations, deviations) / len(deviations)
     variances, vectors = np.linalg.eigh(covariance)
     spreads = np.sqrt(np.maximum(variances, LEAST_SPREAD**2))
-    return (vectors * spreads[:, None]) @ vectors.swapaxes(1, 2)
+    return spreads[..., None] * vectors.swapaxes(1, 2)

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from solver_core import console
+from solver_core.errors import ConfigError
 from solver_core.network.weights import load_networks
 from solver_core.pictures import write_animation, write_picture
-from solver_core.problems.inverse_kinematics.body import rig
+from solver_core.problems.inverse_kinematics.body import read_body
 from solver_core.problems.inverse_kinematics.bvh import Motion, read_bvh, write_bvh
 from solver_core.problems.inverse_kinematics.drawing import View, draw_strip
 from solver_core.problems.inverse_kinematics.features import INPUT_LAYOUT
@@ -37,7 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     files.add_argument("--map", type=Path, metavar="JSON", help="which joint is which, where the names do not tell")
     files.add_argument("--write-map", type=Path, metavar="JSON", help="write the map found by the names here, to edit")
     files.add_argument("--limits", type=Path, metavar="JSON", help="ranges of joint angles in degrees")
-    files.add_argument("--weights", type=Path, metavar="FILE", help="networks trained for this very skeleton")
+    files.add_argument("--weights", type=Path, metavar="FILE", help="networks trained for this skeleton")
+    files.add_argument("--body", type=Path, metavar="BVH", help="the body these networks were trained for")
     files.add_argument("--out", type=Path, metavar="BVH", help="write the motion here")
     files.add_argument("--json", type=Path, metavar="JSON", help="also write the result here")
     files.add_argument("--picture", type=Path, metavar="PNG", help="some frames, with their targets")
@@ -64,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
             smooth=args.smooth,
             on_step=lambda step: show(f"step {step.index}, {100 * float(np.mean(step.energy)):.3f} cm off"),
             mapping=known.body,
-            trained=None if args.weights is None else _trained(args.skeleton, args.weights),
+            trained=_trained(args.weights, args.body),
         )
     motion = Motion(skeleton, result.rotations, result.root, named.frame_time, rest.orders, rest.metres_per_unit)
     if args.out is not None:
@@ -82,8 +84,13 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _trained(skeleton: Path, weights: Path) -> Trained:
-    return Trained(rig(skeleton), load_networks(weights, "ik", INPUT_LAYOUT))
+def _trained(weights: Path | None, body: Path | None) -> Trained | None:
+    """The networks the user names; None = the shipped ones.  Raises ConfigError if one of the two files is not named."""
+    if weights is None and body is None:
+        return None
+    if weights is None or body is None:
+        raise ConfigError("--weights and --body belong together: networks, and the body they were trained for")
+    return Trained(read_body(body), load_networks(weights, "ik", INPUT_LAYOUT))
 
 
 def _draw(args: argparse.Namespace, motion: Motion, targets: np.ndarray) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,18 +11,18 @@ from solver_core import rotations
 from solver_core.errors import ConfigError
 from solver_core.network.spec import NetworkSpec
 from solver_core.problem import Features
-from solver_core.problems.inverse_kinematics.body import Body, human, rig
+from solver_core.problems.inverse_kinematics.body import Body, human, read_body
 from solver_core.problems.inverse_kinematics.kinematics import Posture
 from solver_core.problems.inverse_kinematics.least_squares import damped_step
 
-INPUT_LAYOUT = "ik 3: pose; least squares step; target residual weight and log length of each node"
+INPUT_LAYOUT = "ik 2: pose; least squares step; target residual weight and log length of each node"
 HINT_TRUST = 0.02  # the linear model leaves a seventh of the residual, roughly
 HINT_DAMPING = 1e-6  # square metres; below this float32 loses the weakest directions
 MAX_HINT = 2.0  # standard deviations; far from the answer the linear step can be any size
 
 
 def network_spec(settings: dict[str, Any]) -> NetworkSpec:
-    """Network for these features.  settings: `hidden`, widths; `rig`, a BVH file to be used instead of the human."""
+    """Network for these features.  settings: `hidden`, widths; `rig`, a body file (body.py) instead of the human."""
     unknown = set(settings) - {"hidden", "rig"}
     if unknown:
         raise ConfigError(f"unknown key {sorted(unknown)[0]!r} in [network]; known: hidden, rig")
@@ -33,7 +34,7 @@ def network_spec(settings: dict[str, Any]) -> NetworkSpec:
 
 def trained_body(settings: dict[str, Any]) -> Body:
     """The body that [network] or [sampling] settings ask for."""
-    return rig(settings["rig"]) if "rig" in settings else human()
+    return read_body(Path(settings["rig"])) if "rig" in settings else human()
 
 
 def features(

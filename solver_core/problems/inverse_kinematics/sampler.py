@@ -31,8 +31,8 @@ DETAILS = ("Thumb", "Index", "Mid", "Ring", "Pinky", "Eye")
 class KinematicSampling:
     """Distribution of the samples; the chances of the kinds of targets add up to at most 1, the rest has all targets.
 
-    rig: a BVH file; its body and its own frames are used instead of the human's.  limits: a JSON file (files.read_limits);
-    a rig's poses are drawn within them instead.  wandering: radians that poses are off their frames.
+    rig: a body file (body.py) instead of the human; its poses come from the BVH file `motion` or, where that is empty,
+    from anywhere within the JSON file `limits` (files.read_limits).  wandering: radians that poses are off their frames.
     retargeted: fraction from clips carried over from another skeleton.  without_subjects: left out, to measure on them.
     mirrored: chance that left and right are exchanged.
     scaled: chance of another body; its limbs are up to max_scale times longer or shorter.
@@ -40,6 +40,7 @@ class KinematicSampling:
     """
 
     rig: str = ""
+    motion: str = ""
     limits: str = ""
     wandering: float = 0.0
     retargeted: float = 0.0
@@ -60,8 +61,9 @@ def make_sampler(data: Path, split: str, settings: dict[str, Any]) -> KinematicS
             raise ConfigError(f"unknown key {key!r} in [sampling]; known: {', '.join(sorted(known))}")
     sampling = KinematicSampling(**settings)
     if sampling.rig:
-        frames = _rig_poses(sampling).astype(np.float32)
-        return KinematicSampler(trained_body(settings), frames, frames[:0], sampling)
+        body = trained_body(settings)
+        frames = _rig_poses(sampling, body.skeleton).astype(np.float32)
+        return KinematicSampler(body, frames, frames[:0], sampling)
     clips = without_subjects(split_clips(data, split), list(sampling.without_subjects))
     extra = np.zeros((0, 0, 4), np.float32)
     if split == "train" and sampling.retargeted:
@@ -69,12 +71,15 @@ def make_sampler(data: Path, split: str, settings: dict[str, Any]) -> KinematicS
     return KinematicSampler(trained_body(settings), load_rotations(clips), extra, sampling)
 
 
-def _rig_poses(sampling: KinematicSampling) -> np.ndarray:
-    """(F, J, 4) a rig's own frames or, with limits, poses anywhere within them."""
-    motion = read_bvh(sampling.rig)
-    skeleton = motion.skeleton
-    if not sampling.limits:
+def _rig_poses(sampling: KinematicSampling, skeleton: Skeleton) -> np.ndarray:
+    """(F, J, 4).  Raises ConfigError if the motion is of another skeleton."""
+    if sampling.motion:
+        motion = read_bvh(sampling.motion)
+        if motion.skeleton.names != skeleton.names:
+            raise ConfigError(f"{sampling.motion} has another skeleton than {sampling.rig}")
         return motion.rotations[:, skeleton.joints]
+    if not sampling.limits:
+        raise ConfigError("training a rig needs its motion or its limits in [sampling]")
     limits = JointLimits.from_ranges(skeleton, read_limits(Path(sampling.limits), skeleton))
     free = SO3Power(skeleton.num_joints)
     poses = free if limits is None else LimitedRotations(free, limits)

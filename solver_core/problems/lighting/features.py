@@ -17,7 +17,7 @@ GRID_SIZE = 64  # cells along a side of the square image the network sees
 NUM_CHANNELS = 9
 NUM_NUMBERS = 8
 OUTPUT_SCALE = 0.5  # radians for a sun, units of the scene for a lamp: a typical first residual
-MAX_NUMBER = 4.0  # positions beyond this many units of the scene look alike
+MAX_NUMBER = 4.0  # positions beyond this many units of the scene look alike, and so do energies
 MAX_BRIGHTNESS = 2.0  # highlights are cut here, in bright levels
 
 
@@ -60,7 +60,7 @@ def features(
         [
             np.clip(x, -MAX_NUMBER, MAX_NUMBER),
             np.clip(proposal, -MAX_NUMBER, MAX_NUMBER),
-            energy[:, None],
+            np.minimum(energy, MAX_NUMBER)[:, None],
             prediction.ambient.mean(axis=1, keepdims=True),
         ],
         axis=1,

@@ -76,7 +76,10 @@ def choose_pixels(usable: np.ndarray, grid_size: int) -> Pixels:
 
 
 def lit_scene(casters: Sequence[Mesh], buffer: GBuffer, pixels: Sequence[Pixels]) -> LitScene:
-    """Scene of B objects as their G-buffers show them at the chosen pixels.  casters: in the camera's frame."""
+    """Scene of B objects as their G-buffers show them at the chosen pixels, which lie in the mask.
+
+    casters: in the camera's frame.  Centre and scale are those of the whole mask, whatever was chosen from it.
+    """
     count, length = len(casters), max(len(chosen.cell) for chosen in pixels)
     cell = np.zeros((count, length), np.int64)
     position, normal, albedo = (np.zeros((count, length, 3), np.float32) for _ in range(3))
@@ -90,7 +93,8 @@ def lit_scene(casters: Sequence[Mesh], buffer: GBuffer, pixels: Sequence[Pixels]
         cell[index] = chosen.cell[filled]
         position[index], normal[index], albedo[index] = buffer.position[at], buffer.normal[at], buffer.albedo[at]
         weight[index, :used] = np.where(inside[at], 1, BORDER_WEIGHT)[:used]
-    low, high = position.min(axis=1), position.max(axis=1)
+    low = np.min(buffer.position, axis=(1, 2), where=buffer.mask[..., None], initial=np.inf)
+    high = np.max(buffer.position, axis=(1, 2), where=buffer.mask[..., None], initial=-np.inf)
     centre = ((low + high) / 2).astype(np.float32)
     scale = np.maximum(np.linalg.norm(high - low, axis=1), np.finfo(np.float32).tiny)
     position = (position - centre[:, None]) / scale[:, None, None]

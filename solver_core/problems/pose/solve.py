@@ -20,7 +20,7 @@ from solver_core.problems.pose.align import ALIGN_LOOP
 from solver_core.problems.pose.checks import checked_coverage, checked_start
 from solver_core.problems.pose.crop import CroppedPoses, crop_poses, turn_pose
 from solver_core.problems.pose.features import INPUT_LAYOUT
-from solver_core.problems.pose.polish import POLISH_LOOP, polish_update
+from solver_core.problems.pose.polish import MAX_FACES, POLISH_LOOP, polish_update
 from solver_core.problems.pose.refine import FINE_LOOP, REFINE_LOOP, RESTART_LOOP, RefineLevel, refine_levels
 from solver_core.problems.pose.views import view_rotation
 from solver_core.solution import Iteration, StopReason
@@ -270,6 +270,8 @@ class _Solver:
             best = yield from self._refine(coarse, best.x, "refine", REFINE_LOOP)
         if finer:
             return (yield from self._refine(finer[0], best.x, "refine", FINE_LOOP))
+        if len(self.setup.mesh.faces) > MAX_FACES:
+            return best
         update = polish_update(coarse.problem, rng)
         last, _ = yield from self._loop("polish", coarse.problem, update, coarse.observation, best.x, POLISH_LOOP, np.eye(3))
         return _Candidates(last.x, last.energy, best.reasons)

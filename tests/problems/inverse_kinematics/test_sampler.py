@@ -8,6 +8,8 @@ import pytest
 from solver_core import rotations
 from solver_core.errors import ConfigError
 from solver_core.problems.inverse_kinematics import metrics
+from solver_core.problems.inverse_kinematics.body import Body, write_body
+from solver_core.problems.inverse_kinematics.bvh import Motion, write_bvh
 from solver_core.problems.inverse_kinematics.features import network_spec
 from solver_core.problems.inverse_kinematics.sampler import (
     KinematicSampler,
@@ -97,34 +99,39 @@ def test_effectors_are_hands_feet_head_and_hip(body, arm):
     assert list(np.flatnonzero(effectors(arm[0]))) == [0, 6]
 
 
-def test_make_sampler_trains_a_rig_on_its_own_frames(tmp_path, arm, rng):
-    from solver_core.problems.inverse_kinematics.bvh import Motion, write_bvh
+@pytest.fixture
+def rig(arm, tmp_path):
+    """Settings that name the body file of the robot arm."""
+    write_body(tmp_path / "rig.bvh", Body.at_rest(arm[0]))
+    return {"rig": str(tmp_path / "rig.bvh")}
 
+
+def test_make_sampler_trains_a_rig_on_its_own_motion(rig, arm, tmp_path, rng):
     skeleton, _ = arm
     x = rotations.random_wxyz(rng, 5, 7)
-    write_bvh(tmp_path / "rig.bvh", Motion(skeleton, x, np.zeros((5, 3)), 0.1, ("ZXY",) * 7, 1.0))
+    write_bvh(tmp_path / "motion.bvh", Motion(skeleton, x, np.zeros((5, 3)), 0.1, ("ZXY",) * 7, 1.0))
 
-    sampler = make_sampler(tmp_path, "train", {"rig": str(tmp_path / "rig.bvh"), "wandering": 0.2})
+    sampler = make_sampler(tmp_path, "train", rig | {"motion": str(tmp_path / "motion.bvh"), "wandering": 0.2})
     samples = sampler.draw(rng, 3)
 
     assert samples.x_true.shape == (3, 6, 4)
-    assert network_spec({"hidden": [8], "rig": str(tmp_path / "rig.bvh")}).outputs == 18
+    assert network_spec({"hidden": [8]} | rig).outputs == 18
 
 
-def test_make_sampler_draws_the_poses_of_a_rig_within_its_limits(tmp_path, arm, rng):
-    from solver_core.problems.inverse_kinematics.bvh import Motion, write_bvh
-
-    skeleton, _ = arm
-    at_rest = np.tile([1.0, 0, 0, 0], (1, 7, 1))
-    write_bvh(tmp_path / "rig.bvh", Motion(skeleton, at_rest, np.zeros((1, 3)), 0.1, ("ZXY",) * 7, 1.0))
+def test_make_sampler_draws_the_poses_of_a_rig_within_its_limits(rig, arm, tmp_path, rng):
     hinge = {"x": [0, 0], "y": [-60, 60], "z": [0, 0]}
-    (tmp_path / "limits.json").write_text(json.dumps(dict.fromkeys(skeleton.joint_names, hinge)))
+    (tmp_path / "limits.json").write_text(json.dumps(dict.fromkeys(arm[0].joint_names, hinge)))
 
-    sampler = make_sampler(tmp_path, "train", {"rig": str(tmp_path / "rig.bvh"), "limits": str(tmp_path / "limits.json")})
+    sampler = make_sampler(tmp_path, "train", rig | {"limits": str(tmp_path / "limits.json")})
     turned = np.degrees(rotations.rotvec_from_wxyz(sampler.draw(rng, 50).x_true))
 
     assert np.abs(turned[..., [0, 2]]).max() < 1e-3
     assert 55 < np.abs(turned[..., 1]).max() < 60.01
+
+
+def test_a_rig_needs_motion_or_limits_to_be_trained(rig, tmp_path):
+    with pytest.raises(ConfigError, match="needs its motion or its limits"):
+        make_sampler(tmp_path, "train", rig)
 
 
 @pytest.mark.parametrize(

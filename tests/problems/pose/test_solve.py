@@ -96,6 +96,17 @@ def test_grey_mask_is_taken_as_coverage(chair_case):
     assert rotation_error_deg(result, chair_case) < 1
 
 
+def test_mask_in_several_blobs_is_taken_as_one_object(chair_case):
+    mask = chair_case.mask.copy()
+    mask[:, 74:79] = False  # a pole in front
+    assert mask[:, :74].any()
+    assert mask[:, 79:].any()
+
+    result = solve(chair_case._replace(mask=mask))
+
+    assert rotation_error_deg(result, chair_case) < 3
+
+
 def test_start_out_of_view_is_brought_back(chair_case):
     case = make_case(chair_case.mesh, chair_case.camera, chair_case.truth, np.array([0.1, 0.1, 0, 3.0, 2.0, 1.0]))
 

@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+
+from solver_core import rotations
+from solver_core.errors import SetupError
+from solver_core.problems.inverse_kinematics.body import LEAST_SPREAD, Body, read_body, write_body
+from solver_core.problems.inverse_kinematics.bvh import Motion, write_bvh
+
+
+@pytest.fixture
+def hinged_motion(tree, rng):
+    """A motion in which the first joint turns about one axis only, around a pose of its own."""
+    resting = rotations.random_wxyz(rng, tree.num_joints)
+    turns = np.zeros((200, tree.num_joints, 3))
+    turns[:, 0] = 0.4 * rng.normal(size=(200, 1)) * [0, 0.6, 0.8]
+    x = np.tile([1.0, 0, 0, 0], (200, tree.num_nodes, 1))
+    x[:, tree.joints] = rotations.multiply(resting, rotations.wxyz_from_rotvec(turns))
+    return Motion(tree, x, np.zeros((200, 3)), 0.1, ("ZXY",) * tree.num_nodes, 1.0)
+
+
+def test_a_hinge_has_one_long_axis(hinged_motion):
+    body = Body.of_motion(hinged_motion)
+
+    lengths = np.linalg.norm(body.axes[0], axis=1)
+    np.testing.assert_allclose(lengths[:2], LEAST_SPREAD)
+    assert 0.3 < lengths[2] < 0.5
+    np.testing.assert_allclose(np.abs(body.axes[0, 2] / lengths[2]), [0, 0.6, 0.8], atol=1e-6)
+
+
+def test_the_root_turns_anyhow(hinged_motion):
+    body = Body.of_motion(hinged_motion)
+
+    root = body.skeleton.joint_of_node[body.skeleton.root]
+    assert (body.mean_pose[root] == [1, 0, 0, 0]).all()
+    assert (body.axes[root] == np.eye(3)).all()
+
+
+def test_a_body_file_gives_the_body_back(hinged_motion, tmp_path):
+    body = Body.of_motion(hinged_motion)
+    write_body(tmp_path / "body.bvh", body)
+
+    again = read_body(tmp_path / "body.bvh")
+
+    assert rotations.angle_between(again.mean_pose, body.mean_pose).max() < 1e-7
+    np.testing.assert_allclose(again.axes, body.axes, atol=1e-7)  # a file holds millionths of a degree
+
+
+def test_one_frame_says_nothing_about_how_joints_turn(hinged_motion):
+    one = Motion(hinged_motion.skeleton, hinged_motion.rotations[:1], np.zeros((1, 3)), 0.1, hinged_motion.orders, 1.0)
+
+    assert (Body.of_motion(one).axes == np.eye(3)).all()
+
+
+def test_read_body_raises_a_sentence_for_a_plain_motion(hinged_motion, tmp_path):
+    write_bvh(tmp_path / "motion.bvh", hinged_motion)
+
+    with pytest.raises(SetupError, match="is no body: it must have 4 frames"):
+        read_body(tmp_path / "motion.bvh")
