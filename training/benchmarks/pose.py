@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before NumPy is loaded
 
@@ -26,22 +28,37 @@ STEP = np.array([0.2, -0.25, 0.1, 0.02, 0.01, 0.03])  # from the truth to the st
 REPEATS = 15
 PEAK_MEMORY = """
 import resource, sys
-sys.path.insert(0, {folder!r})
-import pose
-pose.solve(5_000)
+import numpy as np
+import solver_core as sc
+given = np.load(sys.argv[1])
+camera = sc.Camera.from_fov(128, 128, np.radians(30))
+sc.solve_pose(given["mask"], given["vertices"], given["faces"], camera, given["start"], restarts=0)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 
 
-def solve(num_faces: int, refine: bool = True) -> sc.PoseSolution:
-    """One solve of a lumpy sphere with an ear, so that its outline tells its pose."""
+class Case(NamedTuple):
+    """Arguments of solve_pose; start (4, 4)."""
+
+    mask: np.ndarray
+    vertices: np.ndarray
+    faces: np.ndarray
+    start: np.ndarray
+
+
+def make_case(num_faces: int) -> Case:
+    """A wavy sphere seen from a pose, and a start beside it."""
     mesh = wavy_sphere(num_faces)
     wxyz = view_rotation(np.array([0.5]), np.array([0.5]), np.array([0.0]))[0]
     truth = np.array([*wxyz, 0.05, -0.05, -2.732])
     start = SE3().retract(truth[None], STEP[None])[0]
     depth = render.render_depth([mesh], matrix_from_pose(truth[None]), CAMERA.intrinsics[None], 128, 128)
-    mask = np.isfinite(depth[0])
-    return sc.solve_pose(mask, mesh.vertices, mesh.faces, CAMERA, matrix_from_pose(start), refine=refine, restarts=0)
+    return Case(np.isfinite(depth[0]), mesh.vertices, mesh.faces, matrix_from_pose(start))
+
+
+def solve(num_faces: int, refine: bool = True) -> sc.PoseSolution:
+    mask, vertices, faces, start = make_case(num_faces)
+    return sc.solve_pose(mask, vertices, faces, CAMERA, start, refine=refine, restarts=0)
 
 
 def feedback_step_ms(solution: sc.PoseSolution) -> float:
@@ -59,8 +76,11 @@ def import_seconds() -> float:
 
 def peak_memory_mib() -> float:
     """Largest memory of a process that solves once, Python and NumPy included."""
-    code = PEAK_MEMORY.format(folder=str(Path(__file__).resolve().parent))
-    return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "case.npz")
+        np.savez(path, **make_case(5_000)._asdict())
+        command = [sys.executable, "-c", PEAK_MEMORY, str(path)]
+        return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def main() -> None:

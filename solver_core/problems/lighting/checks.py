@@ -15,7 +15,7 @@ from solver_core.render.gbuffer import Scene, join_scene
 
 SAME_ASPECT = 0.01  # image and camera may differ by a rounded pixel
 RIGID_TOLERANCE = 1e-3  # files and Blender's float32 matrices are rounded to about 1e-6
-CLIPPED_SHARE = 0.005  # of the pixels at the very same maximum: more than a render has by chance
+CLIPPED = 0.995  # linear value from which on an image that ends at 1 counts as clipped: the last step of 8 bits
 ONE_OR_MORE = "a mesh, or lists of meshes with one entry each"
 
 
@@ -136,7 +136,5 @@ def checked_start(start: np.ndarray | None, kind: str) -> np.ndarray | None:
 
 
 def _is_clipped(image: np.ndarray) -> np.ndarray:
-    """(H, W) bool: pixels at the image's maximum, if so many are that it must be the end of its range."""
-    at_maximum = (image == image.max()).any(axis=2)
-    brightest_share = at_maximum.mean()
-    return at_maximum if CLIPPED_SHARE < brightest_share < 0.5 else np.zeros_like(at_maximum)
+    """(H, W) bool: pixels at the end of an 8 or 16 bit image's range.  Brighter ones show that there is no such end."""
+    return (image >= CLIPPED).any(axis=2) if image.max() <= 1 else np.zeros(image.shape[:2], dtype=bool)

@@ -1,4 +1,4 @@
-"""Table 5: inverse kinematics on every 4th frame of the test clips."""
+"""Table 5: inverse kinematics on every 4th frame of the test clips. [torch]"""
 
 from __future__ import annotations
 

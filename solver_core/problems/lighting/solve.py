@@ -1,0 +1,362 @@
+"""The public way to a lamp: image, geometry and camera in, direction or position and strength out."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from solver_core.errors import ObservationError
+from solver_core.frames import Camera
+from solver_core.loop import LoopSettings, iterate, stop_reasons
+from solver_core.network.update import network_update
+from solver_core.network.weights import shipped_networks
+from solver_core.problem import Update, take
+from solver_core.problems.lighting.checks import (
+    Photograph,
+    checked_kind,
+    checked_photograph,
+    checked_scene,
+    checked_start,
+    checked_strength,
+)
+from solver_core.problems.lighting.features import GRID_SIZE, INPUT_LAYOUT
+from solver_core.problems.lighting.observation import observe
+from solver_core.problems.lighting.problem import LightingPrediction, LightingProblem, start_light
+from solver_core.problems.lighting.refine import FINE_LOOP, REFINE_LOOP, gauss_newton_update
+from solver_core.problems.lighting.report import Report, examine, same_energy
+from solver_core.problems.lighting.search import candidate_lights, distinct_best
+from solver_core.problems.lighting.surface import LitScene, choose_pixels, lit_scene
+from solver_core.render.gbuffer import GBuffer, Scene, render_gbuffer
+from solver_core.solution import Iteration, StopReason
+
+STEPS = 7  # as in the paper
+GOOD_ERROR = 0.05  # of the image's bright level; a result above it does not explain the image
+SEARCH_GRID, SEARCH_MAP = 32, 48  # the coarse look: cells of the grid and texels of the shadow map along a side
+FINE_GRID, FINE_MAP = 128, 192  # the last refinement
+LAMP_WATTS = 4 * np.pi  # of Blender's point lamp for 1 W/sr
+NETWORKS = {"sun": "lighting_sun"}  # weights by kind of lamp
+
+
+@dataclass(frozen=True)
+class LightingStep:
+    """One step of a solve, as the user may watch it.  Within a phase the energy never rises.
+
+    phase: "start", "network", "refine", "restart" or "fine".  light: (3,) unit direction towards the sun or position of the
+    lamp, in the camera's frame.  energy: 0 explains the image, 1 explains nothing.  damping: factor by which the step was
+    taken, 0 = not at all.  seconds since the start.
+    """
+
+    phase: str
+    light: np.ndarray
+    energy: float
+    damping: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class LightingSolution:
+    """Result of a solve, in the camera's frame.
+
+    direction: (3,) unit, from the scene towards the light.  position: (3,) of a point lamp, None for a sun.
+    strength: (3,) linear RGB, W/m2 for a sun and W for a point lamp, as Blender has them; it includes the albedo where that
+    is unknown.  ambient: (3,) radiance of the light from all around.  image_error: root mean square difference to the
+    relit image, of its bright level; GOOD_ERROR or less explains the image.  uncertainty_deg: the largest angle at which
+    some lamp explains the image as well.  report: how that was found, with sentences on what cannot be known.
+    alternatives: (N, 3) other lights that explain the image as well.
+    """
+
+    direction: np.ndarray
+    position: np.ndarray | None
+    strength: np.ndarray
+    ambient: np.ndarray
+    image_error: float
+    uncertainty_deg: float
+    reason: StopReason
+    history: list[LightingStep]
+    seconds: float
+    report: Report
+    alternatives: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))
+
+    @property
+    def light(self) -> np.ndarray:
+        """(3,) position of a point lamp, direction of a sun."""
+        return self.direction if self.position is None else self.position
+
+
+OnStep = Callable[[LightingStep], None]
+
+
+class LightingSettings(NamedTuple):
+    """steps: of the networks.  refine: Gauss-Newton afterwards.  restarts: other starts, the best of a coarse search."""
+
+    steps: int = STEPS
+    refine: bool = True
+    restarts: int = 4
+
+
+@dataclass(frozen=True, eq=False)
+class LightingSetup:
+    """A checked lighting problem: what the camera sees of the scene, and the part of the photograph that may be used.
+
+    Build it with `checked`, which raises ObservationError or SetupError with one sentence for what cannot be used.
+    """
+
+    kind: str
+    scene: Scene
+    photograph: Photograph
+    buffer: GBuffer
+    strength: np.ndarray | None
+    start: np.ndarray | None
+
+    @classmethod
+    def checked(
+        cls,
+        image: np.ndarray,
+        vertices: np.ndarray | Sequence[np.ndarray],
+        faces: np.ndarray | Sequence[np.ndarray],
+        camera: Camera,
+        camera_from_object: np.ndarray | Sequence[np.ndarray],
+        kind: str = "sun",
+        albedo: np.ndarray | Sequence[np.ndarray | None] | None = None,
+        strength: float | np.ndarray | None = None,
+        mask: np.ndarray | None = None,
+        start: np.ndarray | None = None,
+    ) -> LightingSetup:
+        kind = checked_kind(kind)
+        photograph = checked_photograph(image, camera, mask)
+        scene = checked_scene(vertices, faces, camera_from_object, albedo)
+        size = photograph.image.shape[:2]
+        buffer = render_gbuffer([scene], photograph.camera.intrinsics, *size)
+        if not buffer.mask.any():
+            raise ObservationError("the camera does not see the mesh; check camera_from_object and the camera")
+        usable = buffer.mask[0] & photograph.is_usable
+        if not usable.any():
+            raise ObservationError("no pixel of the object can be used: the mask misses it, or all are NaN or clipped white")
+        if not photograph.image[usable].any():
+            raise ObservationError("the image is black wherever the object is; a lamp needs some light to be seen")
+        known = checked_strength(strength, albedo)
+        return cls(kind, scene, photograph, buffer._replace(mask=usable[None]), known, checked_start(start, kind))
+
+    def problem(self, grid_size: int, map_size: int) -> LightingProblem:
+        """The problem of one instance at a resolution: cells of its grid and texels of its shadow maps."""
+        pixels = choose_pixels(self.buffer.mask[0], grid_size)
+        lit = lit_scene([self.scene.mesh], self.buffer, [pixels])
+        image = self.photograph.image[pixels.row, pixels.column][None]
+        observation = observe(image, lit.surface.weight)
+        strength = np.full((1, 3), np.nan, np.float32)
+        if self.strength is not None:
+            strength = (self.strength / self.watts(lit) / observation.level[:, None]).astype(np.float32)
+        return LightingProblem(self.kind, lit, observation, strength, map_size)
+
+    def watts(self, scene: LitScene) -> np.ndarray:
+        """(1, 1) strength in Blender's units of a lamp that makes albedo times shading of one the radiance."""
+        scale = scene.scale[:, None].astype(np.float64)
+        return np.full_like(scale, np.pi) if self.kind == "sun" else np.pi * LAMP_WATTS * scale**2
+
+
+def solve_lighting(
+    image: np.ndarray,
+    vertices: np.ndarray | Sequence[np.ndarray],
+    faces: np.ndarray | Sequence[np.ndarray],
+    camera: Camera,
+    camera_from_object: np.ndarray | Sequence[np.ndarray],
+    kind: str = "sun",
+    albedo: np.ndarray | Sequence[np.ndarray | None] | None = None,
+    strength: float | np.ndarray | None = None,
+    mask: np.ndarray | None = None,
+    start: np.ndarray | None = None,
+    refine: bool = True,
+    restarts: int = 4,
+    on_step: OnStep | None = None,
+    steps: int = STEPS,
+) -> LightingSolution:
+    """Sun or point lamp from one image of known geometry (Ma et al. 2020), refined on the image with its shadows.
+
+    image: (H, W, 3) linear float.  vertices: (V, 3), faces: (F, 3), camera_from_object: (4, 4); or lists of them, one
+    entry a mesh.  kind: "sun" or "point".  albedo: linear RGB (3,), by vertex (V, 3) or by face (F, 3), or a list of
+    these; None = unknown and uniform, the strength then includes it.  strength: in Blender's units, None = unknown; with
+    it known there is no ambient light.  mask: (H, W), pixels to use.  start: (3,) direction or position to start from.
+    restarts: other starts tried.  on_step: called with every LightingStep; it cancels the solve by raising StopIteration.
+    Raises ObservationError for the image and SetupError for the rest, with one sentence.
+    """
+    setup = LightingSetup.checked(
+        image, vertices, faces, camera, camera_from_object, kind, albedo, strength, mask, start
+    )
+    solving = lighting_steps(setup, LightingSettings(steps, refine, restarts), on_step)
+    while True:
+        try:
+            next(solving)
+        except StopIteration as finished:
+            return finished.value
+
+
+def lighting_steps(
+    setup: LightingSetup, settings: LightingSettings, on_step: OnStep | None = None
+) -> Generator[LightingStep, None, LightingSolution]:
+    """The solve one step at a time, for a user interface; the generator's return value is the result."""
+    solver = _Solver(setup, settings)
+    phases = solver.run()
+    while True:
+        try:
+            step = next(phases)
+        except StopIteration:
+            return solver.solution()
+        if on_step is not None:
+            try:
+                on_step(step)
+            except StopIteration:
+                return solver.solution(is_cancelled=True)
+        yield step
+
+
+class _Lights(NamedTuple):
+    """Lights (B, 3) in the scene's frame, their energies (B,) on the middle grid and stop reasons."""
+
+    x: np.ndarray
+    energy: np.ndarray
+    reasons: list[StopReason]
+
+
+class _Solver:
+    """The phases of one solve, each a generator of LightingSteps."""
+
+    def __init__(self, setup: LightingSetup, settings: LightingSettings) -> None:
+        self.setup, self.settings = setup, settings
+        self.started = time.perf_counter()
+        self.history: list[LightingStep] = []
+        self.problem = setup.problem(GRID_SIZE, GRID_SIZE * FINE_MAP // FINE_GRID)
+        self.final = self.problem
+        self.best = _Lights(self._start(), np.array([np.inf]), [StopReason.MAX_STEPS])
+        self.found = self.best
+        self.networks = []
+        if settings.steps and setup.kind in NETWORKS:
+            self.networks = shipped_networks(NETWORKS[setup.kind], "lighting", INPUT_LAYOUT)
+
+    def run(self) -> Generator[LightingStep, None, None]:
+        steps = self.settings.steps if self.networks else 0
+        network = network_update(self.problem, self.networks)
+        yield from self._phase("network", self.problem, network, self.best.x, LoopSettings(steps=steps))
+        if not self.settings.refine:
+            return
+        yield from self._refine("refine", self.best.x)
+        if self.settings.restarts:
+            first = self.best
+            yield from self._refine("restart", self._search())
+            row = int(np.argmin(self.found.energy))
+            if first.energy[0] <= self.found.energy[row]:
+                self.best = first
+            self.found = _Lights(
+                np.concatenate([first.x, self.found.x]),
+                np.concatenate([first.energy, self.found.energy]),
+                first.reasons + self.found.reasons,
+            )
+        self.final = self.setup.problem(FINE_GRID, FINE_MAP)
+        found = self.found
+        yield from self._phase("fine", self.final, gauss_newton_update(self.final), self.best.x, FINE_LOOP)
+        self.found = found
+
+    def solution(self, is_cancelled: bool = False) -> LightingSolution:
+        """Where the solve stands, with what the image tells about it."""
+        row = np.zeros(1, dtype=int)
+        x = self.best.x
+        prediction = self.final.forward(x, row)
+        image_error = self._image_error(prediction)
+        report = examine(self.problem, x, float(self._energy(self.problem, x)[0]))
+        alternatives = self._alternatives(x)
+        to_blender = self.setup.watts(self.final.scene) * self.final.observation.level[:, None]
+        reason = StopReason.CONVERGED if image_error <= GOOD_ERROR else self.best.reasons[0]
+        light = self._to_camera(x[0])
+        return LightingSolution(
+            x[0] / np.linalg.norm(x[0]),
+            None if self.setup.kind == "sun" else light,
+            (prediction.strength * to_blender)[0],
+            (prediction.ambient * self.final.observation.level[:, None])[0],
+            image_error,
+            max([report.uncertainty_deg, *(_angle_deg(x[0], other) for other in alternatives)]),
+            StopReason.CANCELLED if is_cancelled else reason,
+            self.history,
+            time.perf_counter() - self.started,
+            report,
+            np.array([self._to_camera(other) for other in alternatives]).reshape(-1, 3),
+        )
+
+    def _start(self) -> np.ndarray:
+        """(1, 3) the given start or the usual one."""
+        if self.setup.start is None:
+            return start_light(self.setup.kind)
+        start, scene = self.setup.start, self.problem.scene
+        if self.setup.kind == "point":
+            start = (start - scene.centre[0]) / scene.scale[0]
+        return start[None].astype(np.float32)
+
+    def _to_camera(self, x: np.ndarray) -> np.ndarray:
+        """(3,) light in the camera's frame."""
+        if self.setup.kind == "sun":
+            return x
+        return self.problem.scene.centre[0] + self.problem.scene.scale[0] * x
+
+    def _energy(self, problem: LightingProblem, x: np.ndarray) -> np.ndarray:
+        rows = np.zeros(len(x), dtype=int)
+        return problem.energy(problem.forward(x, rows), take(problem.observation, rows), rows)
+
+    def _search(self) -> np.ndarray:
+        """(restarts, 3) the best distinct lights of a coarse look at all."""
+        lights = candidate_lights(self.setup.kind)
+        energy = self._energy(self.setup.problem(SEARCH_GRID, SEARCH_MAP), lights)
+        return lights[distinct_best(lights, energy, self.settings.restarts)]
+
+    def _refine(self, phase: str, x: np.ndarray) -> Generator[LightingStep, None, None]:
+        problem = _repeated(self.problem, len(x))
+        yield from self._phase(phase, problem, gauss_newton_update(problem), x, REFINE_LOOP)
+
+    def _phase(
+        self, phase: str, problem: LightingProblem, update: Update, x0: np.ndarray, settings: LoopSettings
+    ) -> Generator[LightingStep, None, None]:
+        """Runs the feedback loop and shows the best instance of every iteration; leaves its result in self.best."""
+        iterations: list[Iteration] = []
+        for iteration in iterate(problem, update, problem.observation, x0, settings):
+            iterations.append(iteration)
+            row = int(np.argmin(iteration.energy))
+            reasons = stop_reasons(iterations, settings)
+            self.found = _Lights(iteration.x, iteration.energy, reasons)
+            self.best = _Lights(iteration.x[[row]], iteration.energy[[row]], [reasons[row]])
+            if iteration.index == 0 and self.history:
+                continue  # the end of the phase before
+            step = LightingStep(
+                phase if iteration.index else "start",
+                self._to_camera(iteration.x[row]),
+                float(iteration.energy[row]),
+                float(iteration.damping[row]),
+                time.perf_counter() - self.started,
+            )
+            self.history.append(step)
+            yield step
+
+    def _image_error(self, prediction: LightingPrediction) -> float:
+        observation = self.final.observation
+        squared = np.mean((prediction.image - observation.image) ** 2, axis=2)
+        return math.sqrt(np.sum(observation.weight * squared) / np.sum(observation.weight))
+
+    def _alternatives(self, x: np.ndarray) -> np.ndarray:
+        """(N, 3) lights found on the way that explain the image as well as x (1, 3) and are elsewhere."""
+        limit = same_energy(float(self._energy(self.problem, x)[0]))
+        lights = np.concatenate([x, self.found.x[self.found.energy <= limit]])
+        order = distinct_best(lights, np.arange(len(lights)), len(lights))
+        return lights[order[1:]]
+
+
+def _repeated(problem: LightingProblem, count: int) -> LightingProblem:
+    """The same single instance count times."""
+    rows = np.zeros(count, dtype=int)
+    return LightingProblem(
+        problem.kind, problem.scene.of(rows), take(problem.observation, rows), problem.strength[rows], problem.map_size
+    )
+
+
+def _angle_deg(a: np.ndarray, b: np.ndarray) -> float:
+    return math.degrees(math.atan2(float(np.linalg.norm(np.cross(a, b))), float(a @ b)))
