@@ -14,6 +14,8 @@ from solver_core.errors import (
     WeightsError,
 )
 from solver_core.frames import Camera
+from solver_core.problems.inverse_kinematics.skeleton import Skeleton
+from solver_core.problems.inverse_kinematics.solve import KinematicResult, solve_ik
 from solver_core.problems.pose.solve import PoseSolution, solve_pose, solve_pose_batch
 from solver_core.solution import StopReason
 
@@ -22,13 +24,16 @@ __version__ = "0.1.0"
 __all__ = [
     "Camera",
     "ConfigError",
+    "KinematicResult",
     "MissingDependency",
     "ObservationError",
     "PoseSolution",
     "SetupError",
+    "Skeleton",
     "SolverError",
     "StopReason",
     "WeightsError",
+    "solve_ik",
     "solve_pose",
     "solve_pose_batch",
 ]

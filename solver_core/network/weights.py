@@ -56,6 +56,7 @@ def save_weights(path: str | Path, stages: list[dict[str, np.ndarray]], info: We
         "licence": info.licence,
     }
     save_file(tensors, str(path), metadata)
+    Path(path).chmod(0o644)  # safetensors makes it readable by its owner alone
 
 
 def load_weights(path: str | Path, problem: str, input_layout: str) -> tuple[list[dict[str, np.ndarray]], WeightsInfo]:

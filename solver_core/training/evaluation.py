@@ -13,6 +13,7 @@ from solver_core.training.provenance import machine, source_revision
 
 TABLES = {
     "table1": "solver_core.training.tables.table1",
+    "table5": "solver_core.training.tables.table5",
 }
 Row = dict[str, str | float | int]
 

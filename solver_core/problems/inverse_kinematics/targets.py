@@ -11,7 +11,7 @@ from solver_core.errors import ObservationError
 from solver_core.problems.inverse_kinematics.problem import Targets
 from solver_core.problems.inverse_kinematics.skeleton import Skeleton
 
-WRONG_UNIT = 8.0  # targets spread so many times wider than the skeleton, or less wide, are in another unit
+WRONG_UNIT = 8.0  # bones whose ends are this many times farther apart than at rest, or nearer, are in another unit
 
 log = logging.getLogger(__name__)
 
