@@ -76,19 +76,25 @@ def _add_solve(commands: Any) -> None:
 
 
 def _add_train(commands: Any) -> None:
-    parser = commands.add_parser(
-        "train",
-        help="train the networks of a problem",
-        description="Trains the networks of a problem, stage by stage.  Needs the extra solver_core[train].",
-        example="solver_core train pose --config training/configs/pose.toml --data ../shared/data",
+    description = "Trains the networks of a problem, stage by stage.  Needs the extra solver_core[train]."
+    example = "solver_core train {} --config training/configs/{}.toml --data ../shared/data"
+    train = commands.add_parser(
+        "train", help="train the networks of a problem", description=description, example=example.format("pose", "pose")
     )
-    parser.add_argument("problem", choices=PROBLEMS, help=f"one of {', '.join(PROBLEMS)}", metavar="PROBLEM")
-    parser.add_argument("--config", type=Path, required=True, metavar="TOML", help="the recipe")
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="what to train on")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="weights, log, curve, checkpoint (default runs/PROBLEM)")
-    parser.add_argument("--device", default="cpu", help="where torch computes, such as cuda (default cpu)")
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the output folder")
-    parser.set_defaults(run=_train)
+    problems = train.add_subparsers(title="problems", required=True, metavar="PROBLEM")
+    for name in PROBLEMS:
+        help_line = f"train the networks of {name}"
+        parser = problems.add_parser(name, help=help_line, description=description, example=example.format(name, name))
+        source = parser.add_mutually_exclusive_group(required=True)
+        source.add_argument("--config", type=Path, metavar="TOML", help="the recipe")
+        parser.add_argument("--data", type=Path, default=Path(), metavar="DIR", help="what to train on (default this folder)")
+        parser.add_argument("--out", type=Path, metavar="DIR", help=f"weights, log, curve, checkpoint (default runs/{name})")
+        parser.add_argument("--device", default="cpu", help="where torch computes, such as cuda (default cpu)")
+        parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the output folder")
+        command = problem_module(name, "command")
+        if hasattr(command, "add_train_arguments"):
+            command.add_train_arguments(parser, source)
+        parser.set_defaults(run=_train, problem=name)
 
 
 def _train(args: argparse.Namespace) -> int:
@@ -96,11 +102,13 @@ def _train(args: argparse.Namespace) -> int:
 
     with needed_for("training", extra="train"):
         from solver_core.training.trainer import train
-    trained_problem = load_train_settings(args.config).problem
-    if trained_problem != args.problem:
-        raise ConfigError(f"{args.config} is a recipe for {trained_problem}, not for {args.problem}")
     out = args.out or Path("runs", args.problem)
-    weights = train(args.config, args.data, out, device=args.device, resume=args.resume)
+    command = problem_module(args.problem, "command")
+    recipe = command.prepare_training(args, out) if hasattr(command, "prepare_training") else args.config
+    trained_problem = load_train_settings(recipe).problem
+    if trained_problem != args.problem:
+        raise ConfigError(f"{recipe} is a recipe for {trained_problem}, not for {args.problem}")
+    weights = train(recipe, args.data, out, device=args.device, resume=args.resume)
     console.print_result({"weights": str(weights)})
     return 0
 

@@ -19,6 +19,7 @@ from solver_core.errors import ConfigError
 
 PROBLEMS = {
     "pose": "solver_core.problems.pose",
+    "lighting": "solver_core.problems.lighting",
     "ik": "solver_core.problems.inverse_kinematics",
 }
 

@@ -34,9 +34,7 @@ class GBuffer(NamedTuple):
     mask: np.ndarray
 
 
-def join_scene(
-    meshes: Sequence[Mesh], camera_from_object: Sequence[np.ndarray], albedos: Sequence[np.ndarray | None]
-) -> Scene:
+def join_scene(meshes: Sequence[Mesh], camera_from_object: Sequence[np.ndarray], albedos: Sequence[np.ndarray | None]) -> Scene:
     """Scene of meshes that each stand at a (4, 4).
 
     albedos: for each mesh (3,) one colour, (V, 3) by vertex, (F, 3) by face, or None for white.  Where a mesh has as many
@@ -61,7 +59,7 @@ def render_gbuffer(scenes: Sequence[Scene], intrinsics: np.ndarray, height: int,
     mask = raster.face_index >= 0
     columns, rows = np.arange(width) + 0.5, np.arange(height)[:, None] + 0.5
     shape = (count, height, width, 3)
-    buffer = GBuffer(*(np.zeros(shape, np.float32) for _ in range(3)), mask)
+    buffer = GBuffer(np.zeros(shape, np.float32), np.zeros(shape, np.float32), np.zeros(shape, np.float32), mask)
     for index, scene in enumerate(scenes):
         seen = mask[index]
         points = rays(columns, rows, intrinsics[index])[seen] * raster.depth[index][seen][:, None]

@@ -75,7 +75,7 @@ def lamp_shading(
         if len(rows):
             side_rotation = turn @ rotation[rows]
             there = _lit_from_side(
-                [casters[row] for row in rows],
+                [casters[int(row)] for row in rows],
                 seen[rows] @ turn.T,
                 normals[rows] @ side_rotation.transpose(0, 2, 1),
                 cosine[rows],

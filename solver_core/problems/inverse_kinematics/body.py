@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -33,15 +33,18 @@ class Body:
     axes: np.ndarray
 
     @classmethod
-    def of_motion(cls, motion: Motion) -> Body:
-        skeleton = motion.skeleton
-        if motion.num_frames == 1:  # says where the joints stand, not how they turn
-            return replace(cls.at_rest(skeleton), mean_pose=motion.rotations[0, skeleton.joints])
-        x = motion.rotations[:, skeleton.joints]
+    def of_poses(cls, skeleton: Skeleton, poses: np.ndarray, is_root_free: bool = True) -> Body:
+        """What poses (F, J, 4) have in common.
+
+        A free root turns anyhow, because which way a body faces says nothing about bodies; one that is not, such as the
+        base of a crane, turns as in the poses.
+        """
         root = skeleton.joint_of_node[skeleton.root]
-        mean = mean_rotations(x)
-        axes = principal_axes(rotations.rotvec_from_wxyz(rotations.multiply(rotations.inverse(mean), x)))
-        mean[root], axes[root] = [1, 0, 0, 0], np.eye(3)  # which way a body faces says nothing about bodies
+        mean = mean_rotations(poses)
+        mean[root] = [1, 0, 0, 0]
+        axes = principal_axes(rotations.rotvec_from_wxyz(rotations.multiply(rotations.inverse(mean), poses)))
+        if is_root_free:
+            axes[root] = np.eye(3)
         return cls(skeleton, mean, axes)
 
     @classmethod
@@ -61,7 +64,7 @@ def read_body(path: Path) -> Body:
     motion = read_bvh(path)
     if motion.num_frames != NUM_FRAMES:
         raise SetupError(
-            f"{path} is no body: it must have {NUM_FRAMES} frames, as training/prepare_ik_body.py writes them, "
+            f"{path} is no body: it must have {NUM_FRAMES} frames, as `solver_core train ik --rig` writes them, "
             f"and has {motion.num_frames}"
         )
     mean, *turned = motion.rotations[:, motion.skeleton.joints]
@@ -77,6 +80,16 @@ def write_body(path: Path, body: Body) -> None:
     poses[:, skeleton.joints] = np.concatenate([body.mean_pose[None], turned])
     orders = (DEFAULT_ORDER,) * skeleton.num_nodes
     write_bvh(path, Motion(skeleton, poses, np.zeros((NUM_FRAMES, 3)), 1.0, orders, 0.01))
+
+
+def body_path(weights: Path) -> Path:
+    """Where the body of a weights file lies: beside it.  Weights without one are for the human."""
+    return weights.with_suffix(".body.bvh")
+
+
+def limits_path(weights: Path) -> Path:
+    """Where the limits lie within which a rig was trained, if there were any."""
+    return weights.with_suffix(".limits.json")
 
 
 def human() -> Body:

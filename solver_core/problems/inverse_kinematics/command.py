@@ -12,15 +12,15 @@ import numpy as np
 
 from solver_core import console
 from solver_core.errors import ConfigError
-from solver_core.network.weights import load_networks
 from solver_core.pictures import write_animation, write_picture
-from solver_core.problems.inverse_kinematics.body import read_body
+from solver_core.problems.inverse_kinematics.body import limits_path
 from solver_core.problems.inverse_kinematics.bvh import Motion, read_bvh, write_bvh
 from solver_core.problems.inverse_kinematics.drawing import View, draw_strip
-from solver_core.problems.inverse_kinematics.features import INPUT_LAYOUT
 from solver_core.problems.inverse_kinematics.files import Map, read_limits, read_map, read_targets, targets_of_skeleton
 from solver_core.problems.inverse_kinematics.kinematics import forward_kinematics
 from solver_core.problems.inverse_kinematics.mapping import skeleton_mapping
+from solver_core.problems.inverse_kinematics.rig import prepare_rig
+from solver_core.problems.inverse_kinematics.skeleton import Skeleton
 from solver_core.problems.inverse_kinematics.solve import KinematicResult, Trained, solve_ik
 
 HELP = "Finds the rotations of a skeleton's joints from positions of all or some of them."
@@ -37,9 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     files.add_argument("--targets", type=Path, required=True, metavar="FILE", help="positions in metres: bvh, csv or npz")
     files.add_argument("--map", type=Path, metavar="JSON", help="which joint is which, where the names do not tell")
     files.add_argument("--write-map", type=Path, metavar="JSON", help="write the map found by the names here, to edit")
-    files.add_argument("--limits", type=Path, metavar="JSON", help="ranges of joint angles in degrees")
-    files.add_argument("--weights", type=Path, metavar="FILE", help="networks trained for this skeleton")
-    files.add_argument("--body", type=Path, metavar="BVH", help="the body these networks were trained for")
+    files.add_argument("--limits", type=Path, metavar="JSON", help="ranges of joint angles in degrees (default: the rig's)")
+    files.add_argument("--weights", type=Path, metavar="FILE", help="networks trained for this skeleton (train ik --rig)")
     files.add_argument("--out", type=Path, metavar="BVH", help="write the motion here")
     files.add_argument("--json", type=Path, metavar="JSON", help="also write the result here")
     files.add_argument("--picture", type=Path, metavar="PNG", help="some frames, with their targets")
@@ -61,12 +60,12 @@ def run(args: argparse.Namespace) -> int:
             targets,
             skeleton,
             weights=given.astype(float),
-            limits=None if args.limits is None else read_limits(args.limits, skeleton),
+            limits=_limits(args, skeleton),
             refine=not args.no_refine,
             smooth=args.smooth,
             on_step=lambda step: show(f"step {step.index}, {100 * float(np.mean(step.energy)):.3f} cm off"),
             mapping=known.body,
-            trained=_trained(args.weights, args.body),
+            trained=None if args.weights is None else Trained.load(args.weights),
         )
     motion = Motion(skeleton, result.rotations, result.root, named.frame_time, rest.orders, rest.metres_per_unit)
     if args.out is not None:
@@ -84,13 +83,28 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _trained(weights: Path | None, body: Path | None) -> Trained | None:
-    """The networks the user names; None = the shipped ones.  Raises ConfigError if one of the two files is not named."""
-    if weights is None and body is None:
-        return None
-    if weights is None or body is None:
-        raise ConfigError("--weights and --body belong together: networks, and the body they were trained for")
-    return Trained(read_body(body), load_networks(weights, "ik", INPUT_LAYOUT))
+def add_train_arguments(parser: argparse.ArgumentParser, source: Any) -> None:
+    """What `solver_core train ik` takes beside a recipe; `source` is a group of which the user names one."""
+    source.add_argument("--rig", type=Path, metavar="BVH", help="instead of a recipe: a skeleton that is no human")
+    parser.add_argument("--motion", type=Path, nargs="+", default=[], metavar="BVH", help="poses of the rig (default its own)")
+    parser.add_argument("--limits", type=Path, metavar="JSON", help="ranges of the rig's joints, degrees; without --motion its poses")
+
+
+def prepare_training(args: argparse.Namespace, out: Path) -> Path:
+    """The recipe to train with.  Raises SolverError if the rig and what is known of it do not fit."""
+    if args.rig is not None:
+        return prepare_rig(args.rig, args.motion, args.limits, out)
+    if args.motion or args.limits is not None:
+        raise ConfigError("--motion and --limits belong to --rig; a recipe names its own")
+    return args.config
+
+
+def _limits(args: argparse.Namespace, skeleton: Skeleton) -> np.ndarray | None:
+    """(N, 3, 2) radians: those the user names, else those that the networks were trained within, if any."""
+    path = args.limits
+    if path is None and args.weights is not None and limits_path(args.weights).exists():
+        path = limits_path(args.weights)
+    return None if path is None else read_limits(path, skeleton)
 
 
 def _draw(args: argparse.Namespace, motion: Motion, targets: np.ndarray) -> None:

@@ -14,6 +14,7 @@ from solver_core.problem import Features
 from solver_core.problems.inverse_kinematics.body import Body, human, read_body
 from solver_core.problems.inverse_kinematics.kinematics import Posture
 from solver_core.problems.inverse_kinematics.least_squares import damped_step
+from solver_core.problems.inverse_kinematics.skeleton import Skeleton
 
 INPUT_LAYOUT = "ik 2: pose; least squares step; target residual weight and log length of each node"
 HINT_TRUST = 0.02  # the linear model leaves a seventh of the residual, roughly
@@ -28,8 +29,12 @@ def network_spec(settings: dict[str, Any]) -> NetworkSpec:
         raise ConfigError(f"unknown key {sorted(unknown)[0]!r} in [network]; known: hidden, rig")
     skeleton = trained_body(settings).skeleton
     outputs = 3 * skeleton.num_joints
-    vector_size = 2 * outputs + 8 * skeleton.num_nodes
-    return NetworkSpec(outputs, tuple(settings["hidden"]), vector_size, skip=True)
+    return NetworkSpec(outputs, tuple(settings["hidden"]), num_features(skeleton), skip=True)
+
+
+def num_features(skeleton: Skeleton) -> int:
+    """K: pose and step of each joint, and eight numbers of each node."""
+    return 6 * skeleton.num_joints + 8 * skeleton.num_nodes
 
 
 def trained_body(settings: dict[str, Any]) -> Body:

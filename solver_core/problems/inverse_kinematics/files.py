@@ -96,7 +96,7 @@ def read_limits(path: Path, skeleton: Skeleton) -> np.ndarray:
     limits = np.tile([-np.inf, np.inf], (skeleton.num_nodes, 3, 1))
     if not isinstance(content, dict):
         raise SetupError(f"the limits {path} must give ranges for joints by name")
-    check_names(content.keys(), skeleton.names, "the skeleton")
+    check_names(content.keys(), skeleton.names, "the skeleton", f"the file {path}")
     for name, ranges in content.items():
         try:
             for axis, (lower, upper) in ranges.items():

@@ -19,12 +19,13 @@ class Posture(NamedTuple):
 
 def forward_kinematics(skeleton: Skeleton, offsets: np.ndarray, x: np.ndarray) -> Posture:
     """Posture of bodies with rest offsets (B, N, 3) whose joints are turned by x (B, J, 4) wxyz, each in its parent's frame."""
-    local = rotations.matrix_from_wxyz(x)
-    positions = np.zeros_like(offsets, dtype=x.dtype)
-    orientations = local.copy()
+    parent_from_node = np.zeros((*offsets.shape[:2], 4, 4), x.dtype)
+    parent_from_node[:, skeleton.joints, :3, :3] = rotations.matrix_from_wxyz(x)
+    parent_from_node[..., :3, 3] = offsets
+    parent_from_node[..., 3, 3] = 1
+    parent_from_node[:, skeleton.root, :3, 3] = 0
+    root_from_node = parent_from_node.copy()
     for level in skeleton.levels:
-        parent_orientations = orientations[:, level.parent_joints]
-        bones = (parent_orientations @ offsets[:, level.nodes, :, None])[..., 0]
-        positions[:, level.nodes] = positions[:, level.parents] + bones
-        orientations[:, level.joints] = parent_orientations[:, level.inner] @ local[:, level.joints]
-    return Posture(positions, orientations)
+        root_from_node[:, level.nodes] = root_from_node[:, level.parents] @ parent_from_node[:, level.nodes]
+    orientations = np.ascontiguousarray(root_from_node[:, skeleton.joints, :3, :3])
+    return Posture(np.ascontiguousarray(root_from_node[..., :3, 3]), orientations)

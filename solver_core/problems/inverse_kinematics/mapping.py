@@ -132,12 +132,12 @@ def match_targets(names: Sequence[str], skeleton: Skeleton) -> dict[str, tuple[s
     return matched
 
 
-def check_names(names: Iterable[str], known: Sequence[str], where: str) -> None:
-    """Raises SetupError for a name that is not among the known ones, offering the nearest."""
+def check_names(names: Iterable[str], known: Sequence[str], where: str, source: str = "the map") -> None:
+    """Raises SetupError for a name in `source` that is not among the known ones `where`, offering the nearest."""
     for name in names:
         if name not in known:
             nearest = difflib.get_close_matches(name, known, n=1, cutoff=0)[0]
-            raise SetupError(f"the map names {name!r}, which {where} does not have; did you mean {nearest!r}?")
+            raise SetupError(f"{source} names {name!r}, which {where} does not have; did you mean {nearest!r}?")
 
 
 def _plain(name: str) -> str:

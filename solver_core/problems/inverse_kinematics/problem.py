@@ -46,6 +46,10 @@ class KinematicProblem:
         free = SO3Power(self.skeleton.num_joints)
         return free if self.limits is None else LimitedRotations(free, self.limits)
 
+    def within_limits(self, x: np.ndarray) -> np.ndarray:
+        """The nearest poses (B, J, 4) that the limits allow."""
+        return x if self.limits is None else self.limits.clamp(x).astype(x.dtype)
+
     def forward(self, x: np.ndarray, rows: np.ndarray) -> Posture:
         return forward_kinematics(self.skeleton, self.offsets[rows], x)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,9 @@ DETAILS = ("Thumb", "Index", "Mid", "Ring", "Pinky", "Eye")
 class KinematicSampling:
     """Distribution of the samples; the chances of the kinds of targets add up to at most 1, the rest has all targets.
 
-    rig: a body file (body.py) instead of the human; its poses come from the BVH file `motion` or, where that is empty,
-    from anywhere within the JSON file `limits` (files.read_limits).  wandering: radians that poses are off their frames.
+    rig: a body file (body.py) instead of the human.  limits: a JSON file (files.read_limits) with the ranges of its joints.
+    motions: BVH files with its poses; without any they come from anywhere within the limits.
+    wandering: radians that poses are off their frames.
     retargeted: fraction from clips carried over from another skeleton.  without_subjects: left out, to measure on them.
     mirrored: chance that left and right are exchanged.
     scaled: chance of another body; its limbs are up to max_scale times longer or shorter.
@@ -40,8 +42,8 @@ class KinematicSampling:
     """
 
     rig: str = ""
-    motion: str = ""
     limits: str = ""
+    motions: tuple[str, ...] = ()
     wandering: float = 0.0
     retargeted: float = 0.0
     without_subjects: tuple[str, ...] = ()
@@ -62,8 +64,9 @@ def make_sampler(data: Path, split: str, settings: dict[str, Any]) -> KinematicS
     sampling = KinematicSampling(**settings)
     if sampling.rig:
         body = trained_body(settings)
-        frames = _rig_poses(sampling, body.skeleton).astype(np.float32)
-        return KinematicSampler(body, frames, frames[:0], sampling)
+        limits = rig_limits(sampling.limits, body.skeleton)
+        frames = rig_poses(body.skeleton, sampling.motions, limits).astype(np.float32)
+        return KinematicSampler(body, frames, frames[:0], sampling, limits)
     clips = without_subjects(split_clips(data, split), list(sampling.without_subjects))
     extra = np.zeros((0, 0, 4), np.float32)
     if split == "train" and sampling.retargeted:
@@ -71,32 +74,48 @@ def make_sampler(data: Path, split: str, settings: dict[str, Any]) -> KinematicS
     return KinematicSampler(trained_body(settings), load_rotations(clips), extra, sampling)
 
 
-def _rig_poses(sampling: KinematicSampling, skeleton: Skeleton) -> np.ndarray:
-    """(F, J, 4).  Raises ConfigError if the motion is of another skeleton."""
-    if sampling.motion:
-        motion = read_bvh(sampling.motion)
-        if motion.skeleton.names != skeleton.names:
-            raise ConfigError(f"{sampling.motion} has another skeleton than {sampling.rig}")
-        return motion.rotations[:, skeleton.joints]
-    if not sampling.limits:
-        raise ConfigError("training a rig needs its motion or its limits in [sampling]")
-    limits = JointLimits.from_ranges(skeleton, read_limits(Path(sampling.limits), skeleton))
-    free = SO3Power(skeleton.num_joints)
-    poses = free if limits is None else LimitedRotations(free, limits)
-    return poses.random(np.random.default_rng(LIMITS_SEED), NUM_LIMIT_POSES)
+def rig_limits(path: str | Path | None, skeleton: Skeleton) -> JointLimits | None:
+    """Limits from a file, None without one."""
+    return JointLimits.from_ranges(skeleton, read_limits(Path(path), skeleton)) if path else None
+
+
+def rig_poses(skeleton: Skeleton, motions: Sequence[str | Path], limits: JointLimits | None) -> np.ndarray:
+    """(F, J, 4) the frames of its motions or, without any, poses from anywhere within its limits.
+
+    Raises ConfigError if there is neither or a motion is of another skeleton.
+    """
+    if motions:
+        frames = []
+        for path in motions:
+            motion = read_bvh(path)
+            if motion.skeleton.names != skeleton.names:
+                raise ConfigError(f"the motion {path} has other joints than the rig")
+            frames.append(motion.rotations[:, skeleton.joints])
+        return np.concatenate(frames)
+    if limits is None:
+        raise ConfigError("a rig is trained on its motion or within its limits; give at least one of them")
+    manifold = LimitedRotations(SO3Power(skeleton.num_joints), limits)
+    return manifold.random(np.random.default_rng(LIMITS_SEED), NUM_LIMIT_POSES)
 
 
 class KinematicSampler:
     """Draws Samples; see KinematicSampling for what of."""
 
-    def __init__(self, body: Body, frames: np.ndarray, retargeted: np.ndarray, sampling: KinematicSampling) -> None:
-        self.body, self.frames, self.retargeted, self.sampling = body, frames, retargeted, sampling
+    def __init__(
+        self,
+        body: Body,
+        frames: np.ndarray,
+        retargeted: np.ndarray,
+        sampling: KinematicSampling,
+        limits: JointLimits | None = None,
+    ) -> None:
+        self.body, self.frames, self.retargeted, self.sampling, self.limits = body, frames, retargeted, sampling, limits
         self.mirror = mirror_joints(body.skeleton)
         self.limbs = limbs(body.skeleton)
 
     def draw(self, rng: np.random.Generator, count: int) -> Samples:
-        x_true = self._poses(rng, count)
-        problem = KinematicProblem(self.body, self._offsets(rng, count))
+        problem = KinematicProblem(self.body, self._offsets(rng, count), self.limits)
+        x_true = problem.within_limits(self._poses(rng, count))
         positions = forward_kinematics(self.body.skeleton, problem.offsets, x_true).positions
         observation = Targets(positions, self._weights(rng, count))
         return Samples(problem, observation, mean_pose_start(problem, observation), x_true)

@@ -6,16 +6,18 @@ import functools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
-from solver_core.errors import SetupError
+from solver_core.errors import SetupError, WeightsError
 from solver_core.loop import LoopSettings, OnStep, solve
+from solver_core.network.numpy_forward import NumpyNetwork
 from solver_core.network.update import Network, network_update
-from solver_core.network.weights import shipped_networks
+from solver_core.network.weights import load_weights, shipped_networks
 from solver_core.problems.inverse_kinematics import refine as refinement
-from solver_core.problems.inverse_kinematics.body import Body, human
-from solver_core.problems.inverse_kinematics.features import INPUT_LAYOUT
+from solver_core.problems.inverse_kinematics.body import Body, body_path, human, read_body
+from solver_core.problems.inverse_kinematics.features import INPUT_LAYOUT, num_features
 from solver_core.problems.inverse_kinematics.limits import JointLimits
 from solver_core.problems.inverse_kinematics.mapping import check_names, skeleton_mapping
 from solver_core.problems.inverse_kinematics.problem import KinematicProblem, Targets
@@ -36,6 +38,19 @@ class Trained:
 
     body: Body
     networks: Sequence[Network]
+
+    @classmethod
+    def load(cls, weights: str | Path) -> Trained:
+        """Networks from a weights file, for the body that lies beside it or, without one, the human.
+
+        Raises WeightsError or SetupError.
+        """
+        stages, info = load_weights(weights, "ik", INPUT_LAYOUT)
+        path = body_path(Path(weights))
+        body = read_body(path) if path.exists() else human()
+        if (info.spec.outputs, info.spec.vector_size) != (3 * body.skeleton.num_joints, num_features(body.skeleton)):
+            raise WeightsError(f"the weights {weights} are for another body; keep theirs beside them, as {path.name}")
+        return cls(body, [NumpyNetwork(info.spec, stage) for stage in stages])
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,10 +112,10 @@ def solve_ik(
     if start is not None:
         x = _checked_start(start, problem)
     elif guide is not None:
-        solutions.append(_ask_networks(guide, request.observation, on_step))
-        x = _within_limits(problem, solutions[-1].x)
+        solutions.append(_ask_networks(guide, request.observation, limited, on_step))
+        x = problem.within_limits(solutions[-1].x)
     else:
-        x = _within_limits(problem, np.tile(np.array([1, 0, 0, 0], np.float32), (len(offsets), skeleton.num_joints, 1)))
+        x = problem.within_limits(np.tile(np.array([1, 0, 0, 0], np.float32), (len(offsets), skeleton.num_joints, 1)))
     natural = None if guide is None else replace(problem, body=guide[0].natural_body())
     if refine and start is None and guide is None:
         starts = [x, *refinement.random_starts(problem, x, NUM_RESTARTS, np.random.default_rng(0))]
@@ -109,7 +124,7 @@ def solve_ik(
     elif refine:
         x = _refine(problem, natural, request.observation, x, solutions, on_step)
     if smooth > 0 and len(x) > 1 and not _is_cancelled(solutions):
-        x = _within_limits(problem, smoothed(x, smooth))
+        x = problem.within_limits(smoothed(x, smooth))
         if refine:
             x = _refine(problem, natural, request.observation, x, solutions, on_step)
     return _result(problem, request, x, solutions, time.perf_counter() - started)
@@ -140,10 +155,12 @@ def _transfer(skeleton: Skeleton, body: Body, pairs: tuple[tuple[str, str], ...]
     return Transfer(skeleton, body, dict(pairs))
 
 
-def _ask_networks(guide: tuple[Transfer, Sequence[Network]], observation: Targets, on_step: OnStep | None) -> Solution:
+def _ask_networks(
+    guide: tuple[Transfer, Sequence[Network]], observation: Targets, limits: JointLimits | None, on_step: OnStep | None
+) -> Solution:
     """The networks' Solution, with x (F, J, 4) and its history for the skeleton."""
     transfer, networks = guide
-    problem = transfer.problem(len(observation.positions))
+    problem = transfer.problem(len(observation.positions), limits)
     targets = transfer.targets(observation)
 
     def report(iteration: Iteration) -> None:
@@ -184,10 +201,6 @@ def _is_cancelled(solutions: list[Solution]) -> bool:
     return bool(solutions) and StopReason.CANCELLED in solutions[-1].reasons
 
 
-def _within_limits(problem: KinematicProblem, x: np.ndarray) -> np.ndarray:
-    return x if problem.limits is None else problem.limits.clamp(x).astype(x.dtype)
-
-
 def _checked_start(start: np.ndarray, problem: KinematicProblem) -> np.ndarray:
     """(F, J, 4) from (F, N, 4) or (N, 4).  Raises SetupError."""
     num_frames, num_nodes = problem.offsets.shape[:2]
@@ -200,7 +213,7 @@ def _checked_start(start: np.ndarray, problem: KinematicProblem) -> np.ndarray:
     lengths = np.linalg.norm(x, axis=-1, keepdims=True)
     if not np.isfinite(x).all() or lengths.min() < 0.5:
         raise SetupError("start must hold unit quaternions, wxyz")
-    return _within_limits(problem, x / lengths)
+    return problem.within_limits(x / lengths)
 
 
 def _result(

@@ -10,7 +10,7 @@ from solver_core.problems.inverse_kinematics.problem import KinematicProblem, Ta
 
 
 def mean_pose_start(problem: KinematicProblem, targets: Targets) -> np.ndarray:
-    """(B, J, 4) the mean pose, turned as a whole towards the targets.
+    """(B, J, 4) the mean pose, turned as a whole towards the targets as far as the limits allow.
 
     The turn is the best fit (Kabsch 1976) of the nodes, those nearest to the root in the tree counting most: the hips
     are rigid, so where they are given the root is right at once, whichever way the body faces.
@@ -31,7 +31,7 @@ def mean_pose_start(problem: KinematicProblem, targets: Targets) -> np.ndarray:
     turn = nearest_rotation(covariance)
     x = mean_pose.copy()
     x[:, skeleton.joint_of_node[skeleton.root]] = rotations.wxyz_from_matrix(turn)
-    return x.astype(targets.positions.dtype)
+    return problem.within_limits(x.astype(targets.positions.dtype))
 
 
 def nearest_rotation(covariance: np.ndarray) -> np.ndarray:

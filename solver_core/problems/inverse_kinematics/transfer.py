@@ -14,11 +14,13 @@ import numpy as np
 from solver_core import rotations
 from solver_core.problems.inverse_kinematics.body import Body
 from solver_core.problems.inverse_kinematics.kinematics import forward_kinematics
+from solver_core.problems.inverse_kinematics.limits import JointLimits
 from solver_core.problems.inverse_kinematics.problem import KinematicProblem, Targets
 from solver_core.problems.inverse_kinematics.skeleton import Skeleton
 from solver_core.problems.inverse_kinematics.start import nearest_rotation
 
 UNKNOWN_SPREAD = 0.1  # radians, of joints without counterpart: fewer than most, so that the others turn first
+STRAIGHT_PRIOR = 1e-6  # settles the twist of a skeleton that is one straight line: none
 REST_PRIOR = 1e-3  # how much the twist that bone directions leave open counts beside them
 
 
@@ -39,9 +41,15 @@ class Transfer:
         """Size of the skeleton over the body's, by the median distance between neighbouring mapped nodes."""
         return float(np.median(self._distances(self.skeleton, self.own) / self._distances(self.body.skeleton, self.known)))
 
-    def problem(self, count: int) -> KinematicProblem:
-        """The body with the skeleton's proportions, at its own size, `count` times."""
-        return KinematicProblem(self.body, np.broadcast_to(self._offsets, (count, *self._offsets.shape)))
+    def problem(self, count: int, limits: JointLimits | None = None) -> KinematicProblem:
+        """The body with the skeleton's proportions, at its own size, `count` times.
+
+        The skeleton's limits are kept where both have the same joints.
+        """
+        own, known = self.skeleton, self.body.skeleton
+        has_same_joints = own.names == known.names and (own.parents == known.parents).all()
+        offsets = np.broadcast_to(self._offsets, (count, *self._offsets.shape))
+        return KinematicProblem(self.body, offsets, limits if has_same_joints else None)
 
     def targets(self, targets: Targets) -> Targets:
         """Targets of the skeleton as targets of the body."""
@@ -132,7 +140,7 @@ class Transfer:
         own_rest = self.skeleton.rest_positions()[self.own]
         own_directions = _unit(own_rest[self._bones[:, 1]] - own_rest[self._bones[:, 0]])
         known_directions = _unit(known_rest[self._bones[:, 1]] - known_rest[self._bones[:, 0]])
-        whole = nearest_rotation((known_directions.T @ own_directions)[None])[0]
+        whole = nearest_rotation((known_directions.T @ own_directions + STRAIGHT_PRIOR * np.eye(3))[None])[0]
         alignment = np.tile(whole, (self.skeleton.num_joints, 1, 1))
         alignment[self._guides < 0] = np.eye(3)
         is_guided = np.zeros(self.skeleton.num_joints, dtype=bool)

@@ -48,7 +48,7 @@ def checked_photograph(image: np.ndarray, camera: Camera, mask: np.ndarray | Non
             f"image and camera must have the same aspect, got {width} x {height} pixels for a camera of "
             f"{camera.width} x {camera.height}; give the camera of this image"
         )
-    is_usable = np.isfinite(image).all(axis=2)
+    is_usable = np.all(np.isfinite(image), axis=2)
     if not is_usable.any():
         raise ObservationError("every pixel of the image is NaN or infinite; render or load it again")
     if mask is not None:
@@ -75,9 +75,11 @@ def checked_scene(
 ) -> Scene:
     """Scene from one mesh or a list of them.  Raises SetupError."""
     is_list = isinstance(vertices, (list, tuple)) and len(vertices) > 0 and np.ndim(vertices[0]) == 2
-    many_vertices, many_faces = (vertices, faces) if is_list else ([vertices], [faces])
-    poses = camera_from_object if is_list else [camera_from_object]
-    albedos = [None] * len(many_vertices) if albedo is None else list(albedo) if is_list else [albedo]
+    many_vertices, many_faces, poses, albedos = (
+        list(value) if is_list and value is not None else [value] for value in (vertices, faces, camera_from_object, albedo)
+    )
+    if albedo is None:
+        albedos = [None] * len(many_vertices)
     if not len(many_vertices) == len(many_faces) == len(poses) == len(albedos):
         raise SetupError(
             f"vertices, faces, camera_from_object and albedo must be {ONE_OR_MORE}, got "
@@ -137,4 +139,6 @@ def checked_start(start: np.ndarray | None, kind: str) -> np.ndarray | None:
 
 def _is_clipped(image: np.ndarray) -> np.ndarray:
     """(H, W) bool: pixels at the end of an 8 or 16 bit image's range.  Brighter ones show that there is no such end."""
-    return (image >= CLIPPED).any(axis=2) if image.max() <= 1 else np.zeros(image.shape[:2], dtype=bool)
+    if image.max() > 1:
+        return np.zeros(image.shape[:2], dtype=bool)
+    return np.any(image >= CLIPPED, axis=2)

@@ -115,4 +115,4 @@ def _non_negative(
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    return np.where(denominator > 0, numerator / np.where(denominator > 0, denominator, 1), 0)
+    return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)

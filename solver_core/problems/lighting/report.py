@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from solver_core.problems.lighting.refine import unit_moves
 RING_DEG = (2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 90.0)
 PER_RING = 8
 DISTANCE_FACTORS = (0.5, 2.0)
-SAME_RELATIVE, SAME_ABSOLUTE = 0.1, 0.005  # energies this close are called equal: what noise and 8 bits change
+SAME_RELATIVE, SAME_ABSOLUTE = 0.1, 0.001  # energies this close are called equal: what noise and 8 bits change
 FLAT = 0.02  # smallest spread of normals, of 1, that is no flat surface: a bend of about 15 degrees
 LIT = 0.01  # of the points: fewer lit ones show no lamp
 
@@ -42,10 +43,8 @@ def examine(problem: LightingProblem, x: np.ndarray, energy: float) -> Report:
     growth = {angle: float(ring.min()) - energy for angle, ring in zip(RING_DEG, _rings(problem, x), strict=True)}
     tolerance = same_energy(energy) - energy
     equal = [angle for angle in RING_DEG if growth[angle] <= tolerance]
-    if equal:
-        uncertainty = max(equal)
-    else:  # energy grows with the square of the angle
-        uncertainty = RING_DEG[0] * float(np.sqrt(tolerance / growth[RING_DEG[0]]))
+    within_first = RING_DEG[0] * math.sqrt(tolerance / max(growth[RING_DEG[0]], tolerance))  # growth is quadratic in the angle
+    uncertainty = max([within_first, *equal])
     return Report(growth[5.0], growth[15.0], uncertainty, _notes(problem, x, energy, uncertainty))
 
 

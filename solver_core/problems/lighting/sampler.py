@@ -130,9 +130,7 @@ def view_matrices(azimuth: np.ndarray, elevation: np.ndarray) -> np.ndarray:
     """(B, 4, 4) camera_from_object of cameras that look at an upright object; azimuth from -y towards +x, radians."""
     zeros = np.zeros_like(azimuth)
     right = np.stack([np.cos(azimuth), np.sin(azimuth), zeros], axis=1)
-    back = np.stack(
-        [np.cos(elevation) * np.sin(azimuth), -np.cos(elevation) * np.cos(azimuth), np.sin(elevation)], axis=1
-    )
+    back = np.stack([np.cos(elevation) * np.sin(azimuth), -np.cos(elevation) * np.cos(azimuth), np.sin(elevation)], axis=1)
     matrices = np.tile(np.eye(4), (len(azimuth), 1, 1))
     matrices[:, :3, :3] = np.stack([right, np.cross(back, right), back], axis=1)
     matrices[:, :3, 3] = OBJECT_CENTRE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -30,7 +30,7 @@ from solver_core.problems.lighting.problem import LightingPrediction, LightingPr
 from solver_core.problems.lighting.refine import FINE_LOOP, REFINE_LOOP, gauss_newton_update
 from solver_core.problems.lighting.report import Report, examine, same_energy
 from solver_core.problems.lighting.search import candidate_lights, distinct_best
-from solver_core.problems.lighting.surface import LitScene, choose_pixels, lit_scene
+from solver_core.problems.lighting.surface import LitScene, Pixels, choose_pixels, lit_scene
 from solver_core.render.gbuffer import GBuffer, Scene, render_gbuffer
 from solver_core.solution import Iteration, StopReason
 
@@ -144,7 +144,10 @@ class LightingSetup:
 
     def problem(self, grid_size: int, map_size: int) -> LightingProblem:
         """The problem of one instance at a resolution: cells of its grid and texels of its shadow maps."""
-        pixels = choose_pixels(self.buffer.mask[0], grid_size)
+        return self.problem_at(choose_pixels(self.buffer.mask[0], grid_size), map_size)
+
+    def problem_at(self, pixels: Pixels, map_size: int) -> LightingProblem:
+        """The problem of one instance at chosen pixels."""
         lit = lit_scene([self.scene.mesh], self.buffer, [pixels])
         image = self.photograph.image[pixels.row, pixels.column][None]
         observation = observe(image, lit.surface.weight)
@@ -184,34 +187,20 @@ def solve_lighting(
     restarts: other starts tried.  on_step: called with every LightingStep; it cancels the solve by raising StopIteration.
     Raises ObservationError for the image and SetupError for the rest, with one sentence.
     """
-    setup = LightingSetup.checked(
-        image, vertices, faces, camera, camera_from_object, kind, albedo, strength, mask, start
-    )
-    solving = lighting_steps(setup, LightingSettings(steps, refine, restarts), on_step)
-    while True:
-        try:
-            next(solving)
-        except StopIteration as finished:
-            return finished.value
+    setup = LightingSetup.checked(image, vertices, faces, camera, camera_from_object, kind, albedo, strength, mask, start)
+    return solve_setup(setup, LightingSettings(steps, refine, restarts), on_step)
 
 
-def lighting_steps(
-    setup: LightingSetup, settings: LightingSettings, on_step: OnStep | None = None
-) -> Generator[LightingStep, None, LightingSolution]:
-    """The solve one step at a time, for a user interface; the generator's return value is the result."""
-    solver = _Solver(setup, settings)
-    phases = solver.run()
-    while True:
-        try:
-            step = next(phases)
-        except StopIteration:
-            return solver.solution()
+def solve_setup(setup: LightingSetup, settings: LightingSettings, on_step: OnStep | None = None) -> LightingSolution:
+    """solve_lighting for what is checked already."""
+    solving = LightingSolving(setup, settings)
+    for step in solving.steps():
         if on_step is not None:
             try:
                 on_step(step)
             except StopIteration:
-                return solver.solution(is_cancelled=True)
-        yield step
+                return solving.solution(is_cancelled=True)
+    return solving.solution()
 
 
 class _Lights(NamedTuple):
@@ -222,8 +211,8 @@ class _Lights(NamedTuple):
     reasons: list[StopReason]
 
 
-class _Solver:
-    """The phases of one solve, each a generator of LightingSteps."""
+class LightingSolving:
+    """A solve under way, for a user interface: take `steps` one by one, and the `solution` at any time."""
 
     def __init__(self, setup: LightingSetup, settings: LightingSettings) -> None:
         self.setup, self.settings = setup, settings
@@ -237,7 +226,7 @@ class _Solver:
         if settings.steps and setup.kind in NETWORKS:
             self.networks = shipped_networks(NETWORKS[setup.kind], "lighting", INPUT_LAYOUT)
 
-    def run(self) -> Generator[LightingStep, None, None]:
+    def steps(self) -> Iterator[LightingStep]:
         steps = self.settings.steps if self.networks else 0
         network = network_update(self.problem, self.networks)
         yield from self._phase("network", self.problem, network, self.best.x, LoopSettings(steps=steps))
@@ -310,13 +299,13 @@ class _Solver:
         energy = self._energy(self.setup.problem(SEARCH_GRID, SEARCH_MAP), lights)
         return lights[distinct_best(lights, energy, self.settings.restarts)]
 
-    def _refine(self, phase: str, x: np.ndarray) -> Generator[LightingStep, None, None]:
+    def _refine(self, phase: str, x: np.ndarray) -> Iterator[LightingStep]:
         problem = _repeated(self.problem, len(x))
         yield from self._phase(phase, problem, gauss_newton_update(problem), x, REFINE_LOOP)
 
     def _phase(
         self, phase: str, problem: LightingProblem, update: Update, x0: np.ndarray, settings: LoopSettings
-    ) -> Generator[LightingStep, None, None]:
+    ) -> Iterator[LightingStep]:
         """Runs the feedback loop and shows the best instance of every iteration; leaves its result in self.best."""
         iterations: list[Iteration] = []
         for iteration in iterate(problem, update, problem.observation, x0, settings):

@@ -1,0 +1,137 @@
+"""`solver_core solve lighting`: its options, files and pictures."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from solver_core import console
+from solver_core.errors import SetupError
+from solver_core.files import read_mask, read_mesh, read_photo, read_pose
+from solver_core.frames import Camera
+from solver_core.pictures import write_animation, write_picture
+from solver_core.problems.lighting import drawing
+from solver_core.problems.lighting.colour import linear_from_srgb
+from solver_core.problems.lighting.problem import KINDS
+from solver_core.problems.lighting.solve import LightingSettings, LightingSetup, LightingSolution, LightingStep, solve_setup
+
+HELP = "Finds the sun or the lamp of an image from the geometry it shows and the camera."
+EXAMPLE = "solver_core solve lighting --mesh car.obj --image car.png --camera camera.json --pose pose.json --picture lit.png"
+
+POOR_ERROR = 0.15  # of the bright level: materials that are not matt and light from several sides still stay below it
+POOR_UNCERTAINTY_DEG = 20.0  # a lamp known no better is none that one would relight with
+STEP_MILLISECONDS = 350  # long enough to see what a step changed
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    files = parser.add_argument_group("files")
+    files.add_argument("--mesh", type=Path, required=True, nargs="+", metavar="FILE", help="obj, ply, glb, off or stl, metres")
+    files.add_argument("--image", type=Path, required=True, metavar="IMAGE", help="the photograph, sRGB")
+    files.add_argument("--camera", type=Path, required=True, metavar="JSON", help="width, height, fx, fy, cx, cy (pixels)")
+    files.add_argument("--pose", type=Path, nargs="+", metavar="JSON", help="camera_from_object, one for all meshes or each")
+    files.add_argument("--mask", type=Path, metavar="PNG", help="white, or opaque, where the image may be used")
+    files.add_argument("--out", type=Path, metavar="JSON", help="also write the result here")
+    files.add_argument("--picture", type=Path, metavar="PNG", help="photograph, relit estimate and difference, with the lamp")
+    files.add_argument("--animation", type=Path, metavar="GIF", help="the relit estimate at every step")
+    parser.add_argument("--kind", default="sun", choices=KINDS, help="of the lamp (default sun)")
+    parser.add_argument(
+        "--albedo", type=float, nargs=3, metavar=("R", "G", "B"), help="linear, of all meshes; unknown if left out"
+    )
+    parser.add_argument("--strength", type=float, metavar="W", help="W/m2 of the sun or W of the lamp; needs --albedo")
+    parser.add_argument("--linear", action="store_true", help="the image's values are linear, not sRGB")
+    parser.add_argument("--no-refine", action="store_true", help="stop after the learned steps")
+    parser.add_argument("--restarts", type=int, default=4, metavar="N", help="other starts that are tried (default 4)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 if the lamp explains the image and is determined by it, else 1 with the reason on stderr.  Raises SolverError."""
+    setup = _read_setup(args)
+    with console.progress("solving") as show:
+        result = solve_setup(
+            setup,
+            LightingSettings(refine=not args.no_refine, restarts=args.restarts),
+            on_step=lambda step: show(_explained(step.energy)),
+        )
+
+    if args.picture is not None:
+        canvas = drawing.LightingCanvas.of(setup)
+        captions = ["photograph and lamp", "estimate", f"difference: {result.image_error:.1%}"]
+        write_picture(args.picture, drawing.draw_result(canvas, result.light, captions))
+    if args.animation is not None:
+        write_animation(args.animation, _frames(drawing.LightingCanvas.of(setup), result), STEP_MILLISECONDS)
+
+    console.print_result(_content(result), args.out)
+    for note in result.report.notes:
+        console.print_note(note)
+    if result.image_error > POOR_ERROR:
+        console.print_note(
+            f"poor: the relit image is off by {result.image_error:.0%} of the bright level. {result.reason.value}"
+        )
+    if result.uncertainty_deg > POOR_UNCERTAINTY_DEG:
+        console.print_note(f"poor: the image does not tell lamps up to {result.uncertainty_deg:.0f} degrees apart.")
+    return int(result.image_error > POOR_ERROR or result.uncertainty_deg > POOR_UNCERTAINTY_DEG)
+
+
+def _read_setup(args: argparse.Namespace) -> LightingSetup:
+    meshes = [read_mesh(path) for path in args.mesh]
+    poses = [read_pose(path) for path in args.pose or []] or [np.eye(4)]
+    if len(poses) not in (1, len(meshes)):
+        raise SetupError(f"{len(meshes)} meshes need one pose for all or one each, got {len(poses)}")
+    image = read_photo(args.image).astype(np.float32) / 255
+    return LightingSetup.checked(
+        image if args.linear else linear_from_srgb(image),
+        [mesh.vertices for mesh in meshes],
+        [mesh.faces for mesh in meshes],
+        Camera.from_json(args.camera),
+        poses * (len(meshes) // len(poses)),
+        args.kind,
+        None if args.albedo is None else [np.array(args.albedo)] * len(meshes),
+        args.strength,
+        None if args.mask is None else read_mask(args.mask),
+    )
+
+
+def _frames(canvas: drawing.LightingCanvas, result: LightingSolution) -> list[np.ndarray]:
+    last = len(result.history) - 1
+    return [
+        drawing.draw_step(canvas, step.light, _caption(index, step), index == last) for index, step in enumerate(result.history)
+    ]
+
+
+def _content(result: LightingSolution) -> dict[str, Any]:
+    """The result as it is printed."""
+    return {
+        "direction": result.direction.tolist(),
+        "position": None if result.position is None else result.position.tolist(),
+        "strength": result.strength.tolist(),
+        "ambient": result.ambient.tolist(),
+        "image_error": round(result.image_error, 4),
+        "uncertainty_deg": round(result.uncertainty_deg, 2),
+        "growth_5_deg": round(result.report.growth_5_deg, 4),
+        "growth_15_deg": round(result.report.growth_15_deg, 4),
+        "notes": result.report.notes,
+        "alternatives": result.alternatives.tolist(),
+        "reason": result.reason.value,
+        "seconds": round(result.seconds, 4),
+        "steps": [
+            {
+                "phase": step.phase,
+                "light": step.light.tolist(),
+                "energy": round(step.energy, 5),
+                "damping": step.damping,
+                "seconds": round(step.seconds, 4),
+            }
+            for step in result.history
+        ],
+    }
+
+
+def _caption(index: int, step: LightingStep) -> str:
+    return f"{index}  {step.phase}: {_explained(step.energy)}"
+
+
+def _explained(energy: float) -> str:
+    return f"{max(0.0, 1 - energy):.1%} explained"

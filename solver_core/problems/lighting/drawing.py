@@ -1,0 +1,121 @@
+"""Pictures of a lamp: photograph, relit estimate and difference, with the sun as an arrow or the lamp as a dot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from solver_core.frames import project
+from solver_core.pictures import CYAN, ORANGE, Colour, Panel, resize, side_by_side
+from solver_core.problems.lighting.colour import srgb_from_linear
+from solver_core.problems.lighting.problem import LightingProblem
+from solver_core.problems.lighting.solve import LightingSetup
+from solver_core.problems.lighting.surface import Pixels
+
+PANEL_PX = 560  # longer side of a panel: three of them fit a screen
+MAP_SIZE = 512  # texels of the shadow maps of pictures
+DIMMED = 0.35  # what is not used of the photograph, so that the eye is on the rest
+EXPOSURE = 0.7  # linear display value of the photograph's bright level, which leaves room for highlights
+ARROW = 0.7  # length of the sun's arrow when it is seen from the side, units of the scene
+HEAD_PX, STROKE_PX, HALO_PX, DOT_PX = 22.0, 5.0, 9.0, 11.0
+HALO: Colour = (12, 12, 14)
+
+
+@dataclass(frozen=True, eq=False)
+class LightingCanvas:
+    """What lights are drawn on: a setup, and its problem at every usable pixel."""
+
+    setup: LightingSetup
+    problem: LightingProblem
+
+    @classmethod
+    def of(cls, setup: LightingSetup) -> LightingCanvas:
+        row, column = np.nonzero(setup.buffer.mask[0])
+        problem = setup.problem_at(Pixels(np.arange(len(row)), row, column), MAP_SIZE)
+        return cls(setup, problem)
+
+    def photograph(self) -> np.ndarray:
+        """(H, W, 3) uint8, darker where it was not used."""
+        seen = np.where(self.setup.buffer.mask[0][..., None], 1, DIMMED) * self.setup.photograph.image
+        return self._picture(seen / self.problem.observation.level[0])
+
+    def relit(self, light: np.ndarray) -> np.ndarray:
+        """(H, W, 3) uint8 the geometry under a light (3,) in the camera's frame."""
+        return self._picture(self._spread(self._prediction(light)))
+
+    def difference(self, light: np.ndarray) -> np.ndarray:
+        """(H, W, 3) uint8: orange where the photograph is brighter than the estimate, cyan where it is darker."""
+        residual = self.problem.observation.image[0].mean(axis=1) - self._prediction(light).mean(axis=1)
+        tint = np.where(residual[:, None] > 0, np.array(ORANGE), np.array(CYAN)) / 255
+        return self._scaled(np.round(255 * self._spread(tint * np.clip(np.abs(residual), 0, 1)[:, None])).astype(np.uint8))
+
+    def draw_lamp(self, picture: np.ndarray, light: np.ndarray, colour: Colour) -> np.ndarray:
+        """A copy of a picture with the lamp: an arrow from the scene towards the sun, or a dot where the lamp is."""
+        scene = self.problem.scene
+        factor = picture.shape[1] / self.setup.photograph.camera.width
+        centre = scene.centre[0].astype(np.float64)
+        tip = centre + ARROW * float(scene.scale[0]) * light if self.setup.kind == "sun" else light
+        nearest = -0.05 * np.linalg.norm(centre)  # a lamp behind the camera is drawn in its direction
+        tip = tip if tip[2] < nearest else centre + (tip - centre) * (nearest - centre[2]) / (tip[2] - centre[2])
+        start, end = project(np.stack([centre, tip]), self.setup.photograph.camera.intrinsics) * factor
+        strokes = [(start, end)] if self.setup.kind == "sun" else [(end, end)]
+        width = STROKE_PX if self.setup.kind == "sun" else 2 * DOT_PX
+        length = np.linalg.norm(end - start)
+        if self.setup.kind == "sun" and length > HEAD_PX:
+            back = HEAD_PX * (start - end) / length
+            strokes += [(end, end + turn @ back) for turn in (_rotation(0.5), _rotation(-0.5))]
+        drawn = _stroke(picture, strokes, HALO, width + HALO_PX - STROKE_PX)
+        return _stroke(drawn, strokes, colour, width)
+
+    def _prediction(self, light: np.ndarray) -> np.ndarray:
+        """(P, 3) relit image in bright levels."""
+        scene = self.problem.scene
+        x = light if self.setup.kind == "sun" else (light - scene.centre[0]) / scene.scale[0]
+        return self.problem.forward(x[None].astype(np.float32), np.zeros(1, dtype=int)).image[0]
+
+    def _spread(self, values: np.ndarray) -> np.ndarray:
+        """(H, W, 3) image of the values (P, 3) of the usable pixels."""
+        image = np.zeros((*self.setup.buffer.mask[0].shape, 3), np.float32)
+        image[self.setup.buffer.mask[0]] = values
+        return image
+
+    def _picture(self, image: np.ndarray) -> np.ndarray:
+        """(H, W, 3) uint8 of an image in bright levels."""
+        return self._scaled(np.round(255 * srgb_from_linear(image * EXPOSURE)).astype(np.uint8))
+
+    def _scaled(self, picture: np.ndarray) -> np.ndarray:
+        factor = PANEL_PX / max(picture.shape[:2])
+        return resize(picture, max(1, round(picture.shape[1] * factor)), max(1, round(picture.shape[0] * factor)))
+
+
+def draw_result(canvas: LightingCanvas, light: np.ndarray, captions: Sequence[str]) -> np.ndarray:
+    """Photograph with the lamp, relit estimate and difference, side by side, each with its caption."""
+    pictures = [canvas.draw_lamp(canvas.photograph(), light, ORANGE), canvas.relit(light), canvas.difference(light)]
+    return side_by_side([Panel(picture, caption) for picture, caption in zip(pictures, captions, strict=True)])
+
+
+def draw_step(canvas: LightingCanvas, light: np.ndarray, caption: str, is_last: bool) -> np.ndarray:
+    """One frame of an animation: photograph and relit estimate."""
+    relit = canvas.draw_lamp(canvas.relit(light), light, CYAN if is_last else ORANGE)
+    return side_by_side([Panel(canvas.photograph(), "photograph"), Panel(relit, caption)])
+
+
+def _rotation(angle: float) -> np.ndarray:
+    return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+
+
+def _stroke(
+    picture: np.ndarray, segments: Sequence[tuple[np.ndarray, np.ndarray]], colour: Colour, width_px: float
+) -> np.ndarray:
+    """A copy of the picture with lines between points (column, row), round at their ends."""
+    rows, columns = np.mgrid[: picture.shape[0], : picture.shape[1]] + 0.5
+    nearest = np.full(rows.shape, np.inf)
+    for start, end in segments:
+        along = end - start
+        squared = max(float(along @ along), 1e-9)
+        share = np.clip(((columns - start[0]) * along[0] + (rows - start[1]) * along[1]) / squared, 0, 1)
+        nearest = np.minimum(nearest, np.hypot(columns - start[0] - share * along[0], rows - start[1] - share * along[1]))
+    opacity = np.clip((width_px + 1) / 2 - nearest, 0, 1)[..., None]
+    return np.round(picture + opacity * (np.array(colour) - picture)).astype(np.uint8)
