@@ -38,7 +38,7 @@ clean:
 	.venv-demo/bin/python -m pip install --quiet '.[cli]'
 	touch $@
 
-.venv/installed: pyproject.toml $(wildcard setup.py) tests/constraints.txt tests/install_system_packages.sh
+.venv/installed: pyproject.toml $(wildcard setup.py) solver_core/render/kernel.c tests/constraints.txt tests/install_system_packages.sh
 	tests/install_system_packages.sh
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint tests/constraints.txt --editable '.[dev]'

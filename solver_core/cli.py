@@ -77,7 +77,7 @@ def _add_solve(commands: Any) -> None:
 
 def _add_train(commands: Any) -> None:
     description = "Trains the networks of a problem, stage by stage.  Needs the extra solver_core[train]."
-    example = "solver_core train {} --config training/configs/{}.toml --data ../shared/data"
+    example = "solver_core train {} --config training/configs/{}.toml --data DIR"
     train = commands.add_parser(
         "train", help="train the networks of a problem", description=description, example=example.format("pose", "pose")
     )
@@ -118,12 +118,14 @@ def _add_evaluate(commands: Any) -> None:
         "evaluate",
         help="measure a table of results",
         description="Measures a table on test data.  Needs the extra solver_core[dev].",
-        example="solver_core evaluate table1 --data ../shared/data --json table1.json",
+        example="solver_core evaluate table1 --data DIR --json table1.json",
     )
     parser.add_argument("table", metavar="TABLE", help="which table; a wrong name lists them all")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder with the test data")
-    parser.add_argument("--samples", type=int, metavar="N", help="how many test samples (default: the table's own number)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the samples (default 0)")
+    parser.add_argument(
+        "--samples", type=console.natural_number, metavar="N", help="how many test samples (default: the table's own number)"
+    )
+    parser.add_argument("--seed", type=console.natural_number, default=0, metavar="N", help="of the samples (default 0)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the result here")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write it as a table to read")
     parser.set_defaults(run=_evaluate)

@@ -59,6 +59,9 @@ def train_settings(content: dict[str, Any], source: str) -> TrainSettings:
     unknown = set(content) - {"training", "network", "sampling"}
     if unknown:
         raise ConfigError(f"unknown table {sorted(unknown)[0]!r} in {source}; known: training, network, sampling")
+    for table, values in content.items():
+        if not isinstance(values, dict):
+            raise ConfigError(f"{table} in {source} must be a table, got {values!r}")
     values = dict(content.get("training", {}))
     known = {f.name: f for f in fields(TrainSettings) if f.name not in ("network", "sampling")}
     for key, value in values.items():

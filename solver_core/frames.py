@@ -17,6 +17,8 @@ import numpy as np
 from solver_core import rotations
 from solver_core.errors import SetupError
 
+LARGEST = 1e9  # pixels; a camera has no larger number, and what is not finite is not below it
+
 
 @dataclass(frozen=True)
 class Camera:
@@ -38,8 +40,8 @@ class Camera:
             value = getattr(self, field.name)
             if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
                 raise SetupError(f"camera {field.name} must be a number, got {value!r}")
-            if not math.isfinite(value):
-                raise SetupError(f"camera {field.name} must be finite, got {value}")
+            if not abs(value) < LARGEST:
+                raise SetupError(f"camera {field.name} must be finite and below {LARGEST:g}, got {value}")
         if self.width < 1 or self.height < 1 or self.width != int(self.width) or self.height != int(self.height):
             raise SetupError(f"camera image size must be whole pixels, at least 1 x 1, got {self.width} x {self.height}")
         if self.fx <= 0 or self.fy <= 0:
@@ -86,7 +88,7 @@ def read_json(path: str | Path, what: str) -> object:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise SetupError(f"cannot read the {what} file {path}: {error.strerror or error}") from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise SetupError(f"the {what} file {path} is not valid JSON: {error}") from error
 
 

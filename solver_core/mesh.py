@@ -23,8 +23,13 @@ class Mesh:
     @classmethod
     def checked(cls, vertices: np.ndarray, faces: np.ndarray) -> Mesh:
         """Mesh from a user's arrays.  Raises SetupError with one sentence if they are no triangle mesh."""
-        vertices, faces = np.asarray(vertices), np.asarray(faces)
-        if vertices.ndim != 2 or vertices.shape[1] != 3 or not np.issubdtype(vertices.dtype, np.number):
+        try:
+            vertices, faces = np.asarray(vertices), np.asarray(faces)
+        except ValueError as error:  # rows of different length
+            raise SetupError(
+                "mesh vertices and faces must be arrays of rows of three numbers; triangulate the mesh first"
+            ) from error
+        if vertices.ndim != 2 or vertices.shape[1] != 3 or vertices.dtype.kind not in "fiu":
             raise SetupError(f"mesh vertices must be (V, 3) numbers, got shape {vertices.shape} of {vertices.dtype}")
         if faces.ndim != 2 or faces.shape[1:] != (3,) or not np.issubdtype(faces.dtype, np.integer):
             raise SetupError(
@@ -43,19 +48,11 @@ class Mesh:
     @property
     def bounds(self) -> np.ndarray:
         """(2, 3) lowest and highest corner of the vertices that faces use."""
-        is_used = np.zeros(len(self.vertices), dtype=bool)
-        is_used[self.faces] = True
-        used = self.vertices[is_used].T.copy()  # (3, V): NumPy reduces long rows faster than short ones
-        return np.stack([used.min(axis=1), used.max(axis=1)])
+        return _bounds(self.vertices, self.faces)
 
     def unit(self) -> UnitMesh:
         """The mesh centred on its bounding box and scaled to a diagonal of 1.  Raises SetupError if it has no extent."""
-        low, high = self.bounds.astype(np.float64)
-        centre, diagonal = (low + high) / 2, float(np.linalg.norm(high - low))
-        if diagonal == 0:
-            raise SetupError("the mesh is a single point; its faces must span a surface")
-        vertices = ((self.vertices - centre) / diagonal).astype(np.float32)
-        return UnitMesh(Mesh(vertices, self.faces), centre, diagonal)
+        return _unit_mesh(self.vertices.astype(np.float64), self.faces)
 
 
 class UnitMesh(NamedTuple):
@@ -64,3 +61,28 @@ class UnitMesh(NamedTuple):
     mesh: Mesh
     centre: np.ndarray
     diagonal: float
+
+    @classmethod
+    def checked(cls, vertices: np.ndarray, faces: np.ndarray) -> UnitMesh:
+        """Unit mesh of a user's arrays; centred before they become float32, so that it may lie far from the origin.
+
+        Raises SetupError as Mesh.checked and Mesh.unit do.
+        """
+        mesh = Mesh.checked(vertices, faces)
+        return _unit_mesh(np.asarray(vertices, np.float64), mesh.faces)
+
+
+def _unit_mesh(vertices: np.ndarray, faces: np.ndarray) -> UnitMesh:
+    low, high = _bounds(vertices, faces)
+    centre, diagonal = (low + high) / 2, float(np.linalg.norm(high - low))
+    if diagonal == 0:
+        raise SetupError("the mesh is a single point; its faces must span a surface")
+    return UnitMesh(Mesh(((vertices - centre) / diagonal).astype(np.float32), faces), centre, diagonal)
+
+
+def _bounds(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(2, 3) lowest and highest corner of the vertices that faces use."""
+    is_used = np.zeros(len(vertices), dtype=bool)
+    is_used[faces] = True
+    used = vertices[is_used].T.copy()  # (3, V): NumPy reduces long rows faster than short ones
+    return np.stack([used.min(axis=1), used.max(axis=1)])

@@ -2,9 +2,9 @@
 
 Three layouts are understood:
     a collection    manifest.csv (path, source, category) with splits.json (split -> sources), as in our own data
-    ShapeNet        synset/model_id/models/model_normalized.obj; the category is the synset
+    ShapeNet        synset/model_id/models/model_normalized.obj; the category is the synset, by name where we measure it
     any folder      every obj, ply, glb, gltf, off and stl below it; the category is the folder a file lies in
-The last two are split 80 / 10 / 10 by a hash of the path.
+The last two are split 80 / 10 / 10 by a hash of the path; a split that comes out empty gets all.
 """
 
 from __future__ import annotations
@@ -43,6 +43,17 @@ Y_UP_SOURCES = frozenset(
         "react_planner",
     }
 )
+SHAPENET_CATEGORIES = {
+    "02691156": "plane",
+    "02818832": "bed",
+    "02828884": "bench",
+    "02933112": "cabinet",
+    "02958343": "car",
+    "03001627": "chair",
+    "03211117": "monitor",
+    "04256520": "sofa",
+    "04379243": "table",
+}
 CACHE_VERSION = 1  # raise when the cached content changes
 
 
@@ -64,7 +75,11 @@ def load_library(data: Path, split: str) -> list[MeshEntry]:
     folder = data / "meshes" if (data / "meshes").is_dir() else data
     if not folder.is_dir():
         raise ConfigError(f"the data folder {folder} does not exist; give a folder of meshes with --data")
-    listed = [(path, source, category) for path, source, category, of_split in _listing(folder) if of_split == split]
+    every = _listing(folder)
+    listed = [(path, source, category) for path, source, category, of_split in every if of_split == split]
+    if not listed and every and not (folder / "manifest.csv").exists():
+        logger.warning("%s is too small to be split; all of its meshes are used for %r", folder, split)
+        listed = [(path, source, category) for path, source, category, _ in every]
     if not listed:
         raise ConfigError(f"{folder} holds no mesh for the split {split!r}; supported files: {', '.join(MESH_SUFFIXES)}")
     cache = _cache_path(folder, split, [path for path, _, _ in listed])
@@ -77,14 +92,18 @@ def _listing(folder: Path) -> list[tuple[str, str, str, str]]:
     """(relative path, source, category, split) of every mesh in the folder."""
     manifest, splits = folder / "manifest.csv", folder / "splits.json"
     if manifest.exists() and splits.exists():
-        sources = json.loads(splits.read_text(encoding="utf-8"))
-        split_of_source = {source: split for split, names in sources.items() for source in names}
-        with manifest.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        return [(row["path"], row["source"], row["category"], split_of_source.get(row["source"], "unused")) for row in rows]
+        try:
+            sources = json.loads(splits.read_text(encoding="utf-8"))
+            split_of = {source: split for split, names in sources.items() for source in names}
+            with manifest.open(encoding="utf-8", newline="") as file:
+                rows = list(csv.DictReader(file))
+            return [(row["path"], row["source"], row["category"], split_of.get(row["source"], "unused")) for row in rows]
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ConfigError(f"manifest.csv or splits.json in {folder} is damaged: {error!r}") from error
     paths = sorted(folder.glob("*/*/models/model_normalized.obj"))
     if paths:
-        return [_entry(path.relative_to(folder), path.relative_to(folder).parts[0]) for path in paths]
+        relative = [path.relative_to(folder) for path in paths]
+        return [_entry(path, SHAPENET_CATEGORIES.get(path.parts[0], path.parts[0])) for path in relative]
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in MESH_SUFFIXES)
     return [_entry(path.relative_to(folder), path.parent.name) for path in paths]
 
@@ -96,7 +115,7 @@ def _entry(path: Path, category: str) -> tuple[str, str, str, str]:
 
 
 def _cache_path(folder: Path, split: str, paths: list[str]) -> Path:
-    times = "".join(f"{path}{(folder / path).stat().st_mtime_ns}" for path in paths)
+    times = "".join(f"{path}{(folder / path).stat().st_mtime_ns if (folder / path).exists() else 0}" for path in paths)
     key = hashlib.sha256(f"{CACHE_VERSION}{folder.resolve()}{split}{times}".encode()).hexdigest()[:16]
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "solver_core"
     return root / f"meshes-{key}.npz"

@@ -9,9 +9,9 @@ import numpy as np
 
 SMALL_ANGLE = 1e-4  # below this sin(a) / a loses digits in float32; the series is exact to float32 there
 
-# Products and matrices are linear in the products ww, wx, .. zz of components; one matrix product for all is several times
-# faster for single poses than a formula for each entry.  One row a product, one column an entry.
-PRODUCT = np.array(
+# Products, matrices and their inverses are linear in the products ww, wx, .. zz of components.  One matrix product for all
+# entries is several times faster for single poses than a formula for each.
+MULTIPLY = np.array(
     [
         [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1],
         [0, 1, 0, 0], [-1, 0, 0, 0], [0, 0, 0, 1], [0, 0, -1, 0],
@@ -19,20 +19,28 @@ PRODUCT = np.array(
         [0, 0, 0, 1], [0, 0, 1, 0], [0, -1, 0, 0], [-1, 0, 0, 0],
     ]
 )  # fmt: skip
-# The matrix without the identity.
-MATRIX = np.zeros((4, 4, 3, 3))
-MATRIX[1, 1] = np.diag([0, -2, -2])
-MATRIX[2, 2] = np.diag([-2, 0, -2])
-MATRIX[3, 3] = np.diag([-2, -2, 0])
-for _i, _j, _k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
-    MATRIX[1 + _i, 1 + _j, [_i, _j], [_j, _i]] = 2
-    MATRIX[0, 1 + _k, [_i, _j], [_j, _i]] = [-2, 2]
-MATRIX = MATRIX.reshape(16, 9)
+
+
+def _tables() -> tuple[np.ndarray, np.ndarray]:
+    """Matrix minus identity from products, (16, 9), and four times the products minus identity from the matrix, (9, 16)."""
+    matrix, products = np.zeros((4, 4, 3, 3)), np.zeros((3, 3, 4, 4))
+    for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
+        w, x, y, z = 0, 1 + i, 1 + j, 1 + k
+        matrix[x, x, [j, k], [j, k]] = -2
+        matrix[x, y, [i, j], [j, i]] = 2
+        matrix[w, z, [i, j], [j, i]] = [-2, 2]
+        products[i, i, [w, x, y, z], [w, x, y, z]] = [1, 1, -1, -1]
+        products[[[i], [j]], [[j], [i]], [x, y], [y, x]] = 1
+        products[[[i], [j]], [[j], [i]], [w, z], [z, w]] = [[-1], [1]]
+    return matrix.reshape(16, 9), products.reshape(9, 16)
+
+
+MATRIX_FROM_PRODUCTS, PRODUCTS_FROM_MATRIX = _tables()
 
 
 def multiply(left_wxyz: np.ndarray, right_wxyz: np.ndarray) -> np.ndarray:
     """(..., 4) quaternion of "first right, then left"."""
-    return _linear_in_products(left_wxyz, right_wxyz, PRODUCT)
+    return _linear_in_products(left_wxyz, right_wxyz, MULTIPLY)
 
 
 def inverse(wxyz: np.ndarray) -> np.ndarray:
@@ -73,41 +81,16 @@ def rotvec_from_wxyz(wxyz: np.ndarray) -> np.ndarray:
 
 def matrix_from_wxyz(wxyz: np.ndarray) -> np.ndarray:
     """(..., 3, 3) rotation matrices from (..., 4) unit quaternions."""
-    entries = _linear_in_products(wxyz, wxyz, MATRIX).reshape(*wxyz.shape[:-1], 3, 3)
+    entries = _linear_in_products(wxyz, wxyz, MATRIX_FROM_PRODUCTS).reshape(*wxyz.shape[:-1], 3, 3)
     return entries + np.eye(3, dtype=wxyz.dtype)
 
 
 def wxyz_from_matrix(matrix: np.ndarray) -> np.ndarray:
     """(..., 4) unit quaternions with w >= 0 from (..., 3, 3) rotation matrices (Shepperd 1978: the largest pivot)."""
-    m = matrix
-    trace = m[..., 0, 0] + m[..., 1, 1] + m[..., 2, 2]
-    pivots = np.stack([trace, m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]], axis=-1)
-    # Row k holds the quaternion times four times its k-th component.
-    products = np.stack(
-        [
-            _stack(1 + trace, m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]),
-            _stack(
-                m[..., 2, 1] - m[..., 1, 2],
-                1 + 2 * m[..., 0, 0] - trace,
-                m[..., 0, 1] + m[..., 1, 0],
-                m[..., 0, 2] + m[..., 2, 0],
-            ),
-            _stack(
-                m[..., 0, 2] - m[..., 2, 0],
-                m[..., 0, 1] + m[..., 1, 0],
-                1 + 2 * m[..., 1, 1] - trace,
-                m[..., 1, 2] + m[..., 2, 1],
-            ),
-            _stack(
-                m[..., 1, 0] - m[..., 0, 1],
-                m[..., 0, 2] + m[..., 2, 0],
-                m[..., 1, 2] + m[..., 2, 1],
-                1 + 2 * m[..., 2, 2] - trace,
-            ),
-        ],
-        axis=-2,
-    )  # (..., 4, 4)
-    best = np.argmax(pivots, axis=-1)[..., None, None]
+    # The sixteen products of components times four: row k is the quaternion times four times its k-th component.
+    products = matrix.reshape(*matrix.shape[:-2], 9) @ PRODUCTS_FROM_MATRIX.astype(matrix.dtype)
+    products = products.reshape(*matrix.shape[:-2], 4, 4) + np.eye(4, dtype=matrix.dtype)
+    best = np.argmax(np.diagonal(products, axis1=-2, axis2=-1), axis=-1)[..., None, None]
     wxyz = normalized(np.take_along_axis(products, best, axis=-2)[..., 0, :])
     return np.where(wxyz[..., :1] < 0, -wxyz, wxyz)
 
@@ -133,7 +116,3 @@ def _linear_in_products(left: np.ndarray, right: np.ndarray, table: np.ndarray) 
     """(..., K) sums of all products of a component of left and one of right (..., 4), by a table (16, K)."""
     products = left[..., :, None] * right[..., None, :]
     return products.reshape(*products.shape[:-2], 16) @ table.astype(products.dtype)
-
-
-def _stack(*components: np.ndarray) -> np.ndarray:
-    return np.stack(components, axis=-1)

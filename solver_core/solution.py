@@ -16,7 +16,7 @@ class StopReason(Enum):
     CONVERGED = "The estimate explains the observation within the tolerance."
     MAX_STEPS = "The number of steps was used up; more steps may improve the estimate."
     NO_DECREASE = "No step, however small, explained the observation better."
-    CANCELLED = "The solve was cancelled; the estimate is the last one accepted."
+    CANCELLED = "The solve was cancelled; the estimate is the best one so far."
 
 
 @dataclass(frozen=True)

@@ -39,20 +39,48 @@ def test_shapenet_folder_is_read_with_its_synsets_as_categories(tmp_path):
     for index in range(12):
         write_box(tmp_path / "02958343" / f"m{index}" / "models" / "model_normalized.obj")
 
-    entries = [entry for split in ("train", "val", "test") for entry in _library_or_nothing(tmp_path, split)]
+    entries = load_library(tmp_path, "train")
 
-    assert len(entries) == 12
-    assert {entry.category for entry in entries} == {"02958343"}
+    assert entries
+    assert {entry.category for entry in entries} == {"car"}
 
 
 @pytest.mark.parametrize("suffix", ["obj", "ply", "glb", "off", "stl"])
 def test_plain_folder_is_read_in_any_format(tmp_path, suffix):
-    for index in range(12):
+    for index in range(40):
         write_box(tmp_path / "boxes" / f"b{index}.{suffix}")
 
-    names = [entry.name for split in ("train", "val", "test") for entry in _library_or_nothing(tmp_path, split)]
+    names = [entry.name for split in ("train", "val", "test") for entry in load_library(tmp_path, split)]
 
-    assert len(set(names)) == 12
+    assert len(names) == len(set(names)) == 40
+
+
+def test_folder_too_small_to_split_is_used_whole(tmp_path, caplog):
+    write_box(tmp_path / "only.ply")
+
+    entries = [load_library(tmp_path, split)[0] for split in ("train", "val", "test")]
+
+    assert {entry.name for entry in entries} == {"only.ply"}
+    assert "too small to be split" in caplog.text
+
+
+def test_listed_mesh_that_is_missing_is_left_out(tmp_path, caplog):
+    write_box(tmp_path / "a.ply")
+    (tmp_path / "manifest.csv").write_text("path,source,category\na.ply,s,car\nb.ply,s,car\n")
+    (tmp_path / "splits.json").write_text('{"train": ["s"]}')
+
+    entries = load_library(tmp_path, "train")
+
+    assert [entry.name for entry in entries] == ["a.ply"]
+    assert "b.ply" in caplog.text
+
+
+def test_damaged_manifest_is_refused(tmp_path):
+    (tmp_path / "manifest.csv").write_text("file\na.ply\n")
+    (tmp_path / "splits.json").write_text('{"train": ["s"]}')
+
+    with pytest.raises(ConfigError, match="damaged"):
+        load_library(tmp_path, "train")
 
 
 def test_unreadable_mesh_is_left_out_with_a_warning(tmp_path, caplog):
@@ -86,9 +114,3 @@ def test_missing_folder_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="does not exist"):
         load_library(tmp_path / "nowhere", "train")
 
-
-def _library_or_nothing(folder, split):
-    try:
-        return load_library(folder, split)
-    except ConfigError:
-        return []

@@ -1,7 +1,6 @@
-"""Writes the body that inverse kinematics networks are trained for: its mean pose and how its joints turn.
+"""Writes the body that the human networks are trained for, from the train clips: its mean pose and how its joints turn.
 
-    python training/prepare_ik_body.py ../shared/data solver_core/weights/ik_human.bvh     the human, from the train clips
-    python training/prepare_ik_body.py rig.bvh my_rig.bvh                                  a rig, from its own motion
+    python training/prepare_ik_body.py ../shared/data solver_core/weights/ik_human.bvh
 
 Networks fit the body file they were trained with; train them again after this.
 """
@@ -9,35 +8,27 @@ Networks fit the body file they were trained with; train them again after this.
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from solver_core.problems.inverse_kinematics.body import Body, write_body
-from solver_core.problems.inverse_kinematics.bvh import Motion, read_bvh
+from solver_core.problems.inverse_kinematics.bvh import read_bvh
 from solver_core.problems.inverse_kinematics.clips import load_rotations, split_clips
 from solver_core.problems.inverse_kinematics.sampler import mirror_joints, mirrored_pose
 
 FRAME_STEP = 3  # neighbouring frames say the same
 
 
-def human_motion(data: Path) -> Motion:
-    """All train clips and their mirror images as one motion."""
+def main(data: Path, out: Path) -> None:
+    """All train clips and their mirror images count."""
     clips = split_clips(data, "train")
-    motion = read_bvh(clips[0])
+    skeleton = read_bvh(clips[0]).skeleton
     frames = load_rotations(clips)[::FRAME_STEP].astype(np.float64)
-    other_side = mirror_joints(motion.skeleton)
+    other_side = mirror_joints(skeleton)
     assert other_side is not None
-    frames = np.concatenate([frames, mirrored_pose(frames, other_side)])
-    every_rotation = np.tile([1.0, 0, 0, 0], (len(frames), motion.skeleton.num_nodes, 1))
-    every_rotation[:, motion.skeleton.joints] = frames
-    return replace(motion, rotations=every_rotation)
-
-
-def main(source: Path, out: Path) -> None:
-    motion = human_motion(source) if source.is_dir() else read_bvh(source)
-    write_body(out, Body.of_motion(motion))
+    poses = np.concatenate([frames, mirrored_pose(frames, other_side)])
+    write_body(out, Body.of_poses(skeleton, poses))
 
 
 if __name__ == "__main__":

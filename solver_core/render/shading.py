@@ -102,7 +102,8 @@ def _lit_from_side(
     low, high = np.nanmin(on_image, axis=1), np.nanmax(on_image, axis=1)
     intrinsics = _window(low, high, map_size)
     maps = render.render_depth(casters, lamp_from_scene, intrinsics, map_size, map_size)
-    texel = depth / intrinsics[:, :2].min(axis=1, keepdims=True).astype(np.float32)
+    distance = np.linalg.norm(seen, axis=2)  # beside the axis a texel covers more than depth says
+    texel = distance / intrinsics[:, :2].min(axis=1, keepdims=True).astype(np.float32)
     moved = seen + _along_normal(normals, cosine, texel)
     moved_depth = np.where(is_here, -moved[..., 2], 1)
     return _lit_fraction(maps, *_texels(moved, intrinsics, moved_depth), moved_depth * (1 - ROUNDING))

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from solver_core.errors import ConfigError
@@ -13,6 +12,7 @@ from solver_core.training.provenance import machine, source_revision
 
 TABLES = {
     "table1": "solver_core.training.tables.table1",
+    "table4": "solver_core.training.tables.table4",
     "table5": "solver_core.training.tables.table5",
 }
 Row = dict[str, str | float | int]
@@ -32,9 +32,6 @@ class Table:
     threads: int
     commit: str
 
-    def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=2)
-
     def to_markdown(self) -> str:
         keys = list(self.rows[0])
         lines = [" | ".join(key.replace("_", " ") for key in keys), " | ".join("---" for _ in keys)]
@@ -52,7 +49,9 @@ def evaluate(name: str, data: Path, num_samples: int | None = None, seed: int = 
     if name not in TABLES:
         raise ConfigError(f"unknown table {name!r}; known: {', '.join(TABLES)}")
     module = importlib.import_module(TABLES[name])
-    count: int = num_samples or module.NUM_SAMPLES
+    count: int = module.NUM_SAMPLES if num_samples is None else num_samples
+    if count < 1:
+        raise ConfigError(f"a table needs at least one sample, got {count}")
     rows = module.rows(data, count, seed)
     command = f"solver_core evaluate {name} --data DATA --samples {count} --seed {seed}"
     threads = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)

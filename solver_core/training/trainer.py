@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from solver_core.config import TrainSettings, load_train_settings
+from solver_core.errors import ConfigError
 from solver_core.network.spec import NetworkSpec
 from solver_core.network.torch_modules import TorchNetwork, to_tensors
 from solver_core.network.weights import WeightsInfo, save_weights
@@ -46,9 +47,14 @@ def train(config: Path, data: Path, out: Path, device: str = "cpu", resume: bool
     settings = load_train_settings(config)
     out.mkdir(parents=True, exist_ok=True)
     keep_freed_memory()
-    run = _Run(settings, data, out, torch.device(device))
+    try:
+        run = _Run(settings, data, out, torch.device(device))
+    except RuntimeError as error:  # torch's word for a device that it does not know or have
+        raise ConfigError(f"cannot train on the device {device!r}: {error}") from error
     if resume:
         run.restore(load_checkpoint(run.checkpoint_path, settings))
+    elif run.checkpoint_path.exists():
+        raise ConfigError(f"{out} holds another run; continue it with --resume, or give another folder with --out")
     with _terminate_as_interrupt():
         return run.train()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from solver_core.errors import ObservationError
+from solver_core.errors import ConfigError, ObservationError
 from solver_core.problems.inverse_kinematics.euler import euler_from_wxyz, wxyz_from_euler
 from solver_core.problems.inverse_kinematics.skeleton import Skeleton
 
@@ -69,7 +69,7 @@ def read_bvh(path: str | Path, metres_per_unit: float | None = None) -> Motion:
 
 
 def write_bvh(path: str | Path, motion: Motion) -> None:
-    """Writes a BVH file that read_bvh reads back, with the motion's own orders and unit."""
+    """Writes a BVH file that read_bvh reads back, with the motion's own orders and unit.  Raises ConfigError."""
     lines = ["HIERARCHY", *_hierarchy_lines(motion, motion.skeleton.root, 0)]
     columns = [motion.root / motion.metres_per_unit]
     for node in _file_order(motion.skeleton, motion.skeleton.root):
@@ -77,7 +77,10 @@ def write_bvh(path: str | Path, motion: Motion) -> None:
             columns.append(np.rad2deg(euler_from_wxyz(motion.rotations[:, node].astype(np.float64), motion.orders[node])))
     lines += ["MOTION", f"Frames: {motion.num_frames}", f"Frame Time: {motion.frame_time:.8g}"]
     lines += [" ".join(f"{value:.6f}" for value in row) for row in np.concatenate(columns, axis=1)]
-    Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    try:
+        Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 @dataclass

@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
         write_bvh(args.out, motion)
     if args.write_map is not None:
         found = {"body": known.body or skeleton_mapping(skeleton) or {}}
-        args.write_map.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        console.write_text(args.write_map, json.dumps(found, indent=2) + "\n")
     if args.picture is not None or args.animation is not None:
         _draw(args, motion, targets)
     console.print_result(_content(result), args.json)

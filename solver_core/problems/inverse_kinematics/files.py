@@ -122,10 +122,10 @@ def _read_bvh_targets(path: Path) -> NamedTargets:
 
 def _read_csv(path: Path) -> NamedTargets:
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            header, *lines = [line for line in csv.reader(file) if line]
+        with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets write a byte order mark
+            header, *lines = [line for line in csv.reader(file) if line] or [[]]
         columns = [name.strip() for name in header]
-        values = np.array([[float(value) if value.strip() else np.nan for value in line] for line in lines])
+        values = [[float(value) if value.strip() else np.nan for value in line] for line in lines]
     except (OSError, UnicodeDecodeError, ValueError) as error:
         raise ObservationError(f"cannot read the targets {path}: {error}") from error
     names = list(dict.fromkeys(column[:-2] for column in columns if column.endswith(("_x", "_y", "_z"))))
@@ -134,7 +134,10 @@ def _read_csv(path: Path) -> NamedTargets:
         raise ObservationError(f"the targets {path} need the columns name_x, name_y and name_z for every joint")
     if len(values) == 0:
         raise ObservationError(f"the motion is empty: the targets {path} hold no frames")
-    picked = values[:, [columns.index(column) for column in wanted]]
+    short = next((number for number, line in enumerate(values, start=1) if len(line) != len(columns)), None)
+    if short is not None:
+        raise ObservationError(f"frame {short} of the targets {path} does not have the {len(columns)} values of the header")
+    picked = np.array(values)[:, [columns.index(column) for column in wanted]]
     return NamedTargets(tuple(names), picked.reshape(len(values), len(names), 3))
 
 

@@ -9,19 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from solver_core.problem import take
 from solver_core.problems.inverse_kinematics.kinematics import Posture
-from solver_core.problems.inverse_kinematics.skeleton import Level, Skeleton
+from solver_core.problems.inverse_kinematics.skeleton import Skeleton
 
 # Row i: the matrix of the cross product with the i-th unit vector, flattened.
 CROSS_WITH_UNIT = np.array([[0, 0, 0, 0, 0, -1, 0, 1, 0], [0, 0, 1, 0, 0, 0, -1, 0, 0], [0, -1, 0, 1, 0, 0, 0, 0, 0]])
 
-
 CHUNK = 64  # bodies at a time: the fronts of more do not fit into the cache, which takes 1.6 times as long
-
-# Rows and columns of the cofactors of a (3, 3) matrix, transposed as the inverse has them.
-NEXT = np.array([[1, 2, 0]] * 3)
-LAST = np.array([[2, 0, 1]] * 3)
 
 
 def damped_step(
@@ -32,9 +26,10 @@ def damped_step(
     axes: (B, J, 3, 3), row i the i-th axis a joint can turn about, in the root's frame; a step is counted in its length,
     and a row of zeros locks it.  residuals: (B, N, 3), target minus position.  weights: (B, N).  damping: (B,) > 0.
     """
+    chunks = [slice(first, first + CHUNK) for first in range(0, len(axes), CHUNK)]
     steps = [
-        _damped_step(skeleton, take(posture, rows), axes[rows], residuals[rows], weights[rows], damping[rows])
-        for rows in np.split(np.arange(len(axes)), range(CHUNK, len(axes), CHUNK))
+        _damped_step(skeleton, Posture(*(a[rows] for a in posture)), axes[rows], residuals[rows], weights[rows], damping[rows])
+        for rows in chunks
     ]
     return np.concatenate(steps)
 
@@ -81,22 +76,26 @@ def _damped_step(
 ) -> np.ndarray:
     batch, pivot_damping = len(axes), damping[:, None, None, None] * np.eye(3, dtype=axes.dtype)
     spins = (axes @ CROSS_WITH_UNIT.astype(axes.dtype)).reshape(*axes.shape, 3)  # (B, J, 3, 3, 3), point to velocity
+    velocities_of_pairs = _velocities(skeleton, posture, axes, spins)  # (B, P, 3, 12)
     moments, pulls = _subtree_sums(skeleton, posture, residuals, weights)
+    own = np.zeros((*spins.shape[:-1], 4), axes.dtype)  # velocities for a joint's own axes, which pass through it
+    own[..., :3] = spins
+    forces = (own.reshape(batch, -1, 9, 4) @ moments).reshape(batch, -1, 3, 12)  # (B, J, 3, 12)
+    gradients = own.reshape(batch, -1, 3, 12) @ pulls  # (B, J, 3, 1)
     eliminated: list[np.ndarray] = []
     complements = None  # what eliminating the joints of a level leaves to those above: (B, m, 3 L, 1 + 3 L), gradient first
     for level in reversed(skeleton.levels):
         num_joints, depth = level.lineages.shape
         joints, above = level.lineages[:, -1], 3 * (depth - 1)
-        velocities = _lineage_velocities(skeleton, posture, axes, spins, level)  # (B, p, 3 L, 12)
-        own = velocities[:, :, above:]
-        forces = (own.reshape(batch, num_joints, 9, 4) @ moments[:, joints]).reshape(own.shape)
-        fronts = np.zeros((batch, num_joints, 3 * depth, 1 + 3 * depth), axes.dtype)
-        if complements is not None:
-            _add_siblings_inplace(fronts, complements, level.family[level.inner])
-        fronts[:, :, above:, :1] += own @ pulls[:, joints]
-        fronts[:, :, above:, 1:] += forces @ _transposed(velocities)
+        velocities = velocities_of_pairs[:, level.pairs].reshape(batch, num_joints, 3 * depth, 12)
+        if complements is None:
+            fronts = np.zeros((batch, num_joints, 3 * depth, 1 + 3 * depth), axes.dtype)
+        else:
+            fronts = _sums_of_siblings(level.summing_joints, complements)
+        fronts[:, :, above:, :1] += gradients[:, joints]
+        fronts[:, :, above:, 1:] += forces[:, joints] @ _transposed(velocities)
         rows, pivots = fronts[:, :, above:, : 1 + above], fronts[:, :, above:, 1 + above :] + pivot_damping
-        solved = _inverse(pivots) @ rows
+        solved = np.linalg.solve(pivots, rows)
         complements = fronts[:, :, :above, : 1 + above] - _transposed(rows[..., 1:]) @ solved
         eliminated.append(solved)
 
@@ -107,18 +106,19 @@ def _damped_step(
     return step
 
 
-def _lineage_velocities(skeleton: Skeleton, posture: Posture, axes: np.ndarray, spins: np.ndarray, level: Level) -> np.ndarray:
-    """(B, p, 3 L, 12) velocity of a point, for each axis of a joint's lineage.
+def _velocities(skeleton: Skeleton, posture: Posture, axes: np.ndarray, spins: np.ndarray) -> np.ndarray:
+    """(B, P, 3, 12) velocity of a point for each axis of a joint, for all pairs in Skeleton.lineages.
 
-    It is a matrix (3, 4), flattened, for points (x, y, z, 1) relative to the joint.
+    It is a matrix (3, 4), flattened, for points (x, y, z, 1) relative to the first joint of the pair; the axes are those
+    of the second.
     """
-    lineage_spins = spins[:, level.lineages]  # (B, p, L, 3, 3, 3)
-    centres = posture.positions[:, skeleton.joints[level.lineages]]
-    arms = centres[:, :, -1:] - centres  # (B, p, L, 3)
-    velocities = np.empty((*lineage_spins.shape[:-1], 4), spins.dtype)
-    velocities[..., :3] = lineage_spins
-    velocities[..., 3] = _cross(axes[:, level.lineages], arms[..., None, :])
-    return velocities.reshape(*arms.shape[:2], -1, 12)
+    below, above = skeleton.lineages
+    centres = posture.positions[:, skeleton.joints]
+    arms = centres[:, below] - centres[:, above]  # (B, P, 3)
+    velocities = np.empty((*arms.shape, 3, 4), spins.dtype)
+    velocities[..., :3] = spins[:, above]
+    velocities[..., 3] = _cross(axes[:, above], arms[..., None, :])
+    return velocities.reshape(*arms.shape, 12)
 
 
 def _subtree_sums(
@@ -130,24 +130,25 @@ def _subtree_sums(
     from the hip.
     """
     positions = posture.positions
+    bones = (positions - positions[:, skeleton.parents])[..., None]  # (B, N, 3, 1)
     sums = np.zeros((*positions.shape[:2], 4, 7), positions.dtype)  # columns: x, y, z, 1 and the residual
     sums[..., 3, 3] = weights
     sums[..., 3, 4:] = weights[..., None] * residuals
     sums[:, skeleton.root] = 0
     for level in reversed(skeleton.levels):
-        arms = (positions[:, level.nodes] - positions[:, level.parents])[..., None]  # (B, n, 3, 1)
+        arms = bones[:, level.nodes]
         shifted = sums[:, level.nodes]
         shifted[..., :3, :] += arms * shifted[..., 3:, :]
         shifted[..., :3] += shifted[..., 3:4] * arms.swapaxes(2, 3)
-        _add_siblings_inplace(sums, shifted, level.parents)
+        sums[:, skeleton.joints[level.lineages[:, -1]]] += _sums_of_siblings(level.summing, shifted)
     sums = sums[:, skeleton.joints]
     return sums[..., :4], sums[..., 4:].swapaxes(2, 3).reshape(*sums.shape[:2], 12, 1)
 
 
-def _add_siblings_inplace(totals: np.ndarray, values: np.ndarray, owners: np.ndarray) -> None:
-    """Adds values[:, i] to totals[:, owners[i]]; owners may repeat."""
-    for number, owner in enumerate(owners):
-        totals[:, owner] += values[:, number]
+def _sums_of_siblings(summing: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """(B, p, ...) sums of those values (B, n, ...) that `summing` (p, n) marks; zero where there is none."""
+    flat = values.reshape(*values.shape[:2], -1)
+    return (summing.astype(values.dtype) @ flat).reshape(len(values), len(summing), *values.shape[2:])
 
 
 def _transposed(matrices: np.ndarray) -> np.ndarray:
@@ -162,11 +163,3 @@ def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         np.multiply(a[..., j], b[..., k], out=product[..., i])
         product[..., i] -= a[..., k] * b[..., j]
     return product
-
-
-def _inverse(matrices: np.ndarray) -> np.ndarray:
-    """Inverses of (..., 3, 3) by cofactors, several times faster than np.linalg.inv."""
-    m = matrices
-    adjugate = m[..., NEXT, NEXT.T] * m[..., LAST, LAST.T] - m[..., NEXT, LAST.T] * m[..., LAST, NEXT.T]
-    determinant = (m[..., 0, :] * adjugate[..., 0]).sum(axis=-1)
-    return adjugate / determinant[..., None, None]

@@ -38,7 +38,7 @@ class JointLimits:
         if np.isnan(ranges).any() or (ranges[..., 0] > ranges[..., 1]).any():
             bad = np.isnan(ranges).any(axis=(1, 2)) | (ranges[..., 0] > ranges[..., 1]).any(axis=1)
             name = skeleton.names[int(np.flatnonzero(bad)[0])]
-            raise SetupError(f"the limits of {name!r} must be pairs of a lower and an upper angle in radians")
+            raise SetupError(f"the limits of {name!r} must be pairs of a lower and an upper angle")
         of_joints = ranges[skeleton.joints]
         joints = np.flatnonzero(np.isfinite(of_joints).any(axis=(1, 2)))
         if len(joints) == 0:

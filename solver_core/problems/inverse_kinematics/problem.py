@@ -56,6 +56,8 @@ class KinematicProblem:
     def residuals(self, prediction: Posture, observation: Targets) -> np.ndarray:
         """(B, N, 3) from the nodes to their targets, after the best shift of the whole body where the root is not given."""
         residuals = observation.positions - prediction.positions
+        if (observation.weights[:, self.skeleton.root] > 0).all():
+            return residuals
         return residuals - self.shift(residuals, observation)
 
     def shift(self, residuals: np.ndarray, observation: Targets) -> np.ndarray:

@@ -18,7 +18,9 @@ class Level(NamedTuple):
     nodes (n,); parents (n,) their parent nodes; parent_joints (n,) the same as joint numbers.
     inner (m,): positions within `nodes` of those that are joints; joints (m,): their joint numbers.
     family (n,): number of the parent among the p joints of the level above.
+    summing (p, n): 1 where a node belongs to a parent, else 0; float32.  summing_joints (p, m): the same of the joints.
     lineages (p, L): joint numbers from the root down to each of these parents.
+    pairs: where these lineages, flattened, stand in Skeleton.lineages.
     """
 
     nodes: np.ndarray
@@ -27,7 +29,10 @@ class Level(NamedTuple):
     inner: np.ndarray
     joints: np.ndarray
     family: np.ndarray
+    summing: np.ndarray
+    summing_joints: np.ndarray
     lineages: np.ndarray
+    pairs: slice
 
 
 class Skeleton:
@@ -126,6 +131,8 @@ class Skeleton:
             joint_of_node = self.joint_of_node[nodes]
             inner = np.flatnonzero(joint_of_node >= 0)
             family = np.cumsum(np.diff(parents, prepend=-1) != 0) - 1
+            summing = np.eye(len(lineages), dtype=np.float32)[:, family]
+            first = levels[-1].pairs.stop if levels else 0
             levels.append(
                 Level(
                     nodes=nodes,
@@ -134,11 +141,20 @@ class Skeleton:
                     inner=inner,
                     joints=joint_of_node[inner],
                     family=family,
+                    summing=summing,
+                    summing_joints=summing[:, inner],
                     lineages=lineages,
+                    pairs=slice(first, first + lineages.size),
                 )
             )
             lineages = np.concatenate([lineages[family[inner]], joint_of_node[inner, None]], axis=1)
         return tuple(levels)
+
+    @cached_property
+    def lineages(self) -> np.ndarray:
+        """(2, P) joint numbers: every joint, and every one from the root down to it, as Level.pairs says."""
+        lasts = [np.broadcast_to(level.lineages[:, -1:], level.lineages.shape).ravel() for level in self.levels]
+        return np.stack([np.concatenate(lasts), np.concatenate([level.lineages.ravel() for level in self.levels])])
 
     def index(self, name: str) -> int:
         return self.names.index(name)

@@ -29,7 +29,7 @@ from solver_core.problems.inverse_kinematics.transfer import Transfer
 from solver_core.solution import Iteration, Solution, StopReason
 
 STEPS = LoopSettings(steps=4, halvings=3)  # as in the paper
-NUM_RESTARTS = 16  # for bodies without networks; a 6-axis arm needs about 5
+NUM_RESTARTS = 16  # of what is no human; a 6-axis arm needs about 5 without networks, 1 with its own
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,12 +96,14 @@ def solve_ik(
     Euler angle about x, y and z in radians (Blender's XYZ order), infinite where free, equal where locked.
     refine: meet the targets exactly after the networks' steps.  smooth: frames over which rotations are evened out in
     time; the targets are met again afterwards.  on_step: called with every Iteration; raises StopIteration to cancel.
-    mapping: nodes of the trained body -> nodes of the skeleton; found by the names when not given.  A skeleton without
-    any is solved by refinement with restarts.  trained: other networks than those for humans.
+    mapping: nodes of the trained body -> nodes of the skeleton; found by the names when not given.  trained: other networks
+    than those for humans.  What is no human is refined with restarts, from their answer or else from the rest pose.
 
     Raises ObservationError or SetupError with a sentence if the targets or the skeleton cannot be used.
     """
     started = time.perf_counter()
+    if not 0 <= smooth < np.inf:
+        raise SetupError(f"smooth must be a number of frames of at least 0, got {smooth:g}")
     request = checked_targets(targets, weights, skeleton)
     limited = None if limits is None else JointLimits.from_ranges(skeleton, limits)
     offsets = np.broadcast_to(skeleton.offsets.astype(np.float32), request.observation.positions.shape)
@@ -116,13 +118,14 @@ def solve_ik(
         x = problem.within_limits(solutions[-1].x)
     else:
         x = problem.within_limits(np.tile(np.array([1, 0, 0, 0], np.float32), (len(offsets), skeleton.num_joints, 1)))
-    natural = None if guide is None else replace(problem, body=guide[0].natural_body())
-    if refine and start is None and guide is None:
+    natural = None if guide is None else replace(problem, body=guide[0].natural_body)
+    if refine and (start is not None or guide is not None):
+        x = _refine(problem, natural, request.observation, x, solutions, on_step)
+    is_rig = guide is None or guide[0].body is not human()
+    if refine and start is None and is_rig and not _is_cancelled(solutions):
         starts = [x, *refinement.random_starts(problem, x, NUM_RESTARTS, np.random.default_rng(0))]
         solutions.append(refinement.refine_from_several(problem, request.observation, starts, on_step))
         x = solutions[-1].x
-    elif refine:
-        x = _refine(problem, natural, request.observation, x, solutions, on_step)
     if smooth > 0 and len(x) > 1 and not _is_cancelled(solutions):
         x = problem.within_limits(smoothed(x, smooth))
         if refine:

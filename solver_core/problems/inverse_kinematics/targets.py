@@ -71,12 +71,15 @@ def _without_gaps(
     if unexpected.any():
         names = [skeleton.names[node] for node in np.flatnonzero(unexpected.any(axis=0))]
         listed = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-        notices = (f"{int(unexpected.sum())} targets are missing ({listed}) and are left to the solver",)
-        log.warning(notices[0])
+        count = int(unexpected.sum())
+        subject = "1 target is missing" if count == 1 else f"{count} targets are missing"
+        notices = (f"{subject} ({listed}) and left to the solver",)
     weights = np.where(is_missing, 0, weights)
     empty = np.flatnonzero(weights.sum(axis=1) == 0)
     if len(empty):
         raise ObservationError(f"frame {empty[0]} has no target at all; leave it out or give at least one")
+    for notice in notices:
+        log.warning(notice)
     return np.where(is_missing[..., None], 0, positions), weights, notices
 
 

@@ -74,6 +74,7 @@ class Transfer:
         local[:, parents < 0] = orientations[:, parents < 0]
         return rotations.wxyz_from_matrix(local).astype(x.dtype)
 
+    @cached_property
     def natural_body(self) -> Body:
         """The skeleton, its joints turning about the same axes and as far as their counterparts do."""
         rest = Body.at_rest(self.skeleton)

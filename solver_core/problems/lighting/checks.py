@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -76,7 +76,7 @@ def checked_scene(
     """Scene from one mesh or a list of them.  Raises SetupError."""
     is_list = isinstance(vertices, (list, tuple)) and len(vertices) > 0 and np.ndim(vertices[0]) == 2
     many_vertices, many_faces, poses, albedos = (
-        list(value) if is_list and value is not None else [value] for value in (vertices, faces, camera_from_object, albedo)
+        _as_list(value, is_list) for value in (vertices, faces, camera_from_object, albedo)
     )
     if albedo is None:
         albedos = [None] * len(many_vertices)
@@ -135,6 +135,10 @@ def checked_start(start: np.ndarray | None, kind: str) -> np.ndarray | None:
         what = "direction towards the sun" if kind == "sun" else "position of the lamp"
         raise SetupError(f"start must be three finite numbers, the {what} in the camera's frame")
     return start / np.linalg.norm(start) if kind == "sun" else start
+
+
+def _as_list(value: Any, is_list: bool) -> list[Any]:
+    return list(value) if is_list and value is not None else [value]
 
 
 def _is_clipped(image: np.ndarray) -> np.ndarray:

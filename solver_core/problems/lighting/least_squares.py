@@ -11,6 +11,7 @@ import numpy as np
 from solver_core.problems.lighting.observation import LightingObservation, LightingPrediction, robust_weight
 from solver_core.problems.lighting.surface import Surface
 
+FARTHEST = 10.0  # units of the scene: beyond it a lamp is a sun
 RIDGE = 1e-3  # of the largest curvature: keeps what the lit points do not determine where it is
 
 
@@ -34,8 +35,8 @@ def shading_solution(
         target = irradiance * distance**3 + np.sum(surface.normal * surface.position, axis=2)
         weight = weight / np.maximum(distance, 1e-3) ** 6
     solved = _weighted_least_squares(surface.normal, target, weight, x)
-    if kind == "sun":
-        solved /= np.maximum(np.linalg.norm(solved, axis=1, keepdims=True), np.finfo(np.float32).eps)
+    length = np.maximum(np.linalg.norm(solved, axis=1, keepdims=True), np.finfo(np.float32).eps)
+    solved /= length if kind == "sun" else np.maximum(length / FARTHEST, 1)
     return solved.astype(np.float32)
 
 

@@ -75,13 +75,18 @@ def compose(shading: np.ndarray, albedo: np.ndarray, linear: Linear) -> np.ndarr
 
 def robust_weight(residual: np.ndarray) -> np.ndarray:
     """(B, P) factor by which least squares has to weigh residuals (B, P, 3) to count large ones by their size."""
-    return 1 / np.sqrt(1 + np.mean(residual * residual, axis=2) / ROBUST**2)
+    return 1 / np.sqrt(1 + mean_square(residual) / ROBUST**2)
 
 
 def robust_cost(residual: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """(B,) sum over points of a cost that is quadratic for small residuals (B, P, 3) and linear for large ones."""
-    cost = np.sqrt(ROBUST**2 + np.mean(residual * residual, axis=2)) - ROBUST
+    cost = np.sqrt(ROBUST**2 + mean_square(residual)) - ROBUST
     return np.sum(weight * cost, axis=1, dtype=np.float64)
+
+
+def mean_square(residual: np.ndarray) -> np.ndarray:
+    """(B, P) mean over the colours of squared residuals (B, P, 3)."""
+    return np.einsum("bpc,bpc->bp", residual, residual) / residual.shape[2]
 
 
 def _fit(

@@ -25,7 +25,7 @@ from solver_core.problems.lighting.checks import (
     checked_strength,
 )
 from solver_core.problems.lighting.features import GRID_SIZE, INPUT_LAYOUT
-from solver_core.problems.lighting.observation import observe
+from solver_core.problems.lighting.observation import mean_square, observe
 from solver_core.problems.lighting.problem import LightingPrediction, LightingProblem, start_light
 from solver_core.problems.lighting.refine import FINE_LOOP, REFINE_LOOP, gauss_newton_update
 from solver_core.problems.lighting.report import Report, examine, same_energy
@@ -34,7 +34,7 @@ from solver_core.problems.lighting.surface import LitScene, Pixels, choose_pixel
 from solver_core.render.gbuffer import GBuffer, Scene, render_gbuffer
 from solver_core.solution import Iteration, StopReason
 
-STEPS = 7  # as in the paper
+STEPS = 0  # as in the paper
 GOOD_ERROR = 0.05  # of the image's bright level; a result above it does not explain the image
 SEARCH_GRID, SEARCH_MAP = 32, 48  # the coarse look: cells of the grid and texels of the shadow map along a side
 FINE_GRID, FINE_MAP = 128, 192  # the last refinement
@@ -328,7 +328,7 @@ class LightingSolving:
 
     def _image_error(self, prediction: LightingPrediction) -> float:
         observation = self.final.observation
-        squared = np.mean((prediction.image - observation.image) ** 2, axis=2)
+        squared = mean_square(prediction.image - observation.image)
         return math.sqrt(np.sum(observation.weight * squared) / np.sum(observation.weight))
 
     def _alternatives(self, x: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from solver_core.problem import Arrays, Update
 
 ALIGN_LOOP = LoopSettings(steps=1, halvings=0)
 ROUNDS = 3  # moving in depth changes the perspective a little; the box fits to 1e-3 after three rounds
+FAR_OFF = 5.0  # a depth wrong by more than this factor is replaced by one at which the object's size about fits
 PRIOR = 1e-3  # weight of staying put, against one for a side of the box: decides only what cut-off sides leave open
 
 
@@ -38,10 +39,10 @@ def _fit_box(mesh: Mesh, pose: np.ndarray, sides: np.ndarray, is_cut: np.ndarray
     radius = np.sqrt(np.max(arms[0] ** 2 + arms[1] ** 2 + arms[2] ** 2))
     weights = np.where(is_cut, 0.0, 1.0)
     size = max(sides[2] - sides[0], sides[3] - sides[1])
-    for round_index in range(ROUNDS):
-        if depth < 2 * radius and round_index == 0:  # too close to project; start from where its size about fits
-            depth = max(2 * radius / size, 2 * radius)
-            image_point = (sides[:2] + sides[2:]) / 2
+    fitting_depth = max(2 * radius / size, 2 * radius)
+    if depth < 2 * radius or not 1 / FAR_OFF < depth / fitting_depth < FAR_OFF:
+        depth, image_point = fitting_depth, (sides[:2] + sides[2:]) / 2
+    for _ in range(ROUNDS):
         box = _box(arms, image_point, depth)
         # A side lies at image_point + offset, and the offset grows as the depth falls.
         offset = box - np.tile(image_point, 2)

@@ -12,9 +12,12 @@ RIGID_TOLERANCE = 1e-3  # files and Blender's float32 matrices are rounded to ab
 
 def checked_coverage(mask: np.ndarray, camera: Camera) -> np.ndarray:
     """(H, W) float32 in [0, 1] from a user's mask.  Raises ObservationError."""
-    mask = np.asarray(mask)
     if not isinstance(camera, Camera):
         raise SetupError(f"camera must be a solver_core.Camera, got {type(camera).__name__}")
+    try:
+        mask = np.asarray(mask)
+    except ValueError as error:  # rows of different length
+        raise ObservationError("silhouette must be an array (H, W), got rows of different length") from error
     if mask.ndim != 2:
         raise ObservationError(f"silhouette must be (H, W), got shape {mask.shape}; pass one channel, e.g. the alpha")
     if mask.shape != (camera.height, camera.width):
@@ -43,7 +46,10 @@ def checked_start(start: np.ndarray | None, object_centre: np.ndarray) -> np.nda
     """(4, 4) float64 rigid transform with the object's centre before the camera, or None.  Raises SetupError."""
     if start is None:
         return None
-    start = np.array(start, dtype=np.float64)
+    try:
+        start = np.array(start, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise SetupError("start must be a (4, 4) camera_from_object matrix of numbers") from error
     if start.shape != (4, 4) or not np.isfinite(start).all():
         raise SetupError(f"start must be a finite (4, 4) camera_from_object matrix, got shape {start.shape}")
     rotation = start[:3, :3]

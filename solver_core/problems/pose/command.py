@@ -36,8 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     files.add_argument("--picture", type=Path, metavar="PNG", help="outlines of mask and object, before and after")
     files.add_argument("--animation", type=Path, metavar="GIF", help="outlines at every step")
     parser.add_argument("--no-refine", action="store_true", help="stop after the learned steps")
-    parser.add_argument("--restarts", type=int, default=8, metavar="N", help="more starts if the first fails (default 8)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the restarts (default 0)")
+    parser.add_argument(
+        "--restarts", type=console.natural_number, default=8, metavar="N", help="more starts if the first fails (default 8)"
+    )
+    parser.add_argument("--seed", type=console.natural_number, default=0, metavar="N", help="of what is random (default 0)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -58,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
             rng=np.random.default_rng(args.seed),
         )
 
+    console.print_result(_content(result), args.out)  # before the pictures: a folder that is missing must not lose it
     if args.picture is not None:
         canvas = drawing.PoseCanvas.of_size(mesh, mask, camera, photo, drawing.PANEL_PX)
         first = result.history[0]
@@ -68,7 +71,6 @@ def run(args: argparse.Namespace) -> int:
         canvas = drawing.PoseCanvas.of_size(mesh, mask, camera, photo, drawing.FRAME_PX)
         write_animation(args.animation, _frames(canvas, result), STEP_MILLISECONDS)
 
-    console.print_result(_content(result), args.out)
     if result.iou < POOR_IOU:
         console.print_note(
             f"poor: the pose and the mask overlap by {result.iou:.0%}, under {POOR_IOU:.0%}. {result.reason.value}"
@@ -87,7 +89,7 @@ def _photo_of_size(path: Path, mask: np.ndarray) -> np.ndarray:
 
 
 def _frames(canvas: drawing.PoseCanvas, result: PoseSolution) -> list[np.ndarray]:
-    """A frame for the start, each step that moved the object on the way to the result, and the result."""
+    """A frame for the start, each step that moved the object, and the result."""
     moves = [step for step in result.history if step.phase == "start" or step.damping > 0]
     last = len(moves) - 1
     return [

@@ -50,10 +50,9 @@ class CroppedPoses(NamedTuple):
 
     def repeated(self, count: int) -> CroppedPoses:
         """A single instance as `count` equal ones, for as many starts."""
-        problem = self.problem
         rows = np.zeros(count, dtype=int)
         return CroppedPoses(
-            PoseProblem([problem.meshes[0]] * count, problem.intrinsics[rows], problem.height, problem.width),
+            self.problem.repeated(count),
             take(self.observation, rows),
             self.virtual_from_camera[rows],
             self.sides[rows],

@@ -27,9 +27,8 @@ MAX_OUTPUT = 3.0  # Gauss-Newton steps are cut at this many typical residuals
 
 def network_spec(settings: dict[str, Any]) -> NetworkSpec:
     """Network for these features.  settings: `convolutions`, a list of [channels, stride], and `hidden`, widths."""
-    unknown = set(settings) - {"convolutions", "hidden"}
-    if unknown:
-        raise ConfigError(f"unknown key {sorted(unknown)[0]!r} in [network]; known: convolutions, hidden")
+    if set(settings) != {"convolutions", "hidden"}:
+        raise ConfigError(f"[network] must give convolutions and hidden, it gives {', '.join(sorted(settings)) or 'nothing'}")
     return NetworkSpec(
         outputs=6,
         hidden=tuple(settings["hidden"]),

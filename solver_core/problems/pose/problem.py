@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -30,12 +30,16 @@ class PoseProblem:
     width: int
     manifold: SE3 = SE3()
 
+    def repeated(self, count: int) -> PoseProblem:
+        """A single instance as `count` equal ones."""
+        return replace(self, meshes=[self.meshes[0]] * count, intrinsics=np.repeat(self.intrinsics, count, axis=0))
+
     def forward(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
         meshes = [self.meshes[row] for row in rows]
         return render.render_depth(meshes, matrix_from_pose(x), self.intrinsics[rows], self.height, self.width)
 
     def energy(self, prediction: np.ndarray, observation: PoseObservation, rows: np.ndarray) -> np.ndarray:
-        """1 - IoU, with grey levels as coverage, over the pixels that give evidence."""
+        """1 - IoU with the observed coverage, over the pixels that give evidence."""
         return 1 - overlap(np.isfinite(prediction), observation)
 
     def features(self, x: np.ndarray, prediction: np.ndarray, observation: PoseObservation, rows: np.ndarray) -> Features:

@@ -10,7 +10,7 @@ import numpy as np
 from solver_core.frames import Camera
 from solver_core.loop import LoopSettings
 from solver_core.mesh import Mesh
-from solver_core.problem import Update
+from solver_core.problem import Update, take
 from solver_core.problems.pose.contour import contour_update
 from solver_core.problems.pose.crop import block_mean, coverage_distance
 from solver_core.problems.pose.observation import PoseObservation
@@ -26,7 +26,7 @@ FINE_LOOP = LoopSettings(steps=6, halvings=2, patience=2)  # the second level on
 
 
 class RefineLevel(NamedTuple):
-    """Pose problems at one resolution, their observation and the Gauss-Newton update.
+    """A pose problem at one resolution and its observation.
 
     A pixel counts as object from half coverage on, so that a right pose overlaps fully; the contour's place within
     partly covered pixels is in the distance.
@@ -34,11 +34,19 @@ class RefineLevel(NamedTuple):
 
     problem: PoseProblem
     observation: PoseObservation
-    update: Update
+
+    @property
+    def update(self) -> Update:
+        """The Gauss-Newton step on the contour."""
+        return contour_update(self.problem.intrinsics, ROBUST_PX)
+
+    def repeated(self, count: int) -> RefineLevel:
+        """The single instance as `count` equal ones, for as many starts."""
+        return RefineLevel(self.problem.repeated(count), take(self.observation, np.zeros(count, dtype=int)))
 
 
-def refine_levels(mesh: Mesh, coverage: np.ndarray, camera: Camera, num_starts: int) -> list[RefineLevel]:
-    """Levels from coarse to the mask's own resolution, each for num_starts poses of one mesh (centred, diagonal 1).
+def refine_levels(mesh: Mesh, coverage: np.ndarray, camera: Camera) -> list[RefineLevel]:
+    """Levels from coarse to the mask's own resolution, each for one pose of a mesh (centred, diagonal 1).
 
     coverage: (H, W) float32 with at least one pixel half covered.  Small masks have a single level.
     """
@@ -47,7 +55,7 @@ def refine_levels(mesh: Mesh, coverage: np.ndarray, camera: Camera, num_starts: 
     fine = math.ceil(longer_side / FINE_PX)
     coarse = max(fine, math.ceil(longer_side / COARSE_PX))
     reductions = [coarse] if coarse == fine else [coarse, fine]
-    return [_level(mesh, coverage, camera, window, reduction, num_starts) for reduction in reductions]
+    return [_level(mesh, coverage, camera, window, reduction) for reduction in reductions]
 
 
 def mask_window(coverage: np.ndarray) -> tuple[int, int, int, int]:
@@ -65,19 +73,15 @@ def _level(
     camera: Camera,
     window: tuple[int, int, int, int],
     reduction: int,
-    num_starts: int,
 ) -> RefineLevel:
     left, top, width, height = window
     seen, evidence = _cut_out(coverage, window)
     seen = block_mean(seen, reduction)
     evidence = block_mean(evidence.astype(np.float32), reduction) == 1
     level_camera = camera.window(left, top, width, height).scaled(1 / reduction, seen.shape[1], seen.shape[0])
-    intrinsics = np.tile(level_camera.intrinsics, (num_starts, 1))
-    problem = PoseProblem([mesh] * num_starts, intrinsics, *seen.shape)
+    problem = PoseProblem([mesh], level_camera.intrinsics[None], *seen.shape)
     is_object = (seen >= 0.5).astype(np.float32)
-    observation = PoseObservation(is_object[None], evidence[None], coverage_distance(seen[None]))
-    repeated = PoseObservation(*(np.repeat(array, num_starts, axis=0) for array in observation))
-    return RefineLevel(problem, repeated, contour_update(intrinsics, ROBUST_PX))
+    return RefineLevel(problem, PoseObservation(is_object[None], evidence[None], coverage_distance(seen[None])))
 
 
 def _cut_out(coverage: np.ndarray, window: tuple[int, int, int, int]) -> tuple[np.ndarray, np.ndarray]:

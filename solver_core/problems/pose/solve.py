@@ -10,9 +10,10 @@ from typing import NamedTuple
 import numpy as np
 
 from solver_core import rotations
+from solver_core.errors import SetupError
 from solver_core.frames import Camera, matrix_from_pose, pose_from_matrix
 from solver_core.loop import LoopSettings, iterate, solve, stop_reasons
-from solver_core.mesh import Mesh
+from solver_core.mesh import Mesh, UnitMesh
 from solver_core.network.update import network_update
 from solver_core.network.weights import shipped_networks
 from solver_core.problem import Arrays, InverseProblem, Update
@@ -20,7 +21,7 @@ from solver_core.problems.pose.align import ALIGN_LOOP
 from solver_core.problems.pose.checks import checked_coverage, checked_start
 from solver_core.problems.pose.crop import CroppedPoses, crop_poses, turn_pose
 from solver_core.problems.pose.features import INPUT_LAYOUT
-from solver_core.problems.pose.polish import MAX_FACES, POLISH_LOOP, polish_update
+from solver_core.problems.pose.polish import MAX_ENERGY, MAX_FACES, POLISH_LOOP, polish_update
 from solver_core.problems.pose.refine import FINE_LOOP, REFINE_LOOP, RESTART_LOOP, RefineLevel, refine_levels
 from solver_core.problems.pose.views import view_rotation
 from solver_core.solution import Iteration, StopReason
@@ -38,10 +39,12 @@ VIEW_AZIMUTHS, VIEW_ELEVATIONS = np.radians(np.arange(0.0, 360.0, 45.0)), np.rad
 
 @dataclass(frozen=True)
 class PoseStep:
-    """One step of a solve, as the user may watch it.  Within a phase the energy never rises, but for "polish".
+    """One step of a solve, as the user may watch it.
 
-    phase: "start", "align", "network", "refine", "restart" or "polish".  camera_from_object: (4, 4).  energy: 1 - IoU in the
-    image that the phase works on.  damping: factor by which the step was taken, 0 = not at all.  seconds since the start.
+    phase: "start", "align", "network", "refine", "restart", "polish" or "result".  camera_from_object: (4, 4).
+    energy: 1 - IoU in the image that the phase works on: a crop for the start, alignment and networks, then the mask
+    itself, if it is large first at a lower resolution.  In one image it never rises from step to step, but for "polish"
+    and when restarts begin.  damping: factor by which the step was taken, 0 = not at all.  seconds since the start.
     """
 
     phase: str
@@ -93,7 +96,7 @@ class PoseSetup:
         cls, mask: np.ndarray, vertices: np.ndarray, faces: np.ndarray, camera: Camera, start: np.ndarray | None
     ) -> PoseSetup:
         coverage = checked_coverage(mask, camera)
-        mesh, centre, diagonal = Mesh.checked(vertices, faces).unit()
+        mesh, centre, diagonal = UnitMesh.checked(vertices, faces)
         return cls(coverage, mesh, centre, diagonal, camera, checked_start(start, centre))
 
     def starts(self) -> np.ndarray:
@@ -153,7 +156,8 @@ def solve_pose(
     mask: (H, W) bool, or float coverage in [0, 1].  vertices: (V, 3) in any unit of length.  faces: (F, 3) ints.
     start: (4, 4) camera_from_object, rotated about 40 degrees from the truth or less; None tries views from around the
     object, taken to be upright along its z.  restarts: other starts tried if the mask is not well explained.
-    on_step: called with every PoseStep; it cancels the solve by raising StopIteration.  rng: of the restarts.
+    on_step: called with every PoseStep; it cancels the solve by raising StopIteration.  rng: of the restarts and of the
+    final averaging.
     Raises ObservationError for the mask and SetupError for the rest, with one sentence.
     """
     setup = PoseSetup.checked(mask, vertices, faces, camera, start)
@@ -169,7 +173,8 @@ def solve_pose(
             try:
                 on_step(step)
             except StopIteration:
-                return PoseSolution(step.camera_from_object, 1 - step.energy, StopReason.CANCELLED, history, step.seconds)
+                best = min(history, key=lambda one: one.energy)
+                return PoseSolution(best.camera_from_object, 1 - best.energy, StopReason.CANCELLED, history, step.seconds)
 
 
 def solve_pose_batch(
@@ -185,6 +190,9 @@ def solve_pose_batch(
 ) -> list[PoseSolution]:
     """One solve_pose for each entry of the lists; all inputs are checked before the first is solved."""
     starts = starts if starts is not None else [None] * len(masks)
+    counts = [len(one) for one in (masks, vertices, faces, cameras, starts)]
+    if len(set(counts)) != 1:
+        raise SetupError(f"masks, vertices, faces, cameras and starts must be equally many, got {counts}")
     setups = [PoseSetup.checked(*one) for one in zip(masks, vertices, faces, cameras, starts, strict=True)]
     settings = PoseSettings(steps, refine, restarts)
     return [_drained(pose_steps(setup, settings, rng)) for setup in setups]
@@ -202,6 +210,7 @@ def pose_steps(
         found = yield from solver.run(solver.promising_starts(starts, rng), is_restart=True)
         candidates = _joined(candidates, found)
     result = yield from solver.finish(solver.best(candidates), rng)
+    yield solver.show("result", setup.user_matrix(result.x[0]), float(result.energy[0]), 1.0)
     iou = 1 - float(result.energy[0])
     reason = StopReason.CONVERGED if iou >= GOOD_IOU else result.reasons[0]
     alternatives = solver.alternatives(candidates, result)
@@ -216,17 +225,23 @@ class _Solver:
         self.started = time.perf_counter()
         self.history: list[PoseStep] = []
         self.cropped: CroppedPoses = crop_poses([setup.mesh], [setup.coverage], [setup.camera])
+        self.levels = refine_levels(setup.mesh, setup.coverage, setup.camera)
         self.networks = shipped_networks("pose", "pose", INPUT_LAYOUT) if settings.steps else []
 
     def seconds(self) -> float:
         return time.perf_counter() - self.started
+
+    def show(self, phase: str, camera_from_object: np.ndarray, energy: float, damping: float) -> PoseStep:
+        """A PoseStep for the user, noted in the history."""
+        self.history.append(PoseStep(phase, camera_from_object, energy, damping, self.seconds()))
+        return self.history[-1]
 
     def run(self, starts: np.ndarray, is_restart: bool) -> Steps:
         """Alignment, networks and coarse refinement of all starts (B, 7) together."""
         cropped = self.cropped.repeated(len(starts))
         virtual_from_camera = cropped.virtual_from_camera[0]
         problem, observation = cropped.problem, cropped.observation
-        x0 = turn_pose(virtual_from_camera, starts)
+        x0 = _before_camera(turn_pose(virtual_from_camera, starts))
         network = LoopSettings(steps=self.settings.steps)
         last, reasons = yield from self._loop(
             "restart" if is_restart else "align", problem, cropped.align, observation, x0, ALIGN_LOOP, virtual_from_camera
@@ -242,7 +257,7 @@ class _Solver:
                 virtual_from_camera,
             )
         x = turn_pose(virtual_from_camera.T, last.x)
-        level = self._levels(len(starts))[0]
+        level = self.levels[0].repeated(len(starts))
         if self.settings.refine:
             phase, settings = ("restart", RESTART_LOOP) if is_restart else ("refine", REFINE_LOOP)
             return (yield from self._refine(level, x, phase, settings))
@@ -257,7 +272,7 @@ class _Solver:
         drawn = starts[rng.integers(len(starts), size=count)]
         drawn[:, :4] = rotations.multiply(turn, drawn[:, :4])
         cropped = self.cropped.repeated(count)
-        x0 = turn_pose(cropped.virtual_from_camera, drawn)
+        x0 = _before_camera(turn_pose(cropped.virtual_from_camera, drawn))
         aligned = solve(cropped.problem, cropped.align, cropped.observation, x0, ALIGN_LOOP)
         return drawn[np.argsort(aligned.energy, kind="stable")[: self.settings.restarts]]
 
@@ -265,12 +280,12 @@ class _Solver:
         """The chosen pose, refined at the mask's own resolution; where that is coarse, the mean of equals around it."""
         if not self.settings.refine:
             return best
-        coarse, *finer = self._levels(1)
+        coarse, *finer = self.levels
         if best.reasons[0] is StopReason.MAX_STEPS:
             best = yield from self._refine(coarse, best.x, "refine", REFINE_LOOP)
         if finer:
             return (yield from self._refine(finer[0], best.x, "refine", FINE_LOOP))
-        if len(self.setup.mesh.faces) > MAX_FACES:
+        if len(self.setup.mesh.faces) > MAX_FACES or best.energy[0] > MAX_ENERGY:
             return best
         update = polish_update(coarse.problem, rng)
         last, _ = yield from self._loop("polish", coarse.problem, update, coarse.observation, best.x, POLISH_LOOP, np.eye(3))
@@ -298,9 +313,6 @@ class _Solver:
                 alternatives.append(PoseAlternative(self.setup.user_matrix(pose), 1 - float(energy)))
         return alternatives
 
-    def _levels(self, num_starts: int) -> list[RefineLevel]:
-        return refine_levels(self.setup.mesh, self.setup.coverage, self.setup.camera, num_starts)
-
     def _refine(self, level: RefineLevel, x: np.ndarray, phase: str, settings: LoopSettings) -> Steps:
         last, reasons = yield from self._loop(phase, level.problem, level.update, level.observation, x, settings, np.eye(3))
         return _Candidates(last.x, last.energy, reasons)
@@ -324,16 +336,16 @@ class _Solver:
             if iteration.index == 0 and self.history:
                 continue  # the end of the phase before
             row = int(np.argmin(iteration.energy))
-            step = PoseStep(
-                phase if iteration.index else "start",
-                camera_from_view @ self.setup.user_matrix(iteration.x[row]),
-                float(iteration.energy[row]),
-                float(iteration.damping[row]),
-                self.seconds(),
-            )
-            self.history.append(step)
-            yield step
+            matrix = camera_from_view @ self.setup.user_matrix(iteration.x[row])
+            phase_shown = phase if iteration.index else "start"
+            yield self.show(phase_shown, matrix, float(iteration.energy[row]), float(iteration.damping[row]))
         return iterations[-1], stop_reasons(iterations, settings)
+
+
+def _before_camera(x: np.ndarray) -> np.ndarray:
+    """Poses (B, 7) of which those behind the camera are put on its axis; a wide-angle start may be behind the crop's."""
+    is_behind = x[:, 6] >= 0
+    return np.where(is_behind[:, None], np.concatenate([x[:, :4], np.tile([0.0, 0.0, -3.0], (len(x), 1))], axis=1), x)
 
 
 def _joined(a: _Candidates, b: _Candidates) -> _Candidates:

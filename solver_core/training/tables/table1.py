@@ -89,10 +89,14 @@ def measure(cases: list[PoseCase], settings: PoseSettings) -> dict[str, float | 
         "outliers_percent": float(100 * np.mean(outlier)),
         "good_iou_percent": float(100 * np.mean(is_good)),
         "outliers_of_good_iou_percent": float(100 * np.sum(outlier & is_good) / max(1, np.sum(is_good))),
-        "steps_mean": float(np.mean([len(solution.history) - 1 for solution in solutions])),
+        "steps_mean": float(np.mean([_num_steps(solution) for solution in solutions])),
         "median_ms": float(1000 * np.median([solution.seconds for solution in solutions])),
         "mean_ms": float(1000 * np.mean([solution.seconds for solution in solutions])),
     }
+
+
+def _num_steps(solution: PoseSolution) -> int:
+    return sum(step.phase not in ("start", "result") for step in solution.history)
 
 
 def _solve(case: PoseCase, settings: PoseSettings, index: int) -> PoseSolution:

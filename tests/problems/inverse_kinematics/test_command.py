@@ -52,6 +52,27 @@ def test_solve_ik_takes_an_edited_map_and_limits(options, tmp_path, capsys):
     assert np.degrees(rotations.rotvec_from_wxyz(motion.rotations[:, motion.skeleton.index("Head")])).max() < 1e-3
 
 
+@pytest.mark.parametrize("option", ["--out", "--write-map", "--picture", "--json"])
+def test_solve_ik_exits_with_2_and_a_sentence_when_it_cannot_write(option, options, tmp_path, capsys):
+    pytest.importorskip("PIL")
+
+    code = main([*options, option, str(tmp_path / "nowhere" / "result.png")])
+
+    assert code == 2
+    assert "cannot write" in capsys.readouterr().err
+
+
+def test_solve_ik_says_nothing_but_the_error_for_a_frame_without_targets(options, demo_dir, tmp_path, capsys):
+    header, frame, *_ = (demo_dir / "ik_targets.csv").read_text().splitlines()
+    (tmp_path / "gap.csv").write_text("\n".join([header, frame, "," * header.count(",")]))
+
+    code = main([*options[:4], "--targets", str(tmp_path / "gap.csv")])
+
+    captured = capsys.readouterr()
+    assert (code, captured.out, captured.err.count("\n")) == (2, "", 1)
+    assert "frame 1 has no target at all" in captured.err
+
+
 def test_solve_ik_exits_with_1_and_a_reason_when_the_targets_are_out_of_reach(options, tmp_path, capsys, demo_dir):
     header, frame, *_ = (demo_dir / "ik_targets.csv").read_text().splitlines()
     stretched = np.array(frame.split(","), float).reshape(-1, 3)

@@ -111,7 +111,7 @@ def test_make_sampler_trains_a_rig_on_its_own_motion(rig, arm, tmp_path, rng):
     x = rotations.random_wxyz(rng, 5, 7)
     write_bvh(tmp_path / "motion.bvh", Motion(skeleton, x, np.zeros((5, 3)), 0.1, ("ZXY",) * 7, 1.0))
 
-    sampler = make_sampler(tmp_path, "train", rig | {"motion": str(tmp_path / "motion.bvh"), "wandering": 0.2})
+    sampler = make_sampler(tmp_path, "train", rig | {"motions": [str(tmp_path / "motion.bvh")], "wandering": 0.2})
     samples = sampler.draw(rng, 3)
 
     assert samples.x_true.shape == (3, 6, 4)
@@ -130,7 +130,7 @@ def test_make_sampler_draws_the_poses_of_a_rig_within_its_limits(rig, arm, tmp_p
 
 
 def test_a_rig_needs_motion_or_limits_to_be_trained(rig, tmp_path):
-    with pytest.raises(ConfigError, match="needs its motion or its limits"):
+    with pytest.raises(ConfigError, match="trained on its motion or within its limits"):
         make_sampler(tmp_path, "train", rig)
 
 

@@ -169,7 +169,7 @@ def test_missing_markers_become_a_notice(body, motion):
 
     result = solve_ik(targets, body.skeleton)
 
-    assert result.notices == (f"1 targets are missing ({body.skeleton.names[7]}) and are left to the solver",)
+    assert result.notices == (f"1 target is missing ({body.skeleton.names[7]}) and left to the solver",)
     assert np.isnan(result.position_error[3, 7])
     assert np.nanmax(result.position_error) < 1e-3
 
@@ -197,6 +197,7 @@ def test_solve_ik_raises_a_sentence_for_targets_it_cannot_use(change, sentence, 
         ({"weights": -np.ones(57)}, ObservationError, "finite numbers of at least 0"),
         ({"start": np.ones((57, 3))}, SetupError, "start must be wxyz rotations of shape (57, 4)"),
         ({"start": np.zeros((57, 4))}, SetupError, "unit quaternions"),
+        ({"smooth": -1.0}, SetupError, "at least 0, got -1"),
         ({"mapping": {"hip": "hipp"}}, SetupError, "did you mean 'hip'"),
         ({"mapping": {"lHand": "lHand"}}, SetupError, "the joint that stands for 'hip'"),
     ],

@@ -119,7 +119,7 @@ def test_transfer_to_the_same_skeleton_changes_nothing(body, rng):
     again = transfer.to_skeleton(x)
 
     assert rotations.angle_between(again, x).max() < 1e-5  # the alignment is float32
-    np.testing.assert_allclose(transfer.natural_body().axes, body.axes, atol=1e-6)
+    np.testing.assert_allclose(transfer.natural_body.axes, body.axes, atol=1e-6)
 
 
 @pytest.mark.parametrize("turned", [False, True])

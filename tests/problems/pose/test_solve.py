@@ -32,7 +32,7 @@ def test_pose_is_recovered(chair_case):
 def test_network_steps_lower_the_energy(chair_case):
     result = solve(chair_case, refine=False, restarts=0)
 
-    energies = [step.energy for step in result.history]
+    energies = [step.energy for step in result.history if step.phase != "result"]  # the result's is that of the mask itself
     assert [step.phase for step in result.history[:2]] == ["start", "align"]
     assert all(later <= earlier for earlier, later in zip(energies[:-1], energies[1:], strict=True))
     assert energies[-1] < energies[1] / 2  # of what alignment leaves
@@ -141,15 +141,78 @@ def test_same_seed_gives_the_same_result(chair_case):
     np.testing.assert_array_equal(first.camera_from_object, second.camera_from_object)
 
 
-def test_cancelled_solve_returns_the_last_estimate(chair_case):
-    def stop_at_third(step):
-        if step.phase == "network":
+def cancel_at(phase):
+    def on_step(step):
+        if step.phase == phase:
             raise StopIteration
 
-    result = solve(chair_case, on_step=stop_at_third)
+    return on_step
+
+
+def test_cancelled_solve_returns_the_last_estimate(chair_case):
+    result = solve(chair_case, on_step=cancel_at("network"))
 
     assert result.reason is sc.StopReason.CANCELLED
     np.testing.assert_array_equal(result.camera_from_object, result.history[-1].camera_from_object)
+
+
+def test_solve_cancelled_while_restarting_keeps_the_best_estimate(chair_case):
+    mask = chair_case.mask.copy()
+    mask[:, 74:79] = False  # fits too badly not to restart
+
+    result = solve(chair_case._replace(mask=mask), on_step=cancel_at("restart"))
+
+    assert result.history[-1].phase == "restart"
+    assert result.iou == 1 - min(step.energy for step in result.history)
+
+
+def test_last_step_of_the_history_is_the_result(chair_case):
+    result = solve(chair_case, refine=False)
+
+    assert result.history[-1].phase == "result"
+    np.testing.assert_array_equal(result.history[-1].camera_from_object, result.camera_from_object)
+    assert result.history[-1].energy == 1 - result.iou
+
+
+@pytest.mark.parametrize("offset", [(0.75, 0.0), (2.0, 0.0), (0.0, -3.0)])
+def test_wide_angle_start_behind_the_crop_camera_gives_a_pose(chair_case, offset):
+    camera = Camera(400, 200, 100.0, 100.0, 200.0, 100.0)
+    truth = np.concatenate([chair_case.truth[:4], [-2.6, 0.0, -1.6]])
+    case = make_case(chair_case.mesh, camera, truth, np.zeros(6))
+    start = np.concatenate([truth[:4], offset, [-0.5]])
+
+    result = solve(case._replace(start=start))
+
+    assert np.isfinite(result.camera_from_object).all()
+    assert result.iou > 0.9
+
+
+@pytest.mark.parametrize("factor", [1e-3, 1e3])
+def test_start_in_another_unit_of_length_is_aligned(chair_case, factor):
+    start = chair_case.start.copy()
+    start[4:] *= factor
+
+    result = solve(chair_case._replace(start=start))
+
+    assert rotation_error_deg(result, chair_case) < 1.5
+
+
+def test_object_far_from_its_origin_is_recovered(chair_case):
+    offset = np.array([5e5, 4.5e6, 100.0])
+    start = matrix_from_pose(chair_case.start)
+    start[:3, 3] -= start[:3, :3] @ offset
+
+    vertices = chair_case.mesh.vertices + offset
+    result = sc.solve_pose(chair_case.mask, vertices, chair_case.mesh.faces, chair_case.camera, start=start)
+
+    assert rotation_error_deg(result, chair_case) < 1.5
+
+
+def test_batch_of_unequal_lists_is_refused(chair_case):
+    mesh = chair_case.mesh
+
+    with pytest.raises(sc.SetupError, match="equally many"):
+        sc.solve_pose_batch([chair_case.mask] * 2, [mesh.vertices], [mesh.faces], [chair_case.camera])
 
 
 def test_batch_equals_single_solves(chair_case):
@@ -181,6 +244,10 @@ BAD_INPUTS = [
     ({"start": np.full((4, 4), np.nan)}, sc.SetupError, "finite"),
     ({"start": np.eye(3)}, sc.SetupError, "(4, 4)"),
     ({"start": np.array([[1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 5], [0, 0, 0, 1]])}, sc.SetupError, "behind the camera"),
+    ({"start": "start.json"}, sc.SetupError, "matrix of numbers"),
+    ({"mask": [[True], [True, False]]}, sc.ObservationError, "different length"),
+    ({"faces": [[0, 1, 2], [0, 1, 2, 3]]}, sc.SetupError, "rows of three numbers"),
+    ({"vertices": np.ones((8, 3), complex)}, sc.SetupError, "complex128"),
     ({"camera": "camera.json"}, sc.SetupError, "solver_core.Camera"),
 ]
 

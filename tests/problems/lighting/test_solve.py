@@ -1,0 +1,193 @@
+"""solve_lighting as a user meets it; without networks, which the tests of the network step have."""
+
+import numpy as np
+import pytest
+
+from solver_core.errors import ObservationError, SetupError
+from solver_core.frames import Camera
+from solver_core.problems.lighting.metrics import angle_deg
+from solver_core.problems.lighting.solve import solve_lighting
+from solver_core.solution import StopReason
+
+from .conftest import BOX, FLOOR, SIZE, make_case
+
+
+def solve(case, **changes):
+    return solve_lighting(**case.arguments(**({"steps": 0} | changes)))
+
+
+def direction_error_deg(result, case) -> float:
+    return float(angle_deg(result.direction[None], case.light[None])[0])
+
+
+def test_sun_is_recovered(sun_case):
+    result = solve(sun_case)
+
+    assert direction_error_deg(result, sun_case) < 1
+    np.testing.assert_allclose(result.strength, 2.5, rtol=0.03)
+    np.testing.assert_allclose(result.ambient, 0.05, atol=0.01)
+    assert result.position is None
+    assert result.image_error < 0.05
+    assert result.uncertainty_deg < 3
+    assert result.reason is StopReason.CONVERGED
+
+
+def test_point_lamp_is_recovered(lamp_case):
+    result = solve(lamp_case)
+
+    np.testing.assert_allclose(result.position, lamp_case.light, atol=0.05)
+    np.testing.assert_allclose(result.strength, 60, rtol=0.1)
+    assert result.uncertainty_deg < 3
+
+
+def test_known_strength_is_kept(sun_case):
+    case = make_case("sun", [0.5, -0.4, 0.8], strength=2.5, ambient=0)
+
+    result = solve(case, strength=2.5)
+
+    assert direction_error_deg(result, case) < 1
+    np.testing.assert_allclose(result.strength, 2.5, rtol=1e-5)
+    assert not result.ambient.any()
+
+
+def test_unknown_albedo_goes_into_the_strength(sun_case):
+    dark = sun_case._replace(image=0.5 * sun_case.image)
+
+    result = solve(dark, albedo=None)
+
+    assert direction_error_deg(result, sun_case) < 1
+    np.testing.assert_allclose(result.strength, 1.25, rtol=0.03)
+
+
+def test_colour_of_the_lamp_is_recovered(sun_case):
+    result = solve(sun_case._replace(image=sun_case.image * [1.0, 0.8, 0.5]))
+
+    np.testing.assert_allclose(result.strength / result.strength[0], [1, 0.8, 0.5], rtol=0.02)
+
+
+def test_result_scales_with_the_unit_of_length(lamp_case):
+    matrix = lamp_case.arguments()["camera_from_object"][0].copy()
+    matrix[:3, 3] *= 100
+    vertices = [FLOOR.vertices * 100, BOX.vertices * 100]
+
+    result = solve(lamp_case, vertices=vertices, camera_from_object=[matrix] * 2)
+
+    np.testing.assert_allclose(result.position / 100, lamp_case.light, atol=0.05)
+    np.testing.assert_allclose(result.strength / 1e4, 60, rtol=0.1)
+
+
+def test_image_of_another_size_and_the_same_aspect_is_taken(sun_case):
+    small = sun_case.image.reshape(SIZE // 2, 2, SIZE // 2, 2, 3).mean(axis=(1, 3))
+
+    assert direction_error_deg(solve(sun_case._replace(image=small)), sun_case) < 3
+
+
+def test_highlights_and_clipped_pixels_do_not_mislead(sun_case):
+    image = np.minimum(sun_case.image, 1)
+    image[40:46, 40:46] = 1.0
+
+    assert direction_error_deg(solve(sun_case._replace(image=image)), sun_case) < 1.5
+
+
+def test_pixels_outside_the_mask_are_not_used(sun_case):
+    image, mask = sun_case.image.copy(), np.ones((SIZE, SIZE), bool)
+    image[:, :40], mask[:, :40] = 0.9, False
+
+    assert direction_error_deg(solve(sun_case._replace(image=image), mask=mask), sun_case) < 1.5
+
+
+def test_nan_pixels_are_not_used(sun_case):
+    image = sun_case.image.copy()
+    image[30:50, 30:50] = np.nan
+
+    assert direction_error_deg(solve(sun_case._replace(image=image)), sun_case) < 1.5
+
+
+def test_flat_surface_says_what_it_cannot_tell(sun_case):
+    case = make_case("sun", [0.5, -0.4, 0.8], strength=2.5, ambient=0, meshes=(FLOOR,))
+
+    result = solve(case, vertices=FLOOR.vertices, faces=FLOOR.faces, camera_from_object=case.arguments()["camera_from_object"][0], albedo=None)
+
+    assert result.uncertainty_deg >= 30
+    assert any("flat" in note for note in result.report.notes)
+
+
+def test_distance_of_a_far_lamp_is_said_to_be_invisible():
+    case = make_case("point", [20.0, -16.0, 32.0], strength=60000.0, ambient=0)
+
+    result = solve(case)
+
+    assert angle_deg(result.position[None] + [0, 0, 3], case.light[None] + [0, 0, 3])[0] < 3
+    assert any("distance is not visible" in note for note in result.report.notes)
+
+
+def test_constant_image_gives_an_honest_answer(sun_case):
+    result = solve(sun_case._replace(image=np.full_like(sun_case.image, 0.4)))
+
+    assert result.uncertainty_deg >= 30
+
+
+def test_energy_never_rises_within_a_phase(sun_case):
+    history = solve(sun_case).history
+
+    assert history[0].phase == "start"
+    for before, after in zip(history[:-1], history[1:], strict=True):
+        assert after.phase != before.phase or after.energy <= before.energy
+
+
+def test_cancelled_solve_returns_the_last_estimate(sun_case):
+    def stop_at_restart(step):
+        if step.phase == "restart":
+            raise StopIteration
+
+    result = solve(sun_case, on_step=stop_at_restart)
+
+    assert result.reason is StopReason.CANCELLED
+    np.testing.assert_allclose(result.direction, result.history[-1].light, atol=1e-6)
+
+
+def test_given_start_is_where_it_starts(lamp_case):
+    result = solve(lamp_case, start=lamp_case.light, restarts=0)
+
+    np.testing.assert_allclose(result.history[0].light, lamp_case.light, atol=1e-5)
+    np.testing.assert_allclose(result.position, lamp_case.light, atol=0.05)
+
+
+def test_same_input_gives_the_same_result(sun_case):
+    first, second = (solve(sun_case) for _ in range(2))
+
+    np.testing.assert_array_equal(first.direction, second.direction)
+
+
+ONE = np.eye(4)
+BAD_INPUTS = [
+    ({"image": np.zeros((SIZE, SIZE, 3))}, ObservationError, "black"),
+    ({"image": np.full((SIZE, SIZE, 3), np.nan)}, ObservationError, "every pixel"),
+    ({"image": np.ones((SIZE, SIZE))}, ObservationError, "(H, W, 3)"),
+    ({"image": np.ones((SIZE, SIZE, 3), np.uint8)}, ObservationError, "convert 8-bit"),
+    ({"image": np.ones((SIZE, SIZE // 2, 3))}, ObservationError, "same aspect"),
+    ({"image": np.ones((SIZE, SIZE, 3))}, ObservationError, "clipped white"),
+    ({"mask": np.zeros((SIZE, SIZE), bool)}, ObservationError, "the mask misses it"),
+    ({"mask": np.ones((SIZE, 5), bool)}, ObservationError, "same size"),
+    ({"camera": "camera.json"}, SetupError, "solver_core.Camera"),
+    ({"camera": Camera(SIZE, SIZE, 90.0, 90.0, 9000.0, 48.0)}, ObservationError, "does not see the mesh"),
+    ({"kind": "torch"}, SetupError, "known: sun, point"),
+    ({"vertices": [np.zeros((3, 3))] * 2, "faces": [np.array([[0, 1, 2]])] * 2}, SetupError, "no area"),
+    ({"camera_from_object": [ONE]}, SetupError, "one entry each"),
+    ({"camera_from_object": [ONE, np.diag([2.0, 2, 2, 1])]}, SetupError, "apply the object's scale"),
+    ({"albedo": [-np.ones(3), None]}, SetupError, "not negative"),
+    ({"albedo": None, "strength": 2.0}, SetupError, "needs the albedo"),
+    ({"strength": -1.0}, SetupError, "strength must be"),
+    ({"start": np.zeros(3)}, SetupError, "start must be"),
+]
+
+
+@pytest.mark.parametrize(("change", "error", "words"), BAD_INPUTS, ids=[words for _, _, words in BAD_INPUTS])
+def test_bad_input_is_refused_with_one_sentence(sun_case, change, error, words):
+    with pytest.raises(error) as caught:
+        solve(sun_case, **change)
+
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
