@@ -6,11 +6,13 @@ SOURCES := $(shell find solver_core -name '*.py' -o -name '*.c' -o -name '*.safe
 
 .PHONY: demo test lint check bench kernels clean
 
-demo: .venv-demo/installed  ## Solves the shipped example: demo/result.json, result.png, steps.gif
+demo: .venv-demo/installed  ## Solves the shipped examples: demo/result.json, result.png, steps.gif, motion.bvh, motion.png, motion.gif
 	mkdir -p demo
 	.venv-demo/bin/solver_core solve pose --mesh assets/demo/pose_model.ply --mask assets/demo/pose_mask.png \
 	    --photo assets/demo/pose_photo.jpg --camera assets/demo/camera.json --start assets/demo/start.json \
 	    --out demo/result.json --picture demo/result.png --animation demo/steps.gif
+	.venv-demo/bin/solver_core solve ik --skeleton assets/demo/ik_rest.bvh --targets assets/demo/ik_targets.csv \
+	    --out demo/motion.bvh --picture demo/motion.png --animation demo/motion.gif
 
 test: .venv/installed  ## Runs all tests
 	$(BIN)/pytest

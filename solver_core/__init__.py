@@ -16,6 +16,7 @@ from solver_core.errors import (
 from solver_core.frames import Camera
 from solver_core.problems.inverse_kinematics.skeleton import Skeleton
 from solver_core.problems.inverse_kinematics.solve import KinematicResult, solve_ik
+from solver_core.problems.lighting.solve import LightingSolution, solve_lighting
 from solver_core.problems.pose.solve import PoseSolution, solve_pose, solve_pose_batch
 from solver_core.solution import StopReason
 
@@ -25,6 +26,7 @@ __all__ = [
     "Camera",
     "ConfigError",
     "KinematicResult",
+    "LightingSolution",
     "MissingDependency",
     "ObservationError",
     "PoseSolution",
@@ -34,6 +36,7 @@ __all__ = [
     "StopReason",
     "WeightsError",
     "solve_ik",
+    "solve_lighting",
     "solve_pose",
     "solve_pose_batch",
 ]

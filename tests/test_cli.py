@@ -11,7 +11,15 @@ from solver_core.optional import needed_for
 from solver_core.problems import PROBLEMS
 
 HELP_LINES, HELP_COLUMNS = 30, 110  # a small terminal window
-COMMANDS = [[], ["solve"], *(["solve", name] for name in PROBLEMS), ["train"], *(["train", name] for name in PROBLEMS), ["evaluate"], ["info"]]
+COMMANDS = [
+    [],
+    ["solve"],
+    *(["solve", name] for name in PROBLEMS),
+    ["train"],
+    *(["train", name] for name in PROBLEMS),
+    ["evaluate"],
+    ["info"],
+]
 
 on_every_command = pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 

@@ -6,14 +6,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import solver_core as sc
+from solver_core.problems.inverse_kinematics.files import read_targets, targets_of_skeleton
+
 README = Path(__file__).resolve().parents[1] / "README.md"
+
+
+def example_with(call: str) -> str:
+    """The one Python example that calls this function."""
+    examples = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    (example,) = (example for example in examples if call in example)
+    return example
 
 
 def test_python_example_finds_the_pose_of_the_demo(demo_dir, capsys):
     pytest.importorskip("trimesh")
     from solver_core.files import read_mask, read_mesh, read_pose
 
-    (example,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     mesh = read_mesh(demo_dir / "pose_model.ply")
     names = {
         "mask": read_mask(demo_dir / "pose_mask.png"),
@@ -22,8 +31,20 @@ def test_python_example_finds_the_pose_of_the_demo(demo_dir, capsys):
         "rough_camera_from_object": read_pose(demo_dir / "start.json"),
     }
 
-    exec(example, names)  # noqa: S102  (our own README)
+    exec(example_with("solve_pose"), names)  # noqa: S102  (our own README)
 
     truth = read_pose(demo_dir / "truth.json")
     np.testing.assert_allclose(names["result"].camera_from_object, truth, atol=0.01)
     assert "CONVERGED" in names["result"].reason.name
+
+
+def test_python_example_finds_the_motion_of_the_demo(demo_dir, capsys, monkeypatch):
+    skeleton = sc.Skeleton.from_bvh(demo_dir / "ik_rest.bvh")
+    targets = targets_of_skeleton(read_targets(demo_dir / "ik_targets.csv"), skeleton, None)
+    monkeypatch.chdir(README.parent)
+    names = {"sc": sc, "targets": targets}
+
+    exec(example_with("solve_ik"), names)  # noqa: S102  (our own README)
+
+    assert names["result"].rotations.shape == (*targets.shape[:2], 4)
+    assert np.nanmax(names["result"].position_error) < 1e-4

@@ -7,7 +7,8 @@ metrics.py    measure(problem, x, x_true, rows) -> {name with unit: (B,) errors}
 loss.py       loss(network, image, vector, inputs) -> scalar tensor  [torch]
 refine.py     the classical solver for the last bit
 solve.py      the public function
-command.py    `solver_core solve <problem>`: its options, files and pictures
+command.py    `solver_core solve <problem>`: its options, files and pictures; a problem with a way of its own to make
+              recipes adds to `solver_core train <problem>` by add_train_arguments() and prepare_training()
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def sun_shading(
     intrinsics = _window(low, high, map_size)
     maps = render.render_depth_orthographic(casters, _matrices(rotation), intrinsics, map_size, map_size)
     texel = (1 / intrinsics[:, :2].min(axis=1)).astype(np.float32)
-    seen = seen + _along_normal(normals, cosine, texel[:, None]) @ rotation.transpose(0, 2, 1)
+    seen = seen + _along_normal(normals @ rotation.transpose(0, 2, 1), texel[:, None])
     tolerance = ROUNDING * (high - low).max(axis=1)
     lit = _lit_fraction(maps, *_texels(seen, intrinsics, np.float32(1)), -seen[..., 2] - tolerance[:, None])
     return np.maximum(cosine, 0) * lit
@@ -78,7 +78,6 @@ def lamp_shading(
                 [casters[int(row)] for row in rows],
                 seen[rows] @ turn.T,
                 normals[rows] @ side_rotation.transpose(0, 2, 1),
-                cosine[rows],
                 is_here[rows],
                 _matrices(side_rotation, positions[rows]),
                 map_size,
@@ -91,7 +90,6 @@ def _lit_from_side(
     casters: Sequence[Mesh],
     seen: np.ndarray,
     normals: np.ndarray,
-    cosine: np.ndarray,
     is_here: np.ndarray,
     lamp_from_scene: np.ndarray,
     map_size: int,
@@ -102,9 +100,8 @@ def _lit_from_side(
     low, high = np.nanmin(on_image, axis=1), np.nanmax(on_image, axis=1)
     intrinsics = _window(low, high, map_size)
     maps = render.render_depth(casters, lamp_from_scene, intrinsics, map_size, map_size)
-    distance = np.linalg.norm(seen, axis=2)  # beside the axis a texel covers more than depth says
-    texel = distance / intrinsics[:, :2].min(axis=1, keepdims=True).astype(np.float32)
-    moved = seen + _along_normal(normals, cosine, texel)
+    texel = depth / intrinsics[:, :2].min(axis=1, keepdims=True).astype(np.float32)
+    moved = seen + _along_normal(normals, texel)
     moved_depth = np.where(is_here, -moved[..., 2], 1)
     return _lit_fraction(maps, *_texels(moved, intrinsics, moved_depth), moved_depth * (1 - ROUNDING))
 
@@ -135,10 +132,14 @@ def _window(low: np.ndarray, high: np.ndarray, map_size: int) -> np.ndarray:
     return np.stack([focal[:, 0], focal[:, 1], cx, cy], axis=1)
 
 
-def _along_normal(normals: np.ndarray, cosine: np.ndarray, texel: np.ndarray) -> np.ndarray:
-    """(B, P, 3) the move that keeps a surface from shadowing itself; texel: (B, 1) or (B, P), its size at the point."""
-    sine = np.sqrt(np.maximum(1 - cosine * cosine, 0))
-    return normals * (NEIGHBOUR * texel * sine)[..., None]
+def _along_normal(normals: np.ndarray, texel: np.ndarray) -> np.ndarray:
+    """(B, P, 3) the move that keeps a surface from shadowing itself, all in the frame of the map.
+
+    texel: (B, 1) or (B, P), its size at the point.  The part of the normal across the map's axis says how fast a surface
+    rises from texel to texel; a plane moved by that much lies over its neighbours, in parallel and in perspective maps.
+    """
+    across = np.hypot(normals[..., 0], normals[..., 1])
+    return normals * (NEIGHBOUR * texel * across)[..., None]
 
 
 def _texels(seen: np.ndarray, intrinsics: np.ndarray, depth: np.ndarray | np.float32) -> tuple[np.ndarray, np.ndarray]:

@@ -48,7 +48,7 @@ class PyrenderLambert:
         self._camera = pyrender.IntrinsicsCamera(camera.fx, camera.fy, camera.cx, camera.cy, znear=NEAR, zfar=FAR)
         self._renderer = pyrender.OffscreenRenderer(camera.width, camera.height)
         self._shaders = tempfile.TemporaryDirectory()
-        shutil.copytree(Path(pyrender.__file__).parent / "shaders", self._shaders.name, dirs_exist_ok=True)
+        shutil.copytree(Path(pyrender.__path__[0], "shaders"), self._shaders.name, dirs_exist_ok=True)
         fragment = Path(self._shaders.name, "mesh.frag")
         source = fragment.read_text(encoding="utf-8")
         for theirs, ours in REPLACED.items():

@@ -37,7 +37,7 @@ def test_sun_on_a_floor_gives_the_cosine_without_acne(rng, slope):
     np.testing.assert_allclose(shading, direction[0, 2], atol=1e-5)
 
 
-@pytest.mark.parametrize("position", [(0, 0, 1), (0.4, -0.3, 0.2), (5, 3, 4), (0, 0, 0.05)])
+@pytest.mark.parametrize("position", [(0, 0, 1), (0.4, -0.3, 0.2), (0.7, 1.5, 0.6), (5, 3, 4), (0, 0, 0.05)])
 def test_lamp_over_a_floor_gives_cosine_over_squared_distance_without_acne(rng, position):
     points = floor_points(rng)
     towards = np.array(position) - points[0]

@@ -28,9 +28,12 @@ REPEATS = 15
 
 
 def make_targets(count: int) -> np.ndarray:
-    """(F, N, 3) positions of poses that deviate from the mean pose as motions do, facing anywhere."""
+    """(F, N, 3) positions of poses around the mean pose, facing anywhere.
+
+    Joints deviate half as far as in motions, because here each does so on its own.
+    """
     body, rng = human(), np.random.default_rng(0)
-    turns = np.clip(rng.normal(size=(count, body.skeleton.num_joints, 1, 3)), -1.5, 1.5)
+    turns = 0.5 * rng.normal(size=(count, body.skeleton.num_joints, 1, 3))
     x = rotations.multiply(body.mean_pose, rotations.wxyz_from_rotvec((turns @ body.axes)[:, :, 0]))
     x[:, body.skeleton.joint_of_node[body.skeleton.root]] = rotations.random_wxyz(rng, count)
     offsets = np.broadcast_to(body.skeleton.offsets, (count, *body.skeleton.offsets.shape))

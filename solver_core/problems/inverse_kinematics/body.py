@@ -16,6 +16,7 @@ from solver_core.problems.inverse_kinematics.skeleton import Skeleton
 
 HUMAN_PATH = SHIPPED / "ik_human.bvh"
 NUM_FRAMES = 4  # of a file with a body
+METRES_PER_UNIT = 0.01  # the same
 LEAST_SPREAD = 0.005  # radians; a joint or axis that never turned in training still can
 
 
@@ -61,7 +62,7 @@ def read_body(path: Path) -> Body:
     The axes are kept in a file, because the signs of eigenvectors differ between machines and networks depend on them.
     Raises SetupError.
     """
-    motion = read_bvh(path)
+    motion = read_bvh(path, METRES_PER_UNIT)
     if motion.num_frames != NUM_FRAMES:
         raise SetupError(
             f"{path} is no body: it must have {NUM_FRAMES} frames, as `solver_core train ik --rig` writes them, "
@@ -79,7 +80,7 @@ def write_body(path: Path, body: Body) -> None:
     poses = np.tile([1.0, 0, 0, 0], (NUM_FRAMES, skeleton.num_nodes, 1))
     poses[:, skeleton.joints] = np.concatenate([body.mean_pose[None], turned])
     orders = (DEFAULT_ORDER,) * skeleton.num_nodes
-    write_bvh(path, Motion(skeleton, poses, np.zeros((NUM_FRAMES, 3)), 1.0, orders, 0.01))
+    write_bvh(path, Motion(skeleton, poses, np.zeros((NUM_FRAMES, 3)), 1.0, orders, METRES_PER_UNIT))
 
 
 def body_path(weights: Path) -> Path:

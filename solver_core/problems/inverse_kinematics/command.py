@@ -33,7 +33,9 @@ ANIMATION_FRAMES = 60
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     files = parser.add_argument_group("files")
-    files.add_argument("--skeleton", type=Path, required=True, metavar="BVH", help="the skeleton; its frames are not used")
+    files.add_argument(
+        "--skeleton", type=Path, required=True, metavar="BVH", help="the skeleton, and the frame time of csv targets"
+    )
     files.add_argument("--targets", type=Path, required=True, metavar="FILE", help="positions in metres: bvh, csv or npz")
     files.add_argument("--map", type=Path, metavar="JSON", help="which joint is which, where the names do not tell")
     files.add_argument("--write-map", type=Path, metavar="JSON", help="write the map found by the names here, to edit")
@@ -67,7 +69,9 @@ def run(args: argparse.Namespace) -> int:
             mapping=known.body,
             trained=None if args.weights is None else Trained.load(args.weights),
         )
-    motion = Motion(skeleton, result.rotations, result.root, named.frame_time, rest.orders, rest.metres_per_unit)
+    motion = Motion(
+        skeleton, result.rotations, result.root, named.frame_time or rest.frame_time, rest.orders, rest.metres_per_unit
+    )
     if args.out is not None:
         write_bvh(args.out, motion)
     if args.write_map is not None:
@@ -87,7 +91,9 @@ def add_train_arguments(parser: argparse.ArgumentParser, source: Any) -> None:
     """What `solver_core train ik` takes beside a recipe; `source` is a group of which the user names one."""
     source.add_argument("--rig", type=Path, metavar="BVH", help="instead of a recipe: a skeleton that is no human")
     parser.add_argument("--motion", type=Path, nargs="+", default=[], metavar="BVH", help="poses of the rig (default its own)")
-    parser.add_argument("--limits", type=Path, metavar="JSON", help="ranges of the rig's joints, degrees; without --motion its poses")
+    parser.add_argument(
+        "--limits", type=Path, metavar="JSON", help="ranges of the rig's joints, degrees; without --motion its poses"
+    )
 
 
 def prepare_training(args: argparse.Namespace, out: Path) -> Path:

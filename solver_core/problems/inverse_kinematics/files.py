@@ -16,16 +16,14 @@ from solver_core.problems.inverse_kinematics.kinematics import forward_kinematic
 from solver_core.problems.inverse_kinematics.mapping import check_names, match_targets
 from solver_core.problems.inverse_kinematics.skeleton import Skeleton
 
-DEFAULT_FRAME_TIME = 1 / 30  # seconds; csv files state none
-
 
 @dataclass(frozen=True, eq=False)
 class NamedTargets:
-    """Positions (F, M, 3) in metres of M named points, nan where missing; frame_time in seconds."""
+    """Positions (F, M, 3) in metres of M named points, nan where missing; frame_time in seconds, None = not stated."""
 
     names: tuple[str, ...]
     positions: np.ndarray
-    frame_time: float = DEFAULT_FRAME_TIME
+    frame_time: float | None = None
 
 
 def read_targets(path: Path) -> NamedTargets:
@@ -134,9 +132,9 @@ def _read_csv(path: Path) -> NamedTargets:
         raise ObservationError(f"the targets {path} need the columns name_x, name_y and name_z for every joint")
     if len(values) == 0:
         raise ObservationError(f"the motion is empty: the targets {path} hold no frames")
-    short = next((number for number, line in enumerate(values, start=1) if len(line) != len(columns)), None)
+    short = next((number for number, line in enumerate(values, start=2) if len(line) != len(columns)), None)
     if short is not None:
-        raise ObservationError(f"frame {short} of the targets {path} does not have the {len(columns)} values of the header")
+        raise ObservationError(f"line {short} of the targets {path} does not have the {len(columns)} values of the header")
     picked = np.array(values)[:, [columns.index(column) for column in wanted]]
     return NamedTargets(tuple(names), picked.reshape(len(values), len(names), 3))
 
@@ -146,13 +144,13 @@ def _read_npz(path: Path) -> NamedTargets:
         with np.load(path) as content:
             names = tuple(str(name) for name in content["names"])
             positions = np.asarray(content["positions"], dtype=np.float64)
-            frame_time = float(content["frame_time"]) if "frame_time" in content else DEFAULT_FRAME_TIME
+            frame_time = float(content["frame_time"]) if "frame_time" in content else None
     except (OSError, ValueError, KeyError) as error:
         raise ObservationError(f"the targets {path} need the arrays positions and names: {error}") from error
     if positions.ndim == 2:
         positions = positions[None]
     if positions.ndim != 3 or positions.shape[1:] != (len(names), 3):
         raise ObservationError(f"the targets {path} have {len(names)} names and positions of shape {positions.shape}")
-    if not frame_time > 0:
+    if frame_time is not None and not frame_time > 0:
         raise ObservationError(f"the targets {path} have a frame time of {frame_time:g}; it must be positive seconds")
     return NamedTargets(names, positions, frame_time)

@@ -15,7 +15,7 @@ from solver_core.problems.inverse_kinematics.skeleton import Skeleton
 # Row i: the matrix of the cross product with the i-th unit vector, flattened.
 CROSS_WITH_UNIT = np.array([[0, 0, 0, 0, 0, -1, 0, 1, 0], [0, 0, 1, 0, 0, 0, -1, 0, 0], [0, -1, 0, 1, 0, 0, 0, 0, 0]])
 
-CHUNK = 64  # bodies at a time: the fronts of more do not fit into the cache, which takes 1.6 times as long
+CHUNK = 32  # bodies at a time: the fronts of more do not fit into the cache, which takes 1.2 times as long
 
 
 def damped_step(

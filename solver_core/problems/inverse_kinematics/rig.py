@@ -12,7 +12,7 @@ from solver_core.problems.inverse_kinematics.body import Body, body_path, limits
 from solver_core.problems.inverse_kinematics.bvh import read_bvh
 from solver_core.problems.inverse_kinematics.sampler import rig_limits, rig_poses
 
-# A minute or two for a dozen joints on two cores; a rig's motions seldom hold every pose it will be asked for.
+# Two minutes for an arm of six axes on two cores, more for a figure.
 RECIPE = """\
 [training]
 problem = "ik"
@@ -39,7 +39,7 @@ wandering = {wandering}
 effectors = 0.3
 gaps = 0.4
 """
-WANDERING = 0.1  # radians, about the poses of motions
+WANDERING = 0.1  # radians about the poses of motions, which seldom hold every pose that will be asked for
 
 
 def prepare_rig(rig: Path, motions: Sequence[Path], limits: Path | None, out: Path) -> Path:

@@ -19,7 +19,7 @@ from solver_core.problems.lighting.problem import KINDS
 from solver_core.problems.lighting.solve import LightingSettings, LightingSetup, LightingSolution, LightingStep, solve_setup
 
 HELP = "Finds the sun or the lamp of an image from the geometry it shows and the camera."
-EXAMPLE = "solver_core solve lighting --mesh car.obj --image car.png --camera camera.json --pose pose.json --picture lit.png"
+EXAMPLE = "solver_core solve lighting --mesh car.obj --image car.png --camera camera.json --picture lit.png"
 
 POOR_ERROR = 0.15  # of the bright level: materials that are not matt and light from several sides still stay below it
 POOR_UNCERTAINTY_DEG = 20.0  # a lamp known no better is none that one would relight with
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--strength", type=float, metavar="W", help="W/m2 of the sun or W of the lamp; needs --albedo")
     parser.add_argument("--linear", action="store_true", help="the image's values are linear, not sRGB")
-    parser.add_argument("--no-refine", action="store_true", help="stop after the learned steps")
+    parser.add_argument("--no-refine", action="store_true", help="stop after the first steps")
     parser.add_argument("--restarts", type=int, default=4, metavar="N", help="other starts that are tried (default 4)")
 
 

@@ -20,6 +20,7 @@ DIMMED = 0.35  # what is not used of the photograph, so that the eye is on the r
 EXPOSURE = 0.7  # linear display value of the photograph's bright level, which leaves room for highlights
 ARROW = 0.7  # length of the sun's arrow when it is seen from the side, units of the scene
 HEAD_PX, STROKE_PX, HALO_PX, DOT_PX = 22.0, 5.0, 9.0, 11.0
+HEAD_HALF_WIDTH = 0.55  # of an arrow's head, of its length
 HALO: Colour = (12, 12, 14)
 
 
@@ -53,21 +54,17 @@ class LightingCanvas:
 
     def draw_lamp(self, picture: np.ndarray, light: np.ndarray, colour: Colour) -> np.ndarray:
         """A copy of a picture with the lamp: an arrow from the scene towards the sun, or a dot where the lamp is."""
-        scene = self.problem.scene
-        factor = picture.shape[1] / self.setup.photograph.camera.width
+        scene, camera = self.problem.scene, self.setup.photograph.camera
         centre = scene.centre[0].astype(np.float64)
         tip = centre + ARROW * float(scene.scale[0]) * light if self.setup.kind == "sun" else light
         nearest = -0.05 * np.linalg.norm(centre)  # a lamp behind the camera is drawn in its direction
         tip = tip if tip[2] < nearest else centre + (tip - centre) * (nearest - centre[2]) / (tip[2] - centre[2])
-        start, end = project(np.stack([centre, tip]), self.setup.photograph.camera.intrinsics) * factor
-        strokes = [(start, end)] if self.setup.kind == "sun" else [(end, end)]
-        width = STROKE_PX if self.setup.kind == "sun" else 2 * DOT_PX
-        length = np.linalg.norm(end - start)
-        if self.setup.kind == "sun" and length > HEAD_PX:
-            back = HEAD_PX * (start - end) / length
-            strokes += [(end, end + turn @ back) for turn in (_rotation(0.5), _rotation(-0.5))]
-        drawn = _stroke(picture, strokes, HALO, width + HALO_PX - STROKE_PX)
-        return _stroke(drawn, strokes, colour, width)
+        start, end = project(np.stack([centre, tip]), camera.intrinsics) * picture.shape[1] / camera.width
+        if self.setup.kind == "sun":
+            segments, width = _arrow(start, _within(picture, start, end)), STROKE_PX
+        else:
+            segments, width = [(end, end)], 2 * DOT_PX
+        return _stroke(_stroke(picture, segments, HALO, width + HALO_PX - STROKE_PX), segments, colour, width)
 
     def _prediction(self, light: np.ndarray) -> np.ndarray:
         """(P, 3) relit image in bright levels."""
@@ -102,8 +99,22 @@ def draw_step(canvas: LightingCanvas, light: np.ndarray, caption: str, is_last: 
     return side_by_side([Panel(canvas.photograph(), "photograph"), Panel(relit, caption)])
 
 
-def _rotation(angle: float) -> np.ndarray:
-    return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+def _within(picture: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """The end of an arrow (column, row), shortened to stay inside the picture."""
+    size = np.array([picture.shape[1], picture.shape[0]])
+    room = np.where(end > start, size - HEAD_PX - start, start - HEAD_PX)
+    share = np.min(room / np.maximum(np.abs(end - start), 1e-9))
+    return start + np.clip(share, 0, 1) * (end - start)
+
+
+def _arrow(start: np.ndarray, end: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Segments of an arrow; one that points at the viewer has no head."""
+    length = np.linalg.norm(end - start)
+    if length <= HEAD_PX:
+        return [(start, end)]
+    along = HEAD_PX * (start - end) / length
+    across = HEAD_HALF_WIDTH * np.array([-along[1], along[0]])
+    return [(start, end), (end, end + along + across), (end, end + along - across)]
 
 
 def _stroke(

@@ -6,10 +6,16 @@ position of a lamp.  Which points are lit is taken from the render at the curren
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+from solver_core.problem import Update, take
 from solver_core.problems.lighting.observation import LightingObservation, LightingPrediction, robust_weight
 from solver_core.problems.lighting.surface import Surface
+
+if TYPE_CHECKING:
+    from solver_core.problems.lighting.problem import LightingProblem
 
 FARTHEST = 10.0  # units of the scene: beyond it a lamp is a sun
 RIDGE = 1e-3  # of the largest curvature: keeps what the lit points do not determine where it is
@@ -38,6 +44,18 @@ def shading_solution(
     length = np.maximum(np.linalg.norm(solved, axis=1, keepdims=True), np.finfo(np.float32).eps)
     solved /= length if kind == "sun" else np.maximum(length / FARTHEST, 1)
     return solved.astype(np.float32)
+
+
+def shading_update(problem: LightingProblem) -> Update:
+    """Update that goes to where least squares on the shading equation puts the light."""
+
+    def update(
+        stage: int, x: np.ndarray, prediction: LightingPrediction, observation: LightingObservation, rows: np.ndarray
+    ) -> np.ndarray:
+        surface = take(problem.scene.surface, rows)
+        return problem.manifold.difference(x, shading_solution(problem.kind, x, surface, prediction, observation))
+
+    return update
 
 
 def _weighted_least_squares(normals: np.ndarray, target: np.ndarray, weight: np.ndarray, x: np.ndarray) -> np.ndarray:

@@ -81,7 +81,7 @@ def robust_weight(residual: np.ndarray) -> np.ndarray:
 def robust_cost(residual: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """(B,) sum over points of a cost that is quadratic for small residuals (B, P, 3) and linear for large ones."""
     cost = np.sqrt(ROBUST**2 + mean_square(residual)) - ROBUST
-    return np.sum(weight * cost, axis=1, dtype=np.float64)
+    return np.einsum("bp,bp->b", weight, cost, dtype=np.float64)
 
 
 def mean_square(residual: np.ndarray) -> np.ndarray:

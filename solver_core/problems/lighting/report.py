@@ -13,7 +13,7 @@ from solver_core.problems.lighting.refine import unit_moves
 
 RING_DEG = (2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 90.0)
 PER_RING = 8
-DISTANCE_FACTORS = (0.5, 2.0)
+FARTHER = 2.0  # times the distance of a point lamp
 SAME_RELATIVE, SAME_ABSOLUTE = 0.1, 0.001  # energies this close are called equal: what noise and 8 bits change
 FLAT = 0.02  # smallest spread of normals, of 1, that is no flat surface: a bend of about 15 degrees
 LIT = 0.01  # of the points: fewer lit ones show no lamp
@@ -79,8 +79,6 @@ def _notes(problem: LightingProblem, x: np.ndarray, energy: float, uncertainty: 
         notes.append(f"What is seen is flat: the direction is known only up to about {uncertainty:.0f} degrees.")
     elif uncertainty >= 10:
         notes.append(f"Lamps up to {uncertainty:.0f} degrees away explain the image as well.")
-    if problem.kind == "point":
-        others = np.concatenate([x * factor for factor in DISTANCE_FACTORS])
-        if _energies(problem, others).max() <= same_energy(energy):
-            notes.append("The lamp's distance is not visible; half or twice of it, with the strength to match, fits as well.")
+    if problem.kind == "point" and _energies(problem, FARTHER * x)[0] <= same_energy(energy):
+        notes.append("The lamp's distance is not visible: one twice as far, with the strength to match, fits as well.")
     return notes

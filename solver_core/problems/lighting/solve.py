@@ -14,7 +14,7 @@ from solver_core.errors import ObservationError
 from solver_core.frames import Camera
 from solver_core.loop import LoopSettings, iterate, stop_reasons
 from solver_core.network.update import network_update
-from solver_core.network.weights import shipped_networks
+from solver_core.network.weights import SHIPPED, shipped_networks
 from solver_core.problem import Update, take
 from solver_core.problems.lighting.checks import (
     Photograph,
@@ -25,6 +25,7 @@ from solver_core.problems.lighting.checks import (
     checked_strength,
 )
 from solver_core.problems.lighting.features import GRID_SIZE, INPUT_LAYOUT
+from solver_core.problems.lighting.least_squares import shading_update
 from solver_core.problems.lighting.observation import mean_square, observe
 from solver_core.problems.lighting.problem import LightingPrediction, LightingProblem, start_light
 from solver_core.problems.lighting.refine import FINE_LOOP, REFINE_LOOP, gauss_newton_update
@@ -34,19 +35,18 @@ from solver_core.problems.lighting.surface import LitScene, Pixels, choose_pixel
 from solver_core.render.gbuffer import GBuffer, Scene, render_gbuffer
 from solver_core.solution import Iteration, StopReason
 
-STEPS = 0  # as in the paper
-GOOD_ERROR = 0.05  # of the image's bright level; a result above it does not explain the image
+STEPS = 7  # as in the paper
+GOOD_ERROR = 0.1  # of the image's bright level: what edges and 8 bits leave stays below; beyond, the image is not explained
 SEARCH_GRID, SEARCH_MAP = 32, 48  # the coarse look: cells of the grid and texels of the shadow map along a side
 FINE_GRID, FINE_MAP = 128, 192  # the last refinement
 LAMP_WATTS = 4 * np.pi  # of Blender's point lamp for 1 W/sr
-NETWORKS = {"sun": "lighting_sun"}  # weights by kind of lamp
 
 
 @dataclass(frozen=True)
 class LightingStep:
     """One step of a solve, as the user may watch it.  Within a phase the energy never rises.
 
-    phase: "start", "network", "refine", "restart" or "fine".  light: (3,) unit direction towards the sun or position of the
+    phase: "start", "first", "refine", "restart" or "fine".  light: (3,) unit direction towards the sun or position of the
     lamp, in the camera's frame.  energy: 0 explains the image, 1 explains nothing.  damping: factor by which the step was
     taken, 0 = not at all.  seconds since the start.
     """
@@ -92,7 +92,9 @@ OnStep = Callable[[LightingStep], None]
 
 
 class LightingSettings(NamedTuple):
-    """steps: of the networks.  refine: Gauss-Newton afterwards.  restarts: other starts, the best of a coarse search."""
+    """steps: the first ones, learned or classical.  refine: Gauss-Newton afterwards.  restarts: other starts, the best of a
+    coarse search.
+    """
 
     steps: int = STEPS
     refine: bool = True
@@ -222,14 +224,10 @@ class LightingSolving:
         self.final = self.problem
         self.best = _Lights(self._start(), np.array([np.inf]), [StopReason.MAX_STEPS])
         self.found = self.best
-        self.networks = []
-        if settings.steps and setup.kind in NETWORKS:
-            self.networks = shipped_networks(NETWORKS[setup.kind], "lighting", INPUT_LAYOUT)
 
     def steps(self) -> Iterator[LightingStep]:
-        steps = self.settings.steps if self.networks else 0
-        network = network_update(self.problem, self.networks)
-        yield from self._phase("network", self.problem, network, self.best.x, LoopSettings(steps=steps))
+        steps = LoopSettings(steps=self.settings.steps)
+        yield from self._phase("first", self.problem, self._first_update(), self.best.x, steps)
         if not self.settings.refine:
             return
         yield from self._refine("refine", self.best.x)
@@ -282,6 +280,13 @@ class LightingSolving:
         if self.setup.kind == "point":
             start = (start - scene.centre[0]) / scene.scale[0]
         return start[None].astype(np.float32)
+
+    def _first_update(self) -> Update:
+        """Steps of the networks where weights for this kind of lamp ship, else least squares on the shading equation."""
+        name = f"lighting_{self.setup.kind}"
+        if (SHIPPED / f"{name}.safetensors").exists():
+            return network_update(self.problem, shipped_networks(name, "lighting", INPUT_LAYOUT))
+        return shading_update(self.problem)
 
     def _to_camera(self, x: np.ndarray) -> np.ndarray:
         """(3,) light in the camera's frame."""

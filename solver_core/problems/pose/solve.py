@@ -28,7 +28,7 @@ from solver_core.solution import Iteration, StopReason
 
 STEPS = 5  # as in the paper
 GOOD_IOU = 0.97  # results above it hold practically no wrong pose (training/RESULTS.md)
-RESTART_IOU = 0.985  # below it other starts are tried; clean masks reach 0.998
+RESTART_IOU = 0.99  # below it other starts are tried; clean masks reach 0.998
 RESTART_ANGLE = np.radians(50.0)  # restarts turn the start by up to this angle: a little beyond what networks are trained for
 DRAWS_PER_RESTART = 6  # random turns that are only aligned, for each one that is followed to its end
 NEARNESS = 0.002  # IoU that a radian away from the given start has to gain
@@ -242,28 +242,32 @@ class _Solver:
         virtual_from_camera = cropped.virtual_from_camera[0]
         problem, observation = cropped.problem, cropped.observation
         x0 = _before_camera(turn_pose(virtual_from_camera, starts))
-        network = LoopSettings(steps=self.settings.steps)
-        last, reasons = yield from self._loop(
-            "restart" if is_restart else "align", problem, cropped.align, observation, x0, ALIGN_LOOP, virtual_from_camera
+        loop = ALIGN_LOOP
+        iterations = yield from self._loop(
+            "restart" if is_restart else "align", problem, cropped.align, observation, x0, loop, virtual_from_camera
         )
         if self.settings.steps:
-            last, reasons = yield from self._loop(
-                "restart" if is_restart else "network",
-                problem,
-                network_update(problem, self.networks),
-                observation,
-                last.x,
-                network,
-                virtual_from_camera,
-            )
-        x = turn_pose(virtual_from_camera.T, last.x)
-        level = self.levels[0].repeated(len(starts))
-        if self.settings.refine:
-            phase, settings = ("restart", RESTART_LOOP) if is_restart else ("refine", REFINE_LOOP)
-            return (yield from self._refine(level, x, phase, settings))
-        rows = np.arange(len(x))
-        energy = level.problem.energy(level.problem.forward(x, rows), level.observation, rows)
-        return _Candidates(x, energy, reasons)
+            loop = LoopSettings(steps=self.settings.steps)
+            update = network_update(problem, self.networks)
+            phase = "restart" if is_restart else "network"
+            x0 = iterations[-1].x
+            iterations = yield from self._loop(phase, problem, update, observation, x0, loop, virtual_from_camera)
+        estimates = [turn_pose(virtual_from_camera.T, iteration.x) for iteration in iterations]
+        if not self.settings.refine:
+            return self._judged(estimates[-1], stop_reasons(iterations, loop))
+        if is_restart:
+            return (yield from self._refine(self.levels[0], estimates[-1], "restart", RESTART_LOOP))
+        candidates = yield from self._refine(self.levels[0], estimates[-1], "refine", REFINE_LOOP)
+        if len(starts) == 1 and 1 - candidates.energy[0] < RESTART_IOU:
+            # A wrong step near the end may have left the way to the answer: refine what was there before, too.
+            earlier = yield from self._refine(self.levels[0], np.concatenate(estimates[:-1]), "refine", RESTART_LOOP)
+            candidates = _joined(candidates, earlier)
+        return candidates
+
+    def _judged(self, x: np.ndarray, reasons: list[StopReason]) -> _Candidates:
+        """Candidates of poses (B, 7) as they are."""
+        level, rows = self.levels[0].repeated(len(x)), np.arange(len(x))
+        return _Candidates(x, level.problem.energy(level.problem.forward(x, rows), level.observation, rows), reasons)
 
     def promising_starts(self, starts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """(restarts, 7) the best of many random turns of the starts (B, 7), judged after the closed-form alignment."""
@@ -288,8 +292,8 @@ class _Solver:
         if len(self.setup.mesh.faces) > MAX_FACES or best.energy[0] > MAX_ENERGY:
             return best
         update = polish_update(coarse.problem, rng)
-        last, _ = yield from self._loop("polish", coarse.problem, update, coarse.observation, best.x, POLISH_LOOP, np.eye(3))
-        return _Candidates(last.x, last.energy, best.reasons)
+        iterations = yield from self._loop("polish", coarse.problem, update, coarse.observation, best.x, POLISH_LOOP, np.eye(3))
+        return _Candidates(iterations[-1].x, iterations[-1].energy, best.reasons)
 
     def best(self, candidates: _Candidates) -> _Candidates:
         """The candidate that explains the mask best; among equals the one nearest to the given start."""
@@ -313,9 +317,11 @@ class _Solver:
                 alternatives.append(PoseAlternative(self.setup.user_matrix(pose), 1 - float(energy)))
         return alternatives
 
-    def _refine(self, level: RefineLevel, x: np.ndarray, phase: str, settings: LoopSettings) -> Steps:
-        last, reasons = yield from self._loop(phase, level.problem, level.update, level.observation, x, settings, np.eye(3))
-        return _Candidates(last.x, last.energy, reasons)
+    def _refine(self, single: RefineLevel, x: np.ndarray, phase: str, settings: LoopSettings) -> Steps:
+        """Refinement of poses (B, 7) at a level."""
+        level = single.repeated(len(x))
+        iterations = yield from self._loop(phase, level.problem, level.update, level.observation, x, settings, np.eye(3))
+        return _Candidates(iterations[-1].x, iterations[-1].energy, stop_reasons(iterations, settings))
 
     def _loop(
         self,
@@ -326,8 +332,8 @@ class _Solver:
         x0: np.ndarray,
         settings: LoopSettings,
         view_from_camera: np.ndarray,
-    ) -> Generator[PoseStep, None, tuple[Iteration, list[StopReason]]]:
-        """Runs the feedback loop and shows the best instance of every iteration; returns the last and the reasons."""
+    ) -> Generator[PoseStep, None, list[Iteration]]:
+        """Runs the feedback loop and shows the best instance of every iteration; returns the iterations."""
         iterations: list[Iteration] = []
         camera_from_view = np.eye(4)
         camera_from_view[:3, :3] = view_from_camera.T
@@ -339,7 +345,7 @@ class _Solver:
             matrix = camera_from_view @ self.setup.user_matrix(iteration.x[row])
             phase_shown = phase if iteration.index else "start"
             yield self.show(phase_shown, matrix, float(iteration.energy[row]), float(iteration.damping[row]))
-        return iterations[-1], stop_reasons(iterations, settings)
+        return iterations
 
 
 def _before_camera(x: np.ndarray) -> np.ndarray:

@@ -15,11 +15,10 @@ from solver_core.frames import Camera
 from solver_core.loop import LoopSettings, solve
 from solver_core.mesh import Mesh
 from solver_core.mesh_library import load_library
-from solver_core.problem import Arrays
 from solver_core.problems.lighting.features import GRID_SIZE
-from solver_core.problems.lighting.least_squares import shading_solution
+from solver_core.problems.lighting.least_squares import shading_update
 from solver_core.problems.lighting.metrics import angle_deg, is_outlier, squared_error
-from solver_core.problems.lighting.problem import start_light
+from solver_core.problems.lighting.problem import KINDS, start_light
 from solver_core.problems.lighting.sampler import (
     CANONICAL_DEG,
     CATEGORIES,
@@ -61,10 +60,10 @@ def rows(data: Path, num_samples: int, seed: int) -> list[dict[str, str | float 
     render.set_num_threads(1)
     meshes = [entry.mesh for entry in load_library(data, "test") if entry.category in CATEGORIES]
     table = []
-    for index, (kind, methods) in enumerate(METHODS.items()):
+    for index, kind in enumerate(KINDS):
         cases = draw_cases(kind, meshes, np.random.default_rng([seed, index]), num_samples)
         for strength in (KNOWN, UNKNOWN):
-            for name, method in methods.items():
+            for name, method in METHODS.items():
                 logger.info("%s, strength %s, %s: %d samples", kind, strength, name, len(cases))
                 measured = measure(cases, method, is_strength_known=strength == KNOWN)
                 table.append({"lamp": kind, "strength": strength, "method": name, **measured})
@@ -135,26 +134,13 @@ def _ours(settings: LightingSettings) -> Method:
 def _least_squares(setup: LightingSetup) -> np.ndarray:
     """Robust least squares on the shading equation, repeated with the shadows of its own answer, damped as ours is."""
     problem = setup.problem(GRID_SIZE, GRID_SIZE)
-
-    def update(stage: int, x: np.ndarray, prediction: Arrays, observation: Arrays, rows: np.ndarray) -> np.ndarray:
-        surface = problem.scene.of(rows).surface
-        return problem.manifold.difference(x, shading_solution(problem.kind, x, surface, prediction, observation))
-
-    x = solve(problem, update, problem.observation, start_light(setup.kind), LEAST_SQUARES_LOOP).x[0]
+    x = solve(problem, shading_update(problem), problem.observation, start_light(setup.kind), LEAST_SQUARES_LOOP).x[0]
     return x if setup.kind == "sun" else problem.scene.centre[0] + problem.scene.scale[0] * x
 
 
-CLASSICAL: dict[str, Method] = {
+METHODS: dict[str, Method] = {
     "least squares on the shading equation": _least_squares,
-    "refine, no network": _ours(LightingSettings(0, True, 0)),
-    "refine + restarts, no network": _ours(LightingSettings(0, True, 4)),
-}
-METHODS: dict[str, dict[str, Method]] = {
-    "sun": {
-        **CLASSICAL,
-        "ours, 7 steps": _ours(LightingSettings(7, False, 0)),
-        "ours + refine": _ours(LightingSettings(7, True, 0)),
-        "ours + refine + restarts": _ours(LightingSettings(7, True, 4)),
-    },
-    "point": CLASSICAL,
+    "refine, no first steps": _ours(LightingSettings(0, True, 0)),
+    "ours + refine": _ours(LightingSettings(7, True, 0)),
+    "ours + refine + restarts": _ours(LightingSettings(7, True, 4)),
 }

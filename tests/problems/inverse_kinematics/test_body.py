@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -40,12 +42,14 @@ def test_the_root_turns_anyhow(hinged_motion):
     assert (body.axes[root] == np.eye(3)).all()
 
 
-def test_a_body_file_gives_the_body_back(hinged_motion, tmp_path):
-    body = body_of(hinged_motion)
+@pytest.mark.parametrize("size", [1, 0.01])  # the smaller one would pass for metres
+def test_a_body_file_gives_the_body_back(size, hinged_motion, tmp_path):
+    body = body_of(replace(hinged_motion, skeleton=hinged_motion.skeleton.scaled(size)))
     write_body(tmp_path / "body.bvh", body)
 
     again = read_body(tmp_path / "body.bvh")
 
+    np.testing.assert_allclose(np.sort(again.skeleton.bone_lengths), np.sort(body.skeleton.bone_lengths), rtol=1e-4)
     order = [again.skeleton.joint_names.index(name) for name in body.skeleton.joint_names]  # files go depth first
     assert rotations.angle_between(again.mean_pose[order], body.mean_pose).max() < 1e-7
     np.testing.assert_allclose(again.axes[order], body.axes, atol=1e-7)  # a file holds millionths of a degree

@@ -35,6 +35,7 @@ def test_solve_ik_writes_motion_pictures_and_result(options, demo_dir, tmp_path,
     assert all(path.stat().st_size > 0 for path in files.values())
     motion, truth = read_bvh(files["--out"]), read_bvh(demo_dir / "ik_truth.bvh")
     assert motion.skeleton.names == truth.skeleton.names
+    assert motion.frame_time == pytest.approx(truth.frame_time)  # csv files state none, so that of the skeleton's file
     np.testing.assert_allclose(motion.root, truth.root, atol=1e-4)
     hips = rotations.angle_between(motion.rotations[:, 0], truth.rotations[:, 0]).max()
     assert np.degrees(hips) < 1

@@ -71,7 +71,7 @@ def test_limits_are_read_in_degrees(body, tmp_path):
         ("t.csv", "a,b,c\n1,2,3\n", "need the columns name_x, name_y and name_z"),
         ("t.csv", "a_x,a_y,a_z\n", "the motion is empty"),
         ("t.csv", "a_x,a_y,a_z\n1,2,three\n", "cannot read the targets"),
-        ("t.csv", "a_x,a_y,a_z\n1,2,3\n1,2\n", "frame 2 of the targets"),
+        ("t.csv", "a_x,a_y,a_z\n1,2,3\n1,2\n", "line 3 of the targets"),
         ("t.csv", "", "need the columns name_x, name_y and name_z"),
         ("t.npz", "no zip", "need the arrays positions and names"),
     ],

@@ -17,8 +17,6 @@ from solver_core.problems.inverse_kinematics.limits import JointLimits, LimitedR
 from solver_core.problems.inverse_kinematics.rig import prepare_rig
 from solver_core.problems.inverse_kinematics.solve import Trained
 
-from .conftest import positions_of
-
 
 def write_motion(path, skeleton, x):
     every = np.tile([1.0, 0, 0, 0], (len(x), skeleton.num_nodes, 1))
@@ -110,7 +108,7 @@ def test_weights_without_their_body_are_refused(rig, motion, tmp_path):
     weights = tmp_path / "rig.safetensors"
     weights.write_bytes((SHIPPED / "ik.safetensors").read_bytes())
 
-    with pytest.raises(WeightsError, match="are for another body; keep theirs beside them, as rig.body.bvh"):
+    with pytest.raises(WeightsError, match=r"are for another body; keep theirs beside them, as rig\.body\.bvh"):
         Trained.load(weights)
     body_path(weights).unlink()
     assert len(Trained.load(weights).networks) == 4  # the human's

@@ -20,9 +20,7 @@ BOX_FACES = np.array(
     ]
 )
 FLOOR = Mesh.checked(np.array([[-1.0, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]]), np.array([[0, 1, 2], [0, 2, 3]]))
-BOX = Mesh.checked(
-    np.array([[x, y, z] for x in (-0.3, 0.2) for y in (-0.2, 0.25) for z in (0.0, 0.5)], dtype=float), BOX_FACES
-)
+BOX = Mesh.checked(np.array([[x, y, z] for x in (-0.3, 0.2) for y in (-0.2, 0.25) for z in (0.0, 0.5)], dtype=float), BOX_FACES)
 
 
 class LightingCase(NamedTuple):

@@ -1,4 +1,4 @@
-"""solve_lighting as a user meets it; without networks, which the tests of the network step have."""
+"""solve_lighting as a user meets it; files are read in test_command."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from .conftest import BOX, FLOOR, SIZE, make_case
 
 
 def solve(case, **changes):
-    return solve_lighting(**case.arguments(**({"steps": 0} | changes)))
+    return solve_lighting(**case.arguments(**changes))
 
 
 def direction_error_deg(result, case) -> float:
@@ -91,7 +91,7 @@ def test_highlights_and_clipped_pixels_do_not_mislead(sun_case):
 
 def test_pixels_outside_the_mask_are_not_used(sun_case):
     image, mask = sun_case.image.copy(), np.ones((SIZE, SIZE), bool)
-    image[:, :40], mask[:, :40] = 0.9, False
+    image[:, 75:], mask[:, 75:] = 0.9, False
 
     assert direction_error_deg(solve(sun_case._replace(image=image), mask=mask), sun_case) < 1.5
 
@@ -106,7 +106,13 @@ def test_nan_pixels_are_not_used(sun_case):
 def test_flat_surface_says_what_it_cannot_tell(sun_case):
     case = make_case("sun", [0.5, -0.4, 0.8], strength=2.5, ambient=0, meshes=(FLOOR,))
 
-    result = solve(case, vertices=FLOOR.vertices, faces=FLOOR.faces, camera_from_object=case.arguments()["camera_from_object"][0], albedo=None)
+    result = solve(
+        case,
+        vertices=FLOOR.vertices,
+        faces=FLOOR.faces,
+        camera_from_object=case.arguments()["camera_from_object"][0],
+        albedo=None,
+    )
 
     assert result.uncertainty_deg >= 30
     assert any("flat" in note for note in result.report.notes)
@@ -189,5 +195,3 @@ def test_bad_input_is_refused_with_one_sentence(sun_case, change, error, words):
 
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
-
-

@@ -1,0 +1,104 @@
+"""`solver_core solve lighting` as a user meets it: files in, JSON and pictures out, one sentence for wrong input."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from solver_core.cli import main
+from solver_core.problems.lighting.colour import linear_from_srgb, srgb_from_linear
+from solver_core.problems.lighting.drawing import PANEL_PX
+
+from .conftest import BOX, CAMERA, FLOOR, camera_from_world
+
+
+def write_obj(path, mesh) -> None:
+    lines = [f"v {x} {y} {z}" for x, y, z in mesh.vertices] + [f"f {a + 1} {b + 1} {c + 1}" for a, b, c in mesh.faces]
+    path.write_text("\n".join(lines))
+
+
+@pytest.fixture
+def files(tmp_path, sun_case):
+    """The box on the floor in files; a test replaces one of them."""
+    write_obj(tmp_path / "floor.obj", FLOOR)
+    write_obj(tmp_path / "box.obj", BOX)
+    CAMERA.to_json(tmp_path / "camera.json")
+    (tmp_path / "pose.json").write_text(json.dumps({"camera_from_object": camera_from_world().tolist()}))
+    Image.fromarray(np.round(255 * srgb_from_linear(sun_case.image)).astype(np.uint8)).save(tmp_path / "image.png")
+    return tmp_path
+
+
+def solve(folder, *options: str) -> int:
+    meshes = ["--mesh", str(folder / "floor.obj"), str(folder / "box.obj")]
+    files = [f"--{name}={folder / file}" for name, file in (("image", "image.png"), ("camera", "camera.json"))]
+    return main(["solve", "lighting", *meshes, *files, f"--pose={folder / 'pose.json'}", *options])
+
+
+def test_sun_of_an_8_bit_srgb_image_is_found_and_drawn(files, sun_case, capsys):
+    code = solve(files, f"--out={files / 'result.json'}", f"--picture={files / 'out.png'}", f"--animation={files / 'out.gif'}")
+
+    result = json.loads(capsys.readouterr().out)
+    assert code == 0
+    assert result == json.loads((files / "result.json").read_text())
+    assert np.array(result["direction"]) @ sun_case.light > np.cos(np.radians(1))
+    assert result["position"] is None
+    with Image.open(files / "out.png") as picture:
+        assert picture.width > 3 * PANEL_PX
+    with Image.open(files / "out.gif") as animation:
+        assert animation.n_frames == len(result["steps"])
+
+
+def test_point_lamp_has_a_position(files, lamp_case, capsys):
+    bright = lamp_case.image / lamp_case.image.max()
+    Image.fromarray(np.round(255 * srgb_from_linear(bright)).astype(np.uint8)).save(files / "image.png")
+
+    code = solve(files, "--kind=point", f"--picture={files / 'out.png'}")
+
+    result = json.loads(capsys.readouterr().out)
+    assert code == 0
+    np.testing.assert_allclose(result["position"], lamp_case.light, atol=0.1)
+
+
+def test_image_that_does_not_tell_ends_with_code_1(files, capsys):
+    Image.new("RGB", (CAMERA.width, CAMERA.height), (120, 120, 120)).save(files / "image.png")
+
+    code = solve(files)
+
+    captured = capsys.readouterr()
+    assert code == 1
+    assert json.loads(captured.out)["uncertainty_deg"] > 20
+    assert "poor:" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("colour", "size", "sentence"),
+    [
+        pytest.param(0, (96, 96), "is black", id="black"),
+        pytest.param(255, (96, 96), "clipped white", id="white"),
+        pytest.param(90, (96, 48), "same aspect", id="aspect"),
+    ],
+)
+def test_image_that_cannot_be_used_is_refused(files, capsys, colour, size, sentence):
+    Image.new("RGB", size, (colour,) * 3).save(files / "image.png")
+
+    code = solve(files)
+
+    captured = capsys.readouterr()
+    assert code == 2
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert sentence in captured.err
+
+
+def test_number_of_poses_must_fit(files, capsys):
+    code = solve(files, "--pose", *[str(files / "pose.json")] * 3)
+
+    assert code == 2
+    assert "one pose for all or one each, got 3" in capsys.readouterr().err
+
+
+def test_linear_and_srgb_are_inverse():
+    values = np.linspace(0, 1, 256, dtype=np.float32)
+
+    np.testing.assert_allclose(srgb_from_linear(linear_from_srgb(values)), values, atol=1e-6)
