@@ -45,13 +45,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     files.add_argument("--json", type=Path, metavar="JSON", help="also write the result here")
     files.add_argument("--picture", type=Path, metavar="PNG", help="some frames, with their targets")
     files.add_argument("--animation", type=Path, metavar="GIF", help="the motion, with its targets")
+    parser.add_argument("--unit", type=float, metavar="METRES", help="of the skeleton's file (default: guessed, 0.01 or 1)")
     parser.add_argument("--no-refine", action="store_true", help="stop after the learned steps")
     parser.add_argument("--smooth", type=float, default=0.0, metavar="FRAMES", help="even out over so many (default 0)")
 
 
 def run(args: argparse.Namespace) -> int:
     """0 if the skeleton meets the targets, else 1 with the reason on stderr.  Raises SolverError for wrong input."""
-    rest = read_bvh(args.skeleton)
+    if args.unit is not None and not args.unit > 0:
+        raise ConfigError(f"--unit must be a positive number of metres, got {args.unit:g}")
+    rest = read_bvh(args.skeleton, args.unit)
     skeleton = rest.skeleton
     named = read_targets(args.targets)
     known = Map() if args.map is None else read_map(args.map)

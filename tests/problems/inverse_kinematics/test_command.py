@@ -1,13 +1,15 @@
 """`solver_core solve ik` on the demo that ships."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from solver_core import rotations
 from solver_core.cli import main
-from solver_core.problems.inverse_kinematics.bvh import read_bvh
+from solver_core.problems.inverse_kinematics.bvh import read_bvh, write_bvh
+from solver_core.problems.inverse_kinematics.files import read_targets
 
 
 @pytest.fixture
@@ -51,6 +53,21 @@ def test_solve_ik_takes_an_edited_map_and_limits(options, tmp_path, capsys):
     capsys.readouterr()
     motion = read_bvh(tmp_path / "out.bvh")
     assert np.degrees(rotations.rotvec_from_wxyz(motion.rotations[:, motion.skeleton.index("Head")])).max() < 1e-3
+
+
+def test_solve_ik_takes_the_unit_of_a_skeleton_that_would_pass_for_another(demo_dir, tmp_path, capsys):
+    giant = read_bvh(demo_dir / "ik_rest.bvh")
+    write_bvh(tmp_path / "giant.bvh", replace(giant, skeleton=giant.skeleton.scaled(20), metres_per_unit=1.0))
+    targets = read_targets(demo_dir / "ik_targets.csv")
+    np.savez(tmp_path / "giant.npz", positions=20 * targets.positions, names=targets.names)
+    files = ["--skeleton", str(tmp_path / "giant.bvh"), "--targets", str(tmp_path / "giant.npz")]
+
+    codes = [main(["solve", "ik", *files, *unit]) for unit in ([], ["--unit", "0"], ["--unit", "1"])]
+
+    captured = capsys.readouterr()
+    assert codes == [2, 2, 0]
+    assert "100 times larger than the skeleton" in captured.err
+    assert "--unit must be a positive number" in captured.err
 
 
 @pytest.mark.parametrize("option", ["--out", "--write-map", "--picture", "--json"])
