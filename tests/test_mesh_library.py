@@ -113,4 +113,3 @@ def test_folder_without_meshes_is_refused(tmp_path):
 def test_missing_folder_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="does not exist"):
         load_library(tmp_path / "nowhere", "train")
-
