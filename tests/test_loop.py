@@ -83,7 +83,8 @@ def test_energy_never_rises_whatever_the_update_proposes(manifold, seed, count, 
         np.testing.assert_array_equal(after.accepted, after.damping > 0)
         np.testing.assert_array_equal(after.x[~after.accepted], before.x[~after.accepted])
         assert not after.accepted[~before.is_active].any()
-        np.testing.assert_array_equal(after.energy, problem.energy(after.prediction, target, np.arange(count)))
+        energy = problem.energy(after.prediction, target, np.arange(count))
+        np.testing.assert_allclose(after.energy, energy, rtol=1e-12)  # products of matrices round by the size of the batch
         np.testing.assert_array_equal(after.prediction, after.x)
 
 
