@@ -16,6 +16,7 @@ SPECS = {
         convolutions=((8, 2), (8, 1), (12, 2)),
     ),
     "vector only": NetworkSpec(outputs=4, hidden=(32,), vector_size=7),
+    "vector that skips to the last layer": NetworkSpec(outputs=4, hidden=(32, 16), vector_size=7, skip=True),
     "image only": NetworkSpec(outputs=3, hidden=(), image_size=8, image_channels=1, convolutions=((4, 2),)),
 }
 
