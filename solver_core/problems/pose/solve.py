@@ -53,6 +53,11 @@ class PoseStep:
     damping: float
     seconds: float
 
+    @property
+    def pose(self) -> np.ndarray:
+        """(4, 4) camera_from_object by its short name."""
+        return self.camera_from_object
+
 
 @dataclass(frozen=True)
 class PoseAlternative:

@@ -170,7 +170,7 @@ def test_last_step_of_the_history_is_the_result(chair_case):
     result = solve(chair_case, refine=False)
 
     assert result.history[-1].phase == "result"
-    np.testing.assert_array_equal(result.history[-1].camera_from_object, result.camera_from_object)
+    np.testing.assert_array_equal(result.history[-1].pose, result.camera_from_object)
     assert result.history[-1].energy == 1 - result.iou
 
 
