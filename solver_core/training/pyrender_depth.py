@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from types import TracebackType
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -15,17 +16,24 @@ from solver_core.optional import needed_for
 NEAR, FAR = 0.05, 100.0  # object diagonals
 
 
+def open_pyrender(camera: Camera) -> tuple[Any, Any, Any]:
+    """The module pyrender, its camera, and a renderer without a window for images of that camera's size.
+
+    Raises MissingDependency.
+    """
+    os.environ.setdefault("PYOPENGL_PLATFORM", "egl")
+    with needed_for("rendering observations", extra="dev"):
+        import pyrender
+    pyrender_camera = pyrender.IntrinsicsCamera(camera.fx, camera.fy, camera.cx, camera.cy, znear=NEAR, zfar=FAR)
+    return pyrender, pyrender_camera, pyrender.OffscreenRenderer(camera.width, camera.height)
+
+
 class PyrenderDepth:
     """A pyrender context for one image size; use it in a `with` block."""
 
     def __init__(self, camera: Camera) -> None:
-        os.environ.setdefault("PYOPENGL_PLATFORM", "egl")
-        with needed_for("rendering observations", extra="dev"):
-            import pyrender
-        self._pyrender = pyrender
-        self._camera = pyrender.IntrinsicsCamera(camera.fx, camera.fy, camera.cx, camera.cy, znear=NEAR, zfar=FAR)
-        self._renderer = pyrender.OffscreenRenderer(camera.width, camera.height)
-        gl = pyrender.renderer
+        self._pyrender, self._camera, self._renderer = open_pyrender(camera)
+        gl = self._pyrender.renderer
         multisample = gl.glRenderbufferStorageMultisample
         # With its four samples a pixel, pyrender's depth is that of one of them, up to 0.4 pixels off the centre.
         self._single_sample = mock.patch.object(

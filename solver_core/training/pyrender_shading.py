@@ -6,7 +6,6 @@ turned towards the camera first.  Its point lamp throws no shadows; a spot lamp 
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -17,8 +16,7 @@ import numpy as np
 
 from solver_core.frames import Camera
 from solver_core.mesh import Mesh
-from solver_core.optional import needed_for
-from solver_core.training.pyrender_depth import FAR, NEAR
+from solver_core.training.pyrender_depth import open_pyrender
 
 # Lambert's law instead of a material with a highlight; and a bias that grows with the slope as a shadow map's error does,
 # 2.5 texels of it: pyrender's own leaves stripes of shadow on surfaces that the light grazes.  Depth is linear for a sun,
@@ -40,15 +38,11 @@ class PyrenderLambert:
     """A pyrender context for one image size; use it in a `with` block."""
 
     def __init__(self, camera: Camera) -> None:
-        os.environ.setdefault("PYOPENGL_PLATFORM", "egl")
-        with needed_for("rendering observations", extra="dev"):
-            import pyrender
-            from pyrender.shader_program import ShaderProgramCache
-        self._pyrender = pyrender
-        self._camera = pyrender.IntrinsicsCamera(camera.fx, camera.fy, camera.cx, camera.cy, znear=NEAR, zfar=FAR)
-        self._renderer = pyrender.OffscreenRenderer(camera.width, camera.height)
+        self._pyrender, self._camera, self._renderer = open_pyrender(camera)
+        from pyrender.shader_program import ShaderProgramCache
+
         self._shaders = tempfile.TemporaryDirectory()
-        shutil.copytree(Path(pyrender.__path__[0], "shaders"), self._shaders.name, dirs_exist_ok=True)
+        shutil.copytree(Path(self._pyrender.__path__[0], "shaders"), self._shaders.name, dirs_exist_ok=True)
         fragment = Path(self._shaders.name, "mesh.frag")
         source = fragment.read_text(encoding="utf-8")
         for theirs, ours in REPLACED.items():
