@@ -19,6 +19,7 @@ class NumpyNetwork:
         self.weights = weights
 
     def __call__(self, features: Features) -> np.ndarray:
+        features = self.spec.select(features)
         parts = []
         if features.image is not None:
             x = features.image

@@ -1,13 +1,16 @@
 """The layers of an update network, described once; torch trains them and NumPy runs them.
 
 A network is an optional stack of 3 x 3 convolutions over the image, flattened and joined with the vector, followed by
-fully connected layers.  Every layer but the last is followed by a leaky rectifier.
+fully connected layers.  Every layer but the last is followed by a leaky rectifier.  It may look at a part of the features
+only, which is how a table compares what it is good to see.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+
+from solver_core.problem import Features
 
 LEAK = 0.1  # slope of the rectifier for negative inputs
 
@@ -16,10 +19,11 @@ LEAK = 0.1  # slope of the rectifier for negative inputs
 class NetworkSpec:
     """Shape of a network.
 
-    image_size: height and width of the square input image.  image_channels: 0 = no image.
+    image_size: height and width of the square input image.  image_channels: that it looks at, 0 = no image.
     convolutions: (output channels, stride) each, 3 x 3 with one pixel of padding.  vector_size: K.
     hidden: widths of the fully connected layers.  outputs: D.  skip: the last layer sees the vector as well, so that a
-    proposal among its numbers gets through at full precision.
+    proposal among its numbers gets through at full precision.  channels, numbers: which of the features' image channels and
+    vector entries it looks at; None = all.
     """
 
     outputs: int
@@ -29,6 +33,17 @@ class NetworkSpec:
     image_channels: int = 0
     convolutions: tuple[tuple[int, int], ...] = ()
     skip: bool = False
+    channels: tuple[int, ...] | None = None
+    numbers: tuple[int, ...] | None = None
+
+    def select(self, features: Features) -> Features:
+        """The part of the features that the network looks at."""
+        image, vector = features
+        if image is not None and self.channels is not None:
+            image = image[..., self.channels]
+        if self.numbers is not None:
+            vector = vector[..., self.numbers]
+        return Features(image, vector)
 
     @property
     def flat_size(self) -> int:
@@ -67,4 +82,7 @@ class NetworkSpec:
         content = json.loads(text)
         content["hidden"] = tuple(content["hidden"])
         content["convolutions"] = tuple((int(c), int(s)) for c, s in content["convolutions"])
+        for key in ("channels", "numbers"):
+            if content.get(key) is not None:
+                content[key] = tuple(int(index) for index in content[key])
         return cls(**content)

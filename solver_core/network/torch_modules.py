@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import nn
@@ -11,7 +13,7 @@ from solver_core.problem import Features
 
 
 class TorchNetwork(nn.Module):
-    """An update network: image (B, C, H, W) or None and vector (B, K) to outputs (B, D).
+    """An update network: image (B, C, H, W) or None and vector (B, K), all of the features, to outputs (B, D).
 
     The last layer starts at a hundredth of its usual size, so that an untrained network proposes almost no step.
     """
@@ -33,12 +35,23 @@ class TorchNetwork(nn.Module):
         self.to(memory_format=torch.channels_last)  # the layout the features have; half the time of the other on a CPU
 
     def forward(self, image: torch.Tensor | None, vector: torch.Tensor) -> torch.Tensor:
-        parts = []
-        if image is not None:
-            x = image
-            for layer in self.convolutions:
-                x = nn.functional.leaky_relu(layer(x), LEAK)
-            parts.append(x.permute(0, 2, 3, 1).flatten(1))  # (B, H W C), the order NumPy flattens in
+        return self.decide([] if image is None else self.encode(image), vector)
+
+    def encode(self, image: torch.Tensor) -> list[torch.Tensor]:
+        """What every convolution makes of an image (B, C, H, W), the finest first."""
+        if self.spec.channels is not None:
+            image = image[:, self.spec.channels]
+        maps = []
+        for layer in self.convolutions:
+            image = nn.functional.leaky_relu(layer(image), LEAK)
+            maps.append(image)
+        return maps
+
+    def decide(self, maps: list[torch.Tensor], vector: torch.Tensor) -> torch.Tensor:
+        """Outputs (B, D) for what `encode` gave, if there is an image, and a vector (B, K)."""
+        if self.spec.numbers is not None:
+            vector = vector[:, self.spec.numbers]
+        parts = [maps[-1].permute(0, 2, 3, 1).flatten(1)] if maps else []  # (B, H W C), the order NumPy flattens in
         if self.spec.vector_size:
             parts.append(vector)
         x = torch.cat(parts, dim=1)
@@ -74,6 +87,10 @@ class TorchNetwork(nn.Module):
         for index, layer in enumerate(self.linears):
             layer.weight.copy_(torch.from_numpy(weights[f"linear{index}.weight"]).T)
             layer.bias.copy_(torch.from_numpy(weights[f"linear{index}.bias"]))
+
+
+# A problem's loss of a network for all the features, image and vector, and the problem's loss inputs; a scalar.
+Loss = Callable[[TorchNetwork, torch.Tensor | None, torch.Tensor, dict[str, torch.Tensor]], torch.Tensor]
 
 
 def to_tensors(features: Features, device: torch.device) -> tuple[torch.Tensor | None, torch.Tensor]:

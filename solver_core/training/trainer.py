@@ -16,6 +16,7 @@ from types import FrameType
 
 import numpy as np
 import torch
+from torch import nn
 
 from solver_core.config import TrainSettings, load_train_settings
 from solver_core.errors import ConfigError
@@ -65,12 +66,15 @@ class _Run:
     def __init__(self, settings: TrainSettings, data: Path, out: Path, device: torch.device) -> None:
         self.settings, self.data, self.out, self.device = settings, data, out, device
         self.spec: NetworkSpec = problem_module(settings.problem, "features").network_spec(settings.network)
-        self.loss = problem_module(settings.problem, "loss").loss
         self.frozen: list[Weights] = []
         self.iteration = 0
         self.seconds_before = 0.0
         self.started = time.monotonic()
-        self.network = TorchNetwork(self.spec, torch.Generator().manual_seed(settings.seed)).to(device)
+        generator = torch.Generator().manual_seed(settings.seed)
+        self.network = TorchNetwork(self.spec, generator).to(device)
+        self.loss = problem_module(settings.problem, "loss").make_loss(self.spec, settings.network, generator)
+        # A loss may have weights of its own, for an auxiliary task; they learn along and are not kept.
+        self.trained = nn.ModuleList([self.network, *([self.loss.to(device)] if isinstance(self.loss, nn.Module) else [])])
         self.optimizer = self._new_optimizer()
 
     @property
@@ -83,7 +87,7 @@ class _Run:
 
     def restore(self, checkpoint: Checkpoint) -> None:
         self.frozen, self.iteration = checkpoint.frozen, checkpoint.iteration
-        self.network.load_state_dict(checkpoint.network)
+        self.trained.load_state_dict(checkpoint.network)
         self.optimizer.load_state_dict(checkpoint.optimizer)
         self.seconds_before = checkpoint.seconds
 
@@ -94,7 +98,7 @@ class _Run:
                 self.settings,
                 self.frozen,
                 self.iteration,
-                self.network.state_dict(),
+                self.trained.state_dict(),
                 self.optimizer.state_dict(),
                 self.seconds,
             ),
@@ -146,7 +150,7 @@ class _Run:
             loss = self.loss(self.network, image, vector, inputs)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), MAX_GRADIENT_NORM)
+        nn.utils.clip_grad_norm_(self.trained.parameters(), MAX_GRADIENT_NORM)
         self.optimizer.step()
         return float(loss.detach())
 
@@ -159,7 +163,7 @@ class _Run:
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
         return torch.optim.AdamW(
-            self.network.parameters(), self.settings.learning_rate, weight_decay=self.settings.weight_decay
+            self.trained.parameters(), self.settings.learning_rate, weight_decay=self.settings.weight_decay
         )
 
     def _validation_samples(self) -> Samples:

@@ -12,27 +12,48 @@ from solver_core.problem import Features
 from solver_core.problems.lighting.observation import LightingObservation, LightingPrediction
 from solver_core.problems.lighting.surface import Surface
 
-INPUT_LAYOUT = "lighting 1: observed relit difference shading normal3 relief seen; light3 proposal3 energy ambient"
+INPUT_LAYOUT = (
+    "lighting 2: observed relit difference shading normal3 relief seen; light3 proposal3 energy ambient brightness known"
+)
 GRID_SIZE = 64  # cells along a side of the square image the network sees
 NUM_CHANNELS = 9
-NUM_NUMBERS = 8
+RELIEF = 7  # the channel that holds depth
+NUM_NUMBERS = 10
+# What a network may look at, for comparison: channels and numbers.  "image" is the paper's; "observation" leaves out what
+# depends on the estimate, for direct regression.
+INPUTS = {
+    "all": (range(NUM_CHANNELS), range(NUM_NUMBERS)),
+    "image": ((0, 1, 2, 8), (0, 1, 2)),
+    "observation": ((0, 4, 5, 6, 7, 8), (0, 1, 2, 9)),
+}
 OUTPUT_SCALE = 0.5  # radians for a sun, units of the scene for a lamp: a typical first residual
 MAX_NUMBER = 4.0  # positions beyond this many units of the scene look alike, and so do energies
 MAX_BRIGHTNESS = 2.0  # highlights are cut here, in bright levels
 
 
 def network_spec(settings: dict[str, Any]) -> NetworkSpec:
-    """Network for these features.  settings: `convolutions`, a list of [channels, stride], and `hidden`, widths."""
-    unknown = set(settings) - {"convolutions", "hidden"}
+    """Network for these features.
+
+    settings: `convolutions`, a list of [channels, stride]; `hidden`, widths; `inputs`, a key of INPUTS; `depth_weight`, of
+    the auxiliary task in the loss.
+    """
+    unknown = set(settings) - {"convolutions", "hidden", "inputs", "depth_weight"}
     if unknown:
-        raise ConfigError(f"unknown key {sorted(unknown)[0]!r} in [network]; known: convolutions, hidden")
+        raise ConfigError(f"unknown key {sorted(unknown)[0]!r} in [network]; known: convolutions, hidden, inputs, depth_weight")
+    inputs = settings.get("inputs", "all")
+    if inputs not in INPUTS:
+        raise ConfigError(f"unknown inputs {inputs!r} in [network]; known: {', '.join(INPUTS)}")
+    channels, numbers = INPUTS[inputs]
     return NetworkSpec(
         outputs=3,
         hidden=tuple(settings["hidden"]),
-        vector_size=NUM_NUMBERS,
+        vector_size=len(numbers),
         image_size=GRID_SIZE,
-        image_channels=NUM_CHANNELS,
+        image_channels=len(channels),
         convolutions=tuple((channels, stride) for channels, stride in settings["convolutions"]),
+        skip=True,
+        channels=None if inputs == "all" else tuple(channels),
+        numbers=None if inputs == "all" else tuple(numbers),
     )
 
 
@@ -40,13 +61,15 @@ def features(
     x: np.ndarray,
     proposal: np.ndarray,
     energy: np.ndarray,
+    is_known: np.ndarray,
     surface: Surface,
     prediction: LightingPrediction,
     observation: LightingObservation,
 ) -> Features:
-    """Images (B, 64, 64, 9) and numbers (B, 8), as INPUT_LAYOUT names them; all of order one.
+    """Images (B, 64, 64, 9) and numbers (B, 10), as INPUT_LAYOUT names them; all of order one.
 
-    proposal: (B, 3) the light that least squares on the shading equation finds from here.  energy: (B,).
+    proposal: (B, 3) the output that stands for the step of least squares on the shading equation.  energy: (B,).
+    is_known: (B,) bool, of the strength; brightness is the image's bright level over it.
     """
     observed = np.clip(observation.image.mean(axis=2), 0, MAX_BRIGHTNESS)
     relit = np.clip(prediction.image.mean(axis=2), 0, MAX_BRIGHTNESS)
@@ -56,12 +79,15 @@ def features(
     rows = np.arange(len(x))[:, None]
     for index, channel in enumerate((*channels, 2 * surface.position[..., 2], 1)):
         image[rows, surface.cell, index] = channel
+    brightness = 1 / np.maximum(prediction.strength.mean(axis=1, keepdims=True), 1 / MAX_NUMBER)
     numbers = np.concatenate(
         [
             np.clip(x, -MAX_NUMBER, MAX_NUMBER),
             np.clip(proposal, -MAX_NUMBER, MAX_NUMBER),
             np.minimum(energy, MAX_NUMBER)[:, None],
             prediction.ambient.mean(axis=1, keepdims=True),
+            brightness,
+            is_known[:, None],
         ],
         axis=1,
     ).astype(np.float32)

@@ -74,12 +74,17 @@ class LightingProblem:
         self, x: np.ndarray, prediction: LightingPrediction, observation: LightingObservation, rows: np.ndarray
     ) -> Features:
         surface = take(self.scene.surface, rows)
-        proposal = shading_solution(self.kind, x, surface, prediction, observation)
+        solution = shading_solution(self.kind, x, surface, prediction, observation)
+        proposal = self.output_from_step(self.manifold.difference(x, solution), x, rows)
         energy = self.energy(prediction, observation, rows)
-        return lighting_features.features(x, proposal, energy, surface, prediction, observation)
+        is_known = ~np.isnan(self.strength[rows, 0])
+        return lighting_features.features(x, proposal, energy, is_known, surface, prediction, observation)
 
     def step_from_output(self, output: np.ndarray, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        return output * lighting_features.OUTPUT_SCALE
+        """Outputs are the light's velocity, for both lamps; the sun's steps are rotation vectors."""
+        velocity = output * lighting_features.OUTPUT_SCALE
+        return np.cross(x, velocity) if self.kind == "sun" else velocity
 
     def output_from_step(self, step: np.ndarray, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        return step / lighting_features.OUTPUT_SCALE
+        velocity = np.cross(step, x) if self.kind == "sun" else step
+        return velocity / lighting_features.OUTPUT_SCALE

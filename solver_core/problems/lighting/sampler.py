@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -33,23 +34,26 @@ MIN_BRIGHT = 1e-3  # of the strength: darker samples show no light at all
 class LightingSampling:
     """Distribution of the samples; angles in degrees, lengths in object diagonals.
 
-    kind: of the lamp, a direction or a position on the camera's half of the unit sphere.  min_distance, max_distance: of a
-    point lamp from the object's centre.  canonical: fraction of views at azimuth 30, elevation 30; the others have any
-    azimuth and an elevation in [min, max]_elevation_deg.  other_categories: fraction of samples from categories beyond the
-    nine measured ones.  unknown_strength: fraction whose strength is not known and that have ambient light up to
-    max_ambient of it.  noise: standard deviation of the image, of its bright level.
+    kind: of the lamp, a direction or a position on the camera's half of a sphere.  canonical: fraction of samples as in
+    the paper, seen from azimuth 30, elevation 30 and, if by a point lamp, lit from a distance of 1; the others are seen
+    from any azimuth and an elevation in [min, max]_elevation_deg, with the lamp in [min, max]_distance of the object's
+    centre.  other_categories: fraction of samples from categories beyond the nine measured ones.  unknown_strength:
+    fraction whose strength is not known and that have ambient light up to max_ambient of it.  noise: standard deviation of
+    the image, of its bright level.  lamps_per_view: samples that share a mesh and a view, which costs more to draw than a
+    lamp.
     """
 
     kind: str = "sun"
-    min_distance: float = 1.0
-    max_distance: float = 1.0
     canonical: float = 0.5
+    min_distance: float = 0.7
+    max_distance: float = 2.5
     min_elevation_deg: float = -10.0
     max_elevation_deg: float = 60.0
     other_categories: float = 0.3
     unknown_strength: float = 0.25
     max_ambient: float = 0.3
     noise: float = 0.01
+    lamps_per_view: int = 4
 
 
 def make_sampler(data: Path, split: str, settings: dict[str, Any]) -> LightingSampler:
@@ -74,8 +78,12 @@ class LightingSampler:
 
     def draw(self, rng: np.random.Generator, count: int) -> Samples:
         sampling = self.sampling
-        scene = self._scene(rng, count)
-        light = draw_lights(rng, count) * rng.uniform(sampling.min_distance, sampling.max_distance, (count, 1))
+        num_views = math.ceil(count / sampling.lamps_per_view)
+        is_canonical = rng.uniform(size=num_views) < sampling.canonical
+        view = np.arange(count) % num_views
+        scene = self._scene(rng, is_canonical).of(view)
+        distance = rng.uniform(sampling.min_distance, sampling.max_distance, (count, 1))
+        light = draw_lights(rng, count) * np.where(is_canonical[view, None], 1, distance)
         x_true = light if sampling.kind == "sun" else (OBJECT_CENTRE + light - scene.centre) / scene.scale[:, None]
         x_true = x_true.astype(np.float32)
         if sampling.kind == "sun":
@@ -92,10 +100,9 @@ class LightingSampler:
         problem = LightingProblem(sampling.kind, scene, observation, strength)
         return Samples(problem, observation, np.repeat(start_light(sampling.kind), count, axis=0), x_true)
 
-    def _scene(self, rng: np.random.Generator, count: int) -> LitScene:
-        """Count meshes before cameras that show them as large as the grid."""
-        sampling = self.sampling
-        is_canonical = rng.uniform(size=count) < sampling.canonical
+    def _scene(self, rng: np.random.Generator, is_canonical: np.ndarray) -> LitScene:
+        """(B,) meshes before cameras that show them as large as the grid."""
+        sampling, count = self.sampling, len(is_canonical)
         azimuth_deg = np.where(is_canonical, CANONICAL_DEG, rng.uniform(0, 360, count))
         elevation_deg = rng.uniform(sampling.min_elevation_deg, sampling.max_elevation_deg, count)
         elevation_deg = np.where(is_canonical, CANONICAL_DEG, elevation_deg)

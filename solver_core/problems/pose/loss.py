@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
-from solver_core.network.torch_modules import TorchNetwork
+from solver_core.network.spec import NetworkSpec
+from solver_core.network.torch_modules import Loss, TorchNetwork
 from solver_core.problems.pose.features import NUM_NUMBERS
 
 SHIFT_WEIGHT = 1.0
@@ -13,6 +16,11 @@ DEPTH_WEIGHT = 0.5
 MIRRORED_STEP = torch.tensor([1.0, -1.0, -1.0, -1.0, 1.0, 1.0])
 MIRRORED_NUMBERS = torch.cat([MIRRORED_STEP, MIRRORED_STEP, torch.ones(NUM_NUMBERS - 12)])
 SMOOTH = 1e-3  # rounds the tip of the norm; in units of a typical residual
+
+
+def make_loss(spec: NetworkSpec, settings: dict[str, Any], generator: torch.Generator) -> Loss:
+    """The same loss for every network."""
+    return loss
 
 
 def loss(

@@ -4,17 +4,21 @@ import numpy as np
 import pytest
 
 from solver_core.errors import ConfigError
+from solver_core.manifolds import UnitSphere
+from solver_core.mesh import Mesh
 from solver_core.mesh_library import MeshEntry
 from solver_core.problem import take
 from solver_core.problems.lighting.features import GRID_SIZE, NUM_CHANNELS, NUM_NUMBERS, network_spec
 from solver_core.problems.lighting.least_squares import shading_solution
 from solver_core.problems.lighting.metrics import angle_deg, loss_inputs, measure
 from solver_core.problems.lighting.observation import fit_linear, observe
+from solver_core.problems.lighting.problem import LightingProblem, shade
 from solver_core.problems.lighting.refine import gauss_newton_update
 from solver_core.problems.lighting.sampler import LightingSampler, LightingSampling, draw_lights, make_sampler, view_matrices
 from solver_core.problems.lighting.search import candidate_lights, distinct_best
 from solver_core.problems.lighting.solve import LightingSetup
-from solver_core.problems.lighting.surface import choose_pixels
+from solver_core.problems.lighting.surface import choose_pixels, lit_scene
+from solver_core.render.gbuffer import join_scene, render_gbuffer
 
 from .conftest import BOX, make_case
 
@@ -94,15 +98,58 @@ def test_target_leads_to_the_truth(samples):
 
 def test_loss_is_small_at_the_target_only():
     torch = pytest.importorskip("torch")
-    from solver_core.problems.lighting.loss import SMOOTH, loss
+    from solver_core.problems.lighting.loss import MIRRORED_LIGHT, SMOOTH, LightingLoss
 
-    target = torch.ones(2, 3)
+    class Oracle:
+        """Answers the same for everything, and mirrored for what is mirrored."""
 
-    at_target = loss(lambda image, vector: target, None, torch.zeros(2, 1), {"target": target})
-    beside = loss(lambda image, vector: 0 * target, None, torch.zeros(2, 1), {"target": target})
+        def __init__(self, answer):
+            self.answer = torch.cat([answer, answer * MIRRORED_LIGHT])
 
-    assert float(at_target) == pytest.approx(SMOOTH)
-    assert float(beside) == pytest.approx(3**0.5, rel=1e-3)
+        def encode(self, image):
+            return []
+
+        def decide(self, maps, vector):
+            return self.answer
+
+    target, loss = torch.ones(2, 3), LightingLoss(None, 0.0)
+    nothing = torch.zeros(2, NUM_CHANNELS, 4, 4), torch.zeros(2, NUM_NUMBERS), {"target": target}
+
+    assert float(loss(Oracle(target), *nothing)) == pytest.approx(SMOOTH)
+    assert float(loss(Oracle(0 * target), *nothing)) == pytest.approx(3**0.5, rel=1e-3)
+
+
+def test_features_of_a_mirrored_scene_are_mirrored_features():
+    """The signs that training flips with are those of a scene built left to right."""
+    pytest.importorskip("torch")
+    from solver_core.problems.lighting.loss import MIRRORED_CHANNELS, MIRRORED_LIGHT, MIRRORED_NUMBERS
+
+    rng = np.random.default_rng(2)
+    vertices = rng.normal(size=(12, 3)) * 0.3
+    faces = np.arange(12).reshape(4, 3)
+    light, truth = np.array([[0.3, 0.5, 0.8]], np.float32), np.array([[-0.2, 0.3, 0.9]], np.float32)
+    mirror = np.array([-1.0, 1.0, 1.0])
+
+    def seen(sign):
+        mesh = Mesh.checked(vertices * sign + [0, 0, -2.7], faces)
+        buffer = render_gbuffer([join_scene([mesh], [np.eye(4)], [None])], np.array([100.0, 100.0, 32, 32]), 64, 64)
+        scene = lit_scene([mesh], buffer, [choose_pixels(buffer.mask[0], GRID_SIZE)])
+        strength = np.ones((1, 3), np.float32)
+        start, answer = (UnitSphere().retract((x * sign).astype(np.float32), np.zeros((1, 3))) for x in (light, truth))
+        image = shade("sun", scene, answer)[..., None] * scene.surface.albedo
+        problem = LightingProblem("sun", scene, observe(image, scene.surface.weight), strength)
+        rows = np.zeros(1, int)
+        x = start.astype(np.float32)
+        target = problem.output_from_step(problem.manifold.difference(x, answer), x, rows)
+        return problem.features(x, problem.forward(x, rows), problem.observation, rows), target
+
+    (image, vector), target = seen(np.ones(3))
+    (mirrored_image, mirrored_vector), mirrored_target = seen(mirror)
+
+    np.testing.assert_allclose(mirrored_target, target * MIRRORED_LIGHT.numpy(), atol=1e-5)
+    np.testing.assert_allclose(mirrored_vector, vector * MIRRORED_NUMBERS.numpy(), atol=0.05)  # other pixels at the edges
+    difference = np.abs(mirrored_image[:, :, ::-1] - image * MIRRORED_CHANNELS.numpy())
+    assert np.median(difference[image[..., 8] > 0]) < 0.01
 
 
 @pytest.mark.parametrize("ambient", [0.0, 0.3])
