@@ -1,7 +1,8 @@
 """Reads and writes the weights of a problem's stage networks: one safetensors file with metadata.
 
-A file holds the tensors `stage<t>.<layer>.weight` and `.bias` in float16 and the metadata `format`, `problem`, `stages`,
-`spec` (NetworkSpec as JSON), `input_layout`, `commit`, `data` and `licence`.
+A file holds the tensors `stage<t>.<layer>.weight` and `.bias` and the metadata `format`, `problem`, `stages`, `spec`
+(NetworkSpec as JSON), `input_layout`, `commit`, `data` and `licence`.  Tensors are float16, and weights but the last layer's
+int8, to be multiplied by `.weight_scale`, one for each output: a quarter of the size of float32.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from solver_core.errors import WeightsError
 from solver_core.network.numpy_forward import NumpyNetwork
 from solver_core.network.spec import NetworkSpec
 
-FORMAT = "solver_core weights 1"
+FORMAT = "solver_core weights 2"
+SCALE = "_scale"
+SMALLEST_SCALE = 1e-6  # of float16, so that an output whose weights are all zero has one
 SHIPPED = Path(__file__).parent.parent / "weights"
 
 
@@ -39,12 +42,17 @@ class WeightsInfo:
 
 
 def save_weights(path: str | Path, stages: list[dict[str, np.ndarray]], info: WeightsInfo) -> None:
-    """Writes one file with the weights of every stage, as float16: half the size, and the loop corrects the rest."""
-    tensors = {
-        f"stage{index}.{name}": np.ascontiguousarray(array, np.float16)
-        for index, stage in enumerate(stages)
-        for name, array in stage.items()
-    }
+    """Writes one file with the weights of every stage; what rounding takes from a step, the loop gives back."""
+    *inner, _ = info.spec.layers()
+    quantized = {f"{layer}.weight" for layer, _ in inner}
+    tensors: dict[str, np.ndarray] = {}
+    for index, stage in enumerate(stages):
+        for name, array in stage.items():
+            key = f"stage{index}.{name}"
+            if name in quantized:
+                tensors[key], tensors[key + SCALE] = _quantized(array)
+            else:
+                tensors[key] = np.ascontiguousarray(array, np.float16)
     metadata = {
         "format": FORMAT,
         "problem": info.problem,
@@ -110,4 +118,16 @@ def _stage_weights(tensors: dict[str, np.ndarray], stage: int, spec: NetworkSpec
                     f"{name} in the weights file {path} must be {expected} finite numbers, got {tensors[name].shape}"
                 )
             weights[f"{layer}.{part}"] = tensors[name].astype(np.float32)
+        if tensors[f"stage{stage}.{layer}.weight"].dtype == np.int8:
+            scale = f"stage{stage}.{layer}.weight{SCALE}"
+            if scale not in tensors or tensors[scale].shape != shape[-1:] or not np.isfinite(tensors[scale]).all():
+                raise WeightsError(f"{scale} in the weights file {path} must be {shape[-1:]} finite numbers; install it again")
+            weights[f"{layer}.weight"] *= tensors[scale].astype(np.float32)
     return weights
+
+
+def _quantized(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """int8 of a weight (..., outputs), and the scale (outputs,) that it is to be multiplied by."""
+    largest = np.abs(array).reshape(-1, array.shape[-1]).max(axis=0)
+    scale = np.maximum(largest / 127, SMALLEST_SCALE).astype(np.float16)
+    return np.clip(np.round(array / scale.astype(np.float32)), -127, 127).astype(np.int8), scale

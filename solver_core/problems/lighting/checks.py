@@ -11,7 +11,7 @@ from solver_core.errors import ObservationError, SetupError
 from solver_core.frames import Camera
 from solver_core.mesh import Mesh
 from solver_core.problems.lighting.problem import KINDS
-from solver_core.render.gbuffer import Scene, join_scene
+from solver_core.render.gbuffer import Albedo, Scene, Texture, join_scene
 
 SAME_ASPECT = 0.01  # image and camera may differ by a rounded pixel
 RIGID_TOLERANCE = 1e-3  # files and Blender's float32 matrices are rounded to about 1e-6
@@ -71,27 +71,28 @@ def checked_scene(
     vertices: np.ndarray | Sequence[np.ndarray],
     faces: np.ndarray | Sequence[np.ndarray],
     camera_from_object: np.ndarray | Sequence[np.ndarray],
-    albedo: np.ndarray | Sequence[np.ndarray | None] | None,
-) -> Scene:
-    """Scene from one mesh or a list of them.  Raises SetupError."""
+    albedo: Albedo | Sequence[Albedo],
+    normals: np.ndarray | Sequence[np.ndarray | None] | None,
+) -> tuple[Scene, np.ndarray]:
+    """Scene from one mesh or a list of them, and (M,) bool whose albedo is unknown.  Raises SetupError."""
     is_list = isinstance(vertices, (list, tuple)) and len(vertices) > 0 and np.ndim(vertices[0]) == 2
-    many_vertices, many_faces, poses, albedos = (
-        _as_list(value, is_list) for value in (vertices, faces, camera_from_object, albedo)
-    )
-    if albedo is None:
-        albedos = [None] * len(many_vertices)
-    if not len(many_vertices) == len(many_faces) == len(poses) == len(albedos):
+    many = [_as_list(value, is_list) for value in (vertices, faces, camera_from_object)]
+    for value in (albedo, normals):
+        many.append(_as_list(value, is_list) if value is not None else [None] * len(many[0]))
+    if len({len(entries) for entries in many}) != 1:
         raise SetupError(
-            f"vertices, faces, camera_from_object and albedo must be {ONE_OR_MORE}, got "
-            f"{len(many_vertices)}, {len(many_faces)}, {len(poses)} and {len(albedos)} entries"
+            f"vertices, faces, camera_from_object, albedo and normals must be {ONE_OR_MORE}, got "
+            f"{', '.join(str(len(entries)) for entries in many)} entries"
         )
+    many_vertices, many_faces, poses, albedos, many_normals = many
     meshes = [Mesh.checked(v, f) for v, f in zip(many_vertices, many_faces, strict=True)]
-    scene = join_scene(meshes, [checked_pose(pose) for pose in poses], [checked_albedo(colour) for colour in albedos])
+    poses, albedos = [checked_pose(pose) for pose in poses], [checked_albedo(colour) for colour in albedos]
+    scene = join_scene(meshes, poses, albedos, many_normals)
     corners = scene.mesh.vertices[scene.mesh.faces]
     areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
     if not areas.any():
         raise SetupError("the mesh has no area; its faces must span a surface that light can fall on")
-    return scene
+    return scene, np.array([colour is None for colour in albedos])
 
 
 def checked_pose(camera_from_object: np.ndarray) -> np.ndarray:
@@ -105,13 +106,14 @@ def checked_pose(camera_from_object: np.ndarray) -> np.ndarray:
     return matrix
 
 
-def checked_albedo(albedo: np.ndarray | None) -> np.ndarray | None:
+def checked_albedo(albedo: Albedo) -> Albedo:
+    """Linear RGB as join_scene takes it, or None where it is to be found.  Raises SetupError."""
     if albedo is None:
         return None
-    albedo = np.asarray(albedo, dtype=np.float32)
-    if not np.isfinite(albedo).all() or albedo.min(initial=0) < 0:
+    values = np.asarray(albedo.image if isinstance(albedo, Texture) else albedo, dtype=np.float32)
+    if not np.isfinite(values).all() or values.min(initial=0) < 0:
         raise SetupError("albedo must be finite and not negative; give linear RGB, such as 0.8, 0.8, 0.8")
-    return albedo
+    return albedo._replace(image=values) if isinstance(albedo, Texture) else values
 
 
 def checked_strength(strength: float | np.ndarray | None, albedo: object) -> np.ndarray | None:

@@ -10,13 +10,13 @@ import numpy as np
 
 from solver_core import console
 from solver_core.errors import SetupError
-from solver_core.files import read_mask, read_mesh, read_photo, read_pose
+from solver_core.files import read_albedo, read_mask, read_mesh, read_pose, read_radiance
 from solver_core.frames import Camera
 from solver_core.pictures import write_animation, write_picture
 from solver_core.problems.lighting import drawing
-from solver_core.problems.lighting.colour import linear_from_srgb
 from solver_core.problems.lighting.problem import KINDS
 from solver_core.problems.lighting.solve import LightingSettings, LightingSetup, LightingSolution, LightingStep, solve_setup
+from solver_core.render.gbuffer import Albedo
 
 HELP = "Finds the sun or the lamp of an image from the geometry it shows and the camera."
 EXAMPLE = "solver_core solve lighting --mesh car.obj --image car.png --camera camera.json --picture lit.png"
@@ -29,7 +29,9 @@ STEP_MILLISECONDS = 350  # long enough to see what a step changed
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     files = parser.add_argument_group("files")
     files.add_argument("--mesh", type=Path, required=True, nargs="+", metavar="FILE", help="obj, ply, glb, off or stl, metres")
-    files.add_argument("--image", type=Path, required=True, metavar="IMAGE", help="the photograph, sRGB")
+    files.add_argument(
+        "--image", type=Path, required=True, metavar="IMAGE", help="the photograph, png (8 or 16 bits), jpg or exr"
+    )
     files.add_argument("--camera", type=Path, required=True, metavar="JSON", help="width, height, fx, fy, cx, cy (pixels)")
     files.add_argument("--pose", type=Path, nargs="+", metavar="JSON", help="camera_from_object, one for all meshes or each")
     files.add_argument("--mask", type=Path, metavar="PNG", help="white, or opaque, where the image may be used")
@@ -37,11 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     files.add_argument("--picture", type=Path, metavar="PNG", help="photograph, relit estimate and difference, with the lamp")
     files.add_argument("--animation", type=Path, metavar="GIF", help="the relit estimate at every step")
     parser.add_argument("--kind", default="sun", choices=KINDS, help="of the lamp (default sun)")
-    parser.add_argument(
+    albedo = parser.add_mutually_exclusive_group()
+    albedo.add_argument(
         "--albedo", type=float, nargs=3, metavar=("R", "G", "B"), help="linear, of all meshes; unknown if left out"
     )
-    parser.add_argument("--strength", type=float, metavar="W", help="W/m2 of the sun or W of the lamp; needs --albedo")
-    parser.add_argument("--linear", action="store_true", help="the image's values are linear, not sRGB")
+    albedo.add_argument("--mesh-colors", action="store_true", help="albedo is what mesh files hold: textures, vertex colours")
+    parser.add_argument("--strength", type=float, metavar="W", help="W/m2 of the sun or W of the lamp; needs known albedo")
+    parser.add_argument("--linear", action="store_true", help="png and jpg hold linear values, not sRGB")
     parser.add_argument("--no-refine", action="store_true", help="stop after the first steps")
     parser.add_argument("--restarts", type=int, default=4, metavar="N", help="other starts that are tried (default 4)")
 
@@ -80,18 +84,23 @@ def _read_setup(args: argparse.Namespace) -> LightingSetup:
     poses = [read_pose(path) for path in args.pose or []] or [np.eye(4)]
     if len(poses) not in (1, len(meshes)):
         raise SetupError(f"{len(meshes)} meshes need one pose for all or one each, got {len(poses)}")
-    image = read_photo(args.image).astype(np.float32) / 255
     return LightingSetup.checked(
-        image if args.linear else linear_from_srgb(image),
+        read_radiance(args.image, args.linear),
         [mesh.vertices for mesh in meshes],
         [mesh.faces for mesh in meshes],
         Camera.from_json(args.camera),
         poses * (len(meshes) // len(poses)),
         args.kind,
-        None if args.albedo is None else [np.array(args.albedo)] * len(meshes),
+        _read_albedos(args),
         args.strength,
         None if args.mask is None else read_mask(args.mask),
     )
+
+
+def _read_albedos(args: argparse.Namespace) -> list[Albedo] | None:
+    if args.mesh_colors:
+        return [read_albedo(path) for path in args.mesh]
+    return None if args.albedo is None else [np.array(args.albedo)] * len(args.mesh)
 
 
 def _frames(canvas: drawing.LightingCanvas, result: LightingSolution) -> list[np.ndarray]:
@@ -108,6 +117,7 @@ def _content(result: LightingSolution) -> dict[str, Any]:
         "position": None if result.position is None else result.position.tolist(),
         "strength": result.strength.tolist(),
         "ambient": result.ambient.tolist(),
+        "albedo": [None if np.isnan(found).any() else found.tolist() for found in result.albedo],
         "image_error": round(result.image_error, 4),
         "uncertainty_deg": round(result.uncertainty_deg, 2),
         "growth_5_deg": round(result.report.growth_5_deg, 4),

@@ -28,7 +28,7 @@ def shading_solution(
 
     Robust: points that the current estimate explains badly count less.
     """
-    albedo = np.maximum(surface.albedo.mean(axis=2), 1e-3)  # black surfaces say nothing; 1e-3 keeps them finite
+    albedo = np.maximum(prediction.albedo.mean(axis=2), 1e-3)  # black surfaces say nothing; 1e-3 keeps them finite
     strength = np.maximum(prediction.strength.mean(axis=1), np.finfo(np.float32).eps)[:, None]
     irradiance = (observation.image.mean(axis=2) / albedo - prediction.ambient.mean(axis=1)[:, None]) / strength  # (B, P)
     weight = observation.weight * robust_weight(prediction.image - observation.image) * albedo**2

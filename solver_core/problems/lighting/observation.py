@@ -8,6 +8,7 @@ import numpy as np
 
 ROBUST = 0.05  # residuals beyond this, of the image's bright level, count by their size instead of its square
 ROUNDS = 3  # of reweighting; the fit moves by less than 1e-3 after them
+TINT_ROUNDS = 4  # of fitting lamp and albedo by turns
 BRIGHT_PERCENTILE = 95.0
 
 
@@ -29,13 +30,15 @@ class Linear(NamedTuple):
 
 
 class LightingPrediction(NamedTuple):
-    """shading: (B, P) by a lamp of strength one.  strength, ambient: (B, 3), known or fitted.  image: (B, P, 3) in
-    bright levels.
+    """shading: (B, P) by a lamp of strength one.  strength, ambient: (B, 3), known or fitted.  albedo: (B, P, 3) likewise.
+    tint: (B, K, 3) the albedo that was found for K objects, over what was assumed.  image: (B, P, 3) in bright levels.
     """
 
     shading: np.ndarray
     strength: np.ndarray
     ambient: np.ndarray
+    albedo: np.ndarray
+    tint: np.ndarray
     image: np.ndarray
 
 
@@ -66,6 +69,36 @@ def fit_linear(
             shading[rows], albedo[rows], observation.image[rows], observation.weight[rows], has_ambient
         )
     return Linear(fitted, ambient)
+
+
+def fit_tinted(
+    shading: np.ndarray,
+    albedo: np.ndarray,
+    is_of: np.ndarray,
+    observation: LightingObservation,
+    strength: np.ndarray,
+) -> tuple[Linear, np.ndarray]:
+    """Strength and ambient as fit_linear finds them, and tints (B, K, 3) >= 0 by which the albedo of K objects is multiplied.
+
+    is_of: (B, K, P) float, 1 where a point is on an object.  The two are fitted by turns, first the lamp to the points whose
+    albedo is not in question.
+    """
+    is_other = 1 - is_of.sum(axis=1)
+    linear = fit_linear(shading, albedo, observation._replace(weight=observation.weight * is_other), strength)
+    tint = np.ones((*is_of.shape[:2], 3), np.float32)
+    for _ in range(TINT_ROUNDS):
+        plain = compose(shading, albedo, linear)
+        tinted = tint_albedo(albedo, is_of, tint)
+        weight = observation.weight * robust_weight(compose(shading, tinted, linear) - observation.image)
+        weighted = is_of * weight[:, None]
+        tint = _ratio(weighted @ (plain * observation.image), weighted @ (plain * plain))
+        linear = fit_linear(shading, tint_albedo(albedo, is_of, tint), observation, strength)
+    return linear, tint
+
+
+def tint_albedo(albedo: np.ndarray, is_of: np.ndarray, tint: np.ndarray) -> np.ndarray:
+    """(B, P, 3) albedo, multiplied on K objects; is_of: (B, K, P), tint: (B, K, 3)."""
+    return albedo * (1 + is_of.transpose(0, 2, 1) @ (tint - 1))
 
 
 def compose(shading: np.ndarray, albedo: np.ndarray, linear: Linear) -> np.ndarray:

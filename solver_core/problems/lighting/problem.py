@@ -15,7 +15,9 @@ from solver_core.problems.lighting.observation import (
     LightingPrediction,
     compose,
     fit_linear,
+    fit_tinted,
     robust_cost,
+    tint_albedo,
 )
 from solver_core.problems.lighting.surface import LitScene
 from solver_core.render.shading import lamp_shading, sun_shading
@@ -44,7 +46,8 @@ class LightingProblem:
     kind: "sun", x (B, 3) is the unit direction towards it; or "point", x is its position.  Both in camera axes; positions
     are about scene.centre and in units of scene.scale.  observation: what strength and ambient are fitted to inside f
     (variable projection), which keeps the unknown at the paper's three numbers.  strength: (B, 3) in bright levels where
-    it is known, NaN elsewhere; with it known there is no ambient light.
+    it is known, NaN elsewhere; with it known there is no ambient light.  tinted: indexes of the objects whose albedo is
+    multiplied by an unknown colour, which is fitted likewise.
     """
 
     kind: str
@@ -52,6 +55,7 @@ class LightingProblem:
     observation: LightingObservation
     strength: np.ndarray
     map_size: int = MAP_SIZE
+    tinted: tuple[int, ...] = ()
 
     @property
     def manifold(self) -> Manifold:
@@ -60,10 +64,16 @@ class LightingProblem:
     def forward(self, x: np.ndarray, rows: np.ndarray) -> LightingPrediction:
         scene = self.scene.of(rows)
         shading = shade(self.kind, scene, x, self.map_size)
-        albedo = scene.surface.albedo
-        observed = take(self.observation, rows)
-        linear = fit_linear(shading, albedo, observed, self.strength[rows])
-        return LightingPrediction(shading, *linear, compose(shading, albedo, linear))
+        albedo, observed, strength = scene.surface.albedo, take(self.observation, rows), self.strength[rows]
+        if self.tinted:
+            is_of = scene.surface.object_index[:, None] == np.array(self.tinted)[:, None]  # (B, K, P)
+            is_of = is_of.astype(np.float32)
+            linear, tint = fit_tinted(shading, albedo, is_of, observed, strength)
+            albedo = tint_albedo(albedo, is_of, tint)
+        else:
+            linear = fit_linear(shading, albedo, observed, strength)
+            tint = np.ones((len(x), 0, 3), np.float32)
+        return LightingPrediction(shading, *linear, albedo, tint, compose(shading, albedo, linear))
 
     def energy(self, prediction: LightingPrediction, observation: LightingObservation, rows: np.ndarray) -> np.ndarray:
         """Robust difference of the images over that to a black image: 0 is a perfect answer, 1 explains nothing."""

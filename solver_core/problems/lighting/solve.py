@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -32,7 +32,7 @@ from solver_core.problems.lighting.refine import FINE_LOOP, REFINE_LOOP, gauss_n
 from solver_core.problems.lighting.report import Report, examine, same_energy
 from solver_core.problems.lighting.search import candidate_lights, distinct_best
 from solver_core.problems.lighting.surface import LitScene, Pixels, choose_pixels, lit_scene
-from solver_core.render.gbuffer import GBuffer, Scene, render_gbuffer
+from solver_core.render.gbuffer import Albedo, GBuffer, Scene, render_gbuffer
 from solver_core.solution import Iteration, StopReason
 
 STEPS = 7  # as in the paper
@@ -64,7 +64,8 @@ class LightingSolution:
 
     direction: (3,) unit, from the scene towards the light.  position: (3,) of a point lamp, None for a sun.
     strength: (3,) linear RGB, W/m2 for a sun and W for a point lamp, as Blender has them; it includes the albedo where that
-    is unknown.  ambient: (3,) radiance of the light from all around.  image_error: root mean square difference to the
+    is unknown.  ambient: (3,) radiance of the light from all around.  albedo: (M, 3) found for each mesh, relative to that
+    which the strength includes; NaN where it was given or is not seen.  image_error: root mean square difference to the
     relit image, of its bright level; GOOD_ERROR or less explains the image.  uncertainty_deg: the largest angle at which
     some lamp explains the image as well.  report: how that was found, with sentences on what cannot be known.
     alternatives: (N, 3) other lights that explain the image as well.
@@ -74,6 +75,7 @@ class LightingSolution:
     position: np.ndarray | None
     strength: np.ndarray
     ambient: np.ndarray
+    albedo: np.ndarray
     image_error: float
     uncertainty_deg: float
     reason: StopReason
@@ -105,7 +107,9 @@ class LightingSettings(NamedTuple):
 class LightingSetup:
     """A checked lighting problem: what the camera sees of the scene, and the part of the photograph that may be used.
 
-    Build it with `checked`, which raises ObservationError or SetupError with one sentence for what cannot be used.
+    gauge: index of the mesh whose unknown albedo the strength includes, if there is one.  tinted: of the others whose
+    albedo is found.  Build it with `checked`, which raises ObservationError or SetupError with one sentence for what cannot
+    be used.
     """
 
     kind: str
@@ -114,6 +118,8 @@ class LightingSetup:
     buffer: GBuffer
     strength: np.ndarray | None
     start: np.ndarray | None
+    gauge: int | None
+    tinted: tuple[int, ...]
 
     @classmethod
     def checked(
@@ -124,14 +130,15 @@ class LightingSetup:
         camera: Camera,
         camera_from_object: np.ndarray | Sequence[np.ndarray],
         kind: str = "sun",
-        albedo: np.ndarray | Sequence[np.ndarray | None] | None = None,
+        albedo: Albedo | Sequence[Albedo] = None,
         strength: float | np.ndarray | None = None,
         mask: np.ndarray | None = None,
         start: np.ndarray | None = None,
+        normals: np.ndarray | Sequence[np.ndarray | None] | None = None,
     ) -> LightingSetup:
         kind = checked_kind(kind)
         photograph = checked_photograph(image, camera, mask)
-        scene = checked_scene(vertices, faces, camera_from_object, albedo)
+        scene, is_unknown = checked_scene(vertices, faces, camera_from_object, albedo, normals)
         size = photograph.image.shape[:2]
         buffer = render_gbuffer([scene], photograph.camera.intrinsics, *size)
         if not buffer.mask.any():
@@ -142,7 +149,12 @@ class LightingSetup:
         if not photograph.image[usable].any():
             raise ObservationError("the image is black wherever the object is; a lamp needs some light to be seen")
         known = checked_strength(strength, albedo)
-        return cls(kind, scene, photograph, buffer._replace(mask=usable[None]), known, checked_start(start, kind))
+        seen, num_pixels = np.unique(buffer.object_index[0][usable], return_counts=True)
+        has_gauge = known is None and bool(is_unknown[seen].all())
+        gauge = int(seen[np.argmax(num_pixels)]) if has_gauge else None
+        tinted = tuple(int(index) for index in seen if is_unknown[index] and index != gauge)
+        buffer = buffer._replace(mask=usable[None])
+        return cls(kind, scene, photograph, buffer, known, checked_start(start, kind), gauge, tinted)
 
     def problem(self, grid_size: int, map_size: int) -> LightingProblem:
         """The problem of one instance at a resolution: cells of its grid and texels of its shadow maps."""
@@ -156,7 +168,7 @@ class LightingSetup:
         strength = np.full((1, 3), np.nan, np.float32)
         if self.strength is not None:
             strength = (self.strength / self.watts(lit) / observation.level[:, None]).astype(np.float32)
-        return LightingProblem(self.kind, lit, observation, strength, map_size)
+        return LightingProblem(self.kind, lit, observation, strength, map_size, self.tinted)
 
     def watts(self, scene: LitScene) -> np.ndarray:
         """(1, 1) strength in Blender's units of a lamp that makes albedo times shading of one the radiance."""
@@ -171,7 +183,7 @@ def solve_lighting(
     camera: Camera,
     camera_from_object: np.ndarray | Sequence[np.ndarray],
     kind: str = "sun",
-    albedo: np.ndarray | Sequence[np.ndarray | None] | None = None,
+    albedo: Albedo | Sequence[Albedo] = None,
     strength: float | np.ndarray | None = None,
     mask: np.ndarray | None = None,
     start: np.ndarray | None = None,
@@ -179,14 +191,17 @@ def solve_lighting(
     restarts: int = 4,
     on_step: OnStep | None = None,
     steps: int = STEPS,
+    normals: np.ndarray | Sequence[np.ndarray | None] | None = None,
 ) -> LightingSolution:
     """Sun or point lamp from one image of known geometry (Ma et al. 2020), refined on the image with its shadows.
 
     image: (H, W, 3) linear float.  vertices: (V, 3), faces: (F, 3), camera_from_object: (4, 4); or lists of them, one
-    entry a mesh.  kind: "sun" or "point".  albedo: linear RGB (3,), by vertex (V, 3) or by face (F, 3), or a list of
-    these; None = unknown and uniform, the strength then includes it.  strength: in Blender's units, None = unknown; with
-    it known there is no ambient light.  mask: (H, W), pixels to use.  start: (3,) direction or position to start from.
-    restarts: other starts tried.  on_step: called with every LightingStep; it cancels the solve by raising StopIteration.
+    entry a mesh.  kind: "sun" or "point".  albedo: linear RGB (3,), by vertex (V, 3) or by face (F, 3), a Texture, or a list
+    of these; None = unknown and uniform on the mesh; where no albedo is known, the strength includes that of the mesh of
+    which most is seen.  strength: in Blender's units, None = unknown; with it known there is no ambient light.  mask: (H,
+    W), pixels to use.  start: (3,) direction or position to start from.  restarts: other starts tried.  on_step: called
+    with every LightingStep; it cancels the solve by raising StopIteration.  normals: of smooth surfaces, by vertex (V, 3) or
+    by corner (F, 3, 3), or a list of these.
     Raises ObservationError for the image and SetupError for the rest, with one sentence.
     """
     setup = LightingSetup.checked(image, vertices, faces, camera, camera_from_object, kind, albedo, strength, mask, start)
@@ -263,6 +278,7 @@ class LightingSolving:
             None if self.setup.kind == "sun" else light,
             (prediction.strength * to_blender)[0],
             (prediction.ambient * self.final.observation.level[:, None])[0],
+            self._albedo(prediction),
             image_error,
             max([report.uncertainty_deg, *(_angle_deg(x[0], other) for other in alternatives)]),
             StopReason.CANCELLED if is_cancelled else reason,
@@ -331,6 +347,14 @@ class LightingSolving:
             self.history.append(step)
             yield step
 
+    def _albedo(self, prediction: LightingPrediction) -> np.ndarray:
+        """(M, 3) what was found for each mesh."""
+        found = np.full((self.setup.scene.face_object[-1] + 1, 3), np.nan)
+        if self.setup.gauge is not None:
+            found[self.setup.gauge] = 1
+        found[list(self.setup.tinted)] = prediction.tint[0]
+        return found
+
     def _image_error(self, prediction: LightingPrediction) -> float:
         observation = self.final.observation
         squared = mean_square(prediction.image - observation.image)
@@ -347,9 +371,8 @@ class LightingSolving:
 def _repeated(problem: LightingProblem, count: int) -> LightingProblem:
     """The same single instance count times."""
     rows = np.zeros(count, dtype=int)
-    return LightingProblem(
-        problem.kind, problem.scene.of(rows), take(problem.observation, rows), problem.strength[rows], problem.map_size
-    )
+    observation = take(problem.observation, rows)
+    return replace(problem, scene=problem.scene.of(rows), observation=observation, strength=problem.strength[rows])
 
 
 def _angle_deg(a: np.ndarray, b: np.ndarray) -> float:

@@ -19,6 +19,7 @@ class Surface(NamedTuple):
 
     cell: (B, P) where on a grid of square cells a point is, row by row.  position, normal: (B, P, 3).  albedo: (B, P, 3)
     linear.  weight: (B, P) how far the image can be trusted there, 0 for points that only fill up an instance.
+    object_index: (B, P) which of the meshes a point is on.
     """
 
     cell: np.ndarray
@@ -26,6 +27,7 @@ class Surface(NamedTuple):
     normal: np.ndarray
     albedo: np.ndarray
     weight: np.ndarray
+    object_index: np.ndarray
 
 
 class LitScene(NamedTuple):
@@ -83,7 +85,7 @@ def lit_scene(casters: Sequence[Mesh], buffer: GBuffer, pixels: Sequence[Pixels]
     count, length = len(casters), max(len(chosen.cell) for chosen in pixels)
     cell = np.zeros((count, length), np.int64)
     position, normal, albedo = (np.zeros((count, length, 3), np.float32) for _ in range(3))
-    weight = np.zeros((count, length), np.float32)
+    weight, object_index = np.zeros((count, length), np.float32), np.zeros((count, length), np.int16)
     inside = is_inside(buffer)
     for index, chosen in enumerate(pixels):
         used = len(chosen.cell)
@@ -92,6 +94,7 @@ def lit_scene(casters: Sequence[Mesh], buffer: GBuffer, pixels: Sequence[Pixels]
         at = (index, chosen.row[filled], chosen.column[filled])
         cell[index] = chosen.cell[filled]
         position[index], normal[index], albedo[index] = buffer.position[at], buffer.normal[at], buffer.albedo[at]
+        object_index[index] = buffer.object_index[at]
         weight[index, :used] = np.where(inside[at], 1, BORDER_WEIGHT)[:used]
     low = np.min(buffer.position, axis=(1, 2), where=buffer.mask[..., None], initial=np.inf)
     high = np.max(buffer.position, axis=(1, 2), where=buffer.mask[..., None], initial=-np.inf)
@@ -99,7 +102,7 @@ def lit_scene(casters: Sequence[Mesh], buffer: GBuffer, pixels: Sequence[Pixels]
     scale = np.maximum(np.linalg.norm(high - low, axis=1), np.finfo(np.float32).tiny)
     position = (position - centre[:, None]) / scale[:, None, None]
     unit = [Mesh((mesh.vertices - c) / s, mesh.faces) for mesh, c, s in zip(casters, centre, scale, strict=True)]
-    return LitScene(unit, Surface(cell, position, normal, albedo, weight), centre, scale)
+    return LitScene(unit, Surface(cell, position, normal, albedo, weight, object_index), centre, scale)
 
 
 def is_inside(buffer: GBuffer) -> np.ndarray:

@@ -7,8 +7,10 @@ import pytest
 from PIL import Image
 
 from solver_core.cli import main
-from solver_core.problems.lighting.colour import linear_from_srgb, srgb_from_linear
+from solver_core.colour import linear_from_srgb, srgb_from_linear
+from solver_core.files import read_albedo
 from solver_core.problems.lighting.drawing import PANEL_PX
+from solver_core.problems.lighting.solve import LightingSetup
 
 from .conftest import BOX, CAMERA, FLOOR, camera_from_world
 
@@ -102,3 +104,29 @@ def test_linear_and_srgb_are_inverse():
     values = np.linspace(0, 1, 256, dtype=np.float32)
 
     np.testing.assert_allclose(srgb_from_linear(linear_from_srgb(values)), values, atol=1e-6)
+
+
+def test_colours_of_the_mesh_files_are_used_when_asked_for(files, sun_case, capsys):
+    """A floor of two colours: without them the image is not explained."""
+    is_dark = FLOOR.vertices[:, 0] < 0
+    colours = np.where(is_dark[:, None], 60, 220) * np.ones(3, int)
+    lines = ["ply", "format ascii 1.0", "element vertex 4", *(f"property float {axis}" for axis in "xyz")]
+    lines += [*(f"property uchar {name}" for name in ("red", "green", "blue")), "element face 2"]
+    lines += ["property list uchar int vertex_indices", "end_header"]
+    lines += [" ".join(map(str, (*v, *c))) for v, c in zip(FLOOR.vertices, colours, strict=True)]
+    (files / "floor.ply").write_text("\n".join([*lines, "3 0 1 2", "3 0 2 3", ""]))
+    write_obj(files / "box.obj", BOX)
+    albedo = read_albedo(files / "floor.ply")
+    seen = LightingSetup.checked(**sun_case.arguments(albedo=[albedo, np.ones(3)])).buffer.albedo[0]
+    Image.fromarray(np.round(255 * srgb_from_linear(sun_case.image * seen)).astype(np.uint8)).save(files / "image.png")
+    arguments = ["--mesh", str(files / "floor.ply"), str(files / "box.obj"), f"--pose={files / 'pose.json'}"]
+    arguments += [f"--image={files / 'image.png'}", f"--camera={files / 'camera.json'}"]
+
+    main(["solve", "lighting", *arguments])
+    without = json.loads(capsys.readouterr().out)
+    code = main(["solve", "lighting", *arguments, "--mesh-colors"])
+    result = json.loads(capsys.readouterr().out)
+
+    assert code == 0
+    assert np.array(result["direction"]) @ sun_case.light > np.cos(np.radians(2))
+    assert result["image_error"] < 0.5 * without["image_error"]

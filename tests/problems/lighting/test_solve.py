@@ -6,7 +6,8 @@ import pytest
 from solver_core.errors import ObservationError, SetupError
 from solver_core.frames import Camera
 from solver_core.problems.lighting.metrics import angle_deg
-from solver_core.problems.lighting.solve import solve_lighting
+from solver_core.problems.lighting.solve import LightingSetup, solve_lighting
+from solver_core.render.gbuffer import Texture
 from solver_core.solution import StopReason
 
 from .conftest import BOX, FLOOR, SIZE, make_case
@@ -195,3 +196,32 @@ def test_bad_input_is_refused_with_one_sentence(sun_case, change, error, words):
 
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def buffer_of(case, **changes):
+    return LightingSetup.checked(**case.arguments(**changes)).buffer
+
+
+@pytest.mark.parametrize("is_floor_known", [False, True])
+def test_albedo_of_each_mesh_is_found_with_the_lamp(sun_case, is_floor_known):
+    paint = np.array([0.6, 0.3, 0.1])
+    is_box = (buffer_of(sun_case).object_index[0] == 1)[..., None]
+    painted = sun_case.image * np.where(is_box, paint, 1)
+
+    result = solve(sun_case, image=painted, albedo=[np.ones(3) if is_floor_known else None, None])
+
+    assert direction_error_deg(result, sun_case) < 2  # a box of unknown colour says less than a white one
+    np.testing.assert_allclose(result.albedo[1], paint, rtol=0.05)
+    assert np.isnan(result.albedo[0]).all() if is_floor_known else (result.albedo[0] == 1).all()
+
+
+def test_known_texture_is_not_taken_for_shading(sun_case, rng):
+    pattern = rng.uniform(0.2, 1, size=(8, 8, 3)).astype(np.float32)
+    floor_uv = ((FLOOR.vertices[:, :2] + 1) / 2)[FLOOR.faces]
+    textures = [Texture(floor_uv, pattern), Texture(np.full((len(BOX.faces), 3, 2), 0.3), pattern)]
+    image = sun_case.image * buffer_of(sun_case, albedo=textures).albedo[0]
+
+    result = solve(sun_case, image=image, albedo=textures)
+
+    assert direction_error_deg(result, sun_case) < 1
+    np.testing.assert_allclose(result.strength, 2.5, rtol=0.05)
