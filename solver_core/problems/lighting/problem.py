@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -56,6 +56,11 @@ class LightingProblem:
     strength: np.ndarray
     map_size: int = MAP_SIZE
     tinted: tuple[int, ...] = ()
+
+    def of(self, rows: np.ndarray) -> LightingProblem:
+        """The problem of the given instances, which may repeat."""
+        observation = take(self.observation, rows)
+        return replace(self, scene=self.scene.of(rows), observation=observation, strength=self.strength[rows])
 
     @property
     def manifold(self) -> Manifold:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -39,6 +39,7 @@ STEPS = 7  # as in the paper
 GOOD_ERROR = 0.1  # of the image's bright level: what edges and 8 bits leave stays below; beyond, the image is not explained
 SEARCH_GRID, SEARCH_MAP = 32, 48  # the coarse look: cells of the grid and texels of the shadow map along a side
 FINE_GRID, FINE_MAP = 128, 192  # the last refinement
+FINE_STARTS, FINE_DISTINCT_DEG = 3, 3.0  # answers that it starts from: edges of shadows tell at full size which one is right
 LAMP_WATTS = 4 * np.pi  # of Blender's point lamp for 1 W/sr
 
 
@@ -259,7 +260,9 @@ class LightingSolving:
             )
         self.final = self.setup.problem(FINE_GRID, FINE_MAP)
         found = self.found
-        yield from self._phase("fine", self.final, gauss_newton_update(self.final), self.best.x, FINE_LOOP)
+        likely = distinct_best(found.x, found.energy, FINE_STARTS, FINE_DISTINCT_DEG)
+        finest = self.final.of(np.zeros(len(likely), dtype=int))
+        yield from self._phase("fine", finest, gauss_newton_update(finest), found.x[likely], FINE_LOOP)
         self.found = found
 
     def solution(self, is_cancelled: bool = False) -> LightingSolution:
@@ -321,7 +324,7 @@ class LightingSolving:
         return lights[distinct_best(lights, energy, self.settings.restarts)]
 
     def _refine(self, phase: str, x: np.ndarray) -> Iterator[LightingStep]:
-        problem = _repeated(self.problem, len(x))
+        problem = self.problem.of(np.zeros(len(x), dtype=int))
         yield from self._phase(phase, problem, gauss_newton_update(problem), x, REFINE_LOOP)
 
     def _phase(
@@ -366,13 +369,6 @@ class LightingSolving:
         lights = np.concatenate([x, self.found.x[self.found.energy <= limit]])
         order = distinct_best(lights, np.arange(len(lights)), len(lights))
         return lights[order[1:]]
-
-
-def _repeated(problem: LightingProblem, count: int) -> LightingProblem:
-    """The same single instance count times."""
-    rows = np.zeros(count, dtype=int)
-    observation = take(problem.observation, rows)
-    return replace(problem, scene=problem.scene.of(rows), observation=observation, strength=problem.strength[rows])
 
 
 def _angle_deg(a: np.ndarray, b: np.ndarray) -> float:
