@@ -111,3 +111,16 @@ def test_gradient_steps_on_one_batch_lower_its_loss(config, data, tmp_path):
     losses = [run._gradient_step(examples) for _ in range(40)]
 
     assert losses[-1] < 0.9 * losses[0]
+
+
+def test_depth_decoder_is_trained_along_and_not_kept(config, data, tmp_path):
+    lighting = CONFIG.replace('"pose"', '"lighting"').replace("resolutions = [64]", "lamps_per_view = 2")
+    config.write_text(lighting.replace("hidden = [8]", 'hidden = [8]\ninputs = "image"\ndepth_weight = 0.5'))
+
+    run = trainer._Run(load_train_settings(config), data, tmp_path / "run", torch.device("cpu"))
+    before = [parameter.detach().clone() for parameter in run.loss.parameters()]
+    source = StageSource(run.settings, run.spec, data, [])
+    run._gradient_step(make_examples(source, source.sampler("train"), 0))
+
+    assert all((now != was).any() for now, was in zip(run.loss.parameters(), before, strict=True))
+    assert {name.partition(".")[0] for name in run.network.to_numpy_weights()} == {layer for layer, _ in run.spec.layers()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,7 @@ def _read_setup(args: argparse.Namespace) -> LightingSetup:
     )
 
 
-def _read_albedos(args: argparse.Namespace) -> list[Albedo] | None:
+def _read_albedos(args: argparse.Namespace) -> Sequence[Albedo] | None:
     if args.mesh_colors:
         return [read_albedo(path) for path in args.mesh]
     return None if args.albedo is None else [np.array(args.albedo)] * len(args.mesh)

@@ -39,14 +39,14 @@ class LightingLoss(nn.Module):
         self, network: TorchNetwork, image: torch.Tensor | None, vector: torch.Tensor, inputs: dict[str, torch.Tensor]
     ) -> torch.Tensor:
         assert image is not None
-        image = torch.cat([image, image.flip(3) * MIRRORED_CHANNELS.to(image)[:, None, None]])
+        both = torch.cat([image, image.flip(3) * MIRRORED_CHANNELS.to(image)[:, None, None]])
         vector = torch.cat([vector, vector * MIRRORED_NUMBERS.to(vector)])
         target = torch.cat([inputs["target"], inputs["target"] * MIRRORED_LIGHT.to(vector)])
-        maps = network.encode(image)
+        maps = network.encode(both)
         error = network.decide(maps, vector).float() - target
         loss = (error.square().sum(dim=1) + SMOOTH**2).sqrt().mean()
         if self.decoder is not None:
-            loss = loss + self.depth_weight * (self.decoder(maps).float() - image[:, RELIEF]).abs().mean()
+            loss = loss + self.depth_weight * (self.decoder(maps).float() - both[:, RELIEF]).abs().mean()
         return loss
 
 
