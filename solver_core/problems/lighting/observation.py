@@ -8,6 +8,9 @@ import numpy as np
 
 ROBUST = 0.05  # residuals beyond this, of the image's bright level, count by their size instead of its square
 ROUNDS = 3  # of reweighting; the fit moves by less than 1e-3 after them
+# Where few faces are seen and no shadow, many lamps fit, each with its own ambient light: draw it to what is usual.
+USUAL_AMBIENT = 0.2  # of the lamp's light where it is brightest; renders by daylight have 0.1 to 0.3
+USUAL_WEIGHT = 0.003  # against the pixels: where they determine the ambient light, it moves by less than a hundredth of the way
 TINT_ROUNDS = 4  # of fitting lamp and albedo by turns
 BRIGHT_PERCENTILE = 95.0
 
@@ -52,9 +55,7 @@ def observe(image: np.ndarray, weight: np.ndarray) -> LightingObservation:
     return LightingObservation((image / level[:, None, None]).astype(np.float32), weight.astype(np.float32), level)
 
 
-def fit_linear(
-    shading: np.ndarray, albedo: np.ndarray, observation: LightingObservation, strength: np.ndarray, has_ambient: bool = True
-) -> Linear:
+def fit_linear(shading: np.ndarray, albedo: np.ndarray, observation: LightingObservation, strength: np.ndarray) -> Linear:
     """Non-negative least squares for strength and ambient, robust to highlights and to what is not modelled.
 
     shading: (B, P).  albedo: (B, P, 3).  strength: (B, 3), NaN where it is to be fitted; where it is given the ambient
@@ -65,9 +66,7 @@ def fit_linear(
     ambient = np.zeros_like(fitted)
     rows = np.flatnonzero(is_unknown)
     if len(rows):
-        fitted[rows], ambient[rows] = _fit(
-            shading[rows], albedo[rows], observation.image[rows], observation.weight[rows], has_ambient
-        )
+        fitted[rows], ambient[rows] = _fit(shading[rows], albedo[rows], observation.image[rows], observation.weight[rows])
     return Linear(fitted, ambient)
 
 
@@ -117,22 +116,35 @@ def robust_cost(residual: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return np.einsum("bp,bp->b", weight, cost, dtype=np.float64)
 
 
+def black_cost(observation: LightingObservation) -> np.ndarray:
+    """(B,) robust cost of a black picture."""
+    return np.maximum(robust_cost(observation.image, observation.weight), np.finfo(np.float32).tiny)
+
+
+def unusual_cost(prediction: LightingPrediction, weight: np.ndarray) -> np.ndarray:
+    """(B,) what an ambient light that is not the usual one costs, on the scale of robust_cost; weight: (B, P)."""
+    off = prediction.ambient - USUAL_AMBIENT * prediction.shading.max(axis=1, keepdims=True) * prediction.strength
+    albedo_squared = np.einsum("bp,bpc->bc", weight, prediction.albedo * prediction.albedo)
+    return USUAL_WEIGHT * np.mean(albedo_squared * off * off, axis=1) / (2 * ROBUST)
+
+
 def mean_square(residual: np.ndarray) -> np.ndarray:
     """(B, P) mean over the colours of squared residuals (B, P, 3)."""
     return np.einsum("bpc,bpc->bp", residual, residual) / residual.shape[2]
 
 
-def _fit(
-    shading: np.ndarray, albedo: np.ndarray, image: np.ndarray, weight: np.ndarray, has_ambient: bool
-) -> tuple[np.ndarray, np.ndarray]:
+def _fit(shading: np.ndarray, albedo: np.ndarray, image: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     bright = albedo * shading[..., None]  # (B, P, 3) what a strength of one adds
     squares = albedo * albedo, albedo * bright, bright * bright
     products = albedo * image, bright * image
+    usual = USUAL_AMBIENT * shading.max(axis=1, keepdims=True)  # (B, 1)
     current = weight
     for _ in range(ROUNDS):
         aa, ab, bb = (np.einsum("bp,bpc->bc", current, term) for term in squares)
         ay, by = (np.einsum("bp,bpc->bc", current, term) for term in products)
-        strength, ambient = _non_negative(aa, ab, bb, ay, by) if has_ambient else (_ratio(by, bb), np.zeros_like(by))
+        drawn = USUAL_WEIGHT * aa  # weight of (ambient - usual strength)^2 beside the pixels
+        aa, ab, bb = aa + drawn, ab - usual * drawn, bb + usual**2 * drawn
+        strength, ambient = _non_negative(aa, ab, bb, ay, by)
         current = weight * robust_weight(image - bright * strength[:, None] - albedo * ambient[:, None])
     return strength, ambient
 

@@ -13,11 +13,13 @@ from solver_core.problems.lighting.least_squares import shading_solution
 from solver_core.problems.lighting.observation import (
     LightingObservation,
     LightingPrediction,
+    black_cost,
     compose,
     fit_linear,
     fit_tinted,
     robust_cost,
     tint_albedo,
+    unusual_cost,
 )
 from solver_core.problems.lighting.surface import LitScene
 from solver_core.render.shading import lamp_shading, sun_shading
@@ -81,9 +83,18 @@ class LightingProblem:
         return LightingPrediction(shading, *linear, albedo, tint, compose(shading, albedo, linear))
 
     def energy(self, prediction: LightingPrediction, observation: LightingObservation, rows: np.ndarray) -> np.ndarray:
-        """Robust difference of the images over that to a black image: 0 is a perfect answer, 1 explains nothing."""
-        cost = robust_cost(prediction.image - observation.image, observation.weight)
-        return cost / np.maximum(robust_cost(observation.image, observation.weight), np.finfo(np.float32).tiny)
+        """The image energy and, where the ambient light is not known, what an unusual one costs."""
+        unusual = unusual_cost(prediction, observation.weight) / black_cost(observation)
+        return self.image_energy(prediction, observation) + np.where(np.isnan(self.strength[rows, 0]), unusual, 0)
+
+    def image_energy(self, prediction: LightingPrediction, observation: LightingObservation) -> np.ndarray:
+        """(B,) robust difference of the images over that to a black image: 0 is a perfect answer, 1 explains nothing."""
+        return robust_cost(prediction.image - observation.image, observation.weight) / black_cost(observation)
+
+    def image_energies(self, x: np.ndarray) -> np.ndarray:
+        """(N,) image energies of lights (N, 3) for the one instance of a problem."""
+        rows = np.zeros(len(x), dtype=int)
+        return self.image_energy(self.forward(x.astype(np.float32), rows), take(self.observation, rows))
 
     def features(
         self, x: np.ndarray, prediction: LightingPrediction, observation: LightingObservation, rows: np.ndarray

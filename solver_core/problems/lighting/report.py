@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from solver_core.problem import take
 from solver_core.problems.lighting.problem import LightingProblem
 from solver_core.problems.lighting.refine import unit_moves
 
@@ -38,8 +37,9 @@ def same_energy(energy: float) -> float:
     return energy * (1 + SAME_RELATIVE) + SAME_ABSOLUTE
 
 
-def examine(problem: LightingProblem, x: np.ndarray, energy: float) -> Report:
-    """Report on a light (1, 3) of a single instance, from the energies around it."""
+def examine(problem: LightingProblem, x: np.ndarray) -> Report:
+    """Report on a light (1, 3) of a single instance, from the image energies around it: what is usual is no evidence."""
+    energy = float(problem.image_energies(x)[0])
     growth = {angle: float(ring.min()) - energy for angle, ring in zip(RING_DEG, _rings(problem, x), strict=True)}
     tolerance = same_energy(energy) - energy
     equal = [angle for angle in RING_DEG if growth[angle] <= tolerance]
@@ -57,13 +57,7 @@ def _rings(problem: LightingProblem, x: np.ndarray) -> np.ndarray:
     angles = np.radians(RING_DEG)[:, None, None]
     lights = np.cos(angles) * towards + np.sin(angles) * np.cross(axes, towards)
     lights = lights.reshape(-1, 3) * np.linalg.norm(x)
-    return _energies(problem, lights).reshape(len(RING_DEG), PER_RING)
-
-
-def _energies(problem: LightingProblem, lights: np.ndarray) -> np.ndarray:
-    rows = np.zeros(len(lights), dtype=int)
-    prediction = problem.forward(lights.astype(np.float32), rows)
-    return problem.energy(prediction, take(problem.observation, rows), rows)
+    return problem.image_energies(lights).reshape(len(RING_DEG), PER_RING)
 
 
 def _notes(problem: LightingProblem, x: np.ndarray, energy: float, uncertainty: float) -> list[str]:
@@ -79,6 +73,6 @@ def _notes(problem: LightingProblem, x: np.ndarray, energy: float, uncertainty: 
         notes.append(f"What is seen is flat: the direction is known only up to about {uncertainty:.0f} degrees.")
     elif uncertainty >= 10:
         notes.append(f"Lamps up to {uncertainty:.0f} degrees away explain the image as well.")
-    if problem.kind == "point" and _energies(problem, FARTHER * x)[0] <= same_energy(energy):
+    if problem.kind == "point" and problem.image_energies(FARTHER * x)[0] <= same_energy(energy):
         notes.append("The lamp's distance is not visible: one twice as far, with the strength to match, fits as well.")
     return notes

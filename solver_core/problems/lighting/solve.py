@@ -271,7 +271,7 @@ class LightingSolving:
         x = self.best.x
         prediction = self.final.forward(x, row)
         image_error = self._image_error(prediction)
-        report = examine(self.problem, x, float(self._energy(self.problem, x)[0]))
+        report = examine(self.problem, x)
         alternatives = self._alternatives(x)
         to_blender = self.setup.watts(self.final.scene) * self.final.observation.level[:, None]
         reason = StopReason.CONVERGED if image_error <= GOOD_ERROR else self.best.reasons[0]
@@ -313,14 +313,11 @@ class LightingSolving:
             return x
         return self.problem.scene.centre[0] + self.problem.scene.scale[0] * x
 
-    def _energy(self, problem: LightingProblem, x: np.ndarray) -> np.ndarray:
-        rows = np.zeros(len(x), dtype=int)
-        return problem.energy(problem.forward(x, rows), take(problem.observation, rows), rows)
-
     def _search(self) -> np.ndarray:
         """(restarts, 3) the best distinct lights of a coarse look at all."""
         lights = candidate_lights(self.setup.kind)
-        energy = self._energy(self.setup.problem(SEARCH_GRID, SEARCH_MAP), lights)
+        problem, rows = self.setup.problem(SEARCH_GRID, SEARCH_MAP), np.zeros(len(lights), dtype=int)
+        energy = problem.energy(problem.forward(lights, rows), take(problem.observation, rows), rows)
         return lights[distinct_best(lights, energy, self.settings.restarts)]
 
     def _refine(self, phase: str, x: np.ndarray) -> Iterator[LightingStep]:
@@ -365,8 +362,8 @@ class LightingSolving:
 
     def _alternatives(self, x: np.ndarray) -> np.ndarray:
         """(N, 3) lights found on the way that explain the image as well as x (1, 3) and are elsewhere."""
-        limit = same_energy(float(self._energy(self.problem, x)[0]))
-        lights = np.concatenate([x, self.found.x[self.found.energy <= limit]])
+        energy = self.problem.image_energies(np.concatenate([x, self.found.x]))
+        lights = np.concatenate([x, self.found.x[energy[1:] <= same_energy(float(energy[0]))]])
         order = distinct_best(lights, np.arange(len(lights)), len(lights))
         return lights[order[1:]]
 

@@ -1,24 +1,30 @@
-"""Table 4: a sun or a point lamp from one image of known geometry, on meshes of sources never trained on."""
+"""Table 4: a sun or a point lamp from one image of known geometry, on meshes of sources never trained on. [torch]"""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from solver_core import render
+from solver_core.baselines.lighting_adam import adam_from_several
 from solver_core.frames import Camera
 from solver_core.loop import LoopSettings, solve
 from solver_core.mesh import Mesh
 from solver_core.mesh_library import load_library
-from solver_core.problems.lighting.features import GRID_SIZE
+from solver_core.network.numpy_forward import NumpyNetwork
+from solver_core.network.update import network_update
+from solver_core.network.weights import load_networks
+from solver_core.problems.lighting.drawing import LightingCanvas, draw_result
+from solver_core.problems.lighting.features import GRID_SIZE, INPUT_LAYOUT
 from solver_core.problems.lighting.least_squares import shading_update
 from solver_core.problems.lighting.metrics import angle_deg, is_outlier, squared_error
-from solver_core.problems.lighting.problem import KINDS, start_light
+from solver_core.problems.lighting.problem import KINDS, LightingProblem, start_light
 from solver_core.problems.lighting.sampler import (
     CANONICAL_DEG,
     CATEGORIES,
@@ -27,18 +33,27 @@ from solver_core.problems.lighting.sampler import (
     draw_lights,
     view_matrices,
 )
-from solver_core.problems.lighting.solve import LAMP_WATTS, LightingSettings, LightingSetup, solve_setup
+from solver_core.problems.lighting.solve import FINE_GRID, FINE_MAP, LAMP_WATTS, LightingSettings, LightingSetup, solve_setup
 from solver_core.render.gbuffer import join_scene
+from solver_core.solution import Solution
+from solver_core.training.evaluation import Errors, Row, Run
+from solver_core.training.histories import TIMES_MS, at_times, time_to_ms
+from solver_core.training.plots import Plot
 from solver_core.training.pyrender_shading import PyrenderLambert
 
 logger = logging.getLogger(__name__)
 
 TITLE = "Table 4: lighting from one image"
 NUM_SAMPLES = 1000
+QUICK_SAMPLES = 10
 IMAGE_SIZE = 256
 BRIGHTNESS = {"sun": 0.99, "point": 0.15}  # of a white surface that faces the lamp from 1 away; nearer ones may clip
 LEAST_SQUARES_LOOP = LoopSettings(steps=20, halvings=3)
 KNOWN, UNKNOWN = "known", "unknown, with ambient"
+ADAM = "Adam on Lambert shading, 6 starts"
+COMPARED_STEP = 5  # Adam takes seconds a sample: it gets every 5th, and the others are shown on the same beside it
+OWN_FINAL = 1.01  # a method is taken to be done when its mean error is within 1 % of its last
+REGRESSION_WEIGHTS = "runs/lighting_{kind}_regression/lighting_{kind}_regression.safetensors"  # measured, not shipped
 
 
 class LightingCase(NamedTuple):
@@ -52,22 +67,57 @@ class LightingCase(NamedTuple):
     light: np.ndarray
 
 
-Method = Callable[[LightingSetup], np.ndarray]  # gives the light (3,) in the camera's frame
+class Answer(NamedTuple):
+    """light: (3,) in the camera's frame.  path: seconds since the start and the light (3,) after each step."""
+
+    light: np.ndarray
+    path: list[tuple[float, np.ndarray]]
 
 
-def rows(data: Path, num_samples: int, seed: int) -> list[dict[str, str | float | int]]:
+Method = Callable[[LightingSetup], Answer]
+
+
+def rows(run: Run) -> list[Row]:
     """Errors of every method on the same samples, for both lamps, and with the strength known and unknown."""
     render.set_num_threads(1)
-    meshes = [entry.mesh for entry in load_library(data, "test") if entry.category in CATEGORIES]
+    meshes = [entry.mesh for entry in load_library(run.data, "test") if entry.category in CATEGORIES]
     table = []
     for index, kind in enumerate(KINDS):
-        cases = draw_cases(kind, meshes, np.random.default_rng([seed, index]), num_samples)
+        cases = draw_cases(kind, meshes, np.random.default_rng([run.seed, index]), run.num_samples)
         for strength in (KNOWN, UNKNOWN):
-            for name, method in METHODS.items():
-                logger.info("%s, strength %s, %s: %d samples", kind, strength, name, len(cases))
-                measured = measure(cases, method, is_strength_known=strength == KNOWN)
-                table.append({"lamp": kind, "strength": strength, "method": name, **measured})
+            condition = f"{kind}, strength {strength}"
+            is_known = strength == KNOWN
+            errors = {
+                name: _measure(run, f"{condition}, {name}", cases, method, is_known) for name, method in methods(kind).items()
+            }
+            table += [{"lamp": kind, "strength": strength, "method": name, **_summary(e)} for name, e in errors.items()]
+            if is_known:
+                slow = _measure(run, f"{condition}, {ADAM}", cases[::COMPARED_STEP], _adam, is_known)
+                table.append({"lamp": kind, "strength": strength, "method": ADAM, **_summary(slow)})
+                compared = {name: {key: e[key][::COMPARED_STEP] for key in e} for name, e in errors.items()} | {ADAM: slow}
+                table += _rows_beside(kind, compared)
+                run.plots.append(_error_against_time(kind, compared))
+                best = errors["ours + refine + restarts"]
+                run.pictures[f"gallery-lighting-{kind}"] = partial(_draw_ranked, cases, best["squared"], best["light"])
     return table
+
+
+def methods(kind: str) -> dict[str, Method]:
+    """What is measured on every sample."""
+    regression = REGRESSION_WEIGHTS.format(kind=kind)
+    trained: dict[str, Method] = {}
+    if Path(regression).exists():
+        trained["regression, no feedback"] = partial(_regression, load_networks(regression, "lighting", INPUT_LAYOUT))
+    else:
+        logger.warning("no row for direct regression: %s is missing", regression)
+    return trained | {
+        "least squares on the shading equation": _least_squares,
+        "refine, no first steps": _ours(LightingSettings(0, True, 0)),
+        "refine + restarts, no first steps": _ours(LightingSettings(0, True, 4)),
+        "ours, 7 steps": _ours(LightingSettings(7, False, 0)),
+        "ours + refine": _ours(LightingSettings(7, True, 0)),
+        "ours + refine + restarts": _ours(LightingSettings(7, True, 4)),
+    }
 
 
 def draw_cases(kind: str, meshes: list[Mesh], rng: np.random.Generator, count: int) -> list[LightingCase]:
@@ -89,25 +139,47 @@ def draw_cases(kind: str, meshes: list[Mesh], rng: np.random.Generator, count: i
     return cases
 
 
-def measure(cases: list[LightingCase], method: Method, is_strength_known: bool) -> dict[str, float | int]:
-    """Mean, median and outliers of one method; milliseconds are per sample, one after the other, all included."""
-    lights, seconds = [], []
-    for case in cases:
-        started = time.perf_counter()
-        light = method(_setup(case, is_strength_known))
-        seconds.append(time.perf_counter() - started)
-        lights.append(light if case.kind == "sun" else light - OBJECT_CENTRE)
-    truth = np.stack([case.light for case in cases])
-    squared, degrees = squared_error(np.stack(lights), truth), angle_deg(np.stack(lights), truth)
+def _measure(run: Run, label: str, cases: list[LightingCase], method: Method, is_strength_known: bool) -> Errors:
+    """Errors of one method; seconds are per sample, one after the other, all included."""
+
+    def of_rows(chosen: np.ndarray) -> Errors:
+        measured = [_errors(cases[row], method, is_strength_known) for row in chosen]
+        return {key: np.stack([one[key] for one in measured]) for key in measured[0]}
+
+    return run.measure(label, len(cases), of_rows)
+
+
+def _errors(case: LightingCase, method: Method, is_strength_known: bool) -> Errors:
+    started = time.perf_counter()
+    setup = _setup(case, is_strength_known)
+    ready = time.perf_counter() - started
+    answer = method(setup)
+    seconds = time.perf_counter() - started
+    origin = np.zeros(3) if case.kind == "sun" else OBJECT_CENTRE
+    path = [(ready + at, light) for at, light in answer.path]
+    times, lights = zip(*path, (seconds, answer.light), strict=True)
+    squared = squared_error(np.stack(lights) - origin, case.light)  # (T,)
     return {
-        "num_samples": len(cases),
+        "squared": squared[-1],
+        "angle_deg": angle_deg(answer.light[None] - origin, case.light[None])[0],
+        "seconds": np.array(seconds),
+        "light": answer.light,
+        "by_time": at_times(np.array(times), squared[:, None])[0],
+    }
+
+
+def _summary(errors: Errors) -> Row:
+    """Mean, median and outliers."""
+    squared, degrees = errors["squared"], errors["angle_deg"]
+    return {
+        "num_samples": len(squared),
         "squared_mean": float(np.mean(squared)),
         "squared_median": float(np.median(squared)),
         "outliers_percent": float(100 * np.mean(is_outlier(squared))),
         "angle_mean_deg": float(np.mean(degrees)),
         "angle_median_deg": float(np.median(degrees)),
         "angle_p90_deg": float(np.percentile(degrees, 90)),
-        "median_ms": float(1000 * np.median(seconds)),
+        "median_ms": float(1000 * np.median(errors["seconds"])),
     }
 
 
@@ -128,19 +200,67 @@ def _setup(case: LightingCase, is_strength_known: bool) -> LightingSetup:
 
 
 def _ours(settings: LightingSettings) -> Method:
-    return lambda setup: solve_setup(setup, settings).light
+    def method(setup: LightingSetup) -> Answer:
+        solution = solve_setup(setup, settings)
+        return Answer(solution.light, [(step.seconds, step.light) for step in solution.history])
+
+    return method
 
 
-def _least_squares(setup: LightingSetup) -> np.ndarray:
+def _least_squares(setup: LightingSetup) -> Answer:
     """Robust least squares on the shading equation, repeated with the shadows of its own answer, damped as ours is."""
     problem = setup.problem(GRID_SIZE, GRID_SIZE)
-    x = solve(problem, shading_update(problem), problem.observation, start_light(setup.kind), LEAST_SQUARES_LOOP).x[0]
-    return x if setup.kind == "sun" else problem.scene.centre[0] + problem.scene.scale[0] * x
+    start = start_light(setup.kind)
+    return _answer(problem, solve(problem, shading_update(problem), problem.observation, start, LEAST_SQUARES_LOOP))
 
 
-METHODS: dict[str, Method] = {
-    "least squares on the shading equation": _least_squares,
-    "refine, no first steps": _ours(LightingSettings(0, True, 0)),
-    "ours + refine": _ours(LightingSettings(7, True, 0)),
-    "ours + refine + restarts": _ours(LightingSettings(7, True, 4)),
-}
+def _adam(setup: LightingSetup) -> Answer:
+    """Adam on the Lambert shading, from several starts at once."""
+    problem = setup.problem(GRID_SIZE, GRID_SIZE)
+    return _answer(problem, adam_from_several(problem))
+
+
+def _regression(networks: Sequence[NumpyNetwork], setup: LightingSetup) -> Answer:
+    """One look at the observation, one whole step."""
+    problem = setup.problem(GRID_SIZE, GRID_SIZE * FINE_MAP // FINE_GRID)
+    update, loop = network_update(problem, networks), LoopSettings(steps=1, halvings=None)
+    return _answer(problem, solve(problem, update, problem.observation, start_light(setup.kind), loop))
+
+
+def _answer(problem: LightingProblem, solution: Solution) -> Answer:
+    """Answer of the instance with the least energy, and of that which was best on the way."""
+
+    def to_camera(x: np.ndarray) -> np.ndarray:
+        return x if problem.kind == "sun" else problem.scene.centre[0] + problem.scene.scale[0] * x
+
+    path = [(step.seconds, to_camera(step.x[np.argmin(step.energy)])) for step in solution.history]
+    return Answer(to_camera(solution.x[np.argmin(solution.energy)]), path)
+
+
+def _rows_beside(kind: str, compared: dict[str, Errors]) -> list[Row]:
+    """How much earlier ours is as good on average as each method ends up, on the samples of the slowest."""
+    ours = compared["ours + refine + restarts"]["by_time"].mean(axis=0)
+    table: list[Row] = []
+    for name, errors in compared.items():
+        curve = errors["by_time"].mean(axis=0)
+        accuracy = OWN_FINAL * curve[-1]
+        faster = time_to_ms(curve, accuracy) / time_to_ms(ours, accuracy)
+        condition = f"{KNOWN}, every {COMPARED_STEP}th sample"
+        table.append({"lamp": kind, "strength": condition, "method": name, **_summary(errors), "ours_faster_by": faster})
+    return table
+
+
+def _error_against_time(kind: str, compared: dict[str, Errors]) -> Plot:
+    curves = {name: (TIMES_MS.tolist(), errors["by_time"].mean(axis=0).tolist()) for name, errors in compared.items()}
+    return Plot(f"lighting-{kind}-error-against-time", "ms, one thread", "mean squared error", curves, True, True)
+
+
+def _draw_ranked(cases: list[LightingCase], squared: np.ndarray, lights: np.ndarray) -> np.ndarray:
+    """Picture of the best, median and worst sample, one below the other."""
+    ranked = np.argsort(squared)
+    pictures = []
+    for rank, row in (("best", ranked[0]), ("median", ranked[len(ranked) // 2]), ("worst", ranked[-1])):
+        canvas = LightingCanvas.of(_setup(cases[row], is_strength_known=True))
+        captions = [f"{rank}: squared error {squared[row]:.2g}", "estimate", "difference"]
+        pictures.append(draw_result(canvas, lights[row], captions))
+    return np.concatenate(pictures)
