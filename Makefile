@@ -2,17 +2,26 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+DATA ?= ../shared/data
+TABLES ?= table1 table2 table3 table4 table5 figure5 ablations
 SOURCES := $(shell find solver_core -name '*.py' -o -name '*.c' -o -name '*.safetensors')
 
-.PHONY: demo test lint check bench kernels clean
+# The Blenders of `make test-gui` and `make pictures`: these versions, installed if need be, or BLENDER=/path/to/blender.
+BLENDERS := $(if $(BLENDER),$(BLENDER),4.3 5.2)
 
-demo: .venv-demo/installed  ## Solves the shipped examples: demo/result.json, result.png, steps.gif, motion.bvh, motion.png, motion.gif
+.PHONY: demo test test-gui lint check bench kernels extension pictures blenders readme-numbers quick-tables clean
+
+demo: .venv-demo/installed  ## Solves the shipped examples into demo/, and the scenes of the Blender extension into demo/blender/
 	mkdir -p demo
 	.venv-demo/bin/solver_core solve pose --mesh assets/demo/pose_model.ply --mask assets/demo/pose_mask.png \
 	    --photo assets/demo/pose_photo.jpg --camera assets/demo/camera.json --start assets/demo/start.json \
 	    --out demo/result.json --picture demo/result.png --animation demo/steps.gif
 	.venv-demo/bin/solver_core solve ik --skeleton assets/demo/ik_rest.bvh --targets assets/demo/ik_targets.csv \
 	    --out demo/motion.bvh --picture demo/motion.png --animation demo/motion.gif
+	@if .venv-demo/bin/python -c 'import bpy' 2> /dev/null; then \
+	    OMP_NUM_THREADS=1 .venv-demo/bin/python addon/batch.py assets/demo/job.json --out demo/blender && \
+	    .venv-demo/bin/python assets/demo/picture_scenes.py demo/blender; \
+	else echo "Blender as a module needs Python 3.11: its part of the demo is left out."; fi
 
 test: .venv/installed  ## Runs all tests
 	$(BIN)/pytest
@@ -27,8 +36,29 @@ check: lint test  ## What has to pass before a commit
 bench: .venv/installed  ## Times, on this machine
 	for benchmark in training/benchmarks/*.py; do OMP_NUM_THREADS=1 $(BIN)/python $$benchmark || exit 1; done
 
+quick-tables: .venv/installed  ## Every table of training/RESULTS.md on few samples: does it still run?  build/tables
+	mkdir -p build/tables
+	for table in $(TABLES); do OMP_NUM_THREADS=1 $(BIN)/solver_core evaluate $$table --quick --data $(DATA) \
+	    --json build/tables/$$table.json --markdown build/tables/$$table.md --plot build/tables || exit 1; done
+
+readme-numbers: .venv/installed  ## Fails if the numbers in README.md are not those of training/RESULTS.md
+	$(BIN)/python -m solver_core.training.readme_numbers
+
 kernels: .venv/installed  ## The compiled renderer for every platform, from this one
 	$(BIN)/python -m solver_core.render.build --all
+
+extension: .venv/installed  ## The Blender extension, a zip for every platform, in dist/
+	$(BIN)/python build_extension.py
+
+test-gui: blenders  ## Clicks the buttons in real Blender windows; pictures of it in build/gui
+	TEST_BLENDER="$(BLENDERS)" $(BIN)/pytest tests/gui
+
+pictures: blenders  ## The pictures of docs/user-guide.md, from a real Blender window
+	$(BIN)/python docs/make_pictures.py $(lastword $(BLENDERS))
+
+blenders: .venv/installed
+	$(if $(BLENDER),,for version in $(BLENDERS); do tests/gui/install_blender.sh $$version || exit 1; done)
+	$(BIN)/python build_extension.py --platform linux-x64
 
 clean:
 	rm -rf .venv-demo demo build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
@@ -37,7 +67,8 @@ clean:
 # A copy, not an editable install: what a user gets, with the weights and the kernel inside.
 .venv-demo/installed: pyproject.toml $(wildcard setup.py) $(SOURCES)
 	$(PYTHON) -m venv .venv-demo
-	.venv-demo/bin/python -m pip install --quiet '.[cli]'
+	tests/install_system_packages.sh
+	.venv-demo/bin/python -m pip install --quiet '.[cli,blender]'
 	touch $@
 
 .venv/installed: pyproject.toml $(wildcard setup.py) solver_core/render/kernel.c tests/constraints.txt tests/install_system_packages.sh

@@ -6,15 +6,19 @@ Exit code 0: solved.  1: solved but poor, the reason is on stderr.  2: wrong inp
 from __future__ import annotations
 
 import argparse
+import shutil
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import solver_core
 from solver_core import console
 from solver_core.errors import ConfigError, SolverError, WeightsError
 from solver_core.optional import needed_for
 from solver_core.problems import PROBLEMS, problem_module
+
+if TYPE_CHECKING:
+    from solver_core.training.evaluation import Run
 
 WRONG_INPUT = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -122,23 +126,48 @@ def _add_evaluate(commands: Any) -> None:
     )
     parser.add_argument("table", metavar="TABLE", help="which table; a wrong name lists them all")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder with the test data")
-    parser.add_argument(
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument(
         "--samples", type=console.natural_number, metavar="N", help="how many test samples (default: the table's own number)"
     )
+    size.add_argument("--quick", action="store_true", help="few samples: a minute or two instead of hours")
     parser.add_argument("--seed", type=console.natural_number, default=0, metavar="N", help="of the samples (default 0)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the result here")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="also write the result here; a run that was killed goes on from FILE.parts"
+    )
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write it as a table to read")
+    parser.add_argument("--plot", type=Path, metavar="DIR", help="also draw its plots and pictures into this folder")
     parser.set_defaults(run=_evaluate)
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    from solver_core.training.evaluation import evaluate
+    from solver_core.training.evaluation import Run, evaluate, table_size
 
-    table = evaluate(args.table, args.data, args.samples, args.seed)
+    num_samples = table_size(args.table, args.quick) if args.samples is None else args.samples
+    parts = None if args.json is None else args.json.with_name(f"{args.json.name}.parts")
+    with console.progress_bars() as on_progress:
+        run = Run(args.table, args.data, num_samples, args.seed, parts, on_progress)
+        table = evaluate(run)
     console.print_result(asdict(table), args.json)
     if args.markdown is not None:
         console.write_text(args.markdown, table.to_markdown())
+    if args.plot is not None:
+        _draw(run, args.plot)
+    if parts is not None:
+        shutil.rmtree(parts, ignore_errors=True)  # the table is complete; the next run measures anew
     return 0
+
+
+def _draw(run: Run, folder: Path) -> None:
+    """Writes the plots and pictures of a measurement into a folder."""
+    from solver_core.pictures import write_picture
+    from solver_core.training.plots import draw_plot
+
+    console.make_folder(folder)
+    for plot in run.plots:
+        draw_plot(plot, folder / f"{plot.name}.png")
+    for name, draw in run.pictures.items():
+        write_picture(folder / f"{name}.png", draw())
 
 
 def _add_info(commands: Any) -> None:

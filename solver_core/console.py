@@ -9,10 +9,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from solver_core.errors import ConfigError
 from solver_core.optional import needed_for
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
 
 
 def print_result(content: dict[str, Any], path: Path | None = None) -> None:
@@ -29,6 +32,14 @@ def write_text(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder the user asked for, unless it is there.  Raises ConfigError if it cannot be made."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot make the folder {path}: {error.strerror or error}") from error
 
 
 def natural_number(text: str) -> int:
@@ -55,3 +66,21 @@ def progress(title: str) -> Iterator[Callable[[str], None]]:
         from rich.console import Console
     with Console(stderr=True).status(title) as status:
         yield lambda words: status.update(f"{title}: {words}")
+
+
+@contextmanager
+def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
+    """Bars that fill while the block runs; call what it gives with a label, how much is done, and how much there is."""
+    with needed_for("showing progress", extra="cli"):
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        known: dict[str, TaskID] = {}
+
+        def show(label: str, done: int, total: int) -> None:
+            if label not in known:
+                known[label] = bars.add_task(label, total=total)
+            bars.update(known[label], completed=done)
+
+        yield show

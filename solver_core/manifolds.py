@@ -15,6 +15,8 @@ import numpy as np
 
 from solver_core import rotations
 
+MIN_DEPTH_CHANGE = 0.05  # an added step may not carry an object through the camera
+
 
 class Manifold(Protocol):
     @property
@@ -109,6 +111,34 @@ class SE3:
         depth = np.exp(rng.uniform(0, np.log(10), size=(count, 1)))
         image_point = rng.uniform(-0.5, 0.5, size=(count, 2))
         return np.concatenate([rotations.random_wxyz(rng, count), image_point * depth, -depth], axis=-1)
+
+
+@dataclass(frozen=True)
+class AddedPose(SE3):
+    """The same poses and kind of step, but a step is added to the numbers of a pose, as in the paper; for comparison.
+
+    The numbers are rotation vector and position; a step's last three are in units of the depth.
+    """
+
+    def retract(self, x: np.ndarray, step: np.ndarray) -> np.ndarray:
+        wxyz = rotations.wxyz_from_rotvec(rotations.rotvec_from_wxyz(x[..., :4]) + step[..., :3])
+        depth = -x[..., 6:]
+        new_depth = np.maximum(1 + step[..., 5:], MIN_DEPTH_CHANGE) * depth
+        return np.concatenate([wxyz, x[..., 4:6] + step[..., 3:5] * depth, -new_depth], axis=-1)
+
+    def difference(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        rotvec = rotations.rotvec_from_wxyz(x[..., :4])
+        wanted = rotations.rotvec_from_wxyz(y[..., :4])
+        # The same rotation the other way round, if that is nearer.
+        angle = np.maximum(np.linalg.norm(wanted, axis=-1, keepdims=True), rotations.SMALL_ANGLE)
+        around = wanted * (1 - 2 * np.pi / angle)
+        is_nearer = np.linalg.norm(around - rotvec, axis=-1) < np.linalg.norm(wanted - rotvec, axis=-1)
+        turn = np.where(is_nearer[..., None], around, wanted) - rotvec
+        depth = -x[..., 6:]
+        return np.concatenate([turn, (y[..., 4:6] - x[..., 4:6]) / depth, -y[..., 6:] / depth - 1], axis=-1)
+
+    def distance(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return SE3().distance(x, y)
 
 
 @dataclass(frozen=True)

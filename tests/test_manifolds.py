@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solver_core.manifolds import SE3, Euclidean, Manifold, SO3Power, UnitSphere
+from solver_core.manifolds import SE3, AddedPose, Euclidean, Manifold, SO3Power, UnitSphere
 
-MANIFOLDS = [Euclidean(3), UnitSphere(), SE3(), SO3Power(5)]
+MANIFOLDS = [Euclidean(3), UnitSphere(), SE3(), AddedPose(), SO3Power(5)]
 FREE_MANIFOLDS = [Euclidean(3), SE3(), SO3Power(5)]  # on the sphere a part of the step changes nothing
 COUNT = 4
 

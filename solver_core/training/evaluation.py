@@ -1,26 +1,105 @@
-"""Tables of measured numbers, and where each number comes from."""
+"""Tables of measured numbers, where each number comes from, and the plots that go with them.
+
+A table is a module with TITLE, NUM_SAMPLES, QUICK_SAMPLES and rows(run) -> list of Row.  It draws its test samples from
+run.seed, measures every method with run.measure, and may add plots and pictures to the run.
+"""
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import importlib
 import os
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
 
 from solver_core.errors import ConfigError
+from solver_core.training.plots import Plot
 from solver_core.training.provenance import machine, source_revision
 
 TABLES = {
     "table1": "solver_core.training.tables.table1",
+    "table2": "solver_core.training.tables.table2",
+    "table3": "solver_core.training.tables.table3",
     "table4": "solver_core.training.tables.table4",
     "table5": "solver_core.training.tables.table5",
+    "figure5": "solver_core.training.tables.figure5",
+    "ablations": "solver_core.training.tables.ablations",
 }
+CHUNK_SIZE = 25  # samples measured between two savings
 Row = dict[str, str | float | int]
+Errors = dict[str, np.ndarray]  # one array a quantity, its first axis the samples
+OnProgress = Callable[[str, int, int], None]  # what is measured, samples done, samples in all
+
+
+@dataclass
+class Run:
+    """One measurement of a table under way.
+
+    parts: folder that keeps what was measured so far, so that a run that was killed goes on; None keeps nothing.
+    plots, pictures: what the table adds to them; a picture is a function that gives its (H, W, 3) uint8.
+    revisions: of the code that measured, more than one if it changed between a kill and the next start.
+    """
+
+    table: str
+    data: Path
+    num_samples: int
+    seed: int = 0
+    parts: Path | None = None
+    on_progress: OnProgress = lambda label, done, total: None
+    plots: list[Plot] = field(default_factory=list)
+    pictures: dict[str, Callable[[], np.ndarray]] = field(default_factory=dict)
+    revisions: set[str] = field(default_factory=set)
+
+    def measure(
+        self,
+        label: str,
+        count: int,
+        method: Callable[[np.ndarray], Errors],
+        settings: object = None,
+        chunk_size: int = CHUNK_SIZE,
+    ) -> Errors:
+        """What a method gives for samples 0 .. count, measured or read back chunk by chunk.
+
+        label: names method and samples, distinct within a table.  method(rows) measures samples rows (B,); what it gives
+        may depend on nothing else, so random numbers come from the number of the sample.  settings: of the method;
+        with others it is measured anew.
+        """
+        chunks = []
+        for first in range(0, count, chunk_size):
+            self.on_progress(label, first, count)
+            chunks.append(self._chunk(f"{label}, {settings}", np.arange(first, min(first + chunk_size, count)), method))
+        self.on_progress(label, count, count)
+        return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+
+    def _chunk(self, key: str, rows: np.ndarray, method: Callable[[np.ndarray], Errors]) -> Errors:
+        if self.parts is None:
+            self.revisions.add(_revision())
+            return method(rows)
+        identity = repr((self.table, self.num_samples, self.seed, key, rows[0], rows[-1]))
+        path = self.parts / f"{self.table}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.npz"
+        if path.exists():
+            with np.load(path) as file:
+                errors = dict(file)
+        else:
+            errors = {**method(rows), "revision": np.array(_revision())}
+            content: dict[str, Any] = errors  # NumPy's stub takes the names for options
+            self.parts.mkdir(parents=True, exist_ok=True)
+            unfinished = path.with_suffix(".tmp.npz")
+            np.savez(unfinished, **content)
+            unfinished.replace(path)
+        self.revisions.add(str(errors.pop("revision")))
+        return errors
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of one measurement with the same keys each, and what it takes to repeat it."""
+    """Rows of one measurement, what it takes to repeat it, and curves; a row lacks a key where it has no such number."""
 
     name: str
     title: str
@@ -31,31 +110,44 @@ class Table:
     machine: str
     threads: int
     commit: str
+    plots: list[Plot] = field(default_factory=list)
 
     def to_markdown(self) -> str:
-        keys = list(self.rows[0])
+        keys = list(dict.fromkeys(key for row in self.rows for key in row))
         lines = [" | ".join(key.replace("_", " ") for key in keys), " | ".join("---" for _ in keys)]
-        lines += [" | ".join(_cell(row[key]) for key in keys) for row in self.rows]
+        lines += [" | ".join(_cell(row.get(key, "")) for key in keys) for row in self.rows]
         body = "\n".join(f"| {line} |" for line in lines)
         source = f"N = {self.num_samples}, seed {self.seed}, commit {self.commit}, {self.machine}, {self.threads} thread(s)"
         return f"### {self.title}\n\n`{self.command}`\n\n{source}\n\n{body}\n"
 
 
-def evaluate(name: str, data: Path, num_samples: int | None = None, seed: int = 0) -> Table:
-    """Measures a table on the test data.  num_samples: None takes the protocol's number.
+def table_size(table: str, is_quick: bool = False) -> int:
+    """How many samples a table measures: the protocol's number, or few.  Raises ConfigError for an unknown table."""
+    module = _module(table)
+    return module.QUICK_SAMPLES if is_quick else module.NUM_SAMPLES
 
-    Raises ConfigError for an unknown table or unusable data.
-    """
-    if name not in TABLES:
-        raise ConfigError(f"unknown table {name!r}; known: {', '.join(TABLES)}")
-    module = importlib.import_module(TABLES[name])
-    count: int = module.NUM_SAMPLES if num_samples is None else num_samples
-    if count < 1:
-        raise ConfigError(f"a table needs at least one sample, got {count}")
-    rows = module.rows(data, count, seed)
-    command = f"solver_core evaluate {name} --data DATA --samples {count} --seed {seed}"
+
+def evaluate(run: Run) -> Table:
+    """Measures a table on the test data.  Raises ConfigError for an unknown table or unusable data."""
+    module = _module(run.table)
+    if run.num_samples < 1:
+        raise ConfigError(f"a table needs at least one sample, got {run.num_samples}")
+    rows = module.rows(run)
+    command = f"solver_core evaluate {run.table} --data DATA --samples {run.num_samples} --seed {run.seed}"
     threads = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
-    return Table(name, module.TITLE, rows, command, count, seed, machine(), threads, source_revision())
+    commit = ", ".join(sorted(run.revisions)) or _revision()
+    return Table(run.table, module.TITLE, rows, command, run.num_samples, run.seed, machine(), threads, commit, run.plots)
+
+
+def _module(table: str) -> ModuleType:
+    if table not in TABLES:
+        raise ConfigError(f"unknown table {table!r}; known: {', '.join(TABLES)}")
+    return importlib.import_module(TABLES[table])
+
+
+@functools.cache
+def _revision() -> str:
+    return source_revision()
 
 
 def _cell(value: str | float | int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 from unittest import mock
@@ -48,12 +49,21 @@ class PyrenderDepth:
 
     def render_depth(self, mesh: Mesh, camera_from_object: np.ndarray) -> np.ndarray:
         """(H, W) depth of a mesh at a rigid (4, 4), sampled at pixel centres; 0 where nothing is."""
+        return self.loaded(mesh)(camera_from_object)
+
+    def loaded(self, mesh: Mesh) -> Callable[[np.ndarray], np.ndarray]:
+        """render_depth of one mesh, for many poses; it is handed to OpenGL only once."""
         pyrender = self._pyrender
         # In DEPTH_ONLY it leaves out back faces, whatever it was asked for.
         both_sides = np.concatenate([mesh.faces, mesh.faces[:, ::-1]])
         primitive = pyrender.Primitive(positions=mesh.vertices, indices=both_sides, mode=pyrender.GLTF.TRIANGLES)
         scene = pyrender.Scene()
-        scene.add(pyrender.Mesh([primitive]), pose=camera_from_object)
+        node = scene.add(pyrender.Mesh([primitive]))
         scene.add(self._camera, pose=np.eye(4))
-        with self._single_sample:
-            return self._renderer.render(scene, flags=pyrender.RenderFlags.DEPTH_ONLY)
+
+        def render_depth(camera_from_object: np.ndarray) -> np.ndarray:
+            scene.set_pose(node, camera_from_object)
+            with self._single_sample:
+                return self._renderer.render(scene, flags=pyrender.RenderFlags.DEPTH_ONLY)
+
+        return render_depth

@@ -1,13 +1,19 @@
 """Tables: from the command to rows, JSON and Markdown."""
 
+import json
+import sys
+from types import ModuleType
+
 import numpy as np
 import pytest
 
 pytest.importorskip("trimesh")
 
+from solver_core import cli
 from solver_core.errors import ConfigError
 from solver_core.training import evaluation
-from solver_core.training.evaluation import Table, evaluate
+from solver_core.training.evaluation import Errors, Row, Run, Table, evaluate
+from solver_core.training.plots import Plot
 
 TABLE = Table(
     "table9", "A table", [{"method": "ours", "error_deg": 0.123456, "steps": 5}], "the command", 10, 3, "a machine", 1, "abc"
@@ -23,42 +29,111 @@ def test_markdown_holds_numbers_and_what_repeats_them():
     assert "N = 10, seed 3, commit abc, a machine, 1 thread(s)" in text
 
 
+def test_markdown_leaves_the_cell_empty_where_a_row_has_no_such_number():
+    rows: list[Row] = [{"method": "a", "ms": 1.5}, {"method": "b", "steps": 7}]
+
+    text = Table("table9", "A table", rows, "", 1, 0, "", 1, "").to_markdown()
+
+    assert "| method | ms | steps |" in text
+    assert "| a | 1.5 |  |" in text
+    assert "| b |  | 7 |" in text
+
+
+class SquareTable(ModuleType):
+    """A table that squares the numbers of its samples.  calls: chunks measured; killed_in: the chunk that a kill ends."""
+
+    TITLE, NUM_SAMPLES, QUICK_SAMPLES = "Table 9: squares", 100, 10
+
+    def __init__(self) -> None:
+        super().__init__("square_table")
+        self.calls: list[list[int]] = []
+        self.killed_in = -1
+
+    def rows(self, run: Run) -> list[Row]:
+        squares = run.measure("squares", run.num_samples, self.square, chunk_size=4)["square"]
+        run.plots.append(Plot("squares", "number", "square", {"squares": (list(range(len(squares))), squares.tolist())}))
+        run.pictures["black"] = lambda: np.zeros((4, 6, 3), np.uint8)
+        return [{"method": "squares", "mean": float(squares.mean())}]
+
+    def square(self, rows: np.ndarray) -> Errors:
+        if len(self.calls) == self.killed_in:
+            raise KeyboardInterrupt
+        self.calls.append(rows.tolist())
+        return {"square": rows.astype(float) ** 2}
+
+
+@pytest.fixture
+def square_table(monkeypatch) -> SquareTable:
+    table = SquareTable()
+    monkeypatch.setitem(sys.modules, "square_table", table)
+    monkeypatch.setattr(evaluation, "TABLES", {"table9": "square_table"})
+    return table
+
+
+def test_chunks_of_a_killed_run_are_not_measured_again(square_table, tmp_path):
+    square_table.killed_in = 2
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(Run("table9", tmp_path, 10, parts=tmp_path / "parts"))
+    square_table.killed_in = -1
+
+    resumed = evaluate(Run("table9", tmp_path, 10, parts=tmp_path / "parts"))
+
+    assert square_table.calls == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert resumed == evaluate(Run("table9", tmp_path, 10))
+
+
+@pytest.mark.parametrize("changes", [{"seed": 1}, {"num_samples": 9}], ids=str)
+def test_chunks_of_another_measurement_are_not_used(changes, square_table, tmp_path):
+    run = {"table": "table9", "data": tmp_path, "num_samples": 10, "parts": tmp_path / "parts"}
+    evaluate(Run(**run))
+    square_table.calls.clear()
+
+    evaluate(Run(**(run | changes)))
+
+    assert len(square_table.calls) == 3
+
+
+def test_method_with_other_settings_is_measured_anew(tmp_path):
+    run = Run("table9", tmp_path, 4, parts=tmp_path / "parts")
+    ones, twos = (lambda rows, value=value: {"value": np.full(len(rows), value)} for value in (1, 2))
+
+    run.measure("method", 4, ones, settings=1)
+
+    assert run.measure("method", 4, twos, settings=1)["value"].tolist() == [1] * 4
+    assert run.measure("method", 4, twos, settings=2)["value"].tolist() == [2] * 4
+
+
+def test_table_names_every_revision_that_measured_it(square_table, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluation, "_revision", lambda: "old")
+    square_table.killed_in = 1
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(Run("table9", tmp_path, 10, parts=tmp_path / "parts"))
+    monkeypatch.setattr(evaluation, "_revision", lambda: "new")
+    square_table.killed_in = -1
+
+    assert evaluate(Run("table9", tmp_path, 10, parts=tmp_path / "parts")).commit == "new, old"
+
+
+def test_command_writes_table_plots_and_pictures_and_clears_its_parts(square_table, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    out = tmp_path / "out.json"
+    options = ["--json", str(out), "--markdown", str(tmp_path / "out.md"), "--plot", str(tmp_path / "plots")]
+
+    code = cli.main(["evaluate", "table9", "--data", str(tmp_path), "--quick", *options])
+
+    written = json.loads(out.read_text())
+    assert code == 0
+    assert json.loads(capsys.readouterr().out) == written
+    assert (written["num_samples"], written["rows"][0]["mean"]) == (10, 28.5)
+    assert written["plots"][0]["curves"]["squares"][1][:3] == [0, 1, 4]
+    assert "| squares | 28.5 |" in (tmp_path / "out.md").read_text()
+    assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == ["black.png", "squares.png"]
+    assert not (tmp_path / "out.json.parts").exists()
+
+
 def test_unknown_table_is_refused_with_the_known_ones(tmp_path):
     with pytest.raises(ConfigError, match=r"known: .*table1"):
-        evaluate("table99", tmp_path)
-
-
-@pytest.mark.data
-@pytest.mark.egl
-def test_table1_measures_every_method_on_the_same_masks(data_dir, monkeypatch):
-    pytest.importorskip("pyrender", exc_type=ImportError)
-    from solver_core.training.tables import table1
-
-    monkeypatch.setattr(table1, "VIEWS", {"canonical": table1.VIEWS["canonical"]})
-
-    table = evaluate("table1", data_dir, num_samples=4, seed=2)
-
-    assert [row["method"] for row in table.rows] == list(table1.METHODS) * 2
-    assert {row["categories"] for row in table.rows} == {"nine", "other"}
-    refined = next(row for row in table.rows if row["method"] == "ours + refine + restarts")
-    assert refined["rotation_median_deg"] < 2
-    assert refined["num_samples"] == 4
-
-
-@pytest.mark.data
-@pytest.mark.egl
-def test_cases_are_the_same_for_the_same_seed(data_dir):
-    pytest.importorskip("pyrender", exc_type=ImportError)
-    from solver_core.mesh_library import load_library
-    from solver_core.training.tables.table1 import VIEWS, draw_cases
-
-    meshes = [entry.mesh for entry in load_library(data_dir, "test")]
-
-    first, second = (draw_cases(meshes, VIEWS["any"], np.random.default_rng(1), 3) for _ in range(2))
-
-    for one, other in zip(first, second, strict=True):
-        np.testing.assert_array_equal(one.mask, other.mask)
-        np.testing.assert_array_equal(one.truth, other.truth)
+        evaluate(Run("table99", tmp_path, 1))
 
 
 def test_every_table_has_a_title_and_a_size():

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from solver_core import rotations
 from solver_core.errors import SetupError
 from solver_core.manifolds import SO3Power
 from solver_core.problems.inverse_kinematics.euler import euler_axes, euler_from_wxyz, wxyz_from_euler
@@ -20,16 +21,19 @@ class JointLimits:
     """Ranges of the Euler angles of those K joints that do not turn freely.
 
     joints (K,) joint numbers.  lower, upper (K, 3): radians about z, y and x as in ORDER; equal = locked at that angle.
+    frames (K, 4): wxyz joint_from_own, the axes that the angles are about; those of a rolled bone are not the joint's.
     """
 
     joints: np.ndarray
     lower: np.ndarray
     upper: np.ndarray
+    frames: np.ndarray
 
     @classmethod
-    def from_ranges(cls, skeleton: Skeleton, ranges: np.ndarray) -> JointLimits | None:
+    def from_ranges(cls, skeleton: Skeleton, ranges: np.ndarray, axes: np.ndarray | None = None) -> JointLimits | None:
         """Limits from (N, 3, 2) lowest and highest angle of each node about x, y, z; infinite where free; None if all are.
 
+        axes: (N, 3, 3) rotations whose columns are these x, y and z at rest, if they are not those of the skeleton.
         Raises SetupError.
         """
         ranges = np.asarray(ranges, dtype=np.float64)
@@ -43,7 +47,10 @@ class JointLimits:
         joints = np.flatnonzero(np.isfinite(of_joints).any(axis=(1, 2)))
         if len(joints) == 0:
             return None
-        return cls(joints, of_joints[joints, ::-1, 0], of_joints[joints, ::-1, 1])
+        frames = np.tile([1.0, 0, 0, 0], (len(joints), 1))
+        if axes is not None:
+            frames = rotations.wxyz_from_matrix(_checked_axes(axes, skeleton)[skeleton.joints][joints])
+        return cls(joints, of_joints[joints, ::-1, 0], of_joints[joints, ::-1, 1], frames)
 
     def clamp(self, x: np.ndarray) -> np.ndarray:
         """(B, J, 4) with every limited joint moved to the nearest angles within its ranges."""
@@ -52,12 +59,19 @@ class JointLimits:
         x = x.copy()
         is_outside = (np.abs(clamped - angles) > AT_BOUND).any(axis=-1)  # (B, K); the others keep their bits
         rows, columns = np.nonzero(is_outside)
-        x[rows, self.joints[columns]] = wxyz_from_euler(clamped[rows, columns], ORDER)
+        x[rows, self.joints[columns]] = self.in_joint(wxyz_from_euler(clamped[rows, columns], ORDER), columns)
         return x
+
+    def in_joint(self, own: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Rotations (..., 4) of limited joints, about their own axes, in the joints' frames."""
+        frames = self.frames[columns]
+        return rotations.multiply(rotations.multiply(frames, own), rotations.inverse(frames))
 
     def _angles(self, x: np.ndarray) -> np.ndarray:
         """(B, K, 3) Euler angles of the limited joints; of the two triples for a rotation the one nearer to the ranges."""
-        one = euler_from_wxyz(x[:, self.joints].astype(np.float64), ORDER)
+        to_own = rotations.inverse(self.frames)
+        own = rotations.multiply(rotations.multiply(to_own, x[:, self.joints].astype(np.float64)), self.frames)
+        one = euler_from_wxyz(own, ORDER)
         other = one * [1, -1, 1] + np.pi
         is_bounded = np.isfinite(self.lower) & np.isfinite(self.upper)
         middle = (np.where(is_bounded, self.lower, 0) + np.where(is_bounded, self.upper, 0)) / 2
@@ -74,7 +88,7 @@ class JointLimits:
         """
         axes = axes.copy()
         angles = self._angles(x)
-        own = euler_axes(angles, ORDER)  # (B, K, 3, 3)
+        own = euler_axes(angles, ORDER) @ rotations.matrix_from_wxyz(self.frames).swapaxes(1, 2)  # (B, K, 3, 3)
         pushed = (own @ pull[:, self.joints, :, None])[..., 0]
         is_locked = self.upper - self.lower <= 2 * AT_BOUND
         is_held = is_locked | ((angles <= self.lower + AT_BOUND) & (pushed < 0))
@@ -108,5 +122,13 @@ class LimitedRotations:
         x = self.free.random(rng, count)
         lower, upper = np.maximum(self.limits.lower, -np.pi), np.minimum(self.limits.upper, np.pi)
         angles = rng.uniform(lower, upper, size=(count, *lower.shape))
-        x[:, self.limits.joints] = wxyz_from_euler(angles, ORDER)
+        limits = self.limits
+        x[:, limits.joints] = limits.in_joint(wxyz_from_euler(angles, ORDER), np.arange(len(limits.joints)))
         return x
+
+
+def _checked_axes(axes: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    axes = np.asarray(axes, dtype=np.float64)
+    if axes.shape != (skeleton.num_nodes, 3, 3) or not np.allclose(axes @ axes.swapaxes(1, 2), np.eye(3), atol=1e-4):
+        raise SetupError(f"the axes of the limits must be ({skeleton.num_nodes}, 3, 3) rotations, got shape {axes.shape}")
+    return axes

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-
 import numpy as np
 
 from solver_core.loop import LoopSettings, OnStep, solve
@@ -33,32 +30,6 @@ def refine(
 ) -> Solution:
     """Solution of least squares started at x0 (B, J, 4)."""
     return solve(problem, least_squares_update(problem), targets, x0, settings, on_step)
-
-
-def refine_from_several(
-    problem: KinematicProblem,
-    targets: Targets,
-    starts: Sequence[np.ndarray],
-    on_step: OnStep | None = None,
-) -> Solution:
-    """The best Solution from several starts (B, J, 4), instance by instance; the later ones only where the earlier fail.
-
-    Far from the answer least squares gets stuck; a body without trained networks needs several tries.
-    """
-    best = refine(problem, targets, starts[0], FAR, on_step)
-    threshold = POOR * bone_length(problem)
-    for start in starts[1:]:
-        rows = np.flatnonzero(best.energy > threshold)
-        if len(rows) == 0:
-            break
-        part = replace(problem, offsets=problem.offsets[rows])
-        again = refine(part, take(targets, rows), start[rows], FAR)
-        x, energy, reasons = best.x.copy(), best.energy.copy(), list(best.reasons)
-        for number in np.flatnonzero(again.energy < energy[rows]):
-            x[rows[number]], energy[rows[number]] = again.x[number], again.energy[number]
-            reasons[rows[number]] = again.reasons[number]
-        best = Solution(x, energy, reasons, best.history, best.seconds + again.seconds)
-    return best
 
 
 def random_starts(problem: KinematicProblem, x: np.ndarray, count: int, rng: np.random.Generator) -> list[np.ndarray]:

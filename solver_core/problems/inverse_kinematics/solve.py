@@ -4,29 +4,39 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from solver_core.errors import SetupError, WeightsError
-from solver_core.loop import LoopSettings, OnStep, solve
+from solver_core.loop import LoopSettings, OnStep, iterate, stop_reasons
 from solver_core.network.numpy_forward import NumpyNetwork
 from solver_core.network.update import Network, network_update
 from solver_core.network.weights import load_weights, shipped_networks
-from solver_core.problems.inverse_kinematics import refine as refinement
+from solver_core.problem import Update, put, take
 from solver_core.problems.inverse_kinematics.body import Body, body_path, human, read_body
 from solver_core.problems.inverse_kinematics.features import INPUT_LAYOUT, num_features
 from solver_core.problems.inverse_kinematics.limits import JointLimits
 from solver_core.problems.inverse_kinematics.mapping import check_names, skeleton_mapping
 from solver_core.problems.inverse_kinematics.problem import KinematicProblem, Targets
+from solver_core.problems.inverse_kinematics.refine import (
+    FAR,
+    NATURAL,
+    POOR,
+    REFINE,
+    bone_length,
+    least_squares_update,
+    random_starts,
+)
 from solver_core.problems.inverse_kinematics.skeleton import Skeleton
 from solver_core.problems.inverse_kinematics.smooth import continuous_signs, smoothed
 from solver_core.problems.inverse_kinematics.start import mean_pose_start
 from solver_core.problems.inverse_kinematics.targets import Request, checked_targets
 from solver_core.problems.inverse_kinematics.transfer import Transfer
-from solver_core.solution import Iteration, Solution, StopReason
+from solver_core.solution import Iteration, StopReason
 
 STEPS = LoopSettings(steps=4, halvings=3)  # as in the paper
 NUM_RESTARTS = 16  # of what is no human; a 6-axis arm needs about 5 without networks, 1 with its own
@@ -88,6 +98,7 @@ def solve_ik(
     on_step: OnStep | None = None,
     mapping: Mapping[str, str] | None = None,
     trained: Trained | None = None,
+    limit_axes: np.ndarray | None = None,
 ) -> KinematicResult:
     """The rotations of a skeleton whose nodes are nearest to the targets and, where those leave a choice, natural.
 
@@ -98,44 +109,216 @@ def solve_ik(
     time; the targets are met again afterwards.  on_step: called with every Iteration; raises StopIteration to cancel.
     mapping: nodes of the trained body -> nodes of the skeleton; found by the names when not given.  trained: other networks
     than those for humans.  What is no human is refined with restarts, from their answer or else from the rest pose.
+    limit_axes: (N, 3, 3) rotations whose columns are the x, y and z that the limits are about, such as a rolled bone's.
 
     Raises ObservationError or SetupError with a sentence if the targets or the skeleton cannot be used.
     """
-    started = time.perf_counter()
-    if not 0 <= smooth < np.inf:
-        raise SetupError(f"smooth must be a number of frames of at least 0, got {smooth:g}")
-    request = checked_targets(targets, weights, skeleton)
-    limited = None if limits is None else JointLimits.from_ranges(skeleton, limits)
-    offsets = np.broadcast_to(skeleton.offsets.astype(np.float32), request.observation.positions.shape)
-    problem = KinematicProblem(Body.at_rest(skeleton), offsets, limited)
-    guide = _guide(skeleton, mapping, trained)
-
-    solutions: list[Solution] = []
-    if start is not None:
-        x = _checked_start(start, problem)
-    elif guide is not None:
-        solutions.append(_ask_networks(guide, request.observation, limited, on_step))
-        x = problem.within_limits(solutions[-1].x)
-    else:
-        x = problem.within_limits(np.tile(np.array([1, 0, 0, 0], np.float32), (len(offsets), skeleton.num_joints, 1)))
-    natural = None if guide is None else replace(problem, body=guide[0].natural_body)
-    if refine and (start is not None or guide is not None):
-        x = _refine(problem, natural, request.observation, x, solutions, on_step)
-    is_rig = guide is None or guide[0].body is not human()
-    if refine and start is None and is_rig and not _is_cancelled(solutions):
-        starts = [x, *refinement.random_starts(problem, x, NUM_RESTARTS, np.random.default_rng(0))]
-        solutions.append(refinement.refine_from_several(problem, request.observation, starts, on_step))
-        x = solutions[-1].x
-    if smooth > 0 and len(x) > 1 and not _is_cancelled(solutions):
-        x = problem.within_limits(smoothed(x, smooth))
-        if refine:
-            x = _refine(problem, natural, request.observation, x, solutions, on_step)
-    return _result(problem, request, x, solutions, time.perf_counter() - started)
+    setup = KinematicSetup.checked(targets, skeleton, weights, start, limits, mapping, trained, limit_axes)
+    solving = KinematicSolving(setup, KinematicSettings(refine, smooth))
+    for step in solving.steps():
+        if on_step is not None:
+            try:
+                on_step(step)
+            except StopIteration:
+                return solving.result(is_cancelled=True)
+    return solving.result()
 
 
-def _guide(
-    skeleton: Skeleton, mapping: Mapping[str, str] | None, trained: Trained | None
-) -> tuple[Transfer, Sequence[Network]] | None:
+class KinematicSettings(NamedTuple):
+    """refine: meet the targets exactly after the networks' steps.  smooth: frames over which rotations are evened out."""
+
+    refine: bool = True
+    smooth: float = 0.0
+
+
+class Guide(NamedTuple):
+    """Networks, and how to ask them about a skeleton."""
+
+    transfer: Transfer
+    networks: Sequence[Network]
+
+
+@dataclass(frozen=True, eq=False)
+class KinematicSetup:
+    """A checked problem of inverse kinematics.  guide: None for what resembles no body that networks know.
+
+    start: (F, J, 4) given by the user, or None.  Build it with `checked`, whose arguments are those of solve_ik; it raises
+    ObservationError or SetupError with one sentence for what cannot be used.
+    """
+
+    problem: KinematicProblem
+    request: Request
+    guide: Guide | None
+    start: np.ndarray | None
+
+    @classmethod
+    def checked(
+        cls,
+        targets: np.ndarray,
+        skeleton: Skeleton,
+        weights: np.ndarray | None = None,
+        start: np.ndarray | None = None,
+        limits: np.ndarray | None = None,
+        mapping: Mapping[str, str] | None = None,
+        trained: Trained | None = None,
+        limit_axes: np.ndarray | None = None,
+    ) -> KinematicSetup:
+        request = checked_targets(targets, weights, skeleton)
+        limited = None if limits is None else JointLimits.from_ranges(skeleton, limits, limit_axes)
+        offsets = np.broadcast_to(skeleton.offsets.astype(np.float32), request.observation.positions.shape)
+        problem = KinematicProblem(Body.at_rest(skeleton), offsets, limited)
+        guide = _guide(skeleton, mapping, trained)
+        return cls(problem, request, guide, None if start is None else _checked_start(start, problem))
+
+
+class KinematicSolving:
+    """A solve under way, for a user interface: take `steps` one by one, and the `result` at any time.
+
+    phase: of the latest step, "network", "refine", "restart" or "smooth".
+    """
+
+    def __init__(self, setup: KinematicSetup, settings: KinematicSettings) -> None:
+        if not 0 <= settings.smooth < np.inf:
+            raise SetupError(f"smooth must be a number of frames of at least 0, got {settings.smooth:g}")
+        self.setup, self.settings = setup, settings
+        self.started = time.perf_counter()
+        self.history: list[Iteration] = []
+        self.phase = "start"
+        self.x = self._first_pose()
+        self.reasons = [StopReason.MAX_STEPS] * len(self.x)
+
+    def steps(self) -> Iterator[Iteration]:
+        """Every iteration with x (F, J, 4) of the skeleton's joints, the best so far; the targets never get farther."""
+        setup, (refine, smooth) = self.setup, self.settings
+        guide, problem = setup.guide, setup.problem
+        if setup.start is None and guide is not None:
+            self.phase = "network"
+            yield from self._ask_networks(guide)
+            self.x = problem.within_limits(self.x)
+        self.phase = "refine"
+        if refine and (setup.start is not None or guide is not None):
+            yield from self._refine()
+        is_rig = guide is None or guide.transfer.body is not human()
+        if refine and setup.start is None and is_rig:
+            yield from self._refine_from_several()
+        if smooth > 0 and len(self.x) > 1:
+            self.phase = "smooth"
+            self.x = problem.within_limits(smoothed(self.x, smooth))
+            if refine:
+                yield from self._refine()
+
+    def result(self, is_cancelled: bool = False) -> KinematicResult:
+        """Where the solve stands."""
+        problem, request, x = self.setup.problem, self.setup.request, self.x
+        skeleton, observation = problem.skeleton, request.observation
+        posture = problem.forward(x, np.arange(len(x)))
+        shift = problem.shift(observation.positions - posture.positions, observation)
+        error = np.linalg.norm(problem.residuals(posture, observation), axis=-1)
+        every_rotation = np.zeros((len(x), skeleton.num_nodes, 4))
+        every_rotation[..., 0] = 1
+        every_rotation[:, skeleton.joints] = continuous_signs(x)
+        return KinematicResult(
+            rotations=every_rotation,
+            root=(request.origin + shift)[:, 0],
+            position_error=np.where(observation.weights > 0, error, np.nan),
+            reasons=self._cancelled() if is_cancelled else self.reasons,
+            history=self.history,
+            seconds=time.perf_counter() - self.started,
+            notices=request.notices,
+        )
+
+    def _first_pose(self) -> np.ndarray:
+        """(F, J, 4) the given start or the rest pose."""
+        problem = self.setup.problem
+        if self.setup.start is not None:
+            return self.setup.start
+        shape = (len(problem.offsets), problem.skeleton.num_joints, 1)
+        return problem.within_limits(np.tile(np.array([1, 0, 0, 0], np.float32), shape))
+
+    def _ask_networks(self, guide: Guide) -> Iterator[Iteration]:
+        transfer, observation = guide.transfer, self.setup.request.observation
+        problem = transfer.problem(len(observation.positions), self.setup.problem.limits)
+        targets = transfer.targets(observation)
+        x0 = mean_pose_start(problem, targets)
+        update = network_update(problem, guide.networks)
+        yield from self._loop(problem, update, targets, x0, STEPS, transfer.to_skeleton)
+
+    def _refine(self) -> Iterator[Iteration]:
+        """As motions go and then, where that does not meet the targets, anyhow."""
+        problem, guide, observation = self.setup.problem, self.setup.guide, self.setup.request.observation
+        if guide is not None:
+            natural = replace(problem, body=guide.transfer.natural_body)
+            yield from self._loop(natural, least_squares_update(natural), observation, self.x, NATURAL)
+        yield from self._loop(problem, least_squares_update(problem), observation, self.x, REFINE)
+
+    def _refine_from_several(self) -> Iterator[Iteration]:
+        """From the present pose; then, frame by frame where that fails, from others.
+
+        Far from the answer least squares gets stuck; a body without trained networks needs several tries.
+        """
+        problem, observation = self.setup.problem, self.setup.request.observation
+        starts = random_starts(problem, self.x, NUM_RESTARTS, np.random.default_rng(0))
+        yield from self._loop(problem, least_squares_update(problem), observation, self.x, FAR)
+        threshold = POOR * bone_length(problem)
+        self.phase = "restart"
+        for start in starts:
+            best = self.history[-1]
+            rows = np.flatnonzero(best.energy > threshold)
+            if len(rows) == 0:
+                return
+            part = replace(problem, offsets=problem.offsets[rows])
+            tried: list[Iteration] = []
+            for iteration in iterate(part, least_squares_update(part), take(observation, rows), start[rows], FAR):
+                tried.append(iteration)
+                yield self._note(_improved(best, iteration, rows))
+            reasons = stop_reasons(tried, FAR)
+            for number in np.flatnonzero(tried[-1].energy < best.energy[rows]):
+                self.reasons[rows[number]] = reasons[number]
+
+    def _loop(
+        self,
+        problem: KinematicProblem,
+        update: Update,
+        targets: Targets,
+        x0: np.ndarray,
+        settings: LoopSettings,
+        to_skeleton: Callable[[np.ndarray], np.ndarray] | None = None,
+    ) -> Iterator[Iteration]:
+        """Runs the feedback loop on all frames and keeps its iterations, with x as the skeleton's joints."""
+        passed: list[Iteration] = []
+        for iteration in iterate(problem, update, targets, x0, settings):
+            passed.append(self._note(iteration if to_skeleton is None else replace(iteration, x=to_skeleton(iteration.x))))
+            self.reasons = stop_reasons(passed, settings)
+            yield passed[-1]
+
+    def _note(self, iteration: Iteration) -> Iteration:
+        self.history.append(replace(iteration, prediction=None))
+        self.x = iteration.x
+        return self.history[-1]
+
+    def _cancelled(self) -> list[StopReason]:
+        """The reasons if the user stops now."""
+        is_active = self.history[-1].is_active if self.history else np.ones(len(self.x), bool)
+        return [StopReason.CANCELLED if active else reason for active, reason in zip(is_active, self.reasons, strict=True)]
+
+
+def _improved(best: Iteration, tried: Iteration, rows: np.ndarray) -> Iteration:
+    """The best iteration with those of its rows replaced that another try, of some rows, explains better."""
+    is_better = tried.energy < best.energy[rows]
+    better = rows[is_better]
+    return replace(
+        best,
+        x=put(best.x, better, tried.x[is_better]),
+        energy=put(best.energy, better, tried.energy[is_better]),
+        damping=put(np.zeros_like(best.damping), rows, tried.damping),
+        accepted=put(np.zeros_like(best.accepted), rows, tried.accepted),
+        is_active=put(np.zeros_like(best.is_active), rows, tried.is_active),
+        index=best.index + 1 + tried.index,
+        seconds=best.seconds + tried.seconds,
+    )
+
+
+def _guide(skeleton: Skeleton, mapping: Mapping[str, str] | None, trained: Trained | None) -> Guide | None:
     """How to ask networks about this skeleton, or None if it resembles no body that they know."""
     body = human() if trained is None else trained.body
     if mapping is None and trained is None:
@@ -149,59 +332,13 @@ def _guide(
     if body.skeleton.names[body.skeleton.root] not in mapping:
         raise SetupError(f"the map must name the joint that stands for {body.skeleton.names[body.skeleton.root]!r}")
     networks = shipped_networks("ik", "ik", INPUT_LAYOUT) if trained is None else trained.networks
-    return _transfer(skeleton, body, tuple(mapping.items())), networks
+    return Guide(_transfer(skeleton, body, tuple(mapping.items())), networks)
 
 
 @functools.lru_cache(maxsize=8)
 def _transfer(skeleton: Skeleton, body: Body, pairs: tuple[tuple[str, str], ...]) -> Transfer:
     """Kept, because preparing one takes longer than solving a frame."""
     return Transfer(skeleton, body, dict(pairs))
-
-
-def _ask_networks(
-    guide: tuple[Transfer, Sequence[Network]], observation: Targets, limits: JointLimits | None, on_step: OnStep | None
-) -> Solution:
-    """The networks' Solution, with x (F, J, 4) and its history for the skeleton."""
-    transfer, networks = guide
-    problem = transfer.problem(len(observation.positions), limits)
-    targets = transfer.targets(observation)
-
-    def report(iteration: Iteration) -> None:
-        if on_step is not None:
-            on_step(replace(iteration, x=transfer.to_skeleton(iteration.x)))
-
-    x0 = mean_pose_start(problem, targets)
-    solution = solve(problem, network_update(problem, networks), targets, x0, STEPS, report)
-    every_x = transfer.to_skeleton(np.concatenate([iteration.x for iteration in solution.history]))
-    history = [
-        replace(iteration, x=x) for iteration, x in zip(solution.history, np.split(every_x, len(solution.history)), strict=True)
-    ]
-    return replace(solution, x=history[-1].x, history=history)
-
-
-def _refine(
-    problem: KinematicProblem,
-    natural: KinematicProblem | None,
-    observation: Targets,
-    x: np.ndarray,
-    solutions: list[Solution],
-    on_step: OnStep | None,
-) -> np.ndarray:
-    """Joint rotations (F, J, 4) after refinement as motions go and then, where that does not meet the targets, anyhow.
-
-    Appends to solutions; does nothing once one of them was cancelled.
-    """
-    if natural is not None and not _is_cancelled(solutions):
-        solutions.append(refinement.refine(natural, observation, x, refinement.NATURAL, on_step))
-        x = solutions[-1].x
-    if not _is_cancelled(solutions):
-        solutions.append(refinement.refine(problem, observation, x, refinement.REFINE, on_step))
-        x = solutions[-1].x
-    return x
-
-
-def _is_cancelled(solutions: list[Solution]) -> bool:
-    return bool(solutions) and StopReason.CANCELLED in solutions[-1].reasons
 
 
 def _checked_start(start: np.ndarray, problem: KinematicProblem) -> np.ndarray:
@@ -217,24 +354,3 @@ def _checked_start(start: np.ndarray, problem: KinematicProblem) -> np.ndarray:
     if not np.isfinite(x).all() or lengths.min() < 0.5:
         raise SetupError("start must hold unit quaternions, wxyz")
     return problem.within_limits(x / lengths)
-
-
-def _result(
-    problem: KinematicProblem, request: Request, x: np.ndarray, solutions: list[Solution], seconds: float
-) -> KinematicResult:
-    skeleton, observation = problem.skeleton, request.observation
-    posture = problem.forward(x, np.arange(len(x)))
-    shift = problem.shift(observation.positions - posture.positions, observation)
-    error = np.linalg.norm(problem.residuals(posture, observation), axis=-1)
-    every_rotation = np.zeros((len(x), skeleton.num_nodes, 4))
-    every_rotation[..., 0] = 1
-    every_rotation[:, skeleton.joints] = continuous_signs(x)
-    return KinematicResult(
-        rotations=every_rotation,
-        root=(request.origin + shift)[:, 0],
-        position_error=np.where(observation.weights > 0, error, np.nan),
-        reasons=solutions[-1].reasons if solutions else [StopReason.MAX_STEPS] * len(x),
-        history=[iteration for solution in solutions for iteration in solution.history],
-        seconds=seconds,
-        notices=request.notices,
-    )

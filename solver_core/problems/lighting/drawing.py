@@ -15,7 +15,7 @@ from solver_core.problems.lighting.solve import LightingSetup
 from solver_core.problems.lighting.surface import Pixels
 
 PANEL_PX = 560  # longer side of a panel: three of them fit a screen
-MAP_SIZE = 512  # texels of the shadow maps of pictures
+MAP_SIZE = 2048  # texels of the shadow maps of pictures
 DIMMED = 0.35  # what is not used of the photograph, so that the eye is on the rest
 EXPOSURE = 0.7  # linear display value of the photograph's bright level, which leaves room for highlights
 ARROW = 0.7  # length of the sun's arrow when it is seen from the side, units of the scene

@@ -27,7 +27,7 @@ from solver_core.problems.lighting.checks import (
 from solver_core.problems.lighting.features import GRID_SIZE, INPUT_LAYOUT
 from solver_core.problems.lighting.least_squares import shading_update
 from solver_core.problems.lighting.observation import mean_square, observe
-from solver_core.problems.lighting.problem import LightingPrediction, LightingProblem, start_light
+from solver_core.problems.lighting.problem import MAP_SIZE, LightingPrediction, LightingProblem, start_light
 from solver_core.problems.lighting.refine import FINE_LOOP, REFINE_LOOP, gauss_newton_update
 from solver_core.problems.lighting.report import Report, examine, same_energy
 from solver_core.problems.lighting.search import candidate_lights, distinct_best
@@ -38,7 +38,7 @@ from solver_core.solution import Iteration, StopReason
 STEPS = 7  # as in the paper
 GOOD_ERROR = 0.1  # of the image's bright level: what edges and 8 bits leave stays below; beyond, the image is not explained
 SEARCH_GRID, SEARCH_MAP = 32, 48  # the coarse look: cells of the grid and texels of the shadow map along a side
-FINE_GRID, FINE_MAP = 128, 192  # the last refinement
+FINE_GRID, FINE_MAP = 128, 384  # the last refinement
 FINE_STARTS, FINE_DISTINCT_DEG = 3, 3.0  # answers that it starts from: edges of shadows tell at full size which one is right
 LAMP_WATTS = 4 * np.pi  # of Blender's point lamp for 1 W/sr
 
@@ -236,7 +236,7 @@ class LightingSolving:
         self.setup, self.settings = setup, settings
         self.started = time.perf_counter()
         self.history: list[LightingStep] = []
-        self.problem = setup.problem(GRID_SIZE, GRID_SIZE * FINE_MAP // FINE_GRID)
+        self.problem = setup.problem(GRID_SIZE, MAP_SIZE)
         self.final = self.problem
         self.best = _Lights(self._start(), np.array([np.inf]), [StopReason.MAX_STEPS])
         self.found = self.best

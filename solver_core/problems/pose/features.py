@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from solver_core import render
+from solver_core import render, rotations
 from solver_core.errors import ConfigError
 from solver_core.network.spec import NetworkSpec
 from solver_core.problem import Features
@@ -14,11 +14,19 @@ from solver_core.problems.pose.contour import contour_points, gauss_newton_step,
 from solver_core.problems.pose.observation import PoseObservation, overlap
 
 INPUT_LAYOUT = (
-    "pose 1: sdf_observed sdf_estimate difference coverage mask depth evidence; gn4 gn16 distance overlap perspective"
+    "pose 2: sdf_observed sdf_estimate difference coverage mask depth evidence; gn4 gn16 distance overlap perspective rotation6"
 )
 CROP_SIZE = 64  # pixels of the square image the network sees
 NUM_CHANNELS = 7
-NUM_NUMBERS = 15
+NUM_NUMBERS = 21
+# What a network may look at, for comparison: channels and numbers.  "masks" are the paper's three, "observation" leaves out
+# what the forward process makes of the estimate, for direct regression.
+INPUTS = {
+    "all": (range(NUM_CHANNELS), range(15)),
+    "no depth": ((0, 1, 2, 3, 4, 6), range(15)),
+    "masks": ((3, 4, 6), ()),
+    "observation": ((0, 3, 6), range(14, NUM_NUMBERS)),
+}
 MAX_DISTANCE_PX = 16.0  # signed distances are cut here: a quarter of the crop
 ROBUST_PX = (4.0, 16.0)  # scales of the two Gauss-Newton steps: close fit, and everything in reach
 OUTPUT_SCALE = np.array([0.5, 0.5, 0.5, 0.1, 0.1, 0.1])  # radians, crop half widths, log depth: a typical first residual
@@ -26,16 +34,25 @@ MAX_OUTPUT = 3.0  # Gauss-Newton steps are cut at this many typical residuals
 
 
 def network_spec(settings: dict[str, Any]) -> NetworkSpec:
-    """Network for these features.  settings: `convolutions`, a list of [channels, stride], and `hidden`, widths."""
-    if set(settings) != {"convolutions", "hidden"}:
+    """Network for these features.
+
+    settings: `convolutions`, a list of [channels, stride]; `hidden`, widths; `inputs`, a key of INPUTS, default "all".
+    """
+    if set(settings) - {"inputs"} != {"convolutions", "hidden"}:
         raise ConfigError(f"[network] must give convolutions and hidden, it gives {', '.join(sorted(settings)) or 'nothing'}")
+    inputs = settings.get("inputs", "all")
+    if inputs not in INPUTS:
+        raise ConfigError(f"unknown inputs {inputs!r} in [network]; known: {', '.join(INPUTS)}")
+    channels, numbers = INPUTS[inputs]
     return NetworkSpec(
         outputs=6,
         hidden=tuple(settings["hidden"]),
-        vector_size=NUM_NUMBERS,
+        vector_size=len(numbers),
         image_size=CROP_SIZE,
-        image_channels=NUM_CHANNELS,
+        image_channels=len(channels),
         convolutions=tuple((channels, stride) for channels, stride in settings["convolutions"]),
+        channels=None if len(channels) == NUM_CHANNELS else tuple(channels),
+        numbers=tuple(numbers),
     )
 
 
@@ -47,7 +64,7 @@ def output_scale(intrinsics: np.ndarray, height: int) -> np.ndarray:
 
 
 def features(x: np.ndarray, depth: np.ndarray, observation: PoseObservation, intrinsics: np.ndarray) -> Features:
-    """Images (B, 64, 64, 7) and numbers (B, 15), as INPUT_LAYOUT names them; all of order one.
+    """Images (B, 64, 64, 7) and numbers (B, 21), as INPUT_LAYOUT names them; all of order one.
 
     x: (B, 7).  depth: (B, 64, 64) of the render at x.  intrinsics: (B, 4) of the crop cameras.
     """
@@ -77,6 +94,7 @@ def _numbers(
             mean_distance(points, len(x))[:, None] / ROBUST_PX[0],
             overlap(mask, observation)[:, None],
             1 / (1 - x[:, 6:]),  # strength of perspective: 0 far away, towards 1 close by
+            rotations.matrix_from_wxyz(x[:, :4])[:, :2].reshape(len(x), 6),  # two rows: continuous, and the third follows
         ],
         axis=1,
     ).astype(np.float32)

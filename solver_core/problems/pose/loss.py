@@ -14,7 +14,8 @@ SHIFT_WEIGHT = 1.0
 DEPTH_WEIGHT = 0.5
 # Signs under exchange of left and right: rotations about y and z and shifts along x turn round.
 MIRRORED_STEP = torch.tensor([1.0, -1.0, -1.0, -1.0, 1.0, 1.0])
-MIRRORED_NUMBERS = torch.cat([MIRRORED_STEP, MIRRORED_STEP, torch.ones(NUM_NUMBERS - 12)])
+# As do, of the six entries of the rotation, those that tell left from right on one side only; they are in the same places.
+MIRRORED_NUMBERS = torch.cat([MIRRORED_STEP, MIRRORED_STEP, torch.ones(NUM_NUMBERS - 18), MIRRORED_STEP])
 SMOOTH = 1e-3  # rounds the tip of the norm; in units of a typical residual
 
 

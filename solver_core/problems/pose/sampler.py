@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from solver_core import render, rotations
 from solver_core.errors import ConfigError
 from solver_core.frames import Camera, matrix_from_pose
 from solver_core.loop import solve
+from solver_core.manifolds import SE3, AddedPose
 from solver_core.mesh import Mesh
 from solver_core.mesh_library import MeshEntry, load_library
 from solver_core.problem import Samples
@@ -34,7 +35,7 @@ class PoseSampling:
     tumbled: fraction of meshes turned at random first, for objects that are not upright.  other_categories: fraction of
     samples from categories beyond the nine measured ones.  max_stretch: each axis is scaled by up to this factor.
     varied_perspective: fraction seen from nearer or farther.  cut: fraction shifted towards the image border.
-    resolutions: sizes of the square masks.
+    resolutions: sizes of the square masks.  additive: steps are those of AddedPose, not of SE3; for comparison.
     """
 
     max_angle_deg: float = 40.0
@@ -49,6 +50,7 @@ class PoseSampling:
     varied_perspective: float = 0.0
     cut: float = 0.0
     resolutions: tuple[int, ...] = (128,)
+    additive: bool = False
 
 
 def make_sampler(data: Path, split: str, settings: dict[str, Any]) -> PoseSampler:
@@ -76,7 +78,8 @@ class PoseSampler:
             batch = self._propose(rng, count - len(meshes))
             for parts, part in zip((meshes, cameras, starts, truths, masks), batch, strict=True):
                 parts.extend(part)
-        return cropped_samples(meshes, masks, cameras, np.stack(starts), np.stack(truths))
+        manifold = AddedPose() if self.sampling.additive else SE3()
+        return cropped_samples(meshes, masks, cameras, np.stack(starts), np.stack(truths), manifold)
 
     def _propose(self, rng: np.random.Generator, count: int) -> tuple[list[Any], ...]:
         """Up to count samples: those whose mask is large enough."""
@@ -144,12 +147,18 @@ def draw_poses(sampling: PoseSampling, rng: np.random.Generator, count: int) -> 
 
 
 def cropped_samples(
-    meshes: list[Mesh], masks: list[np.ndarray], cameras: list[Camera], start: np.ndarray, truth: np.ndarray
+    meshes: list[Mesh],
+    masks: list[np.ndarray],
+    cameras: list[Camera],
+    start: np.ndarray,
+    truth: np.ndarray,
+    manifold: SE3 = SE3(),
 ) -> Samples:
     """Samples as their virtual cameras see them, aligned; start, truth: (B, 7) in the real cameras."""
     cropped = crop_poses(meshes, masks, cameras)
     x0 = align(cropped, turn_pose(cropped.virtual_from_camera, start))
-    return Samples(cropped.problem, cropped.observation, x0, turn_pose(cropped.virtual_from_camera, truth))
+    problem = replace(cropped.problem, manifold=manifold)
+    return Samples(problem, cropped.observation, x0, turn_pose(cropped.virtual_from_camera, truth))
 
 
 def align(cropped: CroppedPoses, x0: np.ndarray) -> np.ndarray:

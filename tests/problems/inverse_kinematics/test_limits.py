@@ -73,3 +73,36 @@ def test_limits_raise_a_sentence_when_they_are_no_ranges(tree, change, sentence)
 
     with pytest.raises(SetupError, match=re.escape(sentence)):
         JointLimits.from_ranges(tree, change(ranges))
+
+
+def test_limits_about_other_axes_are_those_of_a_turned_joint(arm, rng):
+    skeleton, ranges = arm
+    axes = rotations.matrix_from_wxyz(rotations.random_wxyz(rng, skeleton.num_nodes))
+    plain, turned = JointLimits.from_ranges(skeleton, ranges), JointLimits.from_ranges(skeleton, ranges, axes)
+    frames = rotations.wxyz_from_matrix(axes)[skeleton.joints]
+    x = rotations.random_wxyz(rng, 5, skeleton.num_joints)
+
+    clamped = turned.clamp(rotations.multiply(rotations.multiply(frames, x), rotations.inverse(frames)))
+
+    expected = rotations.multiply(rotations.multiply(frames, plain.clamp(x)), rotations.inverse(frames))
+    assert rotations.angle_between(clamped, expected).max() < 1e-6
+
+
+def test_steps_about_other_axes_stay_within_the_limits(arm, rng):
+    skeleton, ranges = arm
+    axes = rotations.matrix_from_wxyz(rotations.random_wxyz(rng, skeleton.num_nodes))
+    limits = JointLimits.from_ranges(skeleton, ranges, axes)
+    manifold = LimitedRotations(SO3Power(skeleton.num_joints), limits)
+
+    moved = manifold.retract(manifold.random(rng, 20), rng.normal(size=(20, manifold.dim)))
+
+    turned = np.einsum("jca,bjc->bja", axes[skeleton.joints], rotations.rotvec_from_wxyz(moved))
+    assert (turned >= ranges[skeleton.joints, :, 0] - 1e-6).all()
+    assert (turned <= ranges[skeleton.joints, :, 1] + 1e-6).all()
+
+
+def test_axes_that_are_no_rotations_are_refused(arm):
+    skeleton, ranges = arm
+
+    with pytest.raises(SetupError, match=re.escape(f"({skeleton.num_nodes}, 3, 3) rotations")):
+        JointLimits.from_ranges(skeleton, ranges, np.zeros((skeleton.num_nodes, 3, 3)))

@@ -8,7 +8,7 @@ from solver_core.errors import ObservationError, SetupError
 from solver_core.problems.inverse_kinematics.sampler import effectors
 from solver_core.problems.inverse_kinematics.skeleton import Skeleton
 from solver_core.problems.inverse_kinematics.smooth import continuous_signs, smoothed
-from solver_core.problems.inverse_kinematics.solve import solve_ik
+from solver_core.problems.inverse_kinematics.solve import KinematicSettings, KinematicSetup, KinematicSolving, solve_ik
 from solver_core.solution import StopReason
 
 from .conftest import natural_poses, positions_of
@@ -214,3 +214,31 @@ def test_unreachable_targets_are_a_result(rng):
 
     assert result.position_error[0, 2] == pytest.approx(1, abs=0.01)
     assert result.reason in (StopReason.CONVERGED, StopReason.NO_DECREASE, StopReason.MAX_STEPS)
+
+
+def test_a_solve_can_be_taken_step_by_step(arm, rng):
+    skeleton, limits = arm
+    x = rotations.random_wxyz(rng, 3, skeleton.num_joints)
+    arguments = (positions_of(skeleton, x), skeleton)
+    expected = solve_ik(*arguments, limits=limits)
+
+    solving = KinematicSolving(KinematicSetup.checked(*arguments, limits=limits), KinematicSettings())
+    steps = list(solving.steps())
+
+    assert (solving.result().rotations == expected.rotations).all()
+    assert len(steps) == len(expected.history)
+    energies = np.array([step.energy for step in steps])
+    assert (np.diff(energies, axis=0) <= 0).all()
+
+
+def test_a_solve_that_is_cancelled_during_restarts_keeps_the_best(arm, rng):
+    skeleton, limits = arm
+    targets = 3 * positions_of(skeleton, rotations.random_wxyz(rng, 2, skeleton.num_joints))  # out of reach
+    setup = KinematicSetup.checked(targets, skeleton, limits=limits)
+    solving = KinematicSolving(setup, KinematicSettings())
+    step = next(step for step in solving.steps() if solving.phase == "restart")
+
+    result = solving.result(is_cancelled=True)
+
+    assert StopReason.CANCELLED in result.reasons
+    assert (result.history[-1].energy <= step.energy).all()

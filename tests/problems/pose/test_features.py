@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from solver_core.errors import ConfigError
 from solver_core.manifolds import SE3
 from solver_core.problems.pose.crop import crop_poses, turn_pose
-from solver_core.problems.pose.features import MAX_OUTPUT, NUM_CHANNELS, NUM_NUMBERS, ROBUST_PX
+from solver_core.problems.pose.features import INPUTS, MAX_OUTPUT, NUM_CHANNELS, NUM_NUMBERS, ROBUST_PX, network_spec
 
 ROW = np.array([0])
 
@@ -69,3 +70,33 @@ def test_energy_is_zero_only_at_the_mask(cropped, chair_case):
 
     assert problem.energy(nothing, sharp, ROW)[0] == 1
     assert problem.energy(exact, sharp, ROW)[0] == 0
+
+
+def test_observation_holds_nothing_of_the_render(cropped, chair_case):
+    problem, x = cropped.problem, turn_pose(cropped.virtual_from_camera, chair_case.start[None])
+    spec = network_spec({"convolutions": [[4, 2]], "hidden": [], "inputs": "observation"})
+    elsewhere = problem.forward(turn_pose(cropped.virtual_from_camera, chair_case.truth[None]), ROW)
+
+    seen, same = (
+        spec.select(problem.features(x, prediction, cropped.observation, ROW))
+        for prediction in (problem.forward(x, ROW), elsewhere)
+    )
+
+    np.testing.assert_array_equal(seen.image, same.image)
+    np.testing.assert_array_equal(seen.vector, same.vector)
+    assert seen.vector.shape == (1, 7)
+
+
+@pytest.mark.parametrize("inputs", INPUTS)
+def test_network_fits_what_it_looks_at(cropped, chair_case, inputs):
+    spec = network_spec({"convolutions": [[4, 2]], "hidden": [], "inputs": inputs})
+
+    seen = spec.select(features_at(cropped, chair_case.start))
+
+    assert seen.image.shape[3] == spec.image_channels
+    assert seen.vector.shape[1] == spec.vector_size
+
+
+def test_unknown_inputs_are_refused_with_the_known_ones():
+    with pytest.raises(ConfigError, match="no depth"):
+        network_spec({"convolutions": [[4, 2]], "hidden": [], "inputs": "colours"})

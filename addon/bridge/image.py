@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Blender's images, image sequences and movies as arrays with row 0 on top."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import bpy
+import numpy as np
+
+from solver_core.colour import linear_from_srgb, srgb_from_linear
+from solver_core.errors import ObservationError
+
+LINEAR_SPACES = {"Non-Color", "Linear", "Linear Rec.709", "Raw"}
+LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
+
+
+class Picture(NamedTuple):
+    """rgba: (H, W, 4) float32, row 0 on top.  colorspace: of rgb, as Blender calls it; float pictures are linear."""
+
+    rgba: np.ndarray
+    colorspace: str
+
+    @property
+    def alpha(self) -> np.ndarray:
+        """(H, W) in [0, 1]."""
+        return np.clip(self.rgba[..., 3], 0, 1)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height."""
+        return self.rgba.shape[1], self.rgba.shape[0]
+
+    def linear_rgb(self) -> np.ndarray:
+        """(H, W, 3) float32, light adds up.  Raises ObservationError for a space that cannot be made linear here."""
+        if self.colorspace == "sRGB":
+            return linear_from_srgb(self.rgba[..., :3])
+        if self.colorspace in LINEAR_SPACES:
+            return self.rgba[..., :3]
+        raise ObservationError(
+            f"The image's color space '{self.colorspace}' cannot be turned into linear light: set it to sRGB or Linear Rec.709."
+        )
+
+    def shown_rgb(self) -> np.ndarray:
+        """(H, W, 3) float32 as on the screen, in [0, 1]."""
+        return (
+            np.clip(self.rgba[..., :3], 0, 1) if self.colorspace != "Linear Rec.709" else srgb_from_linear(self.rgba[..., :3])
+        )
+
+
+def read_image(image: bpy.types.Image, frame: int) -> Picture:
+    """An image; of a movie the given frame, of a sequence the file with this number.  Raises ObservationError."""
+    path = bpy.path.abspath(image.filepath, library=image.library)
+    if image.source == "MOVIE":
+        return read_movie(path, frame)
+    if image.source == "SEQUENCE":
+        return read_file(numbered(path, frame), frame, image.colorspace_settings.name)
+    if image.source == "TILED":
+        raise ObservationError(f"The image '{image.name}' consists of tiles: choose an image in one piece.")
+    if image.type == "RENDER_RESULT":
+        raise ObservationError("A render result cannot be read: save it as a file and choose that.")
+    return _pixels(image)
+
+
+def read_file(path: str, frame: int, colorspace: str | None = None) -> Picture:
+    """A picture, or the frame of a movie, from a file.  Raises ObservationError."""
+    if not Path(path).is_file():
+        raise ObservationError(f"The image file '{path}' does not exist.")
+    try:
+        image = bpy.data.images.load(path)
+    except RuntimeError as error:
+        raise ObservationError(f"The image file '{path}' cannot be read.") from error
+    try:
+        if image.source == "MOVIE":
+            return read_movie(path, frame)
+        if colorspace is not None:
+            image.colorspace_settings.name = colorspace
+        return _pixels(image)
+    finally:
+        bpy.data.images.remove(image)
+
+
+def numbered(path: str, number: int) -> str:
+    """Path of another picture of a sequence: the last digits of the file's name are its number."""
+    file = Path(path)
+    digits = re.search(r"(\d+)(\D*)$", file.stem)
+    if digits is None:
+        raise ObservationError(f"The file name '{file.name}' holds no number, so it is no image sequence.")
+    stem = f"{file.stem[: digits.start()]}{number:0{len(digits[1])}d}{digits[2]}"
+    return str(file.with_name(stem + file.suffix))
+
+
+def is_sequence(path: str) -> bool:
+    """Whether a file may be one of a sequence of pictures."""
+    file = Path(path)
+    return re.search(r"\d", file.stem) is not None and file.suffix.lower() not in bpy.path.extensions_movie
+
+
+def read_background(camera: bpy.types.Object, frame: int) -> Picture:
+    """The first background image, or movie clip, of a camera that is shown.  Raises ObservationError."""
+    backgrounds = [
+        one
+        for one in camera.data.background_images
+        if one.show_background_image and (one.image if one.source == "IMAGE" else one.clip)
+    ]
+    if not backgrounds:
+        raise ObservationError(
+            f"The camera '{camera.name}' has no background image: add one under Camera > Background Images, or choose a file."
+        )
+    first = backgrounds[0]
+    if first.rotation or tuple(first.offset) != (0, 0) or first.scale != 1 or first.use_flip_x or first.use_flip_y:
+        raise ObservationError(
+            f"The background image of '{camera.name}' is moved, turned, scaled or flipped: reset it, so that it fills the view."
+        )
+    if first.source == "IMAGE":
+        user = first.image_user
+        return read_image(first.image, frame_number(frame, user.frame_start, user.frame_duration, user.frame_offset))
+    clip = first.clip
+    path = bpy.path.abspath(clip.filepath, library=clip.library)
+    if clip.source == "MOVIE":
+        return read_movie(path, frame - clip.frame_start + 1 + clip.frame_offset)
+    first_number = int(re.search(r"(\d+)\D*$", Path(path).stem)[1])
+    number = first_number + frame - clip.frame_start + clip.frame_offset
+    return read_file(numbered(path, number), frame, clip.colorspace_settings.name)
+
+
+def frame_number(frame: int, start: int, duration: int, offset: int) -> int:
+    """The frame that an image user shows, as Blender counts."""
+    return min(max(frame - start + 1, 1), max(duration, 1)) + offset
+
+
+def _pixels(image: bpy.types.Image) -> Picture:
+    width, height = image.size
+    if not width or not height:
+        raise ObservationError(f"The image '{image.name}' is empty: its file is missing or cannot be read.")
+    values = np.empty(width * height * image.channels, np.float32)
+    image.pixels.foreach_get(values)
+    values = values.reshape(height, width, image.channels)[::-1]
+    rgba = np.ones((height, width, 4), np.float32)
+    if image.channels < 3:
+        rgba[..., :3] = values[..., :1]
+    else:
+        rgba[..., : image.channels] = values
+    space = image.colorspace_settings.name
+    return Picture(rgba, "Linear Rec.709" if image.is_float and space != "Non-Color" else space)
+
+
+def read_movie(path: str, frame: int) -> Picture:
+    """A frame of a movie, counted from 1; Blender gives its pixels to renders only, so it renders one.
+
+    Raises ObservationError.
+    """
+    if not Path(path).is_file():
+        raise ObservationError(f"The movie '{path}' does not exist.")
+    scene = bpy.data.scenes.new("deep feedback movie")
+    try:
+        editor = scene.sequence_editor_create()
+        strips = editor.strips if hasattr(editor, "strips") else editor.sequences  # sequences until 4.4
+        strip = strips.new_movie(name="movie", filepath=path, channel=1, frame_start=1)
+        if not 1 <= frame <= strip.frame_duration:
+            raise ObservationError(
+                f"The movie '{Path(path).name}' has {strip.frame_duration} frames and none for frame {frame}."
+            )
+        render = scene.render
+        size = strip.elements[0]
+        render.resolution_x, render.resolution_y, render.resolution_percentage = size.orig_width, size.orig_height, 100
+        render.image_settings.file_format, render.image_settings.color_mode = "PNG", "RGB"
+        render.image_settings.compression = 0
+        scene.view_settings.view_transform = "Standard"
+        scene.frame_start = scene.frame_end = frame
+        with tempfile.TemporaryDirectory() as folder:
+            render.filepath = str(Path(folder) / "frame_")
+            # As an animation of one frame: a still of the sequencer shows frame 1 whatever the scene's (Blender 5.0).
+            bpy.ops.render.render(animation=True, scene=scene.name)
+            return read_file(render.frame_path(frame=frame), frame)
+    finally:
+        bpy.data.scenes.remove(scene)

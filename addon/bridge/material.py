@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Base colours of materials."""
+
+from __future__ import annotations
+
+import bpy
+import numpy as np
+
+from solver_core.errors import ObservationError
+
+from .image import read_image
+from .mesh import Surface
+
+NO_MATERIAL = (0.8, 0.8, 0.8)  # what Blender renders
+COLOR_INPUTS = {"BSDF_PRINCIPLED": "Base Color", "BSDF_DIFFUSE": "Color"}
+MOST_PIXELS = 1 << 16  # of a texture, for its mean
+
+
+def face_colors(surface: Surface, frame: int) -> np.ndarray:
+    """(F, 3) linear base colour of each face."""
+    colors = np.array([base_color(bpy.data.materials.get(name), frame) for name in surface.materials] or [NO_MATERIAL])
+    return colors[np.minimum(surface.material, len(colors) - 1)].astype(np.float32)
+
+
+def base_color(material: bpy.types.Material | None, frame: int) -> tuple[float, ...]:
+    """(3,) linear; the mean of a texture, and the viewport's colour where the material's nodes are of another kind."""
+    if material is None:
+        return NO_MATERIAL
+    has_nodes = material.node_tree is not None and (bpy.app.version >= (5, 0, 0) or material.use_nodes)  # always from 5.0
+    nodes = material.node_tree.nodes if has_nodes else ()
+    shader = next((node for node in nodes if node.type in COLOR_INPUTS), None)
+    if shader is None:
+        return tuple(material.diffuse_color[:3])
+    socket = shader.inputs[COLOR_INPUTS[shader.type]]
+    source = socket.links[0].from_node if socket.is_linked else None
+    if source is not None and source.type == "TEX_IMAGE" and source.image is not None:
+        return _mean_color(source.image, frame)
+    return tuple((socket.default_value if source is None else material.diffuse_color)[:3])
+
+
+def _mean_color(image: bpy.types.Image, frame: int) -> tuple[float, ...]:
+    try:
+        picture = read_image(image, frame)
+    except ObservationError:
+        return NO_MATERIAL
+    rgb = picture.linear_rgb().reshape(-1, 3)
+    return tuple(rgb[:: max(1, len(rgb) // MOST_PIXELS)].mean(axis=0).tolist())

@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Job files: what their tasks may say, and how one is solved so that a kill at any moment leaves no half result."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import math
+import os
+import traceback
+import types
+import typing
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import bpy
+
+from solver_core.errors import SolverError
+
+from .solves.armature import ArmatureSolve, ArmatureTask
+from .solves.lighting import LightingSolve, LightingTask
+from .solves.pose import PoseSolve, PoseTask
+from .solves.solve import Solve
+
+PROBLEMS: dict[str, tuple[type[Solve], type]] = {
+    "pose": (PoseSolve, PoseTask),
+    "lighting": (LightingSolve, LightingTask),
+    "armature": (ArmatureSolve, ArmatureTask),
+}
+OUTPUTS = ("blend", "json", "png")
+CHOICES = {
+    "key": ("ALPHA", "LUMINANCE", "COLOR"),
+    "move": ("OBJECT", "CAMERA"),
+    "kind": ("SUN", "POINT"),
+    "source": ("COLLECTION", "ARMATURE", "FILE"),
+    "up": ("Y", "Z"),
+}
+NATURAL = ("steps", "restarts", "seed")
+PICTURE_SIZE, PICTURE_SAMPLES = 960, 16  # longer side in pixels and Cycles samples: enough to see what was solved
+
+
+class JobError(Exception):
+    """A job that cannot be run; problems: sentences that name the task and the key."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True)
+class BatchTask:
+    """A checked task.  scene: a .blend file.  task: of the problem.  outputs: paths by kind, "json" always."""
+
+    name: str
+    scene: Path
+    problem: str
+    task: Any
+    outputs: dict[str, Path]
+
+    def fingerprint(self) -> str:
+        """Changes with the task and with the files that it names."""
+        files = {str(path): _stamp(path) for path in (self.scene, *_files(dataclasses.asdict(self.task)))}
+        content = [self.problem, dataclasses.asdict(self.task), files]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+class _Stamp(NamedTuple):
+    size: int
+    modified_ns: int
+
+
+def read_job(path: Path, out: Path) -> list[BatchTask]:
+    """The tasks of a job file, all of them checked.  Raises JobError."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise JobError([f"The job {path} cannot be read: {error.strerror}."]) from error
+    except ValueError as error:
+        raise JobError([f"The job {path} is not valid JSON: {error}."]) from error
+    if not isinstance(content, list) or not content:
+        raise JobError([f"The job {path} must be a list of tasks in JSON, [{{...}}, ...]."])
+    tasks, problems = [], []
+    for number, entry in enumerate(content, start=1):
+        try:
+            tasks.append(_read_task(entry, number, path.resolve().parent, out.resolve()))
+        except _Invalid as error:
+            problems.append(error.sentence(number, entry))
+    problems += _clashes(tasks)
+    if problems:
+        raise JobError(problems)
+    return tasks
+
+
+def run(task: BatchTask) -> dict[str, Any]:
+    """Solves a task unless that is done, writes its outputs and returns its line."""
+    fingerprint = task.fingerprint()
+    line = {"task": task.name, "status": "done", "problem": task.problem}
+    if _is_done(task, fingerprint):
+        return line | {"status": "skipped"}
+    try:
+        bpy.ops.wm.open_mainfile(filepath=str(task.scene), load_ui=False)
+        report = _solve(bpy.context.scene, task)
+        _write_outputs(task, line | {"report": report, "fingerprint": fingerprint})
+    except (SolverError, OSError, RuntimeError) as error:  # Blender's operators fail with RuntimeError
+        return line | {"status": "failed", "error": str(error).strip()}
+    except Exception as error:  # a mistake of ours must not stop the other tasks either
+        traceback.print_exc()
+        return line | {"status": "failed", "error": f"{type(error).__name__}: {error}"}
+    return line | {"report": report}
+
+
+def _solve(scene: bpy.types.Scene, task: BatchTask) -> dict[str, Any]:
+    solve_class, _ = PROBLEMS[task.problem]
+    solve = solve_class.gather(scene, task.task)
+    for part in solve.parts:
+        solve.read(part)
+        for _ in solve.steps():
+            pass
+        solve.keep()
+    return solve.report()
+
+
+def _write_outputs(task: BatchTask, record: dict[str, Any]) -> None:
+    """Writes beside each output first and moves it there whole; the record comes last and says that all is done."""
+    for path in task.outputs.values():
+        path.parent.mkdir(parents=True, exist_ok=True)
+    if "blend" in task.outputs:
+        with _Whole(task.outputs["blend"]) as part:
+            bpy.ops.wm.save_as_mainfile(filepath=str(part), copy=True)
+    if "png" in task.outputs:
+        with _Whole(task.outputs["png"]) as part:
+            _render(getattr(task.task, "camera", ""), part)
+    with _Whole(task.outputs["json"]) as part:
+        part.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+class _Whole:
+    """A path to write to, which becomes the given one at once when all went well."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.part = path, path.with_name(f"{path.stem}.part{path.suffix}")
+
+    def __enter__(self) -> Path:
+        self.part.unlink(missing_ok=True)  # of a run that was killed
+        return self.part
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            os.replace(self.part, self.path)
+        else:
+            self.part.unlink(missing_ok=True)
+
+
+def _render(camera: str, path: Path) -> None:
+    """A small picture through a camera, by Cycles on the processor, which needs neither a window nor a graphics card."""
+    scene = bpy.context.scene
+    scene.camera = scene.objects.get(camera, scene.camera)
+    if scene.camera is None:
+        raise SolverError("The scene has no camera, so no png can be rendered.")
+    render = scene.render
+    render.engine = "CYCLES"
+    scene.cycles.device, scene.cycles.samples = "CPU", PICTURE_SAMPLES
+    scene.cycles.use_denoising = False  # Debian's Blender has no denoiser
+    longer = max(render.resolution_x, render.resolution_y)
+    render.resolution_percentage = min(100, math.ceil(100 * PICTURE_SIZE / longer))
+    render.image_settings.file_format = "PNG"
+    render.filepath = str(path)
+    bpy.ops.render.render(write_still=True)
+
+
+def _is_done(task: BatchTask, fingerprint: str) -> bool:
+    try:
+        record = json.loads(task.outputs["json"].read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    is_same = isinstance(record, dict) and record.get("fingerprint") == fingerprint
+    return is_same and all(path.exists() for path in task.outputs.values())
+
+
+def _stamp(path: Path) -> _Stamp | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return _Stamp(found.st_size, found.st_mtime_ns)
+
+
+def _files(content: Any) -> list[Path]:
+    """Paths under the keys "file"."""
+    if not isinstance(content, dict):
+        return []
+    own = [Path(value) for key, value in content.items() if key == "file" and value]
+    return own + [path for value in content.values() for path in _files(value)]
+
+
+class _Invalid(Exception):
+    """What is wrong with a task, and under which key."""
+
+    def __init__(self, key: str, what: str) -> None:
+        super().__init__(what)
+        self.key, self.what = key, what
+
+    def sentence(self, number: int, entry: Any) -> str:
+        name = entry.get("name") if isinstance(entry, dict) else None
+        task = f"Task {number} ('{name}')" if isinstance(name, str) else f"Task {number}"
+        end = "" if self.what.endswith("?") else "."
+        return f"{task}, key '{self.key}': {self.what}{end}" if self.key else f"{task}: {self.what}{end}"
+
+
+def _read_task(entry: Any, number: int, folder: Path, out: Path) -> BatchTask:
+    """Raises _Invalid."""
+    if not isinstance(entry, dict):
+        raise _Invalid("", f"it must be an object {{...}}, not {json.dumps(entry)}")
+    entry = dict(entry)
+    name = _value(str, entry.pop("name", f"task-{number}"), "name")
+    if not name or name != Path(name).name or name.startswith("."):
+        raise _Invalid("name", f"it must be fit for a file name, not {json.dumps(name)}")
+    problem = entry.pop("problem", None)
+    if problem not in PROBLEMS:
+        raise _Invalid("problem", f"it must be one of {', '.join(PROBLEMS)}, not {json.dumps(problem)}")
+    scene = _value(str, entry.pop("scene", bpy.data.filepath), "scene")
+    if not scene:
+        raise _Invalid("scene", "it is missing, and Blender has no file open that could be taken")
+    outputs = _value(dict[str, str], entry.pop("outputs", {}), "outputs")
+    for kind, file in outputs.items():
+        if kind not in OUTPUTS:
+            raise _Invalid(f"outputs.{kind}", f"it is not known; known: {', '.join(OUTPUTS)}")
+        if Path(file).suffix != f".{kind}":
+            raise _Invalid(f"outputs.{kind}", f"it must end in .{kind}, not be {json.dumps(file)}")
+    outputs = {"json": f"{name}.json", **outputs}
+    task = _record(PROBLEMS[problem][1], entry, "", folder)
+    return BatchTask(name, folder / scene, problem, task, {kind: out / file for kind, file in outputs.items()})
+
+
+def _clashes(tasks: Sequence[BatchTask]) -> list[str]:
+    """Sentences on tasks that would overwrite each other or a scene."""
+    problems, writers = [], {}
+    scenes = {task.scene.resolve() for task in tasks}
+    for task in tasks:
+        for kind, path in task.outputs.items():
+            where = f"Task '{task.name}', key 'outputs.{kind}': {path.name}"
+            if path in writers:
+                problems.append(f"{where} is written by the task '{writers[path]}' as well.")
+            if path.resolve() in scenes:
+                problems.append(f"{where} is the scene of a task: choose another file.")
+            writers[path] = task.name
+    return problems
+
+
+def _record(kind: type, content: Any, where: str, folder: Path) -> Any:
+    """A dataclass from its JSON object.  Raises _Invalid."""
+    if not isinstance(content, dict):
+        raise _Invalid(where, f"it must be an object {{...}}, not {json.dumps(content)}")
+    hints, prefix = typing.get_type_hints(kind), f"{where}." if where else ""
+    for key in content:
+        if key not in hints:
+            nearest = difflib.get_close_matches(key, hints, n=1, cutoff=0)[0]
+            raise _Invalid(prefix + key, f"it is not known; did you mean '{nearest}'?")
+    values = {}
+    for one in dataclasses.fields(kind):
+        is_needed = one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
+        if one.name in content:
+            values[one.name] = _value(hints[one.name], content[one.name], prefix + one.name, folder)
+        elif is_needed:
+            raise _Invalid(prefix + one.name, "it is missing")
+    return kind(**values)
+
+
+def _value(hint: Any, value: Any, where: str, folder: Path = Path()) -> Any:
+    """A value of a type hint from JSON.  Raises _Invalid."""
+    key, arguments = where.rpartition(".")[2], typing.get_args(hint)
+    origin = typing.get_origin(hint)
+    if origin is types.UnionType:
+        return None if value is None else _value(arguments[0], value, where, folder)
+    if dataclasses.is_dataclass(hint):
+        return _record(hint, value, where, folder)
+    if origin is tuple:
+        kinds = [arguments[0]] * len(value) if arguments[-1] is ... and isinstance(value, list) else list(arguments)
+        if not isinstance(value, list) or len(value) != len(kinds):
+            raise _Invalid(where, f"it must be a list [...], not {json.dumps(value)}")
+        return tuple(_value(kind, one, f"{where}.{i}", folder) for i, (kind, one) in enumerate(zip(kinds, value, strict=True)))
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise _Invalid(where, f"it must be an object {{...}}, not {json.dumps(value)}")
+        return {name: _value(arguments[1], one, f"{where}.{name}", folder) for name, one in value.items()}
+    allowed, words = {
+        str: (str, "a text"),
+        bool: (bool, "true or false"),
+        int: (int, "a whole number"),
+        float: ((int, float), "a number"),
+    }[hint]
+    if not isinstance(value, allowed) or (isinstance(value, bool) and hint is not bool):
+        raise _Invalid(where, f"it must be {words}, not {json.dumps(value)}")
+    if key in CHOICES and value not in CHOICES[key]:
+        raise _Invalid(where, f"it must be one of {', '.join(CHOICES[key])}, not {json.dumps(value)}")
+    if key in NATURAL and value < 0:
+        raise _Invalid(where, f"it must be at least 0, not {value}")
+    if key == "file" and value and not value.startswith("//"):
+        return str(folder / value)
+    return value

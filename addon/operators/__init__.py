@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The buttons."""
+
+import bpy
+
+from . import armature, lighting, live, pose, replay
+
+CLASSES = (*pose.CLASSES, *lighting.CLASSES, *armature.CLASSES, *replay.CLASSES)
+
+
+def register() -> None:
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+    live.register()
+
+
+def unregister() -> None:
+    live.unregister()
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)

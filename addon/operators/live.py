@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The operator that solves before the user's eyes: a thread computes the steps, a timer shows them, Esc takes all back."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import bpy
+
+from solver_core.errors import SolverError
+
+from .. import messages, results
+from ..results import Result
+from ..solves.solve import Solve, Step
+
+TICK = 0.01  # seconds between looks at the thread
+NAVIGATION = {
+    *("TIMER", "MOUSEMOVE", "INBETWEEN_MOUSEMOVE", "WINDOW_DEACTIVATE", "MIDDLEMOUSE", "WHEELUPMOUSE", "WHEELDOWNMOUSE"),
+    *("WHEELINMOUSE", "WHEELOUTMOUSE", "TRACKPADPAN", "TRACKPADZOOM", "MOUSEROTATE", "MOUSESMARTZOOM", "NDOF_MOTION"),
+    *("LEFT_CTRL", "LEFT_SHIFT", "LEFT_ALT", "RIGHT_CTRL", "RIGHT_SHIFT", "RIGHT_ALT"),
+    *(f"NUMPAD_{digit}" for digit in range(10)),
+}
+
+
+class Run:
+    """A solve under way.  Its steps are computed in a thread, one ahead of what the scene shows."""
+
+    def __init__(self, result: Result, seconds_per_step: float = 0.0) -> None:
+        self.result = result
+        self.seconds_per_step = seconds_per_step if len(result.solve.parts) == 1 else 0.0
+        self.timer: bpy.types.Timer | None = None
+        self._parts = iter(result.solve.parts)
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="deep_feedback")
+        self._steps: Iterator[Step] = iter(())
+        self._coming: Future[Step | None] | None = None
+        self._shown_at = 0.0
+
+    def tick(self) -> bool:
+        """Shows the next step if it is there; whether the solve goes on.  Raises SolverError."""
+        if self._coming is None:
+            return self._begin_part()
+        if not self._coming.done() or time.monotonic() < self._shown_at + self.seconds_per_step:
+            return True
+        step = self._coming.result()
+        if step is None:
+            self.result.solve.keep()
+            self._coming = None
+        else:
+            self._ask()
+            self.result.take(step)
+            self._shown_at = time.monotonic()
+        results.redraw()
+        return True
+
+    def stop(self) -> None:
+        """Lets go of the thread, the timer and the status bar; a step that is being computed is thrown away."""
+        self._worker.shutdown(wait=False, cancel_futures=True)
+        if self.timer is not None:
+            bpy.context.window_manager.event_timer_remove(self.timer)
+            self.timer = None
+        for workspace in bpy.data.workspaces:
+            workspace.status_text_set(None)
+
+    def _begin_part(self) -> bool:
+        part = next(self._parts, None)
+        if part is None:
+            return False
+        self.result.solve.read(part)
+        self._steps = self.result.solve.steps()
+        self._ask()
+        return True
+
+    def _ask(self) -> None:
+        self._coming = self._worker.submit(next, self._steps, None)
+
+
+_run: Run | None = None
+
+
+def start(run: Run) -> None:
+    global _run
+    _run = run
+
+
+def is_current(run: Run) -> bool:
+    """Whether a run was neither finished nor cancelled."""
+    return _run is run
+
+
+def finish() -> None:
+    """Ends the run and keeps what it did."""
+    global _run
+    if _run is not None:
+        _run.stop()
+        _run = None
+
+
+def cancel() -> None:
+    """Ends the run, if there is one, and puts the scene back as it was."""
+    run = _run
+    finish()
+    if run is not None:
+        take_back(run.result)
+
+
+def take_back(result: Result) -> None:
+    results.forget(result.problem)
+    result.solve.restore()
+
+
+@contextlib.contextmanager
+def taken_back_on_failure(result: Result) -> Iterator[None]:
+    """Puts the scene back as it was, whatever goes wrong, before the exception goes on."""
+    try:
+        yield
+    except BaseException:
+        finish()
+        take_back(result)
+        raise
+
+
+class LiveOperator:
+    """Base of the three solves.  Invoked it runs live; executed, by a script or the redo panel, all at once.
+
+    Its properties are the options of the problem; those that the caller leaves out are taken from the scene.
+    """
+
+    bl_options = {"REGISTER", "UNDO"}
+    problem: str  # also the name of its settings
+    solve_class: type[Solve]
+
+    def make_task(self, context: bpy.types.Context) -> Any:
+        raise NotImplementedError
+
+    def summary(self, report: dict) -> str:
+        """The sentence that Blender shows at the end."""
+        raise NotImplementedError
+
+    def invoke(self, context: bpy.types.Context, _: bpy.types.Event) -> set[str]:
+        if bpy.app.background or context.window is None:
+            return self.execute(context)
+        try:
+            result = self._begin(context)
+        except SolverError as error:
+            messages.report_error(self, error)
+            return {"CANCELLED"}
+        self.run = Run(result, context.scene.deep_feedback.live.seconds_per_step)
+        self.run.timer = context.window_manager.event_timer_add(TICK, window=context.window)
+        start(self.run)
+        context.window_manager.modal_handler_add(self)
+        context.workspace.status_text_set(f"{self.bl_label}: Esc or right click cancels and puts everything back")
+        return {"RUNNING_MODAL"}
+
+    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        if not is_current(self.run):  # a file was loaded, something undone, or the extension disabled
+            return {"CANCELLED"}
+        is_undo = event.type == "Z" and (event.ctrl or event.oskey)
+        if (event.type in {"ESC", "RIGHTMOUSE"} or is_undo) and event.value == "PRESS":
+            cancel()
+            return {"CANCELLED"}
+        if event.type == "TIMER":
+            try:
+                with taken_back_on_failure(self.run.result):
+                    if not self.run.tick():
+                        finish()
+                        return self._conclude(context, self.run.result)
+            except SolverError as error:
+                messages.report_error(self, error)
+                return {"CANCELLED"}
+        return {"PASS_THROUGH"} if event.type in NAVIGATION else {"RUNNING_MODAL"}
+
+    def cancel(self, _: bpy.types.Context) -> None:
+        """Called by Blender when the window closes or a file is loaded."""
+        if is_current(self.run):
+            cancel()
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        try:
+            result = self._begin(context)
+            with taken_back_on_failure(result):
+                for part in result.solve.parts:
+                    result.solve.read(part)
+                    for step in result.solve.steps():
+                        result.take(step)
+                    result.solve.keep()
+                return self._conclude(context, result)
+        except SolverError as error:
+            messages.report_error(self, error)
+            return {"CANCELLED"}
+
+    def _begin(self, context: bpy.types.Context) -> Result:
+        """A result without steps, of which all was read that does not change.  Raises SolverError."""
+        settings = getattr(context.scene.deep_feedback, self.problem)
+        for name in set(self.properties.bl_rna.properties.keys()) - {"rna_type"}:
+            if not self.properties.is_property_set(name):
+                setattr(self, name, getattr(settings, name))
+        task = self.make_task(context)
+        solve = self.solve_class.gather(context.scene, task)
+        result = Result(self.problem, context.scene.name, getattr(task, "camera", ""), solve)
+        results.keep(result)
+        return result
+
+    def _conclude(self, context: bpy.types.Context, result: Result) -> set[str]:
+        report = result.solve.report()
+        getattr(context.scene.deep_feedback, self.problem).step = len(result.steps)
+        result.report = report  # from now on the slider replays
+        results.redraw()
+        self.report({"INFO"}, self.summary(report))
+        return {"FINISHED"}
+
+
+@bpy.app.handlers.persistent
+def _before_change(*_: object) -> None:
+    cancel()
+
+
+HANDLERS = (bpy.app.handlers.load_pre, bpy.app.handlers.undo_pre, bpy.app.handlers.redo_pre)
+
+
+def register() -> None:
+    for handlers in HANDLERS:
+        handlers.append(_before_change)
+
+
+def unregister() -> None:
+    cancel()
+    for handlers in reversed(HANDLERS):
+        handlers.remove(_before_change)

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Solve Pose as a button, and its other answers."""
+
+import bpy
+
+from solver_core.errors import SolverError
+
+from .. import messages, panels, results
+from ..properties import PoseOptions
+from ..solves.pose import PoseSolve, PoseTask
+from .live import LiveOperator
+
+
+class DEEP_FEEDBACK_OT_solve_pose(LiveOperator, PoseOptions, bpy.types.Operator):
+    bl_idname = "deep_feedback.solve_pose"
+    bl_label = "Solve Pose"
+    bl_description = "Moves the object, or the camera, until the object's outline fills the silhouette in the image"
+    problem = "pose"
+    solve_class = PoseSolve
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return messages.is_free(cls, messages.pose_obstacles(context))
+
+    def make_task(self, context: bpy.types.Context) -> PoseTask:
+        settings = context.scene.deep_feedback.pose
+        return PoseTask(
+            object=(settings.object or context.view_layer.objects.active).name,
+            camera=(settings.camera or context.scene.camera).name,
+            silhouette=settings.silhouette.chosen,
+            mask=self.mask,
+            steps=self.steps,
+            refine=self.refine,
+            restarts=self.restarts,
+            seed=self.seed,
+            move=self.move,
+            **self.frames,
+        )
+
+    def summary(self, report: dict) -> str:
+        return f"{panels.pose_fit(report)} after {report['seconds']:.1f} s. {report['reason']}"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        panels.draw_mask_options(self.layout, self)
+        panels.draw_pose_options(self.layout, self)
+
+
+class DEEP_FEEDBACK_OT_apply_alternative(bpy.types.Operator):
+    bl_idname = "deep_feedback.apply_alternative"
+    bl_label = "Apply Alternative"
+    bl_description = "Places the object in another pose that fills the silhouette about as well"
+    bl_options = {"REGISTER", "UNDO"}
+
+    index: bpy.props.IntProperty(name="Alternative", description="Its place in the list of results", min=0, options={"HIDDEN"})
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return messages.is_free(cls, messages.result_obstacles(context, "pose"))
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        result = results.find("pose", context.scene)
+        try:
+            result.solve.apply_alternative(self.index)
+        except SolverError as error:
+            messages.report_error(self, error)
+            return {"CANCELLED"}
+        results.show(None)  # the outlines are those of the result
+        return {"FINISHED"}
+
+
+CLASSES = (DEEP_FEEDBACK_OT_solve_pose, DEEP_FEEDBACK_OT_apply_alternative)

@@ -1,0 +1,396 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The settings of the three solves, in the scene as `scene.deep_feedback`.
+
+What a solve can be repeated with from the redo panel is in a class of options, which its operator shares.
+"""
+
+import bpy
+from bpy.props import (
+    BoolProperty,
+    CollectionProperty,
+    EnumProperty,
+    FloatProperty,
+    FloatVectorProperty,
+    IntProperty,
+    PointerProperty,
+    StringProperty,
+)
+
+from solver_core.problems.inverse_kinematics.bvh import END_SITE
+
+from . import results
+from .solves.image_source import ImageSource, MaskKey
+
+
+def _step(problem: str) -> object:
+    """The slider that replays a solve."""
+
+    def replay(settings: bpy.types.PropertyGroup, context: bpy.types.Context) -> None:
+        result = results.find(problem, context.scene)
+        if result is None or result.report is None:
+            return
+        within = min(settings.step, len(result.steps))
+        if within != settings.step:
+            settings.step = within  # comes here again
+            return
+        result.replay(within - 1)
+        results.show(result)
+
+    return IntProperty(
+        name="Step",
+        description="Shows this step of the last solve in the scene again; the last step is the answer",
+        default=1,
+        min=1,
+        soft_max=32,  # of the dragging; a solve ends where its steps do
+        update=replay,
+        options={"SKIP_SAVE"},
+    )
+
+
+class FrameRange:
+    use_range: BoolProperty(
+        name="Frame Range",
+        description="Solves every frame of a range and inserts keyframes, instead of solving the current frame only",
+        default=False,
+    )
+    frame_start: IntProperty(name="Start", description="First frame that is solved", default=1)
+    frame_end: IntProperty(name="End", description="Last frame that is solved", default=24)
+
+    @property
+    def frames(self) -> dict[str, int | None]:
+        """frame_start and frame_end of a task."""
+        start, end = (self.frame_start, self.frame_end) if self.use_range else (None, None)
+        return {"frame_start": start, "frame_end": end}
+
+
+class PoseOptions(FrameRange):
+    key: EnumProperty(
+        name="Key",
+        description="What tells the object from the background in the image",
+        items=[
+            ("ALPHA", "Alpha", "The object is where the image is opaque"),
+            ("LUMINANCE", "Luminance", "The object is where the image is brighter than the threshold"),
+            ("COLOR", "Color Key", "The object is where the image does not have the background's color"),
+        ],
+    )
+    threshold: FloatProperty(
+        name="Threshold",
+        description="Alpha or brightness from 0 to 1 above which a pixel belongs to the object",
+        default=0.5,
+        min=0.0,
+        max=1.0,
+        subtype="FACTOR",
+    )
+    color: FloatVectorProperty(
+        name="Background",
+        description="Color of the background that is removed",
+        default=(0.0, 1.0, 0.0),
+        min=0.0,
+        max=1.0,
+        subtype="COLOR_GAMMA",
+    )
+    tolerance: FloatProperty(
+        name="Tolerance",
+        description="How far a pixel's color may be from the background's, from 0 to 1, and still be background",
+        default=0.2,
+        min=0.0,
+        max=1.0,
+        subtype="FACTOR",
+    )
+    invert: BoolProperty(name="Invert", description="Swaps object and background of the mask", default=False)
+    steps: IntProperty(
+        name="Steps",
+        description="Number of learned steps; each looks at how far the outline still is from the one in the image",
+        default=5,
+        min=0,
+        max=50,
+    )
+    refine: BoolProperty(
+        name="Refine", description="Fits the outline to a fraction of a pixel after the learned steps", default=True
+    )
+    restarts: IntProperty(
+        name="Restarts",
+        description="Number of other starting poses that are tried when the outline does not fit well",
+        default=8,
+        min=0,
+        max=64,
+    )
+    seed: IntProperty(
+        name="Seed", description="Draws other starting poses; the same seed gives the same result", default=0, min=0
+    )
+    move: EnumProperty(
+        name="Move",
+        description="What is moved so that the object and its silhouette meet",
+        items=[
+            ("OBJECT", "Object", "Moves and turns the object; the camera stays"),
+            ("CAMERA", "Camera", "Moves and turns the camera; the object stays"),
+        ],
+    )
+
+    @property
+    def mask(self) -> MaskKey:
+        return MaskKey(self.key, self.threshold, tuple(self.color), self.tolerance, self.invert)
+
+
+class LightingOptions:
+    use_base_color: BoolProperty(
+        name="Use Base Colors",
+        description="Takes the base colors of the materials as the color of the surfaces; "
+        "otherwise the strength of the lamp includes the brightness of the surfaces",
+        default=True,
+    )
+    steps: IntProperty(
+        name="Steps", description="Number of first steps, each from the difference to the relit image", default=7, min=0, max=50
+    )
+    refine: BoolProperty(name="Refine", description="Fits shading and shadow edges closely after the first steps", default=True)
+    restarts: IntProperty(
+        name="Restarts",
+        description="Number of other lamps, the best of a coarse search, that are followed as well",
+        default=4,
+        min=0,
+        max=64,
+    )
+
+
+class ArmatureOptions(FrameRange):
+    refine: BoolProperty(
+        name="Refine", description="Meets the targets as exactly as the bones allow after the learned steps", default=True
+    )
+    smooth: FloatProperty(
+        name="Smooth",
+        description="Number of frames over which the motion is evened out; 0 leaves it as it is",
+        default=0.0,
+        min=0.0,
+        soft_max=10.0,
+    )
+    use_limits: BoolProperty(
+        name="Respect Limits", description="Keeps locked axes and the IK limits of the bones", default=True
+    )
+
+
+def _is_perspective(_: object, thing: bpy.types.Object) -> bool:
+    return thing.type == "CAMERA" and thing.data.type == "PERSP"
+
+
+def _is_lamp(_: object, thing: bpy.types.Object) -> bool:
+    return thing.type == "LIGHT" and thing.data.type in {"SUN", "POINT"}
+
+
+def _is_armature(_: object, thing: bpy.types.Object) -> bool:
+    return thing.type == "ARMATURE"
+
+
+class DEEP_FEEDBACK_PG_image(bpy.types.PropertyGroup):
+    """A choice between an image, the camera's background and a file."""
+
+    source: EnumProperty(
+        name="Source",
+        description="Where the picture comes from",
+        items=[
+            ("IMAGE", "Image", "An image of this file"),
+            ("BACKGROUND", "Camera Background", "The first background image or movie clip of the camera"),
+            ("FILE", "File", "An image file, image sequence or movie on disk"),
+        ],
+    )
+    image: PointerProperty(type=bpy.types.Image, name="Image", description="The picture that is looked at")
+    file: StringProperty(
+        name="File",
+        description="Path of the picture; // at its beginning stands for the folder of the blend file",
+        subtype="FILE_PATH",
+    )
+
+    @property
+    def chosen(self) -> ImageSource:
+        if self.source == "IMAGE":
+            return ImageSource(image=self.image.name if self.image else "")
+        return ImageSource(file=self.file) if self.source == "FILE" else ImageSource(use_background=True)
+
+
+class DEEP_FEEDBACK_PG_pose(PoseOptions, bpy.types.PropertyGroup):
+    object: PointerProperty(
+        type=bpy.types.Object,
+        name="Object",
+        description="The object whose outline is fitted; the active object if this is empty",
+    )
+    camera: PointerProperty(
+        type=bpy.types.Object,
+        name="Camera",
+        description="The camera that took the picture; the scene's camera if this is empty",
+        poll=_is_perspective,
+    )
+    silhouette: PointerProperty(type=DEEP_FEEDBACK_PG_image)
+    show_mask: BoolProperty(
+        name="Show Mask", description="Shows in the camera view which pixels count as the object", default=False
+    )
+    step: _step("pose")
+
+
+class DEEP_FEEDBACK_PG_lighting(LightingOptions, bpy.types.PropertyGroup):
+    image: PointerProperty(type=DEEP_FEEDBACK_PG_image)
+    camera: PointerProperty(
+        type=bpy.types.Object,
+        name="Camera",
+        description="The camera that took the picture; the scene's camera if this is empty",
+        poll=_is_perspective,
+    )
+    geometry: EnumProperty(
+        name="Geometry",
+        description="The objects that the picture shows",
+        items=[
+            ("VISIBLE", "Visible", "All visible objects are lit and cast shadows"),
+            ("SELECTED", "Selected", "Only the selected objects are lit and cast shadows"),
+        ],
+    )
+    lamp: PointerProperty(
+        type=bpy.types.Object,
+        name="Lamp",
+        description="The Sun or Point light that is set; a new one is added if this is empty",
+        poll=_is_lamp,
+    )
+    kind: EnumProperty(
+        name="New Lamp",
+        description="The kind of light that is added",
+        items=[
+            ("SUN", "Sun", "Finds the direction of light from far away"),
+            ("POINT", "Point", "Finds the position of a lamp that is near"),
+        ],
+    )
+    use_mask: BoolProperty(
+        name="Mask", description="Looks only at the pixels that a second picture shows brighter than half", default=False
+    )
+    mask: PointerProperty(type=DEEP_FEEDBACK_PG_image)
+    step: _step("lighting")
+
+
+def _target_names(_: object, context: bpy.types.Context, __: str) -> list[str]:
+    """What may be chosen as a target; the markers of a file have to be typed."""
+    settings = context.scene.deep_feedback.armature
+    if settings.source == "COLLECTION" and settings.collection is not None:
+        return [thing.name for thing in settings.collection.all_objects]
+    if settings.source == "ARMATURE" and settings.target_armature is not None:
+        return settings.target_armature.data.bones.keys()
+    return []
+
+
+def _bone_names(_: object, context: bpy.types.Context, __: str) -> list[str]:
+    """Bones of the armature, and the tails of those without children."""
+    armature = context.scene.deep_feedback.armature.armature or context.view_layer.objects.active
+    if armature is None or armature.type != "ARMATURE":
+        return []
+    return [
+        name for bone in armature.data.bones for name in ([bone.name] if bone.children else [bone.name, bone.name + END_SITE])
+    ]
+
+
+class DEEP_FEEDBACK_PG_bone(bpy.types.PropertyGroup):
+    """One line of the bone map."""
+
+    target: StringProperty(
+        name="Target",
+        description="The empty, bone or marker that the bone's head follows",
+        search=_target_names,
+        search_options={"SUGGESTION"},
+    )
+    bone: StringProperty(
+        name="Bone",
+        description="The bone whose head follows the target; with _end after its name, the bone's tail",
+        search=_bone_names,
+        search_options={"SUGGESTION"},
+    )
+    weight: FloatProperty(
+        name="Weight",
+        description="How much this target counts beside the others; 0 leaves it out",
+        default=1.0,
+        min=0.0,
+        soft_max=1.0,
+    )
+
+
+class DEEP_FEEDBACK_PG_armature(ArmatureOptions, bpy.types.PropertyGroup):
+    armature: PointerProperty(
+        type=bpy.types.Object,
+        name="Armature",
+        description="The armature that is posed; the active object if this is empty",
+        poll=_is_armature,
+    )
+    source: EnumProperty(
+        name="Targets",
+        description="Where the positions of the joints come from",
+        items=[
+            ("COLLECTION", "Collection", "The objects of a collection, one for each joint"),
+            ("ARMATURE", "Armature", "The bones of another armature"),
+            ("FILE", "File", "A BVH motion or a CSV table with named positions in metres"),
+        ],
+    )
+    collection: PointerProperty(
+        type=bpy.types.Collection, name="Collection", description="The objects whose positions the bones follow"
+    )
+    target_armature: PointerProperty(
+        type=bpy.types.Object,
+        name="Armature",
+        description="The armature whose bones are followed",
+        poll=_is_armature,
+    )
+    file: StringProperty(
+        name="File",
+        description="Path of a BVH or CSV file; // at its beginning stands for the folder of the blend file",
+        subtype="FILE_PATH",
+    )
+    up: EnumProperty(
+        name="Up",
+        description="The axis that points up in the file",
+        items=[("Y", "Y", "Y points up, as in most motion capture"), ("Z", "Z", "Z points up, as in Blender")],
+    )
+    bones: CollectionProperty(type=DEEP_FEEDBACK_PG_bone)
+    active_bone: IntProperty(name="Line", description="The line of the bone map that is edited", default=0, min=0)
+    step: _step("armature")
+
+
+class DEEP_FEEDBACK_PG_live(bpy.types.PropertyGroup):
+    show_overlay: BoolProperty(
+        name="Outlines and Targets",
+        description="Shows the outline or targets and how the current step and the earlier ones fit them",
+        default=True,
+    )
+    show_energy: BoolProperty(
+        name="Energy Curve", description="Shows in a corner how far off every step was; lower is better", default=True
+    )
+    seconds_per_step: FloatProperty(
+        name="Time per Step",
+        description="Least time in seconds for which a step is shown while solving; 0 is fastest",
+        default=0.05,
+        min=0.0,
+        soft_max=1.0,
+        subtype="TIME_ABSOLUTE",
+        unit="TIME_ABSOLUTE",
+    )
+
+
+class DEEP_FEEDBACK_PG_scene(bpy.types.PropertyGroup):
+    pose: PointerProperty(type=DEEP_FEEDBACK_PG_pose)
+    lighting: PointerProperty(type=DEEP_FEEDBACK_PG_lighting)
+    armature: PointerProperty(type=DEEP_FEEDBACK_PG_armature)
+    live: PointerProperty(type=DEEP_FEEDBACK_PG_live)
+
+
+CLASSES = (
+    DEEP_FEEDBACK_PG_image,
+    DEEP_FEEDBACK_PG_pose,
+    DEEP_FEEDBACK_PG_lighting,
+    DEEP_FEEDBACK_PG_bone,
+    DEEP_FEEDBACK_PG_armature,
+    DEEP_FEEDBACK_PG_live,
+    DEEP_FEEDBACK_PG_scene,
+)
+
+
+def register() -> None:
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+    bpy.types.Scene.deep_feedback = PointerProperty(type=DEEP_FEEDBACK_PG_scene)
+
+
+def unregister() -> None:
+    del bpy.types.Scene.deep_feedback
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)

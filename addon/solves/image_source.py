@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where a picture comes from and how it becomes a silhouette."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import bpy
+import numpy as np
+
+from solver_core.errors import ObservationError, SetupError
+
+from ..bridge import image as images
+from ..bridge.image import LUMINANCE, Picture
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """Exactly one of an image of the file, a path (// allowed) and the camera's first background image or movie clip."""
+
+    image: str = ""
+    file: str = ""
+    use_background: bool = False
+
+    def read(self, camera: bpy.types.Object | None, frame: int, is_range: bool) -> Picture:
+        """The picture at a frame; a numbered file is an image sequence if there is a range.  Raises ObservationError."""
+        if sum([bool(self.image), bool(self.file), self.use_background]) != 1:
+            raise ObservationError("Choose one image: from this file, from the disk, or the camera's background.")
+        if self.use_background:
+            if camera is None:
+                raise SetupError("The scene has no camera whose background image could be used: choose a camera.")
+            return images.read_background(camera, frame)
+        if self.image:
+            image = bpy.data.images.get(self.image)
+            if image is None:
+                raise ObservationError(f"There is no image '{self.image}' in this file.")
+            return images.read_image(image, frame)
+        path = bpy.path.abspath(self.file)
+        if is_range and images.is_sequence(path):
+            path = images.numbered(path, frame)
+        return images.read_file(path, frame)
+
+
+@dataclass(frozen=True)
+class MaskKey:
+    """What of a picture is the object.
+
+    key: ALPHA, LUMINANCE (brighter than threshold) or COLOR (farther than tolerance from color, as shown on the screen).
+    """
+
+    key: str = "ALPHA"
+    threshold: float = 0.5
+    color: tuple[float, float, float] = (0.0, 1.0, 0.0)
+    tolerance: float = 0.2
+    invert: bool = False
+
+    def coverage(self, picture: Picture) -> np.ndarray:
+        """(H, W) float32: fraction of each pixel that the object covers.  Raises ObservationError."""
+        if self.key == "ALPHA":
+            if picture.alpha.min() == 1:
+                raise ObservationError("The image has no transparent pixel: choose luminance or a color for the silhouette.")
+            covered = np.interp(picture.alpha, (0, self.threshold, 1), (0, 0.5, 1))
+        elif self.key == "LUMINANCE":
+            covered = picture.shown_rgb() @ LUMINANCE >= self.threshold
+        else:
+            covered = np.linalg.norm(picture.shown_rgb() - np.float32(self.color), axis=-1) > self.tolerance
+        covered = covered.astype(np.float32)
+        return 1 - covered if self.invert else covered

@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Solve Lighting: turns or moves a lamp until the shading and shadows of the scene are those of an image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
+
+import bpy
+import numpy as np
+
+from solver_core.errors import ObservationError, SetupError
+from solver_core.frames import Camera
+from solver_core.problems.lighting.solve import LightingSettings, LightingSetup, LightingSolution, LightingSolving
+
+from ..bridge.camera import camera_of_image, read_camera, read_camera_pose
+from ..bridge.image import LUMINANCE, Picture
+from ..bridge.light import (
+    aim,
+    check_lamp,
+    energy_and_color,
+    new_lamp,
+    read_lamp_pose,
+    read_strength,
+    remove_lamp,
+    set_strength,
+    write_strength,
+)
+from ..bridge.material import face_colors
+from ..bridge.mesh import read_surfaces
+from ..bridge.scene import evaluate, find_object, find_scene
+from ..bridge.transform import AT_ORIGIN, Placement, place, read_channels, read_placement, write_channels
+from .image_source import ImageSource
+from .solve import NO_IMAGE_LINES, NO_POINTS, Step, mean_milliseconds
+
+USUAL_REFINEMENT = 25  # steps of refinement and restarts; for "step 3/33" only
+MAX_SIZE = 1024  # pixels of the longer side that are used: the solve looks at some 128 cells along a side
+OPAQUE = 0.99  # alpha of a pixel that shows the scene and nothing else
+
+
+@dataclass(frozen=True)
+class LightingTask:
+    """objects: what is seen and casts shadows, empty = all that is visible.  kind: SUN or POINT.  lamp: "" = a new one.
+
+    use_base_color: the materials' colours are the albedo; without, the strength includes it.  mask: pixels to use.
+    """
+
+    image: ImageSource
+    camera: str
+    objects: tuple[str, ...] = ()
+    kind: str = "SUN"
+    lamp: str = ""
+    use_base_color: bool = True
+    mask: ImageSource | None = None
+    steps: int = 7
+    refine: bool = True
+    restarts: int = 4
+
+
+class LampAnswer(NamedTuple):
+    """light_world: (3,) unit direction towards the sun, or position.  strength: (3,) in Blender's units, None on the way."""
+
+    light_world: np.ndarray
+    strength: np.ndarray | None
+
+
+class _Inputs(NamedTuple):
+    """Arguments of LightingSetup.checked, with the vertices in the camera's frame, and where the camera is."""
+
+    image: np.ndarray
+    vertices: list[np.ndarray]
+    faces: list[np.ndarray]
+    camera: Camera
+    albedo: list[np.ndarray] | None
+    mask: np.ndarray
+    start: np.ndarray | None
+    world_from_camera: np.ndarray
+
+    def checked(self, kind: str) -> LightingSetup:
+        here = [np.eye(4)] * len(self.vertices)
+        return LightingSetup.checked(
+            self.image,
+            self.vertices,
+            self.faces,
+            self.camera,
+            here,
+            kind.lower(),
+            albedo=self.albedo,
+            mask=self.mask,
+            start=self.start,
+        )
+
+    def bounds(self) -> tuple[np.ndarray, float]:
+        """Centre (3,) in the world and radius of what is there."""
+        low = np.min([vertices.min(axis=0) for vertices in self.vertices], axis=0)
+        high = np.max([vertices.max(axis=0) for vertices in self.vertices], axis=0)
+        return self.to_world((low + high) / 2), float(np.linalg.norm(high - low)) / 2
+
+    def to_world(self, point_camera: np.ndarray) -> np.ndarray:
+        return self.world_from_camera[:3, :3] @ point_camera + self.world_from_camera[:3, 3]
+
+
+class _Lamp(NamedTuple):
+    """A lamp as it was."""
+
+    placement: Placement
+    world_from_lamp: np.ndarray
+    channels: dict[str, tuple[float, ...]]
+    strength: dict[str, Any]
+
+
+@dataclass(eq=False)
+class LightingSolve:
+    """See solves/solve.py.  A new lamp appears with the first step that is shown."""
+
+    scene: str
+    task: LightingTask
+    parts: tuple[int, ...]
+    lamp: str  # its name, "" while a new one is not there
+    before: _Lamp | None = None
+    inputs: _Inputs | None = None
+    solution: LightingSolution | None = None
+    moved_deg: float = 0.0
+    title = "Solve Lighting"
+
+    @classmethod
+    def gather(cls, scene: bpy.types.Scene, task: LightingTask) -> Self:
+        if task.kind not in ("SUN", "POINT"):
+            raise SetupError(f"The kind of lamp must be SUN or POINT, not '{task.kind}'.")
+        find_object(scene, task.camera, "camera")
+        for name in task.objects:
+            find_object(scene, name, "object")
+        before = None
+        if task.lamp:
+            lamp = find_object(scene, task.lamp, "lamp")
+            check_lamp(lamp, task.kind)
+            depsgraph = evaluate(scene)
+            before = _Lamp(
+                read_placement(depsgraph, lamp), read_lamp_pose(depsgraph, lamp), read_channels(lamp), read_strength(lamp)
+            )
+        return cls(scene.name, task, (scene.frame_current,), task.lamp, before)
+
+    def read(self, part: int) -> None:
+        scene, task = find_scene(self.scene), self.task
+        camera = find_object(scene, task.camera, "camera")
+        depsgraph = evaluate(scene)
+        world_from_camera = read_camera_pose(depsgraph, camera)
+        surfaces = [surface for _, surface in read_surfaces(depsgraph, lambda owner: _is_chosen(owner, task.objects))]
+        if not surfaces:
+            raise SetupError("No visible object with faces is there to be lit: show one, or choose others.")
+        picture = task.image.read(camera, part, is_range=False)
+        view = camera_of_image(read_camera(scene, depsgraph, camera), *picture.size)
+        mask = picture.alpha >= OPAQUE
+        if task.mask is not None:
+            mask = mask & _usable(task.mask.read(camera, part, is_range=False), picture.size)
+        factor = math.ceil(max(picture.size) / MAX_SIZE)
+        rotation, position = world_from_camera[:3, :3], world_from_camera[:3, 3]
+        self.inputs = _Inputs(
+            _shrunk(picture.linear_rgb(), factor),
+            [(surface.vertices_world - position) @ rotation for surface in surfaces],
+            [surface.faces for surface in surfaces],
+            view.scaled(1 / factor, view.width // factor, view.height // factor),
+            [face_colors(surface, part) for surface in surfaces] if task.use_base_color else None,
+            _shrunk(mask, factor) >= OPAQUE,
+            self._start(world_from_camera),
+            world_from_camera,
+        )
+
+    def steps(self) -> Iterator[Step]:
+        task, inputs, part = self.task, self.inputs, self.parts[0]
+        solving = LightingSolving(inputs.checked(task.kind), LightingSettings(task.steps, task.refine, task.restarts))
+        expected = 2 + task.steps + (USUAL_REFINEMENT if task.refine else 0)
+        centre, radius = inputs.bounds()
+
+        def show(phase: str, light_camera: np.ndarray, energy: float, seconds: float, strength: np.ndarray | None) -> Step:
+            index = len(solving.history) - (strength is None)
+            answer = LampAnswer(self._light_world(light_camera), strength)
+            place = answer.light_world if task.kind == "POINT" else centre + 2 * radius * answer.light_world
+            return Step(
+                part,
+                index,
+                max(index, expected),
+                phase,
+                energy,
+                f"{1 - energy:.1%} explained",
+                answer,
+                seconds,
+                world_lines=np.float32([[place, centre]]),
+                world_points=np.float32([place]),
+            )
+
+        for step in solving.steps():
+            yield show(step.phase, step.light, step.energy, step.seconds, None)
+        self.solution = solving.solution()
+        first, last = solving.history[0], solving.history[-1]
+        seen_from = solving.problem.scene.centre[0] if task.kind == "POINT" else np.zeros(3)
+        self.moved_deg = _angle_deg(first.light - seen_from, self.solution.light - seen_from)
+        yield show("result", self.solution.light, last.energy, self.solution.seconds, self.solution.strength)
+
+    def apply(self, step: Step) -> None:
+        self._write(step.answer)
+
+    def keep(self) -> None:
+        self._write(LampAnswer(self._light_world(self.solution.light), self.solution.strength))
+
+    def restore(self) -> None:
+        scene = bpy.data.scenes.get(self.scene)
+        lamp = scene and scene.objects.get(self.lamp)
+        if lamp is None:
+            return
+        if self.before is None:
+            remove_lamp(lamp)
+            self.lamp = ""
+        else:
+            write_channels(lamp, self.before.channels)
+            write_strength(lamp, self.before.strength)
+
+    def report(self) -> dict[str, Any]:
+        solution, steps = self.solution, len(self.solution.history)
+        energy, color = energy_and_color(solution.strength)
+        sentences = list(solution.report.notes)
+        if not self.task.use_base_color:
+            sentences.append("The strength includes the brightness of the surfaces, because base colors were not used.")
+        return {
+            "reason": solution.reason.value,
+            "seconds": solution.seconds,
+            "steps": steps,
+            "ms_per_step": mean_milliseconds(solution.seconds, steps),
+            "angle_moved_deg": self.moved_deg,
+            "strength": solution.strength.tolist(),
+            "energy": energy,
+            "color": list(color),
+            "ambient": solution.ambient.tolist(),
+            "uncertainty_deg": solution.uncertainty_deg,
+            "image_error": solution.image_error,
+            "sentences": sentences,
+            "lamp": self.lamp,
+        }
+
+    @property
+    def observed_image_lines(self) -> np.ndarray:
+        return NO_IMAGE_LINES
+
+    @property
+    def observed_points(self) -> np.ndarray:
+        return NO_POINTS
+
+    def _start(self, world_from_camera: np.ndarray) -> np.ndarray | None:
+        """(3,) where the lamp is, in the camera's frame; None for a new one."""
+        if self.before is None:
+            return None
+        camera_from_lamp = np.linalg.solve(world_from_camera, self.before.world_from_lamp)
+        return camera_from_lamp[:3, 2] if self.task.kind == "SUN" else camera_from_lamp[:3, 3]
+
+    def _light_world(self, light_camera: np.ndarray) -> np.ndarray:
+        """(3,) direction or position in the world."""
+        if self.task.kind == "SUN":
+            return self.inputs.world_from_camera[:3, :3] @ light_camera
+        return self.inputs.to_world(light_camera)
+
+    def _write(self, answer: LampAnswer) -> None:
+        scene = find_scene(self.scene)
+        if self.before is None and scene.objects.get(self.lamp) is None:
+            self.lamp = new_lamp(scene, self.task.kind).name
+        lamp = find_object(scene, self.lamp, "lamp")
+        world_from_lamp = np.eye(4) if self.before is None else self.before.world_from_lamp.copy()
+        if self.task.kind == "POINT":
+            world_from_lamp[:3, 3] = answer.light_world
+        else:
+            world_from_lamp = aim(world_from_lamp, answer.light_world)
+            if self.before is None:  # where a lamp stands has no effect, but it should be found easily
+                centre, radius = self.inputs.bounds()
+                world_from_lamp[:3, 3] = centre + 2 * radius * answer.light_world
+        place(lamp, AT_ORIGIN if self.before is None else self.before.placement, world_from_lamp)
+        if answer.strength is not None:
+            set_strength(lamp, answer.strength)
+
+
+def _is_chosen(thing: bpy.types.Object, names: tuple[str, ...]) -> bool:
+    """Whether an object takes part: by its name or, where none are given, because it is rendered."""
+    return thing.name in names if names else not thing.hide_render
+
+
+def _usable(picture: Picture, size: tuple[int, int]) -> np.ndarray:
+    """(H, W) bool of a mask: what is opaque or, if all is, what is bright.  Raises ObservationError."""
+    if picture.size != size:
+        raise ObservationError(
+            f"The mask has {picture.size[0]} x {picture.size[1]} pixels and the image {size[0]} x {size[1]}: use equal sizes."
+        )
+    return picture.alpha >= 0.5 if picture.alpha.min() < 1 else picture.shown_rgb() @ LUMINANCE >= 0.5
+
+
+def _shrunk(image: np.ndarray, factor: int) -> np.ndarray:
+    """(H // factor, W // factor, ...) means of squares of pixels; what is left at the right and below is cut."""
+    height, width = image.shape[0] // factor, image.shape[1] // factor
+    squares = image[: height * factor, : width * factor].reshape(height, factor, width, factor, *image.shape[2:])
+    return squares.mean(axis=(1, 3), dtype=np.float32)
+
+
+def _angle_deg(a: np.ndarray, b: np.ndarray) -> float:
+    return math.degrees(math.atan2(float(np.linalg.norm(np.cross(a, b))), float(a @ b)))

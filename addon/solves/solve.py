@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the three solves have in common: one protocol for buttons, the live operator and batch jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Self
+
+import bpy
+import numpy as np
+
+from solver_core.errors import SetupError
+
+NO_IMAGE_LINES = np.zeros((0, 2, 2), np.float32)
+NO_WORLD_LINES = np.zeros((0, 2, 3), np.float32)
+NO_POINTS = np.zeros((0, 3), np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One feedback step, as the user may watch it.
+
+    part: which of the solve's parts.  index: 0 is the start; count: how many are expected.  energy: 0 explains the
+    observation.  quality: a phrase such as "IoU 0.94".  answer: what `Solve.apply` writes.  image_lines: (N, 2, 2) segments
+    in the camera's image, (x, y) from 0 to 1, y up.  world_lines: (N, 2, 3).  world_points: (N, 3).  seconds: since the start.
+    """
+
+    part: int
+    index: int
+    count: int
+    phase: str
+    energy: float
+    quality: str
+    answer: Any
+    seconds: float
+    image_lines: np.ndarray = field(default_factory=lambda: NO_IMAGE_LINES)
+    world_lines: np.ndarray = field(default_factory=lambda: NO_WORLD_LINES)
+    world_points: np.ndarray = field(default_factory=lambda: NO_POINTS)
+
+
+class Solve(Protocol):
+    """A solve of one task: gather, then for each part read, drain steps, keep; at last report.  At any time restore.
+
+    It keeps names and arrays, never Blender's objects, so that it survives timer ticks and undo.
+    """
+
+    title: str
+    parts: Sequence[int]  # frames that are solved one after the other
+
+    @classmethod
+    def gather(cls, scene: bpy.types.Scene, task: Any) -> Self:
+        """Reads what does not change.  Raises SolverError with a sentence for the artist."""
+        ...
+
+    def read(self, part: int) -> None:
+        """Reads the inputs of a part's frame.  Raises SolverError."""
+        ...
+
+    def steps(self) -> Iterator[Step]:
+        """The steps of the part that was read, the last of which is the answer.
+
+        Touches neither Blender's data nor what `apply` reads, so it may run in a thread while steps are shown.
+        """
+        ...
+
+    def apply(self, step: Step) -> None:
+        """Shows a step in the scene.  Raises SetupError if what it moves is gone."""
+        ...
+
+    def keep(self) -> None:
+        """Writes the part's answer; after the last part of a range, all keyframes."""
+        ...
+
+    def restore(self) -> None:
+        """Puts everything back as it was before gather; what is gone is skipped."""
+        ...
+
+    def report(self) -> dict[str, Any]:
+        """Numbers and sentences of the result, fit for JSON."""
+        ...
+
+    @property
+    def observed_image_lines(self) -> np.ndarray:
+        """(N, 2, 2) outline of what was observed, as Step.image_lines."""
+        ...
+
+    @property
+    def observed_points(self) -> np.ndarray:
+        """(M, 3) points that were observed, in the world."""
+        ...
+
+
+def frames_of(scene: bpy.types.Scene, first: int | None, last: int | None) -> tuple[int, ...]:
+    """Frames of a range, or the current one.  An end that is not given is the scene's."""
+    if first is None and last is None:
+        return (scene.frame_current,)
+    first = scene.frame_start if first is None else first
+    last = scene.frame_end if last is None else last
+    if first > last:
+        raise SetupError(f"The frame range ends before it begins: {first} to {last}.")
+    return tuple(range(first, last + 1))
+
+
+def mean_milliseconds(seconds: float, steps: int) -> float:
+    return 1000 * seconds / max(steps, 1)

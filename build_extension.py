@@ -1,0 +1,111 @@
+"""Builds the Blender extension: one zip per platform, with the add-on, its manifest and the wheels it needs.
+
+    python build_extension.py                          every platform, into dist/
+    python build_extension.py --platform linux-x64     one
+
+Everything is staged in build/extension; no tracked file is changed.  Building twice gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from importlib import metadata
+from pathlib import Path
+
+from solver_core.render.build import TARGETS
+
+ROOT = Path(__file__).resolve().parent
+STAGE = ROOT / "build" / "extension"
+
+# Blender's name of a platform: that of the kernel for it.
+PLATFORMS = {
+    "windows-x64": "windows-x86_64",
+    "macos-x64": "macos-x86_64",
+    "macos-arm64": "macos-arm64",
+    "linux-x64": "linux-x86_64",
+    "linux-arm64": "linux-aarch64",
+}
+WHEEL_SOURCES = ("solver_core", "pyproject.toml", "setup.py", "README.md", "LICENSE")
+MAX_BYTES = 15e6
+EPOCH = (1980, 1, 1, 0, 0, 0)  # of every file in a zip; the format has no earlier one
+
+
+def build_extension(platform: str, output_dir: Path) -> Path:
+    """Zip of the extension for one of PLATFORMS."""
+    stage = STAGE / platform
+    shutil.rmtree(stage, ignore_errors=True)
+    shutil.copytree(ROOT / "addon", stage, ignore=shutil.ignore_patterns("__pycache__"))
+    wheels = stage / "wheels"
+    download_safetensors(platform, wheels)
+    build_wheel(platform, wheels)
+    names = sorted(wheel.name for wheel in wheels.iterdir())
+    manifest = (ROOT / "blender_manifest.toml").read_text(encoding="utf-8")
+    generated = f"platforms = {[platform]}\nwheels = {[f'./wheels/{name}' for name in names]}\n"
+    (stage / "blender_manifest.toml").write_text(generated + manifest, encoding="utf-8")
+
+    facts = tomllib.loads(manifest)
+    output = output_dir / f"{facts['id']}-{facts['version']}-{platform.replace('-', '_')}.zip"
+    output_dir.mkdir(parents=True, exist_ok=True)
+    write_zip(stage, output)
+    return output
+
+
+def build_wheel(platform: str, output_dir: Path) -> None:
+    """Wheel of solver_core with the platform's kernel, built in a copy of its sources."""
+    source = STAGE / "source"
+    shutil.rmtree(source, ignore_errors=True)
+    source.mkdir(parents=True)
+    for name in WHEEL_SOURCES:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "kernel-*"))
+        else:
+            shutil.copy2(ROOT / name, source)
+    environment = {"SOLVER_CORE_TARGET": PLATFORMS[platform], "SOURCE_DATE_EPOCH": "315532800"}  # 1980 again
+    run_pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", output_dir, source, **environment)
+    shutil.rmtree(source)
+
+
+def download_safetensors(platform: str, output_dir: Path) -> None:
+    """Wheel of the version that the tests run with; one serves every Python of Blender."""
+    requirement = f"safetensors=={metadata.version('safetensors')}"
+    options = ["--no-deps", "--only-binary", ":all:", "--implementation", "cp", "--abi", "abi3", "--python-version", "3.11"]
+    wheel_platform = TARGETS[PLATFORMS[platform]].wheel
+    run_pip("download", *options, "--platform", wheel_platform, "--dest", output_dir, requirement)
+
+
+def run_pip(*arguments: str | Path, **environment: str) -> None:
+    command = [sys.executable, "-m", "pip", "--quiet", *map(str, arguments)]
+    subprocess.run(command, env=os.environ | environment, check=True)
+
+
+def write_zip(folder: Path, output: Path) -> None:
+    """The folder's files, in order and without their dates."""
+    with zipfile.ZipFile(output, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            entry = zipfile.ZipInfo(path.relative_to(folder).as_posix(), EPOCH)
+            entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+            archive.writestr(entry, path.read_bytes(), compresslevel=9)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Build the Blender extension.")
+    parser.add_argument("--platform", choices=PLATFORMS, action="append", help="only this one; may be repeated")
+    parser.add_argument("--out", type=Path, default=ROOT / "dist", help="folder of the zips; default: dist")
+    arguments = parser.parse_args()
+    for platform in arguments.platform or PLATFORMS:
+        output = build_extension(platform, arguments.out)
+        size = output.stat().st_size
+        sys.stdout.write(f"{output}  {size / 1e6:.1f} MB\n")
+        if size > MAX_BYTES:
+            sys.stderr.write(f"{output.name} is over {MAX_BYTES / 1e6:.0f} MB\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,159 @@
+"""Table 2: what the forward process and the update of a pose step cost, by every method, on the same samples.
+
+Times are processor times of one thread, which what else the machine does changes little.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from solver_core import render
+from solver_core.baselines.neural_mesh_renderer import hard_overlap_slope, hard_silhouette
+from solver_core.baselines.pose_descent import PoseDescent
+from solver_core.baselines.soft_rasterizer import soft_overlap_slope, soft_silhouette
+from solver_core.frames import matrix_from_pose
+from solver_core.loop import solve
+from solver_core.network.update import network_update
+from solver_core.network.weights import shipped_networks
+from solver_core.problem import Arrays, Update
+from solver_core.problems.pose.align import ALIGN_LOOP
+from solver_core.problems.pose.crop import crop_poses, turn_pose
+from solver_core.problems.pose.features import CROP_SIZE, INPUT_LAYOUT
+from solver_core.problems.pose.problem import PoseProblem
+from solver_core.problems.pose.refine import refine_levels
+from solver_core.problems.pose.sampler import PoseSampling
+from solver_core.training.evaluation import Errors, Row, Run
+from solver_core.training.pyrender_depth import PyrenderDepth
+from solver_core.training.tables.pose_cases import IMAGE_SIZE, PoseCase, draw_cases, draw_from, load_test_meshes
+
+logger = logging.getLogger(__name__)
+
+TITLE = "Table 2: cost of a pose step"
+NUM_SAMPLES = 100
+QUICK_SAMPLES = 5
+REPEATS = 5  # of which the fastest counts: the others found the caches cold
+DESCENT = PoseDescent()
+IMAGES = {
+    "ours, network": f"{CROP_SIZE} x {CROP_SIZE}",
+    "ours, refine": "window around the mask",
+    "soft rasteriser": f"{IMAGE_SIZE} x {IMAGE_SIZE}",
+    "neural mesh renderer": f"{DESCENT.finer * IMAGE_SIZE} x {DESCENT.finer * IMAGE_SIZE}",
+    "our rasteriser as forward": f"{IMAGE_SIZE} x {IMAGE_SIZE}",
+    "pyrender as forward": f"{IMAGE_SIZE} x {IMAGE_SIZE}",
+}
+ROW = np.array([0])
+
+
+class Work(NamedTuple):
+    """forward: the forward process.  step: that and the update, or None where there is only the forward process."""
+
+    forward: Callable[[], object]
+    step: Callable[[], object] | None = None
+
+
+def rows(run: Run) -> list[Row]:
+    """Medians over samples, at their starts.  The update is what a step takes beyond its forward process."""
+    rng = np.random.default_rng(run.seed)
+    prepare_one_thread()
+    cases = draw_cases(load_test_meshes(run.data), draw_from(PoseSampling(canonical=1.0)), rng, run.num_samples)
+    costs = run.measure("cost of a step", len(cases), lambda rows: measure_costs([cases[row] for row in rows]))
+    faces = int(np.median([len(case.mesh.faces) for case in cases]))
+    return [{"method": name, "image": IMAGES[name], "median_faces": faces, **row} for name, row in summary(costs).items()]
+
+
+def prepare_one_thread() -> None:
+    """The variable is for pyrender, whose OpenGL runs on the processor where there is no other."""
+    render.set_num_threads(1)
+    os.environ.setdefault("LP_NUM_THREADS", "1")
+    if os.environ.get("OMP_NUM_THREADS") != "1":
+        logger.warning("OMP_NUM_THREADS is not 1: the threads of NumPy count, too, and wait for each other")
+
+
+def measure_costs(cases: list[PoseCase]) -> Errors:
+    """forward_ms, update_ms: (B, number of IMAGES)."""
+    with PyrenderDepth(cases[0].camera) as pyrender:
+        costs = np.array([[_cost_ms(work) for work in _works(case, pyrender)] for case in cases])
+    return {"forward_ms": costs[..., 0], "update_ms": costs[..., 1]}
+
+
+def summary(costs: Errors) -> dict[str, Row]:
+    """Medians for each method, and as multiples of ours."""
+    forward, update = np.median(costs["forward_ms"], axis=0), np.median(costs["update_ms"], axis=0)
+    step = np.median(costs["forward_ms"] + costs["update_ms"], axis=0)
+    return {
+        name: {
+            "forward_ms": float(forward[k]),
+            "update_ms": float(update[k]),
+            "step_ms": float(step[k]),
+            "forward_over_ours": float(forward[k] / forward[0]),
+            "step_over_ours": float(step[k] / step[0]),
+        }
+        for k, name in enumerate(IMAGES)
+    }
+
+
+def _cost_ms(work: Work) -> tuple[float, float]:
+    forward_ms = _fastest_ms(work.forward)
+    return forward_ms, 0.0 if work.step is None else max(_fastest_ms(work.step) - forward_ms, 0.0)
+
+
+def _fastest_ms(function: Callable[[], object]) -> float:
+    seconds = []
+    for _ in range(1 + REPEATS):  # the first one warms up
+        began = time.process_time()
+        function()
+        seconds.append(time.process_time() - began)
+    return 1000 * min(seconds[1:])
+
+
+def _works(case: PoseCase, pyrender: PyrenderDepth) -> list[Work]:
+    """In the order of IMAGES."""
+    observed, intrinsics = case.mask.astype(np.float32), case.camera.intrinsics
+    pose, size = case.start.astype(np.float32), (case.camera.height, case.camera.width)
+    sigma_px = DESCENT.sigma * (size[0] / 2) ** 2
+    draw, matrix = pyrender.loaded(case.mesh), matrix_from_pose(case.start)
+    problem = PoseProblem([case.mesh], intrinsics[None], *size)
+    return [
+        _network_work(case, observed),
+        _refine_work(case, observed),
+        Work(
+            lambda: soft_silhouette(case.mesh, pose, intrinsics, *size, sigma_px),
+            lambda: soft_overlap_slope(case.mesh, pose, intrinsics, observed, sigma_px),
+        ),
+        Work(
+            lambda: hard_silhouette(case.mesh, pose, intrinsics, *size, DESCENT.finer),
+            lambda: hard_overlap_slope(case.mesh, pose, intrinsics, observed, DESCENT.finer),
+        ),
+        Work(lambda: problem.forward(case.start[None], ROW)),
+        Work(lambda: draw(matrix)),
+    ]
+
+
+def _network_work(case: PoseCase, observed: np.ndarray) -> Work:
+    cropped = crop_poses([case.mesh], [observed], [case.camera])
+    start = turn_pose(cropped.virtual_from_camera, case.start[None])
+    x = solve(cropped.problem, cropped.align, cropped.observation, start, ALIGN_LOOP).x
+    update = network_update(cropped.problem, shipped_networks("pose", "pose", INPUT_LAYOUT))
+    return _loop_work(cropped.problem, update, cropped.observation, x)
+
+
+def _refine_work(case: PoseCase, observed: np.ndarray) -> Work:
+    level = refine_levels(case.mesh, observed, case.camera)[0]
+    return _loop_work(level.problem, level.update, level.observation, case.start[None])
+
+
+def _loop_work(problem: PoseProblem, update: Update, observation: Arrays, x: np.ndarray) -> Work:
+    """A step of the loop whose first try is accepted, as most are: one render, one energy."""
+
+    def step() -> None:
+        prediction = problem.forward(x, ROW)
+        problem.energy(prediction, observation, ROW)
+        problem.manifold.retract(x, update(0, x, prediction, observation, ROW))
+
+    return Work(lambda: problem.forward(x, ROW), step)

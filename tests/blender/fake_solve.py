@@ -1,0 +1,65 @@
+"""A solve without a problem: it moves an object along x, one metre a step."""
+
+from dataclasses import dataclass, field
+
+import bpy
+import numpy as np
+
+from addon.solves.solve import NO_IMAGE_LINES, NO_POINTS, Step
+from solver_core.errors import SetupError
+
+
+@dataclass
+class FakeSolve:
+    object: str
+    parts: tuple = (1,)
+    count: int = 3
+    failing_step: int | None = None
+    log: list = field(default_factory=list)
+    title = "Solve Nothing"
+    observed_image_lines = NO_IMAGE_LINES
+    observed_points = NO_POINTS
+
+    @classmethod
+    def gather(cls, scene, task):
+        return cls(**task)
+
+    def read(self, part):
+        self.log.append(("read", part))
+        self.part = part
+
+    def steps(self):
+        for index in range(self.count):
+            if index == self.failing_step:
+                raise SetupError("The step cannot be taken.")
+            yield Step(self.part, index, self.count, "move", 1 - index / self.count, f"x {index}", float(index), 0.0)
+
+    def apply(self, step):
+        if self.object not in bpy.data.objects:
+            raise SetupError(f"'{self.object}' is gone.")
+        bpy.data.objects[self.object].location.x = step.answer
+
+    def keep(self):
+        self.log.append(("keep", self.part))
+
+    def restore(self):
+        self.log.append("restore")
+        if self.object in bpy.data.objects:
+            bpy.data.objects[self.object].location.x = 0
+
+    def report(self):
+        return {"reason": "Done.", "seconds": 0.1, "steps": self.count, "ms_per_step": 1.0, "iou_before": 0.5, "iou": 0.9}
+
+
+def some_result(solve, steps=(), report=None, problem="pose"):
+    from addon.results import Result
+
+    result = Result(problem, bpy.context.scene.name, "Camera", solve)
+    for step in steps:
+        result.take(step)
+    result.report = report
+    return result
+
+
+def lines(*segments):
+    return np.array(segments, np.float32)

@@ -1,0 +1,236 @@
+"""Batch jobs: their schema, what they write, and that a kill at any moment does no harm."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import bpy
+import numpy as np
+import pytest
+
+from addon import batch
+from addon.job import JobError, read_job
+
+from .solve_scenes import add_camera, add_monkey
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def folder(scene, tmp_path) -> Path:
+    """A folder with arm.blend: an arm of three bones and an empty to reach, which is solved in a moment."""
+    bpy.ops.object.armature_add()
+    armature = bpy.context.object
+    bpy.ops.object.mode_set(mode="EDIT")
+    bones = armature.data.edit_bones
+    for number in (1, 2):
+        bone = bones.new(f"bone{number}")
+        bone.head, bone.tail = (0, 0, number), (0, 0, number + 1)
+        bone.parent, bone.use_connect = bones[number - 1], True
+    bpy.ops.object.mode_set(mode="OBJECT")
+    armature.pose.bones[0].lock_location = (True, True, True)
+    targets = bpy.data.collections.new("Targets")
+    scene.collection.children.link(targets)
+    goal = bpy.data.objects.new("goal", None)
+    goal.location = (1, 1, 1)
+    targets.objects.link(goal)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "arm.blend"))
+    return tmp_path
+
+
+def arm_task(name="arm", **changes) -> dict:
+    task = {
+        "name": name,
+        "scene": "arm.blend",
+        "problem": "armature",
+        "armature": "Armature",
+        "collection": "Targets",
+        "bones": [{"target": "goal", "bone": "bone2_end"}],
+        "outputs": {"blend": f"{name}.blend"},
+    } | changes
+    return {key: value for key, value in task.items() if value is not None}
+
+
+def write_job(folder: Path, *tasks) -> str:
+    path = folder / "job.json"
+    path.write_text(json.dumps(tasks))
+    return str(path)
+
+
+def run(capsys, folder: Path, *tasks, options=()) -> tuple[int, list[dict]]:
+    """Exit code and lines of a job, whose outputs go to `out`."""
+    code = batch.main([write_job(folder, *tasks), "--out", str(folder / "out"), *options])
+    return code, [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith('{"task"')]
+
+
+def test_a_job_writes_the_solved_scene_and_one_line_a_task(folder, capsys):
+    before = (folder / "arm.blend").read_bytes()
+
+    code, (line,) = run(capsys, folder, arm_task())
+
+    assert code == 0
+    assert (line["task"], line["status"], line["problem"]) == ("arm", "done", "armature")
+    assert line["report"]["worst_cm"] < 0.1
+    assert (folder / "arm.blend").read_bytes() == before
+    assert json.loads((folder / "out" / "arm.json").read_text())["report"] == line["report"]
+    bpy.ops.wm.open_mainfile(filepath=str(folder / "out" / "arm.blend"))
+    tail = bpy.data.objects["Armature"].pose.bones["bone2"].tail
+    np.testing.assert_allclose(tail, (1, 1, 1), atol=1e-3)
+    assert sorted(path.name for path in (folder / "out").iterdir()) == ["arm.blend", "arm.json"]
+
+
+def test_a_second_run_skips_what_is_done_and_solves_what_changed(folder, capsys):
+    run(capsys, folder, arm_task("one"), arm_task("two"))
+    stamp = (folder / "out" / "one.blend").stat().st_mtime_ns
+    (folder / "out" / "two.blend").unlink()
+
+    code, lines = run(capsys, folder, arm_task("one"), arm_task("two"), arm_task("three"))
+    _, (changed, *_) = run(capsys, folder, arm_task("one", use_limits=False))
+
+    assert code == 0
+    assert [line["status"] for line in lines] == ["skipped", "done", "done"]
+    assert (folder / "out" / "two.blend").exists()
+    assert changed["status"] == "done"
+    assert stamp != (folder / "out" / "one.blend").stat().st_mtime_ns
+
+
+def test_a_failing_task_stops_no_other_and_writes_nothing(folder, capsys):
+    code, lines = run(capsys, folder, arm_task("bad", armature="Nobody"), arm_task("lost", scene="no.blend"), arm_task("good"))
+
+    assert code == 1
+    assert [line["status"] for line in lines] == ["failed", "failed", "done"]
+    assert "there is no object 'Nobody'" in lines[0]["error"]
+    assert "no.blend" in lines[1]["error"]
+    assert sorted(path.name for path in (folder / "out").iterdir()) == ["good.blend", "good.json"]
+
+
+def test_the_open_file_is_the_scene_where_none_is_named(folder, capsys):
+    code, (line,) = run(capsys, folder, arm_task(scene=None))
+
+    assert (code, line["status"]) == (0, "done")
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"armature": None}, "Task 1 ('arm'), key 'armature': it is missing."),
+        ({"armature": 5}, "Task 1 ('arm'), key 'armature': it must be a text, not 5."),
+        ({"smooth": True}, "key 'smooth': it must be a number, not true."),
+        ({"refine": 1}, "key 'refine': it must be true or false, not 1."),
+        ({"frame_start": 1.5}, "key 'frame_start': it must be a whole number, not 1.5."),
+        ({"source": "EMPTIES"}, "key 'source': it must be one of COLLECTION, ARMATURE, FILE, not \"EMPTIES\"."),
+        ({"colection": "a"}, "key 'colection': it is not known; did you mean 'collection'?"),
+        ({"bones": {}}, "key 'bones': it must be a list [...], not {}."),
+        ({"bones": [{"target": "goal"}]}, "key 'bones.0.bone': it is missing."),
+        ({"problem": "poses"}, "key 'problem': it must be one of pose, lighting, armature, not \"poses\"."),
+        ({"name": "a/b"}, "key 'name': it must be fit for a file name, not \"a/b\"."),
+        ({"outputs": {"gif": "a.gif"}}, "key 'outputs.gif': it is not known; known: blend, json, png."),
+        ({"outputs": {"png": "a.jpg"}}, "key 'outputs.png': it must end in .png, not be \"a.jpg\"."),
+        ({"outputs": {"blend": "../arm.blend"}}, "key 'outputs.blend': arm.blend is the scene of a task"),
+    ],
+)
+def test_a_bad_job_names_the_task_and_the_key(changes, sentence, folder, capsys):
+    code = batch.main([write_job(folder, arm_task(**changes)), "--out", str(folder / "out")])
+
+    assert code == 2
+    assert sentence in capsys.readouterr().err
+    assert not (folder / "out").exists()
+
+
+def test_all_mistakes_of_a_job_are_told_at_once(folder):
+    with pytest.raises(JobError) as caught:
+        read_job(Path(write_job(folder, arm_task(smooth="a"), 5, arm_task("x"), arm_task("x"))), folder)
+
+    assert [problem.partition(":")[0] for problem in caught.value.problems] == [
+        "Task 1 ('arm'), key 'smooth'",
+        "Task 2",
+        "Task 'x', key 'outputs.json'",
+        "Task 'x', key 'outputs.blend'",
+    ]
+
+
+@pytest.mark.parametrize(("text", "sentence"), [("[", "is not valid JSON"), ("{}", "must be a list"), ("[]", "must be a list")])
+def test_a_job_that_is_no_list_is_a_sentence(text, sentence, scene, tmp_path, capsys):
+    (tmp_path / "job.json").write_text(text)
+
+    assert batch.main([str(tmp_path / "job.json")]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_the_example_of_the_help_is_a_job(scene, tmp_path, capsys):
+    example = batch.EXAMPLE
+    (tmp_path / "job.json").write_text(example[example.index("\n[") : example.rindex("\n]") + 2])
+
+    tasks = read_job(tmp_path / "job.json", tmp_path)
+
+    assert [task.name for task in tasks] == ["car", "sun", "walk"]
+    assert tasks[0].task.silhouette.file == str(tmp_path / "car_mask.png")
+    with pytest.raises(SystemExit) as caught:
+        batch.main(["--help"])
+    assert caught.value.code == 0
+    assert '"problem": "pose"' in capsys.readouterr().out
+
+
+def test_a_picture_is_rendered(scene, tmp_path, capsys):
+    add_camera(scene)
+    add_monkey(scene)
+    image = bpy.data.images.new("Mask", 128, 96, alpha=True)
+    pixels = np.zeros((96, 128, 4), np.float32)
+    pixels[20:70, 40:90] = 1
+    image.pixels.foreach_set(pixels.ravel())
+    image.pack()
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "monkey.blend"))
+    task = {
+        "scene": "monkey.blend",
+        "problem": "pose",
+        "object": "Suzanne",
+        "camera": "Camera",
+        "silhouette": {"image": "Mask"},
+        "restarts": 0,
+        "refine": False,
+        "outputs": {"png": "monkey.png"},
+    }
+
+    _, (line,) = run(capsys, tmp_path, task)
+
+    assert line["status"] == "done", line
+    assert tuple(bpy.data.images.load(str(tmp_path / "out" / "monkey.png")).size) == (128, 96)
+
+
+def command(folder: Path, *options) -> list[str]:
+    return [sys.executable, "-m", "addon.batch", str(folder / "job.json"), "--out", str(folder / "out"), *options]
+
+
+def test_processes_solve_tasks_side_by_side(folder):
+    write_job(folder, arm_task("one"), arm_task("bad", armature="Nobody"), arm_task("two"))
+
+    done = subprocess.run(command(folder, "--jobs", "2"), cwd=ROOT, capture_output=True, text=True, check=False)
+
+    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"task"')]
+    assert done.returncode == 1
+    assert {line["task"]: line["status"] for line in lines} == {"one": "done", "bad": "failed", "two": "done"}
+
+
+def test_a_run_after_a_kill_gives_what_an_undisturbed_run_gives(folder, capsys):
+    tasks = [arm_task(f"task{number}") for number in range(4)]
+    write_job(folder, *tasks)
+    process = subprocess.Popen(command(folder), cwd=ROOT, stdout=subprocess.DEVNULL)
+    while not (folder / "out" / "task1.json").exists() and process.poll() is None:
+        time.sleep(0.01)
+
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    (folder / "out" / "task3.part.blend").write_text("half a file")
+    code, lines = run(capsys, folder, *tasks)
+
+    assert code == 0
+    assert lines[0]["status"] == "skipped"
+    assert {path.name for path in (folder / "out").iterdir()} == {
+        f"task{n}.{kind}" for n in range(4) for kind in ("blend", "json")
+    }
+    errors = [json.loads((folder / "out" / f"task{n}.json").read_text())["report"]["worst_cm"] for n in range(4)]
+    assert len(set(errors)) == 1

@@ -1,0 +1,277 @@
+import threading
+import time
+from types import SimpleNamespace
+
+import bpy
+import pytest
+
+from addon import results
+from addon.operators import live
+from tests.blender.fake_solve import FakeSolve, some_result
+
+
+@pytest.fixture
+def thing(registered):
+    thing = bpy.data.objects.new("Thing", None)
+    registered.collection.objects.link(thing)
+    return thing
+
+
+@pytest.fixture
+def operator(thing):
+    """An operator as Blender would make it, about FakeSolve."""
+
+    class Operator(live.LiveOperator):
+        bl_label = "Solve Nothing"
+        problem = "pose"
+        solve_class = FakeSolve
+        properties = SimpleNamespace(bl_rna=SimpleNamespace(properties={}))
+        task = {"object": "Thing"}  # noqa: RUF012
+
+        def __init__(self):
+            self.messages = []
+
+        def make_task(self, context):
+            return self.task
+
+        def summary(self, report):
+            return "Solved."
+
+        def report(self, kind, message):
+            self.messages.append((*kind, message))
+
+        def start(self):
+            self.run = live.Run(self._begin(bpy.context))
+            live.start(self.run)
+
+        def send(self, kind, value="PRESS", ctrl=False):
+            return self.modal(bpy.context, SimpleNamespace(type=kind, value=value, ctrl=ctrl, oskey=False))
+
+        def drain(self, wanted):
+            deadline = time.monotonic() + 20
+            answer = set()
+            while not answer & wanted and time.monotonic() < deadline:
+                answer = self.send("TIMER", "NOTHING")
+            return answer
+
+    yield Operator()
+    live.cancel()
+
+
+def drained(run):
+    while run.tick():
+        time.sleep(0.001)
+    run.stop()
+
+
+def test_run_shows_every_step_and_keeps_the_answer(thing):
+    solve = FakeSolve("Thing")
+    run = live.Run(some_result(solve))
+
+    drained(run)
+
+    assert [step.index for step in run.result.steps] == [0, 1, 2]
+    assert solve.log == [("read", 1), ("keep", 1)]
+    assert thing.location.x == 2
+
+
+def test_run_solves_all_parts_and_remembers_the_steps_of_the_last(thing):
+    solve = FakeSolve("Thing", parts=(1, 2, 5))
+    run = live.Run(some_result(solve))
+
+    drained(run)
+
+    assert solve.log == [(what, part) for part in (1, 2, 5) for what in ("read", "keep")]
+    assert [step.part for step in run.result.steps] == [5, 5, 5]
+
+
+def test_tick_does_not_wait_for_a_step_that_takes_long(thing):
+    may_go_on = threading.Event()
+
+    class SlowSolve(FakeSolve):
+        def steps(self):
+            may_go_on.wait(20)
+            yield from super().steps()
+
+    run = live.Run(some_result(SlowSolve("Thing")))
+    started = time.perf_counter()
+
+    for _ in range(10):
+        assert run.tick()
+
+    assert time.perf_counter() - started < 0.05 * 10  # the interface must not wait 50 ms
+    assert run.result.steps == []
+    may_go_on.set()
+    drained(run)
+    assert len(run.result.steps) == 3
+
+
+def test_tick_shows_a_step_for_the_time_that_is_set(thing):
+    run = live.Run(some_result(FakeSolve("Thing")), seconds_per_step=0.05)
+    started = time.perf_counter()
+
+    drained(run)
+
+    assert time.perf_counter() - started > 2 * 0.05
+
+
+def test_modal_finishes_with_a_report_when_all_steps_were_shown(operator, thing):
+    operator.start()
+
+    answer = operator.drain({"FINISHED"})
+
+    assert answer == {"FINISHED"}
+    assert operator.messages == [("INFO", "Solved.")]
+    result = results.find("pose", bpy.context.scene)
+    assert result.report["iou"] == 0.9
+    assert bpy.context.scene.deep_feedback.pose.step == 3
+    assert not results.is_running()
+
+
+@pytest.mark.parametrize(("key", "ctrl"), [("ESC", False), ("RIGHTMOUSE", False), ("Z", True)])
+def test_modal_puts_everything_back_when_cancelled(operator, thing, key, ctrl):
+    operator.start()
+    while thing.location.x == 0:
+        operator.send("TIMER", "NOTHING")
+
+    answer = operator.send(key, ctrl=ctrl)
+
+    assert answer == {"CANCELLED"}
+    assert thing.location.x == 0
+    assert results.find("pose", bpy.context.scene) is None
+
+
+def test_modal_reports_a_sentence_and_puts_everything_back_when_a_step_fails(operator, thing):
+    operator.task = {"object": "Thing", "failing_step": 2}
+    operator.start()
+
+    answer = operator.drain({"CANCELLED"})
+
+    assert answer == {"CANCELLED"}
+    assert operator.messages == [("ERROR", "Solve Nothing: The step cannot be taken.")]
+    assert thing.location.x == 0
+    assert not results.is_running()
+
+
+def test_modal_reports_a_sentence_when_the_object_is_deleted_meanwhile(operator, thing):
+    operator.start()
+    bpy.data.objects.remove(thing)
+
+    answer = operator.drain({"CANCELLED"})
+
+    assert answer == {"CANCELLED"}
+    assert operator.messages == [("ERROR", "Solve Nothing: 'Thing' is gone.")]
+
+
+def test_modal_ends_when_a_file_is_loaded(operator):
+    operator.start()
+    operator.send("TIMER", "NOTHING")
+
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+
+    assert operator.send("TIMER", "NOTHING") == {"CANCELLED"}
+    assert results.shown() is None
+
+
+def test_modal_ends_when_something_is_undone(operator, thing):
+    bpy.ops.ed.undo_push(message="first")
+    bpy.ops.ed.undo_push(message="second")
+    operator.start()
+    operator.send("TIMER", "NOTHING")
+
+    bpy.ops.ed.undo()
+
+    assert operator.send("TIMER", "NOTHING") == {"CANCELLED"}
+    assert bpy.data.objects["Thing"].location.x == 0
+
+
+def test_modal_lets_navigation_pass_and_nothing_else(operator):
+    operator.start()
+
+    assert operator.send("MIDDLEMOUSE") == {"PASS_THROUGH"}
+    assert operator.send("X") == {"RUNNING_MODAL"}
+
+
+def test_modal_takes_back_and_raises_when_the_mistake_is_ours(operator, thing, monkeypatch):
+    operator.start()
+    monkeypatch.setattr(FakeSolve, "apply", lambda self, step: 1 / 0)
+
+    with pytest.raises(ZeroDivisionError):
+        operator.drain({"CANCELLED"})
+
+    assert not results.is_running()
+    assert operator.send("TIMER") == {"CANCELLED"}
+
+
+def test_cancel_takes_back_when_blender_closes_the_window(operator, thing):
+    operator.start()
+    while thing.location.x == 0:
+        operator.send("TIMER", "NOTHING")
+
+    operator.cancel(bpy.context)
+
+    assert thing.location.x == 0
+
+
+def test_execute_solves_at_once(operator, thing):
+    assert operator.execute(bpy.context) == {"FINISHED"}
+
+    assert thing.location.x == 2
+    assert operator.messages == [("INFO", "Solved.")]
+
+
+def test_execute_takes_back_when_a_step_fails(operator, thing):
+    operator.task = {"object": "Thing", "failing_step": 2}
+
+    assert operator.execute(bpy.context) == {"CANCELLED"}
+
+    assert thing.location.x == 0
+    assert operator.messages == [("ERROR", "Solve Nothing: The step cannot be taken.")]
+
+
+def test_slider_replays_a_step_and_stays_within_them(operator, thing):
+    operator.execute(bpy.context)
+    settings = bpy.context.scene.deep_feedback.pose
+
+    settings.step = 2
+    assert thing.location.x == 1
+    settings.step = 100
+
+    assert settings.step == 3
+    assert thing.location.x == 2
+
+
+def test_slider_says_why_when_the_object_is_gone(operator, thing):
+    operator.execute(bpy.context)
+    bpy.data.objects.remove(thing)
+
+    bpy.context.scene.deep_feedback.pose.step = 1
+
+    assert results.find("pose", bpy.context.scene).notice == "'Thing' is gone."
+
+
+def test_result_is_seen_at_its_frame_only(operator):
+    scene = bpy.context.scene
+    operator.execute(bpy.context)
+    result = results.find("pose", scene)
+    assert result.is_seen_in(scene)
+
+    scene.frame_set(7)
+
+    assert not result.is_seen_in(scene)
+    scene.deep_feedback.pose.step = 1  # which this solve shows at any frame
+    assert result.is_seen_in(scene)
+
+
+def test_result_is_forgotten_when_a_file_is_loaded(operator):
+    operator.execute(bpy.context)
+
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+
+    assert results.find("pose", bpy.context.scene) is None
+
+
+def test_result_is_not_that_of_another_scene(operator):
+    operator.execute(bpy.context)
+
+    assert results.find("pose", bpy.data.scenes.new("Other")) is None

@@ -1,0 +1,114 @@
+import bpy
+import numpy as np
+import pytest
+from mathutils import Matrix, Vector
+
+from addon import results
+from addon.solves.image_source import ImageSource
+from addon.solves.lighting import LightingSolve, LightingTask
+
+SUN = Vector((0.4, -0.5, 0.77)).normalized()  # direction towards it
+QUICK = {"restarts": 0, "steps": 3}
+
+
+@pytest.fixture(scope="module")
+def photograph(tmp_path_factory):
+    """What Cycles makes of the scene below."""
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    scene = bpy.context.scene
+    build(scene)
+    lamp = bpy.data.objects.new("Sun", bpy.data.lights.new("Sun", "SUN"))
+    lamp.data.energy = 3.0
+    lamp.matrix_world = SUN.to_track_quat("Z", "Y").to_matrix().to_4x4()
+    scene.collection.objects.link(lamp)
+    path = tmp_path_factory.mktemp("lighting") / "photograph.png"
+    scene.render.engine, scene.cycles.samples, scene.cycles.max_bounces = "CYCLES", 16, 0
+    scene.view_settings.view_transform = "Standard"
+    scene.render.filepath = str(path)
+    bpy.ops.render.render(write_still=True)
+    return path
+
+
+def build(scene):
+    """A ball on a floor, seen from above."""
+    bpy.ops.mesh.primitive_plane_add(size=8)
+    bpy.ops.mesh.primitive_uv_sphere_add(location=(0, 0, 1))
+    camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
+    camera.matrix_world = Matrix.Translation((0, -7, 5)) @ Matrix.Rotation(0.98, 4, "X")
+    scene.collection.objects.link(camera)
+    scene.camera = camera
+    scene.render.resolution_x, scene.render.resolution_y = 96, 72
+
+
+@pytest.fixture
+def lit(photograph, registered):
+    build(registered)
+    registered.deep_feedback.lighting.image.image = bpy.data.images.load(str(photograph))
+    return registered
+
+
+def towards(lamp):
+    bpy.context.view_layer.update()
+    return lamp.matrix_world.to_3x3() @ Vector((0, 0, 1))
+
+
+def test_button_adds_the_sun_of_the_photograph(lit):
+    answer = bpy.ops.deep_feedback.solve_lighting()
+
+    assert answer == {"FINISHED"}
+    report = results.find("lighting", lit).report
+    lamp = bpy.data.objects[report["lamp"]]
+    assert np.degrees(towards(lamp).angle(SUN)) < 3  # 96 x 72 pixels, 16 samples
+    assert lamp.data.energy == pytest.approx(3.0, rel=0.1)
+
+
+def test_button_gives_the_result_of_the_solve_in_a_script(lit):
+    task = LightingTask(ImageSource(image="photograph.png"), "Camera", **QUICK)
+    solve = LightingSolve.gather(lit, task)
+    solve.read(1)
+    last = list(solve.steps())[-1]
+
+    bpy.ops.deep_feedback.solve_lighting(**QUICK)
+
+    lamp = bpy.data.objects[results.find("lighting", lit).report["lamp"]]
+    np.testing.assert_allclose(towards(lamp), last.answer.light_world, atol=1e-5)  # float32 Euler angles
+
+
+def test_button_turns_the_lamp_that_is_chosen(lit):
+    lamp = bpy.data.objects.new("Key", bpy.data.lights.new("Key", "SUN"))
+    lit.collection.objects.link(lamp)
+    lit.deep_feedback.lighting.lamp = lamp
+
+    bpy.ops.deep_feedback.solve_lighting(**QUICK)
+
+    assert results.find("lighting", lit).report["lamp"] == "Key"
+    assert len([thing for thing in lit.objects if thing.type == "LIGHT"]) == 1
+    assert np.degrees(towards(lamp).angle(SUN)) < 10
+
+
+def test_button_looks_at_the_selected_objects_only_when_told(lit):
+    lit.deep_feedback.lighting.geometry = "SELECTED"  # the ball, which was added last
+
+    bpy.ops.deep_feedback.solve_lighting(**QUICK)
+
+    assert results.find("lighting", lit).solve.task.objects == ("Sphere",)
+
+
+def test_button_takes_the_new_lamp_away_when_the_mask_is_empty(lit):
+    lit.deep_feedback.lighting.use_mask = True
+    lit.deep_feedback.lighting.mask.image = bpy.data.images.new("Black", 96, 72)
+
+    with pytest.raises(RuntimeError, match="Solve Lighting: "):
+        bpy.ops.deep_feedback.solve_lighting(**QUICK)
+
+    assert not [thing for thing in lit.objects if thing.type == "LIGHT"]
+
+
+def test_slider_moves_the_lamp_through_its_path(lit):
+    bpy.ops.deep_feedback.solve_lighting(**QUICK)
+    result = results.find("lighting", lit)
+    lamp = bpy.data.objects[result.report["lamp"]]
+
+    lit.deep_feedback.lighting.step = 1
+
+    np.testing.assert_allclose(towards(lamp), result.steps[0].answer.light_world, atol=1e-5)

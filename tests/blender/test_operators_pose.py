@@ -1,0 +1,181 @@
+import bpy
+import numpy as np
+import pytest
+
+import solver_core as sc
+from addon import results
+from addon.bridge.camera import read_camera, read_camera_pose
+from addon.bridge.mesh import read_rigid_mesh
+from solver_core import rotations
+from tests.blender.pose_scene import HEIGHT, TRUE_ROTATION, WIDTH, make_pose_scene
+
+QUICK = {"steps": 2, "restarts": 0, "refine": False}  # for tests that are not about the fit
+
+
+@pytest.fixture
+def monkey(registered):
+    return make_pose_scene(registered)
+
+
+def world(thing):
+    bpy.context.view_layer.update()
+    return np.array(thing.matrix_world)
+
+
+def library_answer(scene, monkey):
+    """world_from_object (4, 4) by solver_core on the scene as it is."""
+    depsgraph = bpy.context.evaluated_depsgraph_get()
+    world_from_camera, mesh = read_camera_pose(depsgraph, scene.camera), read_rigid_mesh(depsgraph, monkey)
+    rgba = np.empty((HEIGHT, WIDTH, 4), np.float32)
+    scene.deep_feedback.pose.silhouette.image.pixels.foreach_get(rgba.ravel())
+    camera = read_camera(scene, depsgraph, scene.camera)
+    start = np.linalg.solve(world_from_camera, mesh.world_from_object)
+    answer = sc.solve_pose(rgba[::-1, :, 3], mesh.vertices, mesh.faces, camera, start=start)
+    return world_from_camera @ answer.camera_from_object
+
+
+def test_button_finds_the_pose_of_the_silhouette(registered, monkey):
+    answer = bpy.ops.deep_feedback.solve_pose()
+
+    assert answer == {"FINISHED"}
+    true = rotations.matrix_from_wxyz(np.array(bpy_quaternion(TRUE_ROTATION)))
+    turned = rotations.wxyz_from_matrix(true.T @ world(monkey)[:3, :3])
+    assert np.degrees(rotations.angle_between(turned, np.array([1.0, 0, 0, 0]))) < 1  # of a mask with 120 rows
+    np.testing.assert_allclose(monkey.location, 0, atol=0.02)
+    report = results.find("pose", registered).report
+    assert report["iou"] > 0.98 > report["iou_before"]
+
+
+def bpy_quaternion(euler):
+    from mathutils import Euler
+
+    return Euler(euler).to_quaternion()
+
+
+def test_button_gives_the_result_of_the_library(registered, monkey):
+    expected = library_answer(registered, monkey)
+
+    bpy.ops.deep_feedback.solve_pose()
+
+    np.testing.assert_allclose(world(monkey), expected, atol=1e-5)  # Blender keeps float32 Euler angles
+
+
+def test_button_gives_the_same_result_when_pressed_again_from_the_same_start(registered, monkey):
+    options = QUICK | {"restarts": 2, "seed": 3}
+    location, rotation = monkey.location.copy(), monkey.rotation_euler.copy()
+    bpy.ops.deep_feedback.solve_pose(**options)
+    first = world(monkey)
+    monkey.location, monkey.rotation_euler = location, rotation
+
+    bpy.ops.deep_feedback.solve_pose(**options)
+
+    np.testing.assert_array_equal(world(monkey), first)
+
+
+def test_button_takes_options_from_the_scene_unless_they_are_given(registered, monkey):
+    registered.deep_feedback.pose.steps = 1
+    registered.deep_feedback.pose.restarts = 0
+    registered.deep_feedback.pose.refine = False
+
+    bpy.ops.deep_feedback.solve_pose()
+    task = results.find("pose", registered).solve.task
+    bpy.ops.deep_feedback.solve_pose(steps=2)
+    task_given = results.find("pose", registered).solve.task
+
+    assert (task.steps, task.restarts, task.refine) == (1, 0, False)
+    assert (task_given.steps, task_given.restarts, task_given.refine) == (2, 0, False)
+
+
+def test_button_moves_the_camera_when_told(registered, monkey):
+    before = world(monkey)
+
+    bpy.ops.deep_feedback.solve_pose(**QUICK, move="CAMERA")
+
+    np.testing.assert_array_equal(world(monkey), before)
+    assert registered.camera.location.y != -6
+
+
+def test_button_sets_keyframes_of_a_range(registered, monkey):
+    bpy.ops.deep_feedback.solve_pose(**QUICK, use_range=True, frame_start=3, frame_end=5)
+
+    frames = {frame for frame in range(1, 8) if monkey.location.y != 0 and has_key(monkey, frame)}
+    assert frames == {3, 4, 5}
+    assert registered.frame_current == 1
+    assert len(results.find("pose", registered).report["iou"]) == 3
+
+
+def has_key(thing, frame):
+    """Whether deleting the keyframe of a frame finds one."""
+    try:
+        return thing.keyframe_delete("location", index=0, frame=frame)
+    except RuntimeError:
+        return False
+
+
+def test_button_reports_a_sentence_and_moves_nothing_when_the_image_has_another_aspect(registered, monkey):
+    registered.deep_feedback.pose.silhouette.image = bpy.data.images.new("Tall", 10, 90, alpha=True)
+    registered.deep_feedback.pose.key = "LUMINANCE"
+    before = world(monkey)
+
+    with pytest.raises(RuntimeError, match="Solve Pose: The image has 10 x 90 pixels"):
+        bpy.ops.deep_feedback.solve_pose()
+
+    np.testing.assert_array_equal(world(monkey), before)
+    assert results.find("pose", registered) is None
+
+
+def test_undo_takes_the_whole_solve_back_at_once(registered, monkey):
+    bpy.ops.ed.undo_push(message="before")
+    name, before = monkey.name, world(monkey)
+    bpy.ops.deep_feedback.solve_pose(**QUICK)
+    bpy.ops.ed.undo_push(message="Solve Pose")  # as Blender does after an operator in a window
+    assert not np.array_equal(world(bpy.data.objects[name]), before)
+
+    bpy.ops.ed.undo()
+
+    np.testing.assert_array_equal(world(bpy.data.objects[name]), before)
+    assert results.shown() is None
+
+
+def test_slider_replays_after_an_undo(registered, monkey):
+    bpy.ops.ed.undo_push(message="before")
+    name = monkey.name
+    bpy.ops.deep_feedback.solve_pose(**QUICK)
+    after = world(monkey)
+    bpy.ops.ed.undo_push(message="Solve Pose")
+    bpy.ops.ed.undo()
+
+    settings = bpy.context.scene.deep_feedback.pose
+    settings.step = len(results.find("pose", bpy.context.scene).steps)
+
+    np.testing.assert_allclose(world(bpy.data.objects[name]), after, atol=1e-6)  # float32
+    assert results.shown() is not None
+
+
+def test_alternative_is_applied_when_clicked(registered, monkey):
+    bpy.ops.deep_feedback.solve_pose(**QUICK)
+    after = world(monkey)
+    monkey.location = (9, 9, 9)
+
+    bpy.ops.deep_feedback.apply_alternative(index=0)
+
+    np.testing.assert_allclose(world(monkey), after, atol=1e-6)  # float32
+
+
+def test_alternative_says_why_when_the_object_is_gone(registered, monkey):
+    bpy.ops.deep_feedback.solve_pose(**QUICK)
+    bpy.data.objects.remove(monkey)
+
+    with pytest.raises(RuntimeError, match="Apply Alternative: Choose an object"):
+        bpy.ops.deep_feedback.apply_alternative(index=0)
+
+
+def test_clear_forgets_the_result_and_leaves_the_scene(registered, monkey):
+    bpy.ops.deep_feedback.solve_pose(**QUICK)
+    after = world(monkey)
+
+    bpy.ops.deep_feedback.clear_result(problem="pose")
+
+    np.testing.assert_array_equal(world(monkey), after)
+    assert results.find("pose", registered) is None
+    assert results.shown() is None

@@ -1,0 +1,311 @@
+import os
+from types import SimpleNamespace
+
+import bpy
+import pytest
+from mathutils import Matrix
+
+from addon import panels, preferences, results
+from solver_core import render
+from tests.blender.fake_layout import FakeLayout
+from tests.blender.fake_solve import FakeSolve, some_result
+
+PANELS = ("pose", "lighting", "armature")
+POSE = {"reason": "Done.", "seconds": 0.1, "steps": 3, "ms_per_step": 33.0, "iou_before": 0.5, "iou": 0.9}
+REPORTS = {
+    "pose": POSE | {"alternatives": [{"iou": 0.9, "location": [0, 0, 0], "rotation_wxyz": [1, 0, 0, 0]} for _ in range(2)]},
+    "lighting": POSE
+    | {"angle_moved_deg": 12.0, "strength": [3.0, 2.0, 1.0], "energy": 3.0, "color": [1.0, 0.7, 0.3]}
+    | {"uncertainty_deg": 4.0, "image_error": 0.05, "sentences": ["No shadow is in view."], "lamp": "Sun"},
+    "armature": POSE
+    | {"mean_cm": 1.0, "worst_cm": 2.0, "worst_frame": 7, "worst_bone": "Hand", "notices": ["A bone has no target."]},
+}
+
+
+def drawn(problem):
+    """What a panel draws, all its parts open; the layout checks that every name in it exists."""
+    layout = FakeLayout()
+    panel = getattr(panels, f"DEEP_FEEDBACK_PT_{problem}")
+    panel.draw(SimpleNamespace(layout=layout), bpy.context)
+    return layout.drawn
+
+
+def finished(problem):
+    solve = FakeSolve("Thing")
+    bpy.context.collection.objects.link(bpy.data.objects.new("Thing", None))
+    solve.read(1)
+    result = some_result(solve, solve.steps(), REPORTS[problem], problem)
+    results.keep(result)
+    return result
+
+
+@pytest.mark.parametrize("problem", PANELS)
+def test_panel_draws_inputs_settings_and_run_in_this_order(registered, problem):
+    items = drawn(problem)
+
+    run = items.index(("operator", f"deep_feedback.solve_{problem}"))
+    last_setting = max(index for index, (kind, _) in enumerate(items) if kind == "prop")
+    assert last_setting < run
+
+
+@pytest.mark.parametrize("problem", PANELS)
+def test_panel_draws_result_after_run(registered, problem):
+    finished(problem)
+
+    items = drawn(problem)
+
+    assert items.index(("prop", "step")) > items.index(("operator", f"deep_feedback.solve_{problem}"))
+    assert ("label", "Done.") in items
+
+
+@pytest.mark.parametrize("problem", PANELS)
+def test_panel_shows_progress_instead_of_the_button_while_solving(registered, problem):
+    finished(problem).report = None
+
+    items = drawn(problem)
+
+    assert ("progress", "Step 3/3 - x 2") in items
+    assert ("operator", f"deep_feedback.solve_{problem}") not in items
+
+
+def test_panel_lists_alternatives_to_click(registered):
+    finished("pose")
+
+    items = drawn("pose")
+
+    assert items.count(("operator", "deep_feedback.apply_alternative")) == 2
+
+
+def test_panel_shows_the_worst_frame_of_a_range(registered):
+    finished("pose").report = REPORTS["pose"] | {"iou_before": [0.5, 0.4], "iou": [0.9, 0.8]}
+
+    items = drawn("pose")
+
+    assert ("label", "0.400 → 0.800") in items
+    assert ("operator", "deep_feedback.apply_alternative") not in items
+
+
+def test_panel_says_why_a_step_cannot_be_replayed(registered):
+    finished("pose")
+    bpy.data.objects.remove(bpy.data.objects["Thing"])
+
+    registered.deep_feedback.pose.step = 1
+
+    assert ("label", "'Thing' is gone.") in drawn("pose")
+
+
+def test_bone_map_draws_its_lines_and_the_active_one_to_edit(registered):
+    settings = registered.deep_feedback.armature
+    line = settings.bones.add()
+    line.bone = "Hand"
+    layout = FakeLayout()
+
+    panels.DEEP_FEEDBACK_UL_bones.draw_item(None, bpy.context, layout, settings, line, 0, settings, "active_bone", 0)
+
+    assert layout.drawn == [("label", "No target"), ("label", "Hand")]
+    assert ("prop", "weight") in drawn("armature")
+
+
+@pytest.mark.parametrize("drawer", [panels.DEEP_FEEDBACK_PT_live, preferences.DEEP_FEEDBACK_AP_preferences])
+def test_settings_of_the_extension_draw(registered, drawer):
+    layout = FakeLayout()
+
+    drawer.draw(SimpleNamespace(layout=layout, bl_rna=drawer.bl_rna), bpy.context)
+
+    assert len(layout.drawn) > 3
+
+
+@pytest.mark.parametrize(("name", "words"), [("numpy", "NumPy; slower, same results."), ("kernel.so", "compiled (kernel.so)")])
+def test_preferences_say_which_renderer_is_in_use(monkeypatch, name, words):
+    monkeypatch.setattr(render, "kernel_name", lambda: name)
+
+    assert preferences.renderer().startswith(words)
+
+
+def test_threads_of_the_preferences_are_those_of_the_renderer(registered):
+    preferences.find(bpy.context).threads = 3
+
+    assert render.get_num_threads() == 3
+    preferences.find(bpy.context).threads = 0
+    assert render.get_num_threads() == os.cpu_count()
+
+
+def add_camera(scene, kind="PERSP"):
+    camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
+    camera.data.type = kind
+    camera.matrix_world = Matrix.Translation((0, 0, 5))
+    scene.collection.objects.link(camera)
+    scene.camera = camera
+    return camera
+
+
+def add_cube(scene):
+    bpy.ops.mesh.primitive_cube_add()
+    return bpy.context.object
+
+
+def why(name):
+    """Why a button is grey."""
+    with pytest.raises(RuntimeError, match="poll") as caught:
+        getattr(bpy.ops.deep_feedback, name)()
+    return str(caught.value).partition("failed, " if "failed, " in str(caught.value) else "poll() ")[2].strip()
+
+
+def solvable_pose(scene):
+    add_camera(scene)
+    cube = add_cube(scene)
+    scene.deep_feedback.pose.silhouette.image = bpy.data.images.new("Image", 8, 8, alpha=True)
+    assert bpy.ops.deep_feedback.solve_pose.poll()
+    return cube
+
+
+def no_object(scene):
+    bpy.context.view_layer.objects.active = None
+
+
+def no_surface(scene):
+    scene.deep_feedback.pose.object = scene.camera
+
+
+def no_faces(scene):
+    scene.deep_feedback.pose.object.data.clear_geometry()
+
+
+def no_camera(scene):
+    scene.camera = None
+
+
+def orthographic(scene):
+    scene.camera.data.type = "ORTHO"
+
+
+def panoramic(scene):
+    scene.camera.data.type = "PANO"
+
+
+def no_image(scene):
+    scene.deep_feedback.pose.silhouette.image = None
+
+
+def no_file(scene):
+    scene.deep_feedback.pose.silhouette.source = "FILE"
+
+
+def no_background(scene):
+    scene.deep_feedback.pose.silhouette.source = "BACKGROUND"
+
+
+def edit_mode(scene):
+    bpy.ops.object.mode_set(mode="EDIT")
+
+
+def reversed_range(scene):
+    scene.deep_feedback.pose.use_range = True
+    scene.deep_feedback.pose.frame_end = -1
+
+
+def other_scene(scene):
+    scene.deep_feedback.pose.object = bpy.data.objects.new("Elsewhere", bpy.data.objects["Cube"].data)
+
+
+def running(scene):
+    results.keep(some_result(FakeSolve("Thing")))
+
+
+@pytest.mark.parametrize(
+    ("obstacle", "sentence"),
+    [
+        (no_object, "Select an object, or choose one, whose outline is to be fitted."),
+        (no_surface, "'Camera' has no surface: choose a mesh."),
+        (no_faces, "The mesh of 'Cube' has no faces, so it has no outline."),
+        (other_scene, "'Elsewhere' is not in this scene: choose another object."),
+        (no_camera, "The scene has no camera: add one, or choose one here."),
+        (orthographic, "The camera 'Camera' is orthographic: set its lens type to Perspective."),
+        (panoramic, "The camera 'Camera' is panoramic: set its lens type to Perspective."),
+        (no_image, "Choose an image for the silhouette."),
+        (no_file, "Choose a file for the silhouette."),
+        (no_background, "The camera 'Camera' has no background image: add one in its data properties, Background Images."),
+        (edit_mode, "Switch to Object Mode first."),
+        (reversed_range, "The frame range ends before it begins: 1 to -1."),
+        (running, "A solve is running; press Esc to cancel it."),
+    ],
+)
+def test_pose_button_is_grey_and_says_why(registered, obstacle, sentence):
+    cube = solvable_pose(registered)
+    if obstacle is not no_object:
+        registered.deep_feedback.pose.object = cube
+
+    obstacle(registered)
+
+    assert why("solve_pose") == sentence
+
+
+def test_pose_button_is_grey_when_the_image_has_no_alpha(registered, tmp_path):
+    solvable_pose(registered)
+    image = bpy.data.images.new("Plate", 8, 8, alpha=False)
+    image.filepath_raw, image.file_format = str(tmp_path / "plate.jpg"), "JPEG"
+    image.save()
+    registered.deep_feedback.pose.silhouette.image = bpy.data.images.load(str(tmp_path / "plate.jpg"))
+    assert registered.deep_feedback.pose.silhouette.image.size[0] == 8  # which reads it
+
+    sentence = why("solve_pose")
+
+    assert sentence == "The image 'plate.jpg' has no alpha: choose Luminance or Color Key, or an image with transparency."
+    registered.deep_feedback.pose.key = "LUMINANCE"
+    assert bpy.ops.deep_feedback.solve_pose.poll()
+
+
+def test_pose_button_is_grey_when_the_object_is_linked(registered, tmp_path):
+    cube = solvable_pose(registered)
+    bpy.data.libraries.write(str(tmp_path / "library.blend"), {cube})
+    with bpy.data.libraries.load(str(tmp_path / "library.blend"), link=True) as (_, linked):
+        linked.objects = ["Cube"]
+    cube.name = "Local"
+    registered.collection.objects.link(linked.objects[0])
+    registered.deep_feedback.pose.object = linked.objects[0]
+
+    assert why("solve_pose") == "'Cube' is linked from another file and cannot be changed: make a library override of it."
+    registered.deep_feedback.pose.move = "CAMERA"
+    assert bpy.ops.deep_feedback.solve_pose.poll()
+
+
+def solvable_lighting(scene):
+    add_camera(scene)
+    cube = add_cube(scene)
+    scene.deep_feedback.lighting.image.image = bpy.data.images.new("Image", 8, 8)
+    assert bpy.ops.deep_feedback.solve_lighting.poll()
+    return cube
+
+
+def test_lighting_button_is_grey_without_a_picture(registered):
+    solvable_lighting(registered)
+    registered.deep_feedback.lighting.image.image = None
+
+    assert why("solve_lighting") == "Choose an image for the reference picture."
+
+
+def test_lighting_button_is_grey_without_a_mask_that_is_wanted(registered):
+    solvable_lighting(registered)
+    registered.deep_feedback.lighting.use_mask = True
+
+    assert why("solve_lighting") == "Choose an image for the mask."
+
+
+def test_lighting_button_is_grey_when_nothing_is_selected(registered):
+    solvable_lighting(registered).select_set(False)
+    registered.deep_feedback.lighting.geometry = "SELECTED"
+
+    assert why("solve_lighting") == "Select the objects that the picture shows."
+
+
+def test_lighting_button_is_grey_when_nothing_is_visible(registered):
+    solvable_lighting(registered).hide_set(True)
+
+    assert why("solve_lighting") == "Add or show the objects that the picture shows: no visible object has a surface."
+
+
+def test_lighting_button_is_grey_for_a_lamp_of_another_kind(registered):
+    solvable_lighting(registered)
+    registered.deep_feedback.lighting.lamp = bpy.data.objects.new("Area", bpy.data.lights.new("Area", "AREA"))
+
+    assert why("solve_lighting") == "'Area' must be a Sun or a Point light."

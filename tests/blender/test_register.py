@@ -1,0 +1,96 @@
+import importlib
+import sys
+
+import bpy
+import pytest
+
+import addon
+
+HANDLERS = (
+    "load_pre",
+    "load_post",
+    "undo_pre",
+    "undo_post",
+    "redo_pre",
+    "redo_post",
+    "frame_change_post",
+    "depsgraph_update_post",
+)
+
+
+KINDS = (bpy.types.PropertyGroup, bpy.types.Operator, bpy.types.AddonPreferences, bpy.types.Panel, bpy.types.UIList)
+
+
+def registered_classes():
+    return [cls for kind in KINDS for cls in kind.__subclasses__() if "DEEP_FEEDBACK" in cls.__name__ and cls.is_registered]
+
+
+def footprint():
+    """All that an extension may leave behind."""
+    return (
+        sorted(cls.__name__ for cls in registered_classes()),
+        [name for name in dir(bpy.types) if "DEEP_FEEDBACK" in name],
+        sorted(dir(bpy.ops.deep_feedback)),
+        {name: list(getattr(bpy.app.handlers, name)) for name in HANDLERS},
+        hasattr(bpy.types.Scene, "deep_feedback"),
+    )
+
+
+def test_unregister_leaves_nothing_after_every_enabling(scene):
+    before = footprint()
+
+    for _ in range(3):
+        addon.register()
+        assert footprint() != before
+        addon.unregister()
+
+        assert footprint() == before
+
+
+def test_unregister_leaves_nothing_after_a_reload_of_all_modules(scene):
+    before = footprint()
+    addon.register()
+    addon.unregister()
+    for name in sorted((name for name in sys.modules if name.startswith("addon.")), key=lambda name: -name.count(".")):
+        importlib.reload(sys.modules[name])
+    again = importlib.reload(addon)
+
+    again.register()
+    again.unregister()
+
+    assert footprint() == before
+
+
+def test_settings_survive_in_the_file_when_disabled_and_enabled(registered, tmp_path):
+    registered.deep_feedback.pose.steps = 9
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
+    addon.unregister()
+    addon.register()
+
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "scene.blend"))
+
+    assert bpy.context.scene.deep_feedback.pose.steps == 9
+
+
+def declared():
+    """(class, property, tooltip) for all that the user can change or press."""
+    addon.register()
+    classes = [cls for cls in registered_classes() if not issubclass(cls, (bpy.types.Panel, bpy.types.UIList))]
+    found = [(cls.__name__, prop.identifier, prop.description) for cls in classes for prop in own_properties(cls)]
+    found += [(cls.__name__, "", cls.bl_description) for cls in classes if issubclass(cls, bpy.types.Operator)]
+    addon.unregister()
+    return found
+
+
+def own_properties(cls):
+    for prop in cls.bl_rna.properties:
+        is_group = prop.type in {"POINTER", "COLLECTION"} and "DEEP_FEEDBACK" in prop.fixed_type.identifier
+        if prop.is_runtime and not is_group:
+            yield prop
+
+
+@pytest.mark.parametrize(("cls", "name", "description"), declared())
+def test_tooltip_is_a_sentence(cls, name, description):
+    assert len(description.split()) >= 3
+    assert description[0].isupper()
+    assert not description.endswith(".")  # Blender adds it

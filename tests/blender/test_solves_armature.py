@@ -1,0 +1,230 @@
+"""Solve Armature on rigs that were posed, so that the answer is known."""
+
+import bpy
+import numpy as np
+import pytest
+from mathutils import Euler, Matrix, Quaternion, Vector
+
+from addon.solves.armature import ArmatureSolve, ArmatureTask, BoneTarget, guess_bones
+from solver_core.errors import SolverError
+from solver_core.problems.inverse_kinematics.files import read_targets
+
+from .solve_scenes import drain
+
+# Blender's importer of BVH leaves the file open.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+
+MODES = ["QUATERNION", "XYZ", "ZXY", "AXIS_ANGLE"]
+
+
+@pytest.fixture
+def human(scene, demo_dir):
+    """The demo's human at rest, with bones that Blender rolled, in all rotation modes."""
+    bpy.ops.import_anim.bvh(filepath=str(demo_dir / "ik_rest.bvh"), global_scale=0.01)
+    armature = bpy.context.object
+    armature.animation_data_clear()
+    for number, bone in enumerate(armature.pose.bones):
+        bone.matrix_basis = Matrix()
+        bone.rotation_mode = MODES[number % len(MODES)]
+    return armature
+
+
+@pytest.fixture
+def arm(scene):
+    """Four bones of length 1, rolled, upright from the origin; the first cannot leave it."""
+    bpy.ops.object.armature_add()
+    armature = bpy.context.object
+    armature.name = "Arm"
+    bpy.ops.object.mode_set(mode="EDIT")
+    bones = armature.data.edit_bones
+    bones[0].name = "bone0"
+    for number in range(1, 4):
+        bone = bones.new(f"bone{number}")
+        bone.head, bone.tail = (0, 0, number), (0, 0, number + 1)
+        bone.parent, bone.use_connect, bone.roll = bones[number - 1], True, 0.5 * number
+    bpy.ops.object.mode_set(mode="OBJECT")
+    armature.pose.bones["bone0"].lock_location = (True, True, True)
+    return armature
+
+
+def add_empties(scene, positions) -> str:
+    collection = bpy.data.collections.new("Targets")
+    scene.collection.children.link(collection)
+    for name, position in positions.items():
+        empty = bpy.data.objects.new(name, None)
+        empty.location = position
+        collection.objects.link(empty)
+    return collection.name
+
+
+def head_of(armature, bone, end="head") -> np.ndarray:
+    bpy.context.view_layer.update()
+    return np.array(armature.matrix_world @ getattr(armature.pose.bones[bone], end))
+
+
+def test_a_file_of_targets_moves_a_human_with_keyframes(scene, human, demo_dir):
+    path = demo_dir / "ik_targets.csv"
+    scene.frame_set(3)
+    task = ArmatureTask(human.name, "FILE", file=str(path), frame_start=1, frame_end=4)
+
+    solve = ArmatureSolve.gather(scene, task)
+    drain(solve)
+
+    report = solve.report()
+    assert report["mean_cm"] < 0.1
+    assert scene.frame_current == 3
+    targets = read_targets(path)
+    for frame in (1, 4):
+        scene.frame_set(frame)
+        for bone in ("LeftHand", "RightFoot", "Head"):
+            x, y, z = targets.positions[frame - 1, targets.names.index(bone)]
+            np.testing.assert_allclose(head_of(human, bone), (x, -z, y), atol=0.01)
+    keyed = {curve.data_path.split('"')[1] for curve in fcurves(human)}
+    assert keyed == set(solve.chain.bones)
+
+
+def fcurves(thing):
+    action = thing.animation_data.action
+    return action.fcurves if hasattr(action, "fcurves") else action.layers[0].strips[0].channelbags[0].fcurves
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.01])
+def test_object_transforms_and_units_do_not_matter(scale, scene, human):
+    human.matrix_world = Matrix.LocRotScale((1, 2, 3), Euler((0.1, 0.2, 2)), Vector((2, 2, 2)))
+    scene.unit_settings.scale_length = scale
+    for bone, angle in (("LeftArm", 0.5), ("RightLeg", 0.4), ("Spine", 0.2)):
+        human.pose.bones[bone].matrix_basis = Quaternion((1, 0.5, 0), angle).to_matrix().to_4x4()
+    bpy.context.view_layer.update()
+    names = [bone.name for bone in human.pose.bones]
+    truth = {name: head_of(human, name) for name in names}
+    for bone in human.pose.bones:
+        bone.matrix_basis = Matrix()
+
+    solve = ArmatureSolve.gather(scene, ArmatureTask(human.name, collection=add_empties(scene, truth)))
+    drain(solve)
+
+    for name in names:
+        np.testing.assert_allclose(head_of(human, name), truth[name], atol=5e-3)
+    assert solve.report()["worst_cm"] < 0.3 * 2 * scale
+
+
+def test_the_result_is_that_of_the_library(scene, human, demo_dir):
+    import solver_core as sc
+
+    solve = ArmatureSolve.gather(scene, ArmatureTask(human.name, "FILE", file=str(demo_dir / "ik_targets.csv")))
+    steps = drain(solve)
+
+    inputs, chain = solve.inputs, solve.chain
+    expected = sc.solve_ik(inputs.targets, chain.skeleton, inputs.weights, limits=inputs.limits, limit_axes=chain.rest)
+    assert (solve.result.rotations == expected.rotations).all()
+    assert len(steps) == len(expected.history) + 1
+
+
+def test_an_arm_reaches_its_target_from_a_base_that_stays(scene, arm):
+    goal = (1.5, 1, 2)
+    task = ArmatureTask("Arm", collection=add_empties(scene, {"goal": goal}), bones=(BoneTarget("goal", "bone3_end"),))
+
+    drain(ArmatureSolve.gather(scene, task))
+
+    np.testing.assert_allclose(head_of(arm, "bone3", "tail"), goal, atol=1e-3)
+    np.testing.assert_allclose(head_of(arm, "bone0"), 0, atol=1e-6)
+    assert arm.animation_data is None
+
+
+@pytest.mark.parametrize("kind", ["IK", "CONSTRAINT"])
+def test_limits_of_rolled_bones_hold(kind, scene, arm):
+    allowed = np.radians([-20, 30])
+    for bone in arm.pose.bones:
+        bone.rotation_mode = "XYZ"
+        if kind == "IK":
+            bone.use_ik_limit_x, bone.ik_min_x, bone.ik_max_x = True, *allowed
+            bone.lock_ik_y = True
+            bone.use_ik_limit_z, bone.ik_min_z, bone.ik_max_z = True, 0, 0
+        else:
+            limit = bone.constraints.new("LIMIT_ROTATION")
+            limit.owner_space = "LOCAL"
+            limit.use_limit_x, limit.min_x, limit.max_x = True, *allowed
+            limit.use_limit_z = True
+            bone.lock_rotation[1] = True
+    task = ArmatureTask("Arm", collection=add_empties(scene, {"goal": (0, 3, 0)}), bones=(BoneTarget("goal", "bone3_end"),))
+
+    drain(ArmatureSolve.gather(scene, task))
+
+    angles = np.array([bone.rotation_euler for bone in arm.pose.bones])
+    np.testing.assert_allclose(angles[:, 1:], 0, atol=1e-5)
+    assert (angles[:, 0] > allowed[0] - 1e-5).all()
+    assert (angles[:, 0] < allowed[1] + 1e-5).all()
+    assert np.abs(angles[:, 0]).max() > 0.2
+
+
+def test_constraints_are_muted_while_steps_are_shown_and_act_again_afterwards(scene, arm):
+    constraint = arm.pose.bones["bone1"].constraints.new("COPY_ROTATION")
+    constraint.target = scene.objects["Arm"]
+    task = ArmatureTask("Arm", collection=add_empties(scene, {"goal": (1, 1, 2)}), bones=(BoneTarget("goal", "bone3_end"),))
+    solve = ArmatureSolve.gather(scene, task)
+    solve.read(solve.parts[0])
+    steps = list(solve.steps())
+
+    solve.apply(steps[-1])
+    assert constraint.mute
+    solve.keep()
+
+    assert not constraint.mute
+    assert "constraints of 'bone1'" in solve.report()["notices"][-1]
+
+
+def test_restore_puts_back_the_pose_to_the_bit(scene, arm):
+    for bone in arm.pose.bones:
+        bone.rotation_quaternion = Quaternion((1, 0.2, 0.1, 0))
+    before = [tuple(bone.rotation_quaternion) for bone in arm.pose.bones]
+    task = ArmatureTask("Arm", collection=add_empties(scene, {"goal": (1, 1, 2)}), bones=(BoneTarget("goal", "bone3_end"),))
+    solve = ArmatureSolve.gather(scene, task)
+    solve.read(solve.parts[0])
+    for step in list(solve.steps())[-2:]:
+        solve.apply(step)
+
+    solve.restore()
+
+    assert [tuple(bone.rotation_quaternion) for bone in arm.pose.bones] == before
+
+
+def test_another_armature_gives_the_targets_and_the_guess(scene, human):
+    other = human.copy()
+    scene.collection.objects.link(other)
+    other.pose.bones["LeftArm"].matrix_basis = Quaternion((1, 0, 0), 0.7).to_matrix().to_4x4()
+    task = ArmatureTask(human.name, "ARMATURE", target_armature=other.name)
+
+    rows = guess_bones(scene, task)
+    drain(ArmatureSolve.gather(scene, task))
+
+    assert BoneTarget("LeftHand", "LeftHand") in rows
+    np.testing.assert_allclose(head_of(human, "LeftHand"), head_of(other, "LeftHand"), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"armature": ""}, "Choose an armature: none is given."),
+        ({"collection": "Nothing"}, "none with the name 'Nothing'"),
+        ({"bones": ()}, "No target has the name of a bone of 'Arm'"),
+        ({"bones": (BoneTarget("goal", "elbow"),)}, "has no bone 'elbow' for the target 'goal'"),
+        ({"bones": (BoneTarget("gaol", "bone1"),)}, "no target 'gaol' for the bone 'bone1'"),
+        ({"bones": (BoneTarget("goal", "bone1", 0.0),)}, "weight of 0"),
+        ({"source": "FILE"}, "Choose a file"),
+        ({"source": "FILE", "file": "/nowhere.bvh"}, "there is no such file"),
+        ({"source": "ARMATURE", "target_armature": "Arm"}, "another armature"),
+    ],
+)
+def test_what_cannot_be_solved_is_a_sentence(changes, sentence, scene, arm):
+    collection = add_empties(scene, {"goal": (1, 1, 2)})
+    task = {"armature": "Arm", "collection": collection, "bones": (BoneTarget("goal", "bone3_end"),)} | changes
+
+    with pytest.raises(SolverError, match=sentence):
+        ArmatureSolve.gather(scene, ArmatureTask(**task))
+
+
+def test_a_rest_position_is_a_sentence(scene, arm):
+    arm.data.pose_position = "REST"
+
+    with pytest.raises(SolverError, match="switch it to Pose Position"):
+        ArmatureSolve.gather(scene, ArmatureTask("Arm"))

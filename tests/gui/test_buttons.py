@@ -1,0 +1,148 @@
+"""Real clicks on the real buttons, in a Blender of a new user; what Blender then holds is asked of Blender itself."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+DEMO = Path(__file__).resolve().parents[2] / "assets" / "demo"
+FIND = "__import__('sys').modules['bl_ext.user_default.deep_feedback.results'].find({problem!r}, bpy.context.scene)"
+MATRIX = "[list(row) for row in bpy.data.objects[{name!r}].matrix_world]"
+MOVED = {"pose": "Biplane", "lighting": "Sun"}
+
+
+def matrix(window, name: str) -> np.ndarray:
+    return np.array(window.value(MATRIX.format(name=name)))
+
+
+def found(window, problem: str, what: str) -> object:
+    """Of the solve's result, None without one."""
+    return window.ask(f"result = {FIND.format(problem=problem)}\nanswer = result and {what}")
+
+
+def click_solve(window, problem: str, seconds_per_step: float = 0.0) -> None:
+    window.ask(f"bpy.context.scene.deep_feedback.live.seconds_per_step = {seconds_per_step}")
+    window.click(*window.find(f"deep_feedback.solve_{problem}"))
+    window.wait_until(lambda: found(window, problem, "True"), "the solve to begin")
+
+
+def solve(window, problem: str) -> dict:
+    """Clicks the button; the report of what it did."""
+    click_solve(window, problem)
+    window.wait_until(lambda: found(window, problem, "result.report"), "the solve to end")
+    return found(window, problem, "result.report")
+
+
+def undo(window) -> None:
+    window.move_mouse(*window.empty_place)
+    window.press("ctrl+z")
+
+
+def angle_deg(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.degrees(np.arccos(np.clip(a @ b / np.linalg.norm(a) / np.linalg.norm(b), -1, 1))))
+
+
+def true_pose(window) -> np.ndarray:
+    """World from biplane when the photograph was taken."""
+    camera_from_object = np.array(json.loads((DEMO / "truth.json").read_text())["camera_from_object"])
+    return matrix(window, "Camera") @ camera_from_object
+
+
+def test_extension_draws_with_its_compiled_kernel(window):
+    kernel = window.ask("from solver_core.render import native\nanswer = native.kernel() is not None")
+
+    assert kernel
+
+
+def test_pose_button_finds_the_photographed_pose(window, keep_picture):
+    window.open_demo("pose")
+    keep_picture("before")
+
+    report = solve(window, "pose")
+
+    keep_picture("after")
+    truth, found_pose = true_pose(window), matrix(window, "Biplane")
+    assert report["iou"] > 0.97 > report["iou_before"]
+    np.testing.assert_allclose(found_pose[:3, 3], truth[:3, 3], atol=0.002)  # metres; the toy is 0.3 long
+    np.testing.assert_allclose(found_pose[:3, :3], truth[:3, :3], atol=0.02)  # a degree
+
+
+@pytest.mark.parametrize("problem", ["pose", "lighting"])
+def test_steps_show_in_the_scene_and_escape_takes_them_back(window, keep_picture, problem):
+    window.open_demo(problem)
+    window.open_panel(problem)
+    before = matrix(window, MOVED[problem])
+
+    click_solve(window, problem, seconds_per_step=1.0)
+    window.wait_until(lambda: found(window, problem, "len(result.steps) > 2"), "the third step")
+    during = matrix(window, MOVED[problem])
+    keep_picture(problem)
+    window.move_mouse(*window.empty_place)
+    window.press("Escape")
+    window.wait_until(lambda: found(window, problem, "True") is None, "the solve to end")
+
+    keep_picture(f"{problem}-cancelled")
+    assert np.abs(during - before).max() > 0.01
+    np.testing.assert_array_equal(matrix(window, MOVED[problem]), before)
+
+
+def test_one_undo_takes_a_solve_back(window):
+    window.open_demo("pose")
+    before = matrix(window, "Biplane")
+    solve(window, "pose")
+    after = matrix(window, "Biplane")
+
+    undo(window)
+    window.wait_until(lambda: np.abs(matrix(window, "Biplane") - after).max() > 0, "the undo")
+
+    np.testing.assert_array_equal(matrix(window, "Biplane"), before)
+
+
+def test_slider_shows_an_earlier_step_again(window, keep_picture):
+    window.open_demo("pose")
+    solve(window, "pose")
+    after = matrix(window, "Biplane")
+
+    window.click(*window.find("pose.step"), times=2)
+    window.press("ctrl+a", "2", "Return")
+    window.wait_for("bpy.context.scene.deep_feedback.pose.step == 2")
+
+    keep_picture("second-step")
+    assert found(window, "pose", "result.current") == 1
+    assert np.abs(matrix(window, "Biplane") - after).max() > 0.001
+
+
+def test_lighting_button_finds_the_sun_of_the_picture(window, keep_picture):
+    window.open_demo("lighting")
+    window.open_panel("lighting")
+    keep_picture("before")
+
+    report = solve(window, "lighting")
+
+    keep_picture("after")
+    truth = json.loads((DEMO / "lighting_truth.json").read_text())
+    assert angle_deg(matrix(window, "Sun")[:3, 2], np.array(truth["towards_sun_world"])) < 2
+    assert report["angle_moved_deg"] > 30
+    assert window.value("bpy.data.objects['Sun'].data.energy") == pytest.approx(truth["strength"], rel=0.1)
+
+
+def test_armature_button_follows_the_targets_with_keyframes(window, keep_picture):
+    window.open_demo("armature")
+    window.open_panel("armature")
+    keep_picture("before")
+
+    report = solve(window, "armature")
+
+    window.ask("bpy.context.scene.frame_set(36)")
+    keep_picture("after")
+    assert report["mean_cm"] < 1
+    assert (
+        window.ask(
+            "depsgraph = bpy.context.evaluated_depsgraph_get()\n"
+            "figure = bpy.data.objects['Figure'].evaluated_get(depsgraph)\n"
+            "hand = figure.matrix_world @ figure.pose.bones['RightHand'].head\n"
+            "answer = (hand - bpy.data.objects['RightHand'].matrix_world.translation).length"
+        )
+        < 0.02
+    )  # metres

@@ -1,0 +1,91 @@
+"""The zips of the Blender extension hold what Blender needs, and nothing that is tracked changes."""
+
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import build_extension
+import solver_core
+
+ROOT = Path(__file__).resolve().parents[1]
+MAX_BYTES = 15e6
+
+
+@pytest.fixture(scope="module")
+def extension(tmp_path_factory) -> Path:
+    return build_extension.build_extension("linux-x64", tmp_path_factory.mktemp("extension"))
+
+
+def manifest_of(extension: Path) -> dict:
+    with zipfile.ZipFile(extension) as archive:
+        return tomllib.loads(archive.read("blender_manifest.toml").decode())
+
+
+def test_zip_is_small(extension):
+    assert extension.stat().st_size < MAX_BYTES
+
+
+def test_manifest_names_the_version_the_platform_and_files_only(extension):
+    manifest = manifest_of(extension)
+
+    assert manifest["version"] == solver_core.__version__
+    assert manifest["platforms"] == ["linux-x64"]
+    assert manifest["blender_version_min"] == "4.2.0"
+    assert set(manifest["permissions"]) == {"files"}
+
+
+def test_zip_holds_the_addon_and_the_wheels_that_the_manifest_names(extension):
+    with zipfile.ZipFile(extension) as archive:
+        names = set(archive.namelist())
+
+    wheels = {f"./{name}" for name in names if name.endswith(".whl")}
+    assert wheels == set(manifest_of(extension)["wheels"])
+    assert {path.relative_to(ROOT / "addon").as_posix() for path in ROOT.glob("addon/**/*.py")} <= names
+    assert not [name for name in names if "__pycache__" in name]
+
+
+def test_wheel_holds_the_kernel_of_its_platform_and_the_weights(extension, tmp_path):
+    with zipfile.ZipFile(extension) as archive:
+        (name,) = (name for name in archive.namelist() if "solver_core" in name)
+        archive.extract(name, tmp_path)
+
+    with zipfile.ZipFile(tmp_path / name) as wheel:
+        files = wheel.namelist()
+    assert [file for file in files if "kernel-" in file] == ["solver_core/render/kernel-linux-x86_64.so"]
+    assert {f"solver_core/weights/{path.name}" for path in ROOT.glob("solver_core/weights/*.safetensors")} <= set(files)
+
+
+def test_building_again_gives_the_same_bytes(extension, tmp_path):
+    again = build_extension.build_extension("linux-x64", tmp_path)
+
+    assert again.read_bytes() == extension.read_bytes()
+
+
+@pytest.mark.parametrize("platform", build_extension.PLATFORMS)
+def test_every_platform_has_a_kernel(platform):
+    assert build_extension.PLATFORMS[platform] in build_extension.TARGETS
+
+
+@pytest.mark.bpy
+def test_blender_validates_and_installs_it(extension, tmp_path):
+    pytest.importorskip("bpy")
+    script = (
+        "import bpy, sys\n"
+        f"bpy.ops.extensions.package_install_files(filepath={str(extension)!r}, repo='user_default', enable_on_install=True)\n"
+        "assert 'bl_ext.user_default.deep_feedback' in bpy.context.preferences.addons\n"
+        "assert bpy.context.scene.deep_feedback.pose is not None\n"
+    )
+
+    run = subprocess.run(
+        [sys.executable, "-c", script],
+        env={"BLENDER_USER_RESOURCES": str(tmp_path), "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert run.returncode == 0, run.stderr

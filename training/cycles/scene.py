@@ -1,0 +1,140 @@
+"""Scenes rendered by Blender's Cycles, as an independent check of the shading and as photographs.  Needs bpy.
+
+Everything stands in the camera's frame: the camera is at the origin and looks along -z.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import bpy
+import numpy as np
+from mathutils import Matrix, Vector
+
+from solver_core.frames import Camera
+from solver_core.mesh import Mesh
+
+PIXEL_CENTRE = 0.01  # width of the pixel filter, the narrowest there is: what is seen at the centre and nothing beside it
+THREADS = 1  # the machine is shared, and a picture is the same on every number of them
+
+
+def new_scene(camera: Camera, bounces: int, samples: int) -> bpy.types.Scene:
+    """An empty scene with a camera whose principal point is in the middle.
+
+    bounces: 0 is direct light only.  One sample a pixel is taken at its centre, more are spread over it.
+    """
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    scene = bpy.context.scene
+    lens = bpy.data.cameras.new("camera")
+    lens.sensor_fit, lens.lens = "HORIZONTAL", camera.fx / camera.width * lens.sensor_width
+    lens.clip_start = 1e-3
+    scene.camera = _link(bpy.data.objects.new("camera", lens))
+    render = scene.render
+    render.engine = "CYCLES"
+    render.resolution_x, render.resolution_y = camera.width, camera.height
+    render.threads_mode, render.threads = "FIXED", THREADS
+    scene.cycles.samples, scene.cycles.max_bounces = samples, bounces
+    scene.cycles.use_denoising = scene.cycles.use_adaptive_sampling = False
+    if samples == 1:
+        scene.cycles.pixel_filter_type, scene.cycles.filter_width = "GAUSSIAN", PIXEL_CENTRE
+    scene.view_settings.view_transform = "Standard"
+    return scene
+
+
+def add_mesh(mesh: Mesh, camera_from_object: np.ndarray, material: bpy.types.Material) -> bpy.types.Object:
+    """A mesh whose faces are flat."""
+    data = bpy.data.meshes.new("mesh")
+    data.from_pydata(mesh.vertices.tolist(), [], mesh.faces.tolist())
+    data.materials.append(material)
+    thing = _link(bpy.data.objects.new("mesh", data))
+    thing.matrix_world = Matrix(camera_from_object.tolist())
+    return thing
+
+
+def add_sun(direction: np.ndarray, strength: float, angle: float = 0.0) -> None:
+    """direction: (3,) towards the sun.  strength: W/m2.  angle: across its disc, radians."""
+    sun = bpy.data.lights.new("sun", "SUN")
+    sun.energy, sun.angle = strength, angle
+    _link(bpy.data.objects.new("sun", sun)).rotation_euler = Vector(direction).to_track_quat("Z", "Y").to_euler()
+
+
+def add_lamp(position: np.ndarray, watts: float) -> None:
+    """A point lamp without extent."""
+    lamp = bpy.data.lights.new("lamp", "POINT")
+    lamp.energy, lamp.shadow_soft_size = watts, 0
+    _link(bpy.data.objects.new("lamp", lamp)).location = position
+
+
+def set_ambient(colour: np.ndarray) -> None:
+    """Light from all around, (3,) linear radiance."""
+    world = bpy.data.worlds.new("world")
+    world.node_tree.nodes["Background"].inputs["Color"].default_value = (*colour, 1)
+    bpy.context.scene.world = world
+
+
+def matt(albedo: float) -> bpy.types.Material:
+    """A Lambert surface."""
+    material = new_material()
+    nodes = material.node_tree.nodes
+    shader = nodes.new("ShaderNodeBsdfDiffuse")
+    shader.inputs["Color"].default_value = (albedo, albedo, albedo, 1)
+    material.node_tree.links.new(shader.outputs["BSDF"], nodes["Material Output"].inputs["Surface"])
+    return material
+
+
+def new_material() -> bpy.types.Material:
+    """Blender's own default, by nodes."""
+    material = bpy.data.materials.new("material")
+    if not material.node_tree:
+        material.use_nodes = True
+    return material
+
+
+def render_linear() -> np.ndarray:
+    """(H, W, 3) float32 radiance."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "radiance.exr")
+        _render(path, "OPEN_EXR", "32")
+        image = bpy.data.images.load(str(path))
+        image.colorspace_settings.name = "Non-Color"
+        width, height = image.size
+        values = np.empty(width * height * image.channels, np.float32)
+        image.pixels.foreach_get(values)
+        bpy.data.images.remove(image)
+    return values.reshape(height, width, -1)[::-1, :, :3].copy()  # Blender's first row is the lowest
+
+
+def render_srgb(path: Path) -> None:
+    """Writes an 8-bit sRGB PNG without any look."""
+    _render(path, "PNG", "8")
+
+
+def _render(path: Path, file_format: str, depth: str) -> None:
+    render = bpy.context.scene.render
+    render.image_settings.file_format, render.image_settings.color_mode = file_format, "RGB"
+    render.image_settings.color_depth = depth
+    render.filepath = str(path)
+    with _silence():
+        bpy.ops.render.render(write_still=True)
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keeps what Blender reports from C off the standard output."""
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _link(thing: bpy.types.Object) -> bpy.types.Object:
+    bpy.context.scene.collection.objects.link(thing)
+    return thing
