@@ -57,7 +57,7 @@ class Result:
 
     def _apply(self, step: Step) -> None:
         self.solve.apply(step)
-        self.frame = bpy.data.scenes[self.scene].frame_current
+        self.frame = int(bpy.data.scenes[self.scene].frame_current)
 
 
 _results: dict[str, Result] = {}

@@ -7,6 +7,7 @@ import bpy
 import numpy as np
 
 from solver_core.errors import ObservationError
+from solver_core.render.gbuffer import Texture
 
 from .image import read_image
 from .mesh import Surface
@@ -14,6 +15,18 @@ from .mesh import Surface
 NO_MATERIAL = (0.8, 0.8, 0.8)  # what Blender renders
 COLOR_INPUTS = {"BSDF_PRINCIPLED": "Base Color", "BSDF_DIFFUSE": "Color"}
 MOST_PIXELS = 1 << 16  # of a texture, for its mean
+
+
+def surface_albedo(surface: Surface, frame: int) -> Texture | np.ndarray:
+    """The texture of a surface that has one and a UV map for it, else the base colour of each face (F, 3), linear."""
+    used = {surface.materials[slot] for slot in np.unique(surface.material) if slot < len(surface.materials)}
+    image = _texture(bpy.data.materials.get(used.pop())) if len(used) == 1 else None
+    if image is None or surface.shading is None or surface.shading.corner_uv is None:
+        return face_colors(surface, frame)
+    try:
+        return Texture(surface.shading.corner_uv, read_image(image, frame).linear_rgb())
+    except ObservationError:  # a file that is gone
+        return face_colors(surface, frame)
 
 
 def face_colors(surface: Surface, frame: int) -> np.ndarray:
@@ -26,16 +39,27 @@ def base_color(material: bpy.types.Material | None, frame: int) -> tuple[float, 
     """(3,) linear; the mean of a texture, and the viewport's colour where the material's nodes are of another kind."""
     if material is None:
         return NO_MATERIAL
+    socket = _color_socket(material)
+    if socket is None:
+        return tuple(material.diffuse_color[:3])
+    image = _texture(material)
+    if image is not None:
+        return _mean_color(image, frame)
+    return tuple((material.diffuse_color if socket.is_linked else socket.default_value)[:3])
+
+
+def _color_socket(material: bpy.types.Material) -> bpy.types.NodeSocket | None:
     has_nodes = material.node_tree is not None and (bpy.app.version >= (5, 0, 0) or material.use_nodes)  # always from 5.0
     nodes = material.node_tree.nodes if has_nodes else ()
     shader = next((node for node in nodes if node.type in COLOR_INPUTS), None)
-    if shader is None:
-        return tuple(material.diffuse_color[:3])
-    socket = shader.inputs[COLOR_INPUTS[shader.type]]
-    source = socket.links[0].from_node if socket.is_linked else None
-    if source is not None and source.type == "TEX_IMAGE" and source.image is not None:
-        return _mean_color(source.image, frame)
-    return tuple((socket.default_value if source is None else material.diffuse_color)[:3])
+    return None if shader is None else shader.inputs[COLOR_INPUTS[shader.type]]
+
+
+def _texture(material: bpy.types.Material | None) -> bpy.types.Image | None:
+    """The image that is a material's colour."""
+    socket = None if material is None else _color_socket(material)
+    source = socket.links[0].from_node if socket is not None and socket.is_linked else None
+    return source.image if source is not None and source.type == "TEX_IMAGE" else None
 
 
 def _mean_color(image: bpy.types.Image, frame: int) -> tuple[float, ...]:

@@ -17,13 +17,21 @@ from .transform import split_rigid, world_matrix
 class Surface(NamedTuple):
     """Triangles in the world.  vertices_world: (V, 3) float64.  faces: (F, 3) int32.  material: (F,) index of a slot.
 
-    materials: names by slot, "" for an empty one.
+    materials: names by slot, "" for an empty one.  shading: how it looks, None where that was not asked for.
     """
 
     vertices_world: np.ndarray
     faces: np.ndarray
     material: np.ndarray
     materials: tuple[str, ...]
+    shading: Shading | None
+
+
+class Shading(NamedTuple):
+    """corner_normal_world: (F, 3, 3), zeros where a face is flat.  corner_uv: (F, 3, 2), None without a UV map."""
+
+    corner_normal_world: np.ndarray
+    corner_uv: np.ndarray | None
 
 
 class RigidMesh(NamedTuple):
@@ -52,19 +60,23 @@ def read_rigid_mesh(depsgraph: bpy.types.Depsgraph, thing: bpy.types.Object) -> 
 
 
 def read_surfaces(
-    depsgraph: bpy.types.Depsgraph, is_wanted: Callable[[bpy.types.Object], bool] = lambda owner: True
+    depsgraph: bpy.types.Depsgraph,
+    is_wanted: Callable[[bpy.types.Object], bool] = lambda owner: True,
+    with_shading: bool = False,
 ) -> Iterator[tuple[str, Surface]]:
     """Every visible surface with the name of the object it belongs to: itself or, for an instance, what instances it."""
     for instance in depsgraph.object_instances:
         if not instance.show_self and not instance.is_instance:
             continue
         owner = (instance.parent if instance.is_instance else instance.object).original
-        surface = _read_surface(instance.object, np.array(instance.matrix_world)) if is_wanted(owner) else None
+        if not is_wanted(owner):
+            continue
+        surface = _read_surface(instance.object, np.array(instance.matrix_world), with_shading)
         if surface is not None:
             yield owner.name, surface
 
 
-def _read_surface(evaluated: bpy.types.Object, world_from_mesh: np.ndarray) -> Surface | None:
+def _read_surface(evaluated: bpy.types.Object, world_from_mesh: np.ndarray, with_shading: bool) -> Surface | None:
     """Triangles of one evaluated object, None if it has no faces."""
     mesh = evaluated.data
     if not isinstance(mesh, bpy.types.Mesh):
@@ -80,4 +92,37 @@ def _read_surface(evaluated: bpy.types.Object, world_from_mesh: np.ndarray) -> S
     mesh.loop_triangles.foreach_get("material_index", material)
     vertices_world = vertices.reshape(-1, 3) @ world_from_mesh[:3, :3].T + world_from_mesh[:3, 3]
     materials = tuple(slot.material.name if slot.material else "" for slot in evaluated.material_slots)
-    return Surface(vertices_world, faces.reshape(-1, 3), material, materials)
+    shading = _read_shading(mesh, world_from_mesh) if with_shading else None
+    return Surface(vertices_world, faces.reshape(-1, 3), material, materials, shading)
+
+
+def _read_shading(mesh: bpy.types.Mesh, world_from_mesh: np.ndarray) -> Shading:
+    corners = np.empty(3 * len(mesh.loop_triangles), np.int32)
+    mesh.loop_triangles.foreach_get("loops", corners)
+    corners = corners.reshape(-1, 3)
+    normal = np.empty(3 * len(mesh.loops), np.float32)
+    mesh.corner_normals.foreach_get("vector", normal)
+    normal_world = normal.reshape(-1, 3) @ _normal_matrix(world_from_mesh[:3, :3]).T
+    length = np.linalg.norm(normal_world, axis=1, keepdims=True)
+    normal_world /= np.where(length > 0, length, 1)
+    corner_normal_world = np.where(_is_smooth(mesh)[:, None, None], normal_world[corners], 0)
+    layer = mesh.uv_layers.active
+    if layer is None:
+        return Shading(corner_normal_world, None)
+    uv = np.empty(2 * len(mesh.loops), np.float32)
+    layer.uv.foreach_get("vector", uv)
+    return Shading(corner_normal_world, uv.reshape(-1, 2)[corners])
+
+
+def _is_smooth(mesh: bpy.types.Mesh) -> np.ndarray:
+    """(F,) bool of the triangles.  Renders shade flat faces triangle by triangle, whatever the face's normal."""
+    polygon = np.empty(len(mesh.loop_triangles), np.int32)
+    mesh.loop_triangles.foreach_get("polygon_index", polygon)
+    is_smooth = np.empty(len(mesh.polygons), bool)
+    mesh.polygons.foreach_get("use_smooth", is_smooth)
+    return is_smooth[polygon]
+
+
+def _normal_matrix(matrix: np.ndarray) -> np.ndarray:
+    """(3, 3) what turns normals where a (3, 3) matrix moves points: its cofactors, which exist if it flattens, too."""
+    return np.stack([np.cross(matrix[(row + 1) % 3], matrix[(row + 2) % 3]) for row in range(3)])

@@ -86,8 +86,8 @@ class ArmatureTask:
 class _Chain(NamedTuple):
     """The bones that take part, as a skeleton whose nodes are heads and, with END_SITE, tails; in metres.
 
-    root: the bone at its top.  rest: (N, 3, 3) frames of the bones at rest.  root_head: (3,) in the armature's space.
-    is_floating: whether the root's head moves.
+    root: the bone at its top; rest_parent: (4, 4) its parent at rest.  rest: (N, 3, 3) frames of the bones at rest.
+    root_head: (3,) in the armature's space.  is_floating: whether the root's head moves.
     """
 
     skeleton: Skeleton

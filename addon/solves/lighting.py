@@ -14,6 +14,7 @@ import numpy as np
 from solver_core.errors import ObservationError, SetupError
 from solver_core.frames import Camera
 from solver_core.problems.lighting.solve import LightingSettings, LightingSetup, LightingSolution, LightingSolving
+from solver_core.render.gbuffer import Texture
 
 from ..bridge.camera import camera_of_image, read_camera, read_camera_pose
 from ..bridge.image import LUMINANCE, Picture
@@ -28,7 +29,7 @@ from ..bridge.light import (
     set_strength,
     write_strength,
 )
-from ..bridge.material import face_colors
+from ..bridge.material import surface_albedo
 from ..bridge.mesh import read_surfaces
 from ..bridge.scene import evaluate, find_object, find_scene
 from ..bridge.transform import AT_ORIGIN, Placement, place, read_channels, read_placement, write_channels
@@ -67,13 +68,14 @@ class LampAnswer(NamedTuple):
 
 
 class _Inputs(NamedTuple):
-    """Arguments of LightingSetup.checked, with the vertices in the camera's frame, and where the camera is."""
+    """Arguments of LightingSetup.checked, vertices and normals in the camera's frame, and where the camera is."""
 
     image: np.ndarray
     vertices: list[np.ndarray]
     faces: list[np.ndarray]
     camera: Camera
-    albedo: list[np.ndarray] | None
+    albedo: list[Texture | np.ndarray] | None
+    normals: list[np.ndarray]
     mask: np.ndarray
     start: np.ndarray | None
     world_from_camera: np.ndarray
@@ -90,6 +92,7 @@ class _Inputs(NamedTuple):
             albedo=self.albedo,
             mask=self.mask,
             start=self.start,
+            normals=self.normals,
         )
 
     def bounds(self) -> tuple[np.ndarray, float]:
@@ -147,7 +150,8 @@ class LightingSolve:
         camera = find_object(scene, task.camera, "camera")
         depsgraph = evaluate(scene)
         world_from_camera = read_camera_pose(depsgraph, camera)
-        surfaces = [surface for _, surface in read_surfaces(depsgraph, lambda owner: _is_chosen(owner, task.objects))]
+        chosen = read_surfaces(depsgraph, lambda owner: _is_chosen(owner, task.objects), with_shading=True)
+        surfaces = [surface for _, surface in chosen]
         if not surfaces:
             raise SetupError("No visible object with faces is there to be lit: show one, or choose others.")
         picture = task.image.read(camera, part, is_range=False)
@@ -162,7 +166,8 @@ class LightingSolve:
             [(surface.vertices_world - position) @ rotation for surface in surfaces],
             [surface.faces for surface in surfaces],
             view.scaled(1 / factor, view.width // factor, view.height // factor),
-            [face_colors(surface, part) for surface in surfaces] if task.use_base_color else None,
+            [surface_albedo(surface, part) for surface in surfaces] if task.use_base_color else None,
+            [surface.shading.corner_normal_world @ rotation for surface in surfaces],
             _shrunk(mask, factor) >= OPAQUE,
             self._start(world_from_camera),
             world_from_camera,

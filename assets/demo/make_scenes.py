@@ -1,8 +1,8 @@
 """Makes the demo scenes of the Blender extension: pose.blend, lighting.blend, armature.blend and lighting_truth.json.
 
-    blender --python assets/demo/make_scenes.py [-- pose lighting armature]
+    python tests/gui/make_demo_scenes.py [pose lighting armature]
 
-With a window, because a file keeps how it was shown; one that was saved without opens black.  Blender 4.3, so that it and every later one can read them, with the extension installed, whose settings they hold.
+runs this in Blender 4.3, so that it and every later one can read them, with the extension installed, whose settings they hold.
 Everything this writes is CC0.  What the solver sees: the outline of the biplane, the render of the blocks, the joints of
 the walk; where things really are is in truth.json, lighting_truth.json and ik_truth.bvh.
 """
@@ -79,18 +79,8 @@ def packed(path: Path) -> bpy.types.Image:
     return image
 
 
-def show_tab() -> None:
-    """Puts the extension's tab on top of the sidebars."""
-    window = bpy.context.window_manager.windows[0]
-    with bpy.context.temp_override(window=window):
-        bpy.ops.wm.redraw_timer(type="DRAW_WIN_SWAP", iterations=1)  # a sidebar has its tabs once it was drawn
-    for area in (area for area in window.screen.areas if area.type == "VIEW_3D"):
-        next(region for region in area.regions if region.type == "UI").active_panel_category = "Solver"
-
-
 def save(name: str) -> None:
     path = HERE / name
-    show_tab()
     bpy.ops.wm.save_as_mainfile(filepath=str(path), compress=True)
     path.with_suffix(".blend1").unlink(missing_ok=True)
     print(f"{path}  {path.stat().st_size / 1e3:.0f} kB")
@@ -331,4 +321,3 @@ if __name__ == "__main__":
     makers = {"pose": make_pose, "lighting": make_lighting, "armature": make_armature}
     for name in sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else makers:
         makers[name]()
-    bpy.ops.wm.quit_blender()

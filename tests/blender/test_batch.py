@@ -183,6 +183,7 @@ def test_a_picture_is_rendered(scene, tmp_path, capsys):
     pixels[20:70, 40:90] = 1
     image.pixels.foreach_set(pixels.ravel())
     image.pack()
+    image.use_fake_user = True
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "monkey.blend"))
     task = {
         "scene": "monkey.blend",

@@ -97,11 +97,13 @@ def test_a_point_lamp_has_the_place_and_power_of_the_picture(lit, folder):
 
 def test_the_result_is_that_of_the_library(lit, folder):
     add_lamp(lit, "SUN")
-    source = ImageSource(file=render(lit, folder / "picture.png"))
+    for polygon in lit.objects["Suzanne"].data.polygons:
+        polygon.use_smooth = True
+    source = ImageSource(file=render(lit, folder / "smooth.png"))
     depsgraph = evaluate(lit)
     picture = source.read(lit.camera, 1, is_range=False)
     world_from_camera = read_camera_pose(depsgraph, lit.camera)
-    surfaces = [surface for name, surface in read_surfaces(depsgraph) if name == "Suzanne"]
+    surfaces = [surface for name, surface in read_surfaces(depsgraph, with_shading=True) if name == "Suzanne"]
     expected = sc.solve_lighting(
         picture.linear_rgb(),
         [(s.vertices_world - world_from_camera[:3, 3]) @ world_from_camera[:3, :3] for s in surfaces],
@@ -110,6 +112,7 @@ def test_the_result_is_that_of_the_library(lit, folder):
         [np.eye(4)],
         mask=picture.alpha >= 0.99,
         restarts=0,
+        normals=[s.shading.corner_normal_world @ world_from_camera[:3, :3] for s in surfaces],
     )
 
     task = LightingTask(source, "Camera", objects=("Suzanne",), use_base_color=False, restarts=0)

@@ -29,12 +29,14 @@ STEP_MILLISECONDS = 350  # long enough to see what a step changed
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     files = parser.add_argument_group("files")
-    files.add_argument("--mesh", type=Path, required=True, nargs="+", metavar="FILE", help="obj, ply, glb, off or stl, metres")
+    files.add_argument("--mesh", type=Path, required=True, nargs="+", metavar="M", help="obj, ply, glb, off or stl, metres")
     files.add_argument(
         "--image", type=Path, required=True, metavar="IMAGE", help="the photograph, png (8 or 16 bits), jpg or exr"
     )
     files.add_argument("--camera", type=Path, required=True, metavar="JSON", help="width, height, fx, fy, cx, cy (pixels)")
-    files.add_argument("--pose", type=Path, nargs="+", metavar="JSON", help="camera_from_object, one for all meshes or each")
+    files.add_argument(
+        "--pose", type=Path, nargs="+", metavar="P", help="json with camera_from_object, one for all meshes or each"
+    )
     files.add_argument("--mask", type=Path, metavar="PNG", help="white, or opaque, where the image may be used")
     files.add_argument("--out", type=Path, metavar="JSON", help="also write the result here")
     files.add_argument("--picture", type=Path, metavar="PNG", help="photograph, relit estimate and difference, with the lamp")

@@ -205,7 +205,9 @@ def solve_lighting(
     by corner (F, 3, 3), or a list of these.
     Raises ObservationError for the image and SetupError for the rest, with one sentence.
     """
-    setup = LightingSetup.checked(image, vertices, faces, camera, camera_from_object, kind, albedo, strength, mask, start)
+    setup = LightingSetup.checked(
+        image, vertices, faces, camera, camera_from_object, kind, albedo, strength, mask, start, normals
+    )
     return solve_setup(setup, LightingSettings(steps, refine, restarts), on_step)
 
 

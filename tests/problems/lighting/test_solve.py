@@ -225,3 +225,17 @@ def test_known_texture_is_not_taken_for_shading(sun_case, rng):
 
     assert direction_error_deg(result, sun_case) < 1
     np.testing.assert_allclose(result.strength, 2.5, rtol=0.05)
+
+
+def test_normals_of_smooth_surfaces_are_used(sun_case):
+    """A flat floor whose normals say that it is a bowl, shaded as one."""
+    inwards = np.concatenate([-0.3 * FLOOR.vertices[:, :2], np.ones((4, 1))], axis=1)
+    normals = [inwards / np.linalg.norm(inwards, axis=1, keepdims=True), None]
+    flat, smooth = buffer_of(sun_case).normal[0], buffer_of(sun_case, normals=normals).normal[0]
+    cosines = [np.maximum(normal @ sun_case.light, 0)[..., None] for normal in (flat, smooth)]
+    image = sun_case.image * np.divide(cosines[1], cosines[0], out=np.ones_like(cosines[0]), where=cosines[0] > 0)
+
+    result = solve(sun_case, image=image, normals=normals)
+
+    assert direction_error_deg(result, sun_case) < 1.5
+    assert result.image_error < 0.5 * solve(sun_case, image=image).image_error
