@@ -18,6 +18,9 @@ demo: .venv-demo/installed  ## Solves the shipped examples into demo/, and the s
 	    --out demo/result.json --picture demo/result.png --animation demo/steps.gif
 	.venv-demo/bin/solver_core solve ik --skeleton assets/demo/ik_rest.bvh --targets assets/demo/ik_targets.csv \
 	    --out demo/motion.bvh --picture demo/motion.png --animation demo/motion.gif
+	.venv-demo/bin/solver_core solve lighting --mesh assets/demo/light/*.ply --image assets/demo/light/photo.jpg \
+	    --camera assets/demo/light/camera.json --pose assets/demo/light/pose.json \
+	    --out demo/light.json --picture demo/light.png --animation demo/light.gif
 	@if .venv-demo/bin/python -c 'import bpy' 2> /dev/null; then \
 	    OMP_NUM_THREADS=1 .venv-demo/bin/python addon/batch.py assets/demo/job.json --out demo/blender && \
 	    .venv-demo/bin/python assets/demo/picture_scenes.py demo/blender; \

@@ -25,11 +25,11 @@ PoseSlope = Callable[[Mesh, np.ndarray, np.ndarray, np.ndarray], tuple[float, np
 
 @dataclass(frozen=True)
 class PoseDescent:
-    """How Adam runs; the defaults were chosen on meshes of the validation split, by training/tune_pose_baselines.py.
+    """How Adam runs; the defaults come from 8 to 24 samples of the validation split, see training/tune_pose_baselines.py.
 
     wxyz_rate, position_rate: learning rates of the quaternion and of the position, in object diagonals.  steps, patience:
-    the protocol's.  sigma: of the soft rasteriser, in squared half image heights; the authors' 1e-4 makes objects too large
-    by a pixel, which shows in their depth.  finer: of the neural mesh renderer, samples along a side of a pixel.
+    the protocol's.  sigma: of the soft rasteriser, in squared half image heights; 1e-4 is the authors'.  finer: of the
+    neural mesh renderer, samples along a side of a pixel; 2 is the authors'.
     """
 
     wxyz_rate: float = 0.005

@@ -1,0 +1,65 @@
+"""Time of a lamp from one image of 256 x 256 pixels on one core, beside its limits.
+
+python training/benchmarks/lighting.py
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before NumPy is loaded
+
+import numpy as np
+
+from solver_core import render
+from solver_core.files import read_mesh
+from solver_core.frames import Camera
+from solver_core.problems.lighting.problem import KINDS, shade
+from solver_core.problems.lighting.sampler import CANONICAL_DEG, VERTICAL_FOV, view_matrices
+from solver_core.problems.lighting.solve import LightingSettings, LightingSetup, solve_setup
+from solver_core.problems.lighting.surface import Pixels
+
+SIZE = 256
+REPEATS = 7
+MESH = "assets/demo/pose_model.ply"
+LIGHT = np.array([[0.48, 0.6, 0.64]], np.float32)  # towards the sun; a lamp there, in units of the scene about its centre
+CASES = {
+    "7 steps": (LightingSettings(7, False, 0), 400),
+    "7 steps + refine": (LightingSettings(7, True, 0), None),
+    "7 steps + refine + restarts": (LightingSettings(7, True, 4), 1000),
+}
+
+
+def make_setup(kind: str) -> LightingSetup:
+    """The toy biplane, lit by our own renderer with finer shadows than the solver's, with a little noise."""
+    mesh = read_mesh(MESH).unit().mesh
+    camera = Camera.from_fov(SIZE, SIZE, VERTICAL_FOV)
+    view = view_matrices(np.radians([CANONICAL_DEG]), np.radians([CANONICAL_DEG]))[0]
+    geometry = (mesh.vertices, mesh.faces, camera, view, kind, np.ones(3), np.pi)
+    seen = LightingSetup.checked(np.full((SIZE, SIZE, 3), 0.5), *geometry)
+    row, column = np.nonzero(seen.buffer.mask[0])
+    scene = seen.problem_at(Pixels(np.arange(len(row)), row, column), 4 * SIZE).scene
+    shading = shade(kind, scene, LIGHT, 4 * SIZE)[0, :, None]
+    image = np.zeros((SIZE, SIZE, 3))
+    noise = np.random.default_rng(0).normal(scale=0.005, size=(len(row), 3))
+    image[row, column] = np.maximum(shading + noise * shading.max(), 0)
+    return LightingSetup.checked(image, *geometry)
+
+
+def main() -> None:
+    render.set_num_threads(1)
+    for kind in KINDS:
+        setup = make_setup(kind)
+        for name, (settings, limit) in CASES.items():
+            times = []
+            for _ in range(REPEATS):
+                started = time.perf_counter()
+                solve_setup(setup, settings)
+                times.append(time.perf_counter() - started)
+            print(f"{kind + ', ' + name:40s} {1e3 * statistics.median(times):8.2f} ms   limit {limit or '-'} ms")
+
+
+if __name__ == "__main__":
+    main()
