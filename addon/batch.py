@@ -77,7 +77,14 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     if args.only is not None:
         tasks = [task for task in tasks if task.name == args.only]
-    args.out.mkdir(parents=True, exist_ok=True)
+        if not tasks:
+            _complain([f"The job {args.job} has no task '{args.only}'."])
+            return 2
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        _complain([f"The folder {args.out} cannot be made: {error.strerror}."])
+        return 2
     lines = (jobs.run(task) for task in tasks) if args.jobs == 1 else _run_in_processes(tasks, args)
     has_failed = False
     for line in lines:
@@ -123,16 +130,17 @@ def _run_in_processes(tasks: Sequence[Any], args: argparse.Namespace) -> Iterato
 
 def _run_in_process(task: Any, args: argparse.Namespace) -> dict[str, Any]:
     own = [str(args.job), "--out", str(args.out), "--only", task.name]
-    done = subprocess.run([*_launcher(), *own], stdout=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run([*_launcher(), *own], stdout=subprocess.PIPE, check=False)
     start = json.dumps({"task": task.name})[:-1]
-    line = next((line for line in done.stdout.splitlines() if line.startswith(start)), None)
-    if line is None:
+    # Blender writes to the same pipe in whatever encoding, and may leave a line of its own unfinished before ours.
+    _, found, rest = done.stdout.decode(errors="replace").partition(start)
+    if not found:
         return {
             "task": task.name,
             "status": "failed",
             "error": f"The process ended without a result, with code {done.returncode}.",
         }
-    return json.loads(line)
+    return json.loads(found + rest.partition("\n")[0])
 
 
 def _launcher() -> list[str]:

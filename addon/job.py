@@ -63,7 +63,8 @@ class BatchTask:
 
     def fingerprint(self) -> str:
         """Changes with the task and with the files that it names."""
-        files = {str(path): _stamp(path) for path in (self.scene, *_files(dataclasses.asdict(self.task)))}
+        named = [Path(bpy.path.abspath(file, start=str(self.scene.parent))) for file in _files(dataclasses.asdict(self.task))]
+        files = {str(path): _stamp(path) for path in (self.scene, *named)}
         content = [self.problem, dataclasses.asdict(self.task), files]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -76,7 +77,7 @@ class _Stamp(NamedTuple):
 def read_job(path: Path, out: Path) -> list[BatchTask]:
     """The tasks of a job file, all of them checked.  Raises JobError."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))  # some editors of Windows begin with a mark
     except OSError as error:
         raise JobError([f"The job {path} cannot be read: {error.strerror}."]) from error
     except ValueError as error:
@@ -126,6 +127,7 @@ def _solve(scene: bpy.types.Scene, task: BatchTask) -> dict[str, Any]:
 
 def _write_outputs(task: BatchTask, record: dict[str, Any]) -> None:
     """Writes beside each output first and moves it there whole; the record comes last and says that all is done."""
+    task.outputs["json"].unlink(missing_ok=True)  # an older record must not vouch for what is now written piece by piece
     for path in task.outputs.values():
         path.parent.mkdir(parents=True, exist_ok=True)
     if "blend" in task.outputs:
@@ -167,6 +169,8 @@ def _render(camera: str, path: Path) -> None:
     scene.cycles.use_denoising = False  # Debian's Blender has no denoiser
     longer = max(render.resolution_x, render.resolution_y)
     render.resolution_percentage = min(100, math.ceil(100 * PICTURE_SIZE / longer))
+    if hasattr(render.image_settings, "media_type"):  # since 5.0 a scene that renders movies offers no PNG
+        render.image_settings.media_type = "IMAGE"
     render.image_settings.file_format = "PNG"
     render.filepath = str(path)
     bpy.ops.render.render(write_still=True)
@@ -189,11 +193,11 @@ def _stamp(path: Path) -> _Stamp | None:
     return _Stamp(found.st_size, found.st_mtime_ns)
 
 
-def _files(content: Any) -> list[Path]:
+def _files(content: Any) -> list[str]:
     """Paths under the keys "file"."""
     if not isinstance(content, dict):
         return []
-    own = [Path(value) for key, value in content.items() if key == "file" and value]
+    own = [value for key, value in content.items() if key == "file" and value]
     return own + [path for value in content.values() for path in _files(value)]
 
 
@@ -220,7 +224,7 @@ def _read_task(entry: Any, number: int, folder: Path, out: Path) -> BatchTask:
     if not name or name != Path(name).name or name.startswith("."):
         raise _Invalid("name", f"it must be fit for a file name, not {json.dumps(name)}")
     problem = entry.pop("problem", None)
-    if problem not in PROBLEMS:
+    if not isinstance(problem, str) or problem not in PROBLEMS:
         raise _Invalid("problem", f"it must be one of {', '.join(PROBLEMS)}, not {json.dumps(problem)}")
     scene = _value(str, entry.pop("scene", bpy.data.filepath), "scene")
     if not scene:
@@ -238,9 +242,12 @@ def _read_task(entry: Any, number: int, folder: Path, out: Path) -> BatchTask:
 
 def _clashes(tasks: Sequence[BatchTask]) -> list[str]:
     """Sentences on tasks that would overwrite each other or a scene."""
-    problems, writers = [], {}
+    problems, writers, names = [], {}, set()
     scenes = {task.scene.resolve() for task in tasks}
     for task in tasks:
+        if task.name in names:
+            problems.append(f"Task '{task.name}', key 'name': another task has this name as well.")
+        names.add(task.name)
         for kind, path in task.outputs.items():
             where = f"Task '{task.name}', key 'outputs.{kind}': {path.name}"
             if path in writers:

@@ -38,7 +38,7 @@ def pose_obstacles(context: bpy.types.Context) -> Iterator[str]:
         yield "Select an object, or choose one, whose outline is to be fitted."
     yield from _surface_obstacles(thing, context.scene)
     camera = settings.camera or context.scene.camera
-    yield from _camera_obstacles(camera)
+    yield from _camera_obstacles(camera, context.scene)
     yield from _linked(camera if settings.move == "CAMERA" else thing)
     yield from _image_obstacles(settings.silhouette, camera, "silhouette")
     image = settings.silhouette.image
@@ -52,7 +52,7 @@ def lighting_obstacles(context: bpy.types.Context) -> Iterator[str]:
     settings = context.scene.deep_feedback.lighting
     yield from _busy(context, {"OBJECT"})
     camera = settings.camera or context.scene.camera
-    yield from _camera_obstacles(camera)
+    yield from _camera_obstacles(camera, context.scene)
     yield from _image_obstacles(settings.image, camera, "reference picture")
     if settings.use_mask:
         yield from _image_obstacles(settings.mask, camera, "mask")
@@ -64,6 +64,7 @@ def lighting_obstacles(context: bpy.types.Context) -> Iterator[str]:
     if settings.lamp is not None:
         if settings.lamp.data.type not in {"SUN", "POINT"}:
             yield f"'{settings.lamp.name}' must be a Sun or a Point light."
+        yield from _in_scene(settings.lamp, context.scene)
         yield from _linked(settings.lamp)
         yield from _linked(settings.lamp.data)
 
@@ -140,7 +141,7 @@ def _surface_obstacles(thing: bpy.types.Object, scene: bpy.types.Scene) -> Itera
     yield from _in_scene(thing, scene)
 
 
-def _camera_obstacles(camera: bpy.types.Object | None) -> Iterator[str]:
+def _camera_obstacles(camera: bpy.types.Object | None, scene: bpy.types.Scene) -> Iterator[str]:
     if camera is None:
         yield "The scene has no camera: add one, or choose one here."
     if camera.type != "CAMERA":
@@ -148,6 +149,7 @@ def _camera_obstacles(camera: bpy.types.Object | None) -> Iterator[str]:
     if camera.data.type != "PERSP":
         kind = {"ORTHO": "orthographic", "PANO": "panoramic"}.get(camera.data.type, "special")
         yield f"The camera '{camera.name}' is {kind}: set its lens type to Perspective."
+    yield from _in_scene(camera, scene)
 
 
 def _image_obstacles(choice: bpy.types.PropertyGroup, camera: bpy.types.Object, what: str) -> Iterator[str]:

@@ -69,7 +69,7 @@ class Frame(NamedTuple):
 
 
 class MaskPreview:
-    """What counts as the object in the image, made anew when the image, its key or the frame changes."""
+    """What counts as the object in the image, made anew when the file, the image, its key or the frame changes."""
 
     def __init__(self) -> None:
         self.key: tuple | None = None
@@ -83,7 +83,7 @@ class MaskPreview:
         """Reads the image, which a drawing viewport must not do; a timer calls this."""
         scene = bpy.context.scene
         self.key, self.notice = _mask_key(scene), ""
-        camera_name, silhouette, mask, _ = self.key
+        camera_name, silhouette, mask, *_ = self.key
         try:
             self.rectangles = mask_rectangles(preview_mask(scene, silhouette, mask, camera_name) >= 0.5)
         except SolverError as error:
@@ -138,7 +138,7 @@ def _mask_key(scene: bpy.types.Scene) -> tuple:
     """All that the preview depends on."""
     settings = scene.deep_feedback.pose
     camera = settings.camera or scene.camera
-    return (camera.name if camera else "", settings.silhouette.chosen, settings.mask, scene.frame_current)
+    return (camera.name if camera else "", settings.silhouette.chosen, settings.mask, scene.frame_current, bpy.data.filepath)
 
 
 def _draw() -> None:

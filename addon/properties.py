@@ -25,8 +25,8 @@ from .solves.image_source import ImageSource, MaskKey
 def _step(problem: str) -> object:
     """The slider that replays a solve."""
 
-    def replay(settings: bpy.types.PropertyGroup, context: bpy.types.Context) -> None:
-        result = results.find(problem, context.scene)
+    def replay(settings: bpy.types.PropertyGroup, _: bpy.types.Context) -> None:
+        result = results.find(problem, settings.id_data)
         if result is None or result.report is None:
             return
         within = min(settings.step, len(result.steps))

@@ -100,6 +100,17 @@ def _narrow_inplace(ends: np.ndarray, lowest: float, highest: float) -> None:
     ends[1] = max(min(ends[1], highest), ends[0])
 
 
+def pulling_bones(armature: bpy.types.Object, names: Sequence[str]) -> list[str]:
+    """Bones below the given ones whose inverse kinematics may turn them."""
+    return [
+        bone.name
+        for bone in armature.pose.bones
+        if bone.name not in names
+        and any(constraint.type in {"IK", "SPLINE_IK"} for constraint in bone.constraints)
+        and any(parent.name in names for parent in bone.parent_recursive)
+    ]
+
+
 def mute_constraints(armature: bpy.types.Object, names: Sequence[str]) -> list[tuple[str, str]]:
     """Switches off all constraints of bones; (bone, constraint) of those that were on."""
     muted = []

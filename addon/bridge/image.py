@@ -122,6 +122,8 @@ def read_background(camera: bpy.types.Object, frame: int) -> Picture:
     path = bpy.path.abspath(clip.filepath, library=clip.library)
     if clip.source == "MOVIE":
         return read_movie(path, frame - clip.frame_start + 1 + clip.frame_offset)
+    if not is_sequence(path):
+        return read_file(path, frame, clip.colorspace_settings.name)
     first_number = int(re.search(r"(\d+)\D*$", Path(path).stem)[1])
     number = first_number + frame - clip.frame_start + clip.frame_offset
     return read_file(numbered(path, number), frame, clip.colorspace_settings.name)

@@ -10,29 +10,29 @@ from solver_core.errors import ObservationError
 from solver_core.render.gbuffer import Texture
 
 from .image import read_image
-from .mesh import Surface
+from .mesh import Shading
 
 NO_MATERIAL = (0.8, 0.8, 0.8)  # what Blender renders
 COLOR_INPUTS = {"BSDF_PRINCIPLED": "Base Color", "BSDF_DIFFUSE": "Color"}
 MOST_PIXELS = 1 << 16  # of a texture, for its mean
 
 
-def surface_albedo(surface: Surface, frame: int) -> Texture | np.ndarray:
+def surface_albedo(shading: Shading, frame: int) -> Texture | np.ndarray:
     """The texture of a surface that has one and a UV map for it, else the base colour of each face (F, 3), linear."""
-    used = {surface.materials[slot] for slot in np.unique(surface.material) if slot < len(surface.materials)}
+    used = {shading.materials[slot] for slot in np.unique(shading.slot) if slot < len(shading.materials)}
     image = _texture(bpy.data.materials.get(used.pop())) if len(used) == 1 else None
-    if image is None or surface.shading is None or surface.shading.corner_uv is None:
-        return face_colors(surface, frame)
+    if image is None or shading.corner_uv is None:
+        return face_colors(shading, frame)
     try:
-        return Texture(surface.shading.corner_uv, read_image(image, frame).linear_rgb())
-    except ObservationError:  # a file that is gone
-        return face_colors(surface, frame)
+        return Texture(shading.corner_uv, read_image(image, frame).linear_rgb())
+    except ObservationError:  # a file that is gone, or colors that cannot be made linear
+        return face_colors(shading, frame)
 
 
-def face_colors(surface: Surface, frame: int) -> np.ndarray:
+def face_colors(shading: Shading, frame: int) -> np.ndarray:
     """(F, 3) linear base colour of each face."""
-    colors = np.array([base_color(bpy.data.materials.get(name), frame) for name in surface.materials] or [NO_MATERIAL])
-    return colors[np.minimum(surface.material, len(colors) - 1)].astype(np.float32)
+    colors = np.array([base_color(bpy.data.materials.get(name), frame) for name in shading.materials] or [NO_MATERIAL])
+    return colors[np.minimum(shading.slot, len(colors) - 1)].astype(np.float32)
 
 
 def base_color(material: bpy.types.Material | None, frame: int) -> tuple[float, ...]:
@@ -64,8 +64,7 @@ def _texture(material: bpy.types.Material | None) -> bpy.types.Image | None:
 
 def _mean_color(image: bpy.types.Image, frame: int) -> tuple[float, ...]:
     try:
-        picture = read_image(image, frame)
+        rgb = read_image(image, frame).linear_rgb().reshape(-1, 3)
     except ObservationError:
         return NO_MATERIAL
-    rgb = picture.linear_rgb().reshape(-1, 3)
     return tuple(rgb[:: max(1, len(rgb) // MOST_PIXELS)].mean(axis=0).tolist())

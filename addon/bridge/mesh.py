@@ -15,23 +15,26 @@ from .transform import split_rigid, world_matrix
 
 
 class Surface(NamedTuple):
-    """Triangles in the world.  vertices_world: (V, 3) float64.  faces: (F, 3) int32.  material: (F,) index of a slot.
+    """Triangles in the world.  vertices_world: (V, 3) float64.  faces: (F, 3) int32.
 
-    materials: names by slot, "" for an empty one.  shading: how it looks, None where that was not asked for.
+    shading: how it looks, None where that was not asked for.
     """
 
     vertices_world: np.ndarray
     faces: np.ndarray
-    material: np.ndarray
-    materials: tuple[str, ...]
     shading: Shading | None
 
 
 class Shading(NamedTuple):
-    """corner_normal_world: (F, 3, 3), zeros where a face is flat.  corner_uv: (F, 3, 2), None without a UV map."""
+    """corner_normal_world: (F, 3, 3), zeros where a face is flat.  corner_uv: (F, 3, 2), None without a UV map.
+
+    slot: (F,) of the face's material.  materials: names by slot, "" for an empty one.
+    """
 
     corner_normal_world: np.ndarray
     corner_uv: np.ndarray | None
+    slot: np.ndarray
+    materials: tuple[str, ...]
 
 
 class RigidMesh(NamedTuple):
@@ -88,15 +91,12 @@ def _read_surface(evaluated: bpy.types.Object, world_from_mesh: np.ndarray, with
     mesh.vertices.foreach_get("co", vertices)
     faces = np.empty(3 * len(mesh.loop_triangles), np.int32)
     mesh.loop_triangles.foreach_get("vertices", faces)
-    material = np.empty(len(mesh.loop_triangles), np.int32)
-    mesh.loop_triangles.foreach_get("material_index", material)
     vertices_world = vertices.reshape(-1, 3) @ world_from_mesh[:3, :3].T + world_from_mesh[:3, 3]
-    materials = tuple(slot.material.name if slot.material else "" for slot in evaluated.material_slots)
-    shading = _read_shading(mesh, world_from_mesh) if with_shading else None
-    return Surface(vertices_world, faces.reshape(-1, 3), material, materials, shading)
+    return Surface(vertices_world, faces.reshape(-1, 3), _read_shading(evaluated, world_from_mesh) if with_shading else None)
 
 
-def _read_shading(mesh: bpy.types.Mesh, world_from_mesh: np.ndarray) -> Shading:
+def _read_shading(evaluated: bpy.types.Object, world_from_mesh: np.ndarray) -> Shading:
+    mesh = evaluated.data
     corners = np.empty(3 * len(mesh.loop_triangles), np.int32)
     mesh.loop_triangles.foreach_get("loops", corners)
     corners = corners.reshape(-1, 3)
@@ -106,12 +106,20 @@ def _read_shading(mesh: bpy.types.Mesh, world_from_mesh: np.ndarray) -> Shading:
     length = np.linalg.norm(normal_world, axis=1, keepdims=True)
     normal_world /= np.where(length > 0, length, 1)
     corner_normal_world = np.where(_is_smooth(mesh)[:, None, None], normal_world[corners], 0)
+    slot = np.empty(len(mesh.loop_triangles), np.int32)
+    mesh.loop_triangles.foreach_get("material_index", slot)
+    materials = tuple(slot.material.name if slot.material else "" for slot in evaluated.material_slots)
+    return Shading(corner_normal_world, _read_uv(mesh, corners), slot, materials)
+
+
+def _read_uv(mesh: bpy.types.Mesh, corners: np.ndarray) -> np.ndarray | None:
+    """(F, 3, 2) of the active UV map at corners (F, 3)."""
     layer = mesh.uv_layers.active
     if layer is None:
-        return Shading(corner_normal_world, None)
+        return None
     uv = np.empty(2 * len(mesh.loops), np.float32)
     layer.uv.foreach_get("vector", uv)
-    return Shading(corner_normal_world, uv.reshape(-1, 2)[corners])
+    return uv.reshape(-1, 2)[corners]
 
 
 def _is_smooth(mesh: bpy.types.Mesh) -> np.ndarray:

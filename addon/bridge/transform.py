@@ -53,6 +53,12 @@ def read_placement(depsgraph: bpy.types.Depsgraph, thing: bpy.types.Object) -> P
     holding = next((c for c in thing.constraints if c.enabled and c.influence > 0), None)
     if holding is not None:
         raise SetupError(f"'{thing.name}' is held by its constraint '{holding.name}': apply, disable or remove it.")
+    drivers = thing.animation_data.drivers if thing.animation_data else ()
+    driven = next((d.data_path for d in drivers if d.data_path in ("location", rotation_channel(thing)) and not d.mute), None)
+    if driven is not None:
+        raise SetupError(
+            f"'{thing.name}' has a driver on its {driven.partition('_')[0]}, which would undo a move: remove or mute it."
+        )
     evaluated = thing.evaluated_get(depsgraph)
     world, basis = np.array(evaluated.matrix_world), np.array(evaluated.matrix_basis)
     _, shape = split_rigid(world, thing.name)

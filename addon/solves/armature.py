@@ -32,6 +32,7 @@ from ..bridge.armature import (
     find_collection,
     key_pose,
     mute_constraints,
+    pulling_bones,
     read_collection,
     read_joints,
     read_limits,
@@ -209,7 +210,7 @@ class ArmatureSolve:
             ranges[chain.skeleton.joints] = [read_limits(armature, name) for name in chain.bones]
         shown = self.frames.index(self.frame) if self.frame in self.frames else 0
         self.inputs = _Inputs(targets, weights, ranges, np.stack(world_from_solve), np.stack(parent_pose), metres, shown)
-        self.muted += mute_constraints(armature, chain.bones)
+        self.muted += mute_constraints(armature, [*chain.bones, *pulling_bones(armature, chain.bones)])
 
     def steps(self) -> Iterator[Step]:
         inputs, chain = self.inputs, self.chain
@@ -525,7 +526,7 @@ def _node_weights(chain: _Chain, rows: Sequence[BoneTarget]) -> np.ndarray:
 
 def _metres(scene: bpy.types.Scene, armature: bpy.types.Object) -> float:
     """Of a unit of the armature, by its mean scale in the world."""
-    scale = abs(np.linalg.det(np.array(armature.matrix_world)[:3, :3])) ** (1 / 3)
+    scale = abs(np.linalg.det(world_matrix(evaluate(scene), armature)[:3, :3])) ** (1 / 3)
     if scale < 1e-9:
         raise SetupError(f"'{armature.name}' has a scale of zero: give it an extent along every axis.")
     return scale * scene.unit_settings.scale_length

@@ -166,7 +166,7 @@ class LightingSolve:
             [(surface.vertices_world - position) @ rotation for surface in surfaces],
             [surface.faces for surface in surfaces],
             view.scaled(1 / factor, view.width // factor, view.height // factor),
-            [surface_albedo(surface, part) for surface in surfaces] if task.use_base_color else None,
+            [surface_albedo(surface.shading, part) for surface in surfaces] if task.use_base_color else None,
             [surface.shading.corner_normal_world @ rotation for surface in surfaces],
             _shrunk(mask, factor) >= OPAQUE,
             self._start(world_from_camera),

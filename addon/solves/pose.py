@@ -12,12 +12,13 @@ import numpy as np
 
 from solver_core import render, rotations
 from solver_core.errors import SetupError
-from solver_core.frames import matrix_from_pose
+from solver_core.frames import Camera, matrix_from_pose
 from solver_core.problems.pose.observation import PoseObservation, overlap
 from solver_core.problems.pose.solve import PoseAlternative, PoseSettings, PoseSetup, PoseSolution, PoseStep, pose_steps
 
 from ..bridge.camera import camera_of_image, read_camera, read_camera_pose
-from ..bridge.mesh import read_rigid_mesh
+from ..bridge.image import Picture
+from ..bridge.mesh import RigidMesh, read_rigid_mesh
 from ..bridge.scene import evaluate, find_object, find_scene, require_editable
 from ..bridge.transform import (
     Placement,
@@ -29,7 +30,7 @@ from ..bridge.transform import (
 )
 from .image_source import ImageSource, MaskKey
 from .outline import mask_outline, mesh_outline
-from .solve import NO_POINTS, Step, frames_of, mean_milliseconds
+from .solve import NO_IMAGE_LINES, NO_POINTS, Step, frames_of, mean_milliseconds
 
 USUAL_REFINEMENT = 10  # steps until the outline fits; for "step 3/17" only
 
@@ -77,15 +78,25 @@ class _Places(NamedTuple):
         return np.linalg.inv(relative) if self.is_camera_moved else relative
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _View:
-    """A frame as it was read."""
+    """A frame as it was read, and what is made of it in the thread of the steps."""
 
     frame: int
-    setup: PoseSetup
     placement: Placement
     places: _Places
-    observed_lines: np.ndarray
+    picture: Picture
+    mesh: RigidMesh
+    camera: Camera
+    start: np.ndarray
+    setup: PoseSetup | None = None
+    observed_lines: np.ndarray = field(default_factory=lambda: NO_IMAGE_LINES)
+
+    def prepare(self, mask: MaskKey) -> None:
+        """Makes setup and outline.  Raises SolverError."""
+        coverage = mask.coverage(self.picture)
+        self.setup = PoseSetup.checked(coverage, self.mesh.vertices, self.mesh.faces, self.camera, self.start)
+        self.observed_lines = mask_outline(coverage)
 
     def iou(self, camera_from_object: np.ndarray) -> float:
         """Overlap with the mask in its own pixels."""
@@ -132,7 +143,6 @@ class PoseSolve:
         world_from_camera = read_camera_pose(depsgraph, camera)
         mesh = read_rigid_mesh(depsgraph, thing)
         picture = task.silhouette.read(camera, part, task.is_range)
-        coverage = task.mask.coverage(picture)
         seen_by = camera_of_image(read_camera(scene, depsgraph, camera), *picture.size)
         placement = read_placement(depsgraph, scene.objects[task.moved])
         is_camera_moved = task.move == "CAMERA"
@@ -143,12 +153,12 @@ class PoseSolve:
             start = places.camera_from_object(self.views[last].places.world_from_moved(solution.camera_from_object))
         if (start[:3, :3] @ mesh.centre + start[:3, 3])[2] >= 0:
             raise SetupError(f"'{task.object}' is not in front of the camera '{task.camera}': move it where the camera looks.")
-        setup = PoseSetup.checked(coverage, mesh.vertices, mesh.faces, seen_by, start)
-        self.views[part] = _View(part, setup, placement, places, mask_outline(coverage))
+        self.views[part] = _View(part, placement, places, picture, mesh, seen_by, start)
 
     def steps(self) -> Iterator[Step]:
         task, (part, view) = self.task, list(self.views.items())[-1]
         expected = 2 + task.steps + (USUAL_REFINEMENT if task.refine else 0)
+        view.prepare(task.mask)
         self.iou_before[part] = view.iou(view.setup.start)
         for index, step in enumerate(self._solve(view)):
             yield Step(

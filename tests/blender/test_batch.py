@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import bpy
 import numpy as np
@@ -98,6 +99,27 @@ def test_a_second_run_skips_what_is_done_and_solves_what_changed(folder, capsys)
     assert stamp != (folder / "out" / "one.blend").stat().st_mtime_ns
 
 
+def test_a_record_does_not_vouch_for_a_file_that_a_failed_run_wrote(folder, capsys):
+    run(capsys, folder, arm_task())
+    without_camera = {"blend": "arm.blend", "png": "arm.png"}
+
+    code, _ = run(capsys, folder, arm_task(use_limits=False, outputs=without_camera))
+    _, (line,) = run(capsys, folder, arm_task())
+
+    assert code == 1
+    assert line["status"] == "done"
+
+
+def test_a_file_beside_the_scene_counts_among_what_may_have_changed(folder):
+    job = Path(write_job(folder, arm_task(source="FILE", file="//walk.csv")))
+    (folder / "walk.csv").write_text("a")
+    before = read_job(job, folder / "out")[0].fingerprint()
+
+    (folder / "walk.csv").write_text("another")
+
+    assert read_job(job, folder / "out")[0].fingerprint() != before
+
+
 def test_a_failing_task_stops_no_other_and_writes_nothing(folder, capsys):
     code, lines = run(capsys, folder, arm_task("bad", armature="Nobody"), arm_task("lost", scene="no.blend"), arm_task("good"))
 
@@ -127,6 +149,7 @@ def test_the_open_file_is_the_scene_where_none_is_named(folder, capsys):
         ({"bones": {}}, "key 'bones': it must be a list [...], not {}."),
         ({"bones": [{"target": "goal"}]}, "key 'bones.0.bone': it is missing."),
         ({"problem": "poses"}, "key 'problem': it must be one of pose, lighting, armature, not \"poses\"."),
+        ({"problem": ["pose"]}, "key 'problem': it must be one of pose, lighting, armature, not [\"pose\"]."),
         ({"name": "a/b"}, "key 'name': it must be fit for a file name, not \"a/b\"."),
         ({"outputs": {"gif": "a.gif"}}, "key 'outputs.gif': it is not known; known: blend, json, png."),
         ({"outputs": {"png": "a.jpg"}}, "key 'outputs.png': it must end in .png, not be \"a.jpg\"."),
@@ -148,6 +171,7 @@ def test_all_mistakes_of_a_job_are_told_at_once(folder):
     assert [problem.partition(":")[0] for problem in caught.value.problems] == [
         "Task 1 ('arm'), key 'smooth'",
         "Task 2",
+        "Task 'x', key 'name'",
         "Task 'x', key 'outputs.json'",
         "Task 'x', key 'outputs.blend'",
     ]
@@ -159,6 +183,33 @@ def test_a_job_that_is_no_list_is_a_sentence(text, sentence, scene, tmp_path, ca
 
     assert batch.main([str(tmp_path / "job.json")]) == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_a_job_with_a_byte_order_mark_is_read(folder):
+    job = Path(write_job(folder, arm_task()))
+    job.write_text(job.read_text(), encoding="utf-8-sig")
+
+    assert [task.name for task in read_job(job, folder / "out")] == ["arm"]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"), [(("--only", "leg"), "has no task 'leg'"), (("--out", "arm.blend"), "cannot be made")]
+)
+def test_options_that_cannot_be_met_are_a_sentence(options, sentence, folder, capsys, monkeypatch):
+    monkeypatch.chdir(folder)
+
+    code = batch.main([write_job(folder, arm_task()), "--out", str(folder / "out"), *options])
+
+    assert code == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_the_line_of_a_process_is_found_amid_what_blender_says(monkeypatch):
+    said = b'Fra:1 Mem \xff{"task": "arm", "status": "done"}\nSaved\n'
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=said, returncode=0))
+    arguments = SimpleNamespace(job="job.json", out="out")
+
+    assert batch._run_in_process(SimpleNamespace(name="arm"), arguments) == {"task": "arm", "status": "done"}
 
 
 def test_the_example_of_the_help_is_a_job(scene, tmp_path, capsys):
@@ -175,7 +226,10 @@ def test_the_example_of_the_help_is_a_job(scene, tmp_path, capsys):
     assert '"problem": "pose"' in capsys.readouterr().out
 
 
-def test_a_picture_is_rendered(scene, tmp_path, capsys):
+def test_a_picture_is_rendered_though_the_scene_renders_movies(scene, tmp_path, capsys):
+    if hasattr(scene.render.image_settings, "media_type"):
+        scene.render.image_settings.media_type = "VIDEO"
+    scene.render.image_settings.file_format = "FFMPEG"
     add_camera(scene)
     add_monkey(scene)
     image = bpy.data.images.new("Mask", 128, 96, alpha=True)

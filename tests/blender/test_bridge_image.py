@@ -127,6 +127,14 @@ def test_clips_of_sequences_are_backgrounds(camera, pixels, tmp_path):
     assert read_background(camera, 2).rgba[0, 0, 3] == pytest.approx(4 / 20, abs=0.002)
 
 
+def test_a_clip_of_one_picture_without_number_is_a_background(camera, pixels, tmp_path):
+    background = camera.data.background_images.new()
+    path = save(np.full_like(pixels, 0.6), tmp_path / "plate.png")
+    background.source, background.clip = "MOVIE_CLIP", bpy.data.movieclips.load(path)
+
+    assert read_background(camera, 2).rgba[0, 0, 3] == pytest.approx(0.6, abs=0.002)
+
+
 @pytest.mark.parametrize("source", ["image", "file", "clip"])
 def test_movies_show_their_frame(source, camera, scene, tmp_path):
     path = make_movie(scene, tmp_path, levels=(0.2, 0.8, 0.4))

@@ -71,7 +71,7 @@ def test_texture_of_a_material_stays_on_its_uv_map(scene):
     bpy.ops.mesh.primitive_plane_add()
     bpy.context.object.data.materials.append(textured(image))
 
-    albedo = surface_albedo(read(scene), 1)
+    albedo = surface_albedo(read(scene).shading, 1)
 
     assert isinstance(albedo, Texture)
     np.testing.assert_allclose(albedo.image[1, 0], (1, 0, 0), atol=0.01)
@@ -90,7 +90,7 @@ def test_colour_of_each_face_is_taken_where_there_are_several_materials(scene):
         bpy.context.object.data.materials.append(material)
     bpy.context.object.data.polygons[0].material_index = 1
 
-    albedo = surface_albedo(read(scene), 1)
+    albedo = surface_albedo(read(scene).shading, 1)
 
     assert albedo.shape == (12, 3)
     assert np.isclose(albedo, (0.2, 0.4, 0.6)).all(axis=1).sum() == 2

@@ -95,6 +95,13 @@ def test_an_object_held_by_a_constraint_is_refused_by_its_name(scene, thing):
         read_placement(evaluate(scene), thing)
 
 
+def test_an_object_with_a_driver_that_would_undo_a_move_is_refused(scene, thing):
+    thing.driver_add("location", 0)
+
+    with pytest.raises(SetupError, match="driver on its location"):
+        read_placement(evaluate(scene), thing)
+
+
 def test_a_scale_of_zero_is_refused_in_a_sentence(scene, thing):
     thing.scale = (1, 0, 1)
 

@@ -95,6 +95,14 @@ def test_button_moves_the_camera_when_told(registered, monkey):
     assert registered.camera.location.y != -6
 
 
+def test_button_is_grey_when_the_camera_is_in_another_scene(registered, monkey):
+    other = bpy.data.objects.new("Other", bpy.data.cameras.new("Other"))
+    registered.deep_feedback.pose.camera = other
+
+    with pytest.raises(RuntimeError, match="'Other' is not in this scene"):
+        bpy.ops.deep_feedback.solve_pose()
+
+
 def test_button_sets_keyframes_of_a_range(registered, monkey):
     bpy.ops.deep_feedback.solve_pose(**QUICK, use_range=True, frame_start=3, frame_end=5)
 

@@ -132,6 +132,15 @@ def test_mask_preview_is_made_anew_when_the_key_changes(registered):
     assert len(preview.rectangles) > covered
 
 
+def test_mask_preview_is_not_that_of_another_file(registered, tmp_path):
+    preview = overlay.MaskPreview()
+    preview.update()
+
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "other.blend"))
+
+    assert not preview.is_current(bpy.context.scene)
+
+
 def test_mask_preview_says_why_there_is_none(registered):
     preview = overlay.MaskPreview()
 

@@ -157,6 +157,29 @@ def test_limits_of_rolled_bones_hold(kind, scene, arm):
     assert np.abs(angles[:, 0]).max() > 0.2
 
 
+def test_a_scale_that_a_script_has_just_set_counts(scene, arm):
+    collection = add_empties(scene, {"goal": (0.02, 0.01, 0.02)})
+    arm.scale = (0.01, 0.01, 0.01)
+
+    solve = ArmatureSolve.gather(scene, ArmatureTask("Arm", collection=collection, bones=(BoneTarget("goal", "bone3_end"),)))
+    drain(solve)
+
+    assert solve.report()["worst_cm"] < 0.01
+    np.testing.assert_allclose(head_of(arm, "bone3", "tail"), (0.02, 0.01, 0.02), atol=1e-4)
+
+
+def test_inverse_kinematics_of_a_bone_further_down_is_muted_meanwhile(scene, arm):
+    constraint = arm.pose.bones["bone3"].constraints.new("IK")
+    task = ArmatureTask("Arm", collection=add_empties(scene, {"goal": (1, 0, 1)}), bones=(BoneTarget("goal", "bone2"),))
+
+    solve = ArmatureSolve.gather(scene, task)
+    solve.read(scene.frame_current)
+
+    assert constraint.mute
+    solve.restore()
+    assert not constraint.mute
+
+
 def test_constraints_are_muted_while_steps_are_shown_and_act_again_afterwards(scene, arm):
     constraint = arm.pose.bones["bone1"].constraints.new("COPY_ROTATION")
     constraint.target = scene.objects["Arm"]
