@@ -237,6 +237,8 @@ def _draw_pose_result(layout: bpy.types.UILayout, context: bpy.types.Context, re
         for index, alternative in enumerate(report["alternatives"]):
             text = f"{'Result' if index == 0 else f'Alternative {index}'}: IoU {alternative['iou']:.3f}"
             column.operator("deep_feedback.apply_alternative", text=text, icon="OBJECT_ORIGIN").index = index
+    for sentence in report["notices"]:
+        _draw_sentence(layout, context, sentence, "INFO")
 
 
 def _draw_lighting_result(layout: bpy.types.UILayout, context: bpy.types.Context, report: dict) -> None:

@@ -72,6 +72,15 @@ def read_placement(depsgraph: bpy.types.Depsgraph, thing: bpy.types.Object) -> P
     return Placement(world_from_parent, shape, np.array(evaluated.scale) * np.array(evaluated.delta_scale))
 
 
+def animation_notices(thing: bpy.types.Object) -> list[str]:
+    """A sentence where keyframes will take back, at the next frame, what a solve without a range does to a thing."""
+    if thing.animation_data is None or thing.animation_data.action is None:
+        return []
+    return [
+        f"'{thing.name}' is animated: its keyframes take the result back at the next frame. Insert a keyframe or solve a range."
+    ]
+
+
 def place(thing: bpy.types.Object, placement: Placement, world_from_thing: np.ndarray) -> None:
     """Moves an object to a rigid (4, 4); its scale stays as it is."""
     world = world_from_thing.copy()

@@ -42,7 +42,7 @@ from ..bridge.armature import (
     write_pose,
 )
 from ..bridge.scene import evaluate, find_object, find_scene, require_editable
-from ..bridge.transform import read_channels, world_matrix, write_channels
+from ..bridge.transform import animation_notices, read_channels, world_matrix, write_channels
 from .solve import NO_IMAGE_LINES, Step, frames_of, mean_milliseconds
 
 USUAL_STEPS = 20  # for "step 3/20" only
@@ -173,6 +173,8 @@ class ArmatureSolve:
         scaled = [name for name in chain.bones if not np.allclose(channels[name]["scale"], 1, atol=1e-4)]
         if scaled:
             notices.append(f"'{scaled[0]}' is scaled in its pose, which the solve does not see: clear the pose's scale.")
+        if task.frame_start is None and task.frame_end is None:
+            notices += animation_notices(armature)
         return cls(scene.name, task, frames, scene.frame_current, source, chain, channels, notices)
 
     @property

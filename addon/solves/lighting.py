@@ -32,7 +32,7 @@ from ..bridge.light import (
 from ..bridge.material import surface_albedo
 from ..bridge.mesh import read_surfaces
 from ..bridge.scene import evaluate, find_object, find_scene
-from ..bridge.transform import AT_ORIGIN, Placement, place, read_channels, read_placement, write_channels
+from ..bridge.transform import AT_ORIGIN, Placement, animation_notices, place, read_channels, read_placement, write_channels
 from .image_source import ImageSource
 from .solve import NO_IMAGE_LINES, NO_POINTS, Step, mean_milliseconds
 
@@ -228,6 +228,7 @@ class LightingSolve:
         sentences = list(solution.report.notes)
         if not self.task.use_base_color:
             sentences.append("The strength includes the brightness of the surfaces, because base colors were not used.")
+        sentences += animation_notices(find_object(find_scene(self.scene), self.lamp, "lamp"))
         return {
             "reason": solution.reason.value,
             "seconds": solution.seconds,

@@ -22,6 +22,7 @@ from ..bridge.mesh import RigidMesh, read_rigid_mesh
 from ..bridge.scene import evaluate, find_object, find_scene, require_editable
 from ..bridge.transform import (
     Placement,
+    animation_notices,
     place,
     read_channels,
     read_placement,
@@ -225,6 +226,7 @@ class PoseSolve:
             "iou_before": before if self.task.is_range else before[0],
             "iou": after if self.task.is_range else after[0],
             "alternatives": [self._placed(choice) for choice in self._choices()],
+            "notices": [] if self.task.is_range else animation_notices(self._find()[1]),
         }
 
     @property

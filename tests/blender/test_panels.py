@@ -13,7 +13,11 @@ from tests.blender.fake_solve import FakeSolve, some_result
 PANELS = ("pose", "lighting", "armature")
 POSE = {"reason": "Done.", "seconds": 0.1, "steps": 3, "ms_per_step": 33.0, "iou_before": 0.5, "iou": 0.9}
 REPORTS = {
-    "pose": POSE | {"alternatives": [{"iou": 0.9, "location": [0, 0, 0], "rotation_wxyz": [1, 0, 0, 0]} for _ in range(2)]},
+    "pose": POSE
+    | {
+        "alternatives": [{"iou": 0.9, "location": [0, 0, 0], "rotation_wxyz": [1, 0, 0, 0]} for _ in range(2)],
+        "notices": ["It is animated."],
+    },
     "lighting": POSE
     | {"angle_moved_deg": 12.0, "strength": [3.0, 2.0, 1.0], "energy": 3.0, "color": [1.0, 0.7, 0.3]}
     | {"uncertainty_deg": 4.0, "image_error": 0.05, "sentences": ["No shadow is in view."], "lamp": "Sun"},

@@ -63,6 +63,15 @@ def test_the_object_returns_to_where_it_was_rendered(scene, monkey, silhouette):
     assert len(solve.observed_image_lines) > 50
 
 
+def test_result_that_keyframes_will_take_back_comes_with_a_notice(scene, monkey, silhouette):
+    monkey.keyframe_insert("location", frame=1)
+
+    solve = PoseSolve.gather(scene, PoseTask("Suzanne", "Camera", silhouette, refine=False, restarts=0))
+    drain(solve)
+
+    assert "'Suzanne' is animated" in solve.report()["notices"][0]
+
+
 def test_the_camera_returns_to_where_it_rendered(scene, camera, monkey, silhouette):
     expected = np.array(camera.matrix_world)
     camera.location.x += 0.3
