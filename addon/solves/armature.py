@@ -41,7 +41,7 @@ from ..bridge.armature import (
     unmute_constraints,
     write_pose,
 )
-from ..bridge.scene import evaluate, find_object, find_scene, require_editable
+from ..bridge.scene import evaluate, find_object, find_scene, require_editable, require_keyable
 from ..bridge.transform import animation_notices, read_channels, world_matrix, write_channels
 from .solve import NO_IMAGE_LINES, Step, frames_of, mean_milliseconds
 
@@ -161,6 +161,8 @@ class ArmatureSolve:
         armature = find_object(scene, task.armature, "armature")
         check_armature(armature)
         require_editable(armature)
+        if task.is_range:
+            require_keyable(armature)
         source = _Source.open(scene, task)
         frames, notices = _frames(scene, task, source)
         bones, rows = read_rest(armature), task.bones or guess_bones(scene, task)
@@ -173,7 +175,7 @@ class ArmatureSolve:
         scaled = [name for name in chain.bones if not np.allclose(channels[name]["scale"], 1, atol=1e-4)]
         if scaled:
             notices.append(f"'{scaled[0]}' is scaled in its pose, which the solve does not see: clear the pose's scale.")
-        if task.frame_start is None and task.frame_end is None:
+        if not task.is_range:
             notices += animation_notices(armature)
         return cls(scene.name, task, frames, scene.frame_current, source, chain, channels, notices)
 

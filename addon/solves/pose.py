@@ -19,7 +19,7 @@ from solver_core.problems.pose.solve import PoseAlternative, PoseSettings, PoseS
 from ..bridge.camera import camera_of_image, read_camera, read_camera_pose
 from ..bridge.image import Picture
 from ..bridge.mesh import RigidMesh, read_rigid_mesh
-from ..bridge.scene import evaluate, find_object, find_scene, require_editable
+from ..bridge.scene import evaluate, find_object, find_scene, require_editable, require_keyable
 from ..bridge.transform import (
     Placement,
     animation_notices,
@@ -133,6 +133,8 @@ class PoseSolve:
         find_object(scene, task.camera, "camera")
         moved = scene.objects[task.moved]
         require_editable(moved)
+        if task.is_range:
+            require_keyable(moved)
         return cls(scene.name, task, parts, scene.frame_current, read_channels(moved))
 
     def read(self, part: int) -> None:

@@ -218,3 +218,15 @@ def test_an_object_behind_the_camera_is_a_sentence(scene, monkey, silhouette):
     monkey.location = (6, -14, 6)
 
     assert "is not in front of the camera" in refused(scene, monkey, silhouette)
+
+
+def test_a_range_is_refused_where_the_action_is_linked(scene, monkey, silhouette, tmp_path):
+    monkey.keyframe_insert("location", frame=1)
+    action = monkey.animation_data.action
+    bpy.data.libraries.write(str(tmp_path / "actions.blend"), {action}, fake_user=True)
+    with bpy.data.libraries.load(str(tmp_path / "actions.blend"), link=True) as (_, linked):
+        linked.actions = [action.name]
+    monkey.animation_data.action = linked.actions[0]
+
+    with pytest.raises(SolverError, match="linked from another file"):
+        PoseSolve.gather(scene, PoseTask("Suzanne", "Camera", silhouette, frame_start=1, frame_end=2))
