@@ -74,7 +74,7 @@ def show_behind(camera: bpy.types.Object, image: bpy.types.Image) -> None:
 def packed(path: Path) -> bpy.types.Image:
     image = bpy.data.images.load(str(path))
     image.pack()
-    image.filepath = image.filepath_raw = f"//{path.name}"
+    image.filepath = image.filepath_raw = image.packed_files[0].filepath = f"//{path.name}"
     image.use_fake_user = True
     return image
 
