@@ -48,7 +48,7 @@ def read_albedo(path: str | Path) -> Albedo:
         return None
     material = visual.material
     image = getattr(material, "baseColorTexture", None) or getattr(material, "image", None)
-    factor = getattr(material, "baseColorFactor", None) if hasattr(material, "baseColorFactor") else material.diffuse
+    factor = getattr(material, "baseColorFactor", getattr(material, "diffuse", None))
     colour = np.ones(3, np.float32) if factor is None else np.asarray(factor, np.float32)[:3] / 255
     if image is None or visual.uv is None:
         return colour

@@ -54,7 +54,7 @@ def _of_lamp(lamp: str, method: str) -> Cells:
 
 
 def _lamp(n: dict[str, float]) -> str:
-    return f"{n['squared_mean']:.3f} / {n['squared_median']:.4f} | {n['outliers_percent']:.1f} % | {n['angle_median_deg']:.2f}°"
+    return f"{n['squared_mean']:.4f} / {n['squared_median']:.5f} | {n['outliers_percent']:.1f} % | {n['angle_median_deg']:.2f}°"
 
 
 def _below(number: float, bound: str) -> str:
