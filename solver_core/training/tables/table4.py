@@ -49,7 +49,7 @@ QUICK_SAMPLES = 10
 IMAGE_SIZE = 256
 BRIGHTNESS = {"sun": 0.99, "point": 0.15}  # of a white surface that faces the lamp from 1 away; nearer ones may clip
 LEAST_SQUARES_LOOP = LoopSettings(steps=20, halvings=3)
-KNOWN, UNKNOWN = "known", "unknown, with ambient"
+KNOWN, UNKNOWN = "known", "unknown"
 ADAM = "Adam on Lambert shading, 6 starts"
 UNKNOWN_STEP = 2  # with unknown strength every 2nd sample is measured
 COMPARED_STEP = 5  # Adam takes seconds a sample: it gets every 5th, and the others are shown on the same beside it
