@@ -27,8 +27,9 @@ from solver_core.training.tables.pose_cases import (
 )
 
 SEED = 77  # of the samples; no table's
-RATES = ((0.005, 0.005), (0.005, 0.01), (0.01, 0.01), (0.02, 0.02))
-SIGMAS = (1e-4, 3e-5, 1e-5, 3e-6)
+RATES = ((0.005, 0.005), (0.005, 0.01), (0.01, 0.01), (0.02, 0.02))  # of quaternion and position
+SIGMAS = (1e-4, 3e-5, 1e-5, 3e-6, 1e-6)
+PROMISING_SIGMAS = (1e-5, 3e-6, 1e-6)  # tried at all rates, the others at the first ones only
 FINER = (1, 2)
 
 
@@ -46,6 +47,8 @@ def main() -> None:
         settings = PoseDescent(*rates, finer=finer)
         tried.append(("neural mesh renderer", neural_mesh_renderer(settings), settings))
     for rates, sigma in itertools.product(RATES, SIGMAS):
+        if rates != RATES[0] and sigma not in PROMISING_SIGMAS:
+            continue
         settings = PoseDescent(*rates, sigma=sigma)
         tried.append(("soft rasteriser", soft_rasterizer(settings), settings))
     for name, method, settings in tried:

@@ -25,7 +25,7 @@ PoseSlope = Callable[[Mesh, np.ndarray, np.ndarray, np.ndarray], tuple[float, np
 
 @dataclass(frozen=True)
 class PoseDescent:
-    """How Adam runs; the defaults come from 8 to 24 samples of the validation split, see training/tune_pose_baselines.py.
+    """How Adam runs; the defaults come from 24 samples of the validation split, see training/tune_pose_baselines.py.
 
     wxyz_rate, position_rate: learning rates of the quaternion and of the position, in object diagonals.  steps, patience:
     the protocol's.  sigma: of the soft rasteriser, in squared half image heights; 1e-4 is the authors'.  finer: of the
@@ -36,8 +36,8 @@ class PoseDescent:
     position_rate: float = 0.01
     steps: int = 500
     patience: int = 20
-    sigma: float = 1e-5
-    finer: int = 1
+    sigma: float = 1e-6
+    finer: int = 2
 
 
 def descend_soft_rasterizer(

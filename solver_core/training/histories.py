@@ -47,5 +47,5 @@ def success_by_start(start_errors: np.ndarray, is_solved: np.ndarray, num_bins: 
 
 def best_median_worst(errors: np.ndarray) -> dict[str, int]:
     """The samples of least, middle and largest error (B,), for a gallery."""
-    ranked = np.argsort(errors)
+    ranked = np.argsort(errors, kind="stable")
     return {"best": int(ranked[0]), "median": int(ranked[len(ranked) // 2]), "worst": int(ranked[-1])}

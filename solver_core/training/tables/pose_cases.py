@@ -205,8 +205,8 @@ def summary(errors: Errors) -> Row:
     }
 
 
-def seconds_to(errors: Errors, rotation_deg: float, count: int) -> float:
-    """Time after which the median rotation error over the first count samples is this small; infinite if never."""
-    median = np.median(errors["rotation_at"][:count], axis=0)
+def seconds_to(errors: Errors, rotation_deg: float) -> float:
+    """Time after which the median rotation error over the samples is this small; infinite if never."""
+    median = np.median(errors["rotation_at"], axis=0)
     reached = np.flatnonzero(median <= rotation_deg)
     return float(TIMES[reached[0]]) if len(reached) else float("inf")

@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 TITLE = "Table 2: cost of a pose step"
 NUM_SAMPLES = 100
-QUICK_SAMPLES = 5
+QUICK_SAMPLES = 50
 REPEATS = 5  # of which the fastest counts: the others found the caches cold
 DESCENT = PoseDescent()
 IMAGES = {

@@ -37,7 +37,7 @@ from solver_core.problems.lighting.solve import LAMP_WATTS, LightingSettings, Li
 from solver_core.render.gbuffer import join_scene
 from solver_core.solution import Solution
 from solver_core.training.evaluation import Errors, Row, Run
-from solver_core.training.histories import TIMES_MS, at_times, time_to_ms
+from solver_core.training.histories import TIMES_MS, at_steps, at_times, best_median_worst, success_by_start, time_to_ms
 from solver_core.training.plots import Plot
 from solver_core.training.pyrender_shading import PyrenderLambert
 
@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 
 TITLE = "Table 4: lighting from one image"
 NUM_SAMPLES = 1000
-QUICK_SAMPLES = 10
+QUICK_SAMPLES = 50
 IMAGE_SIZE = 256
 BRIGHTNESS = {"sun": 0.99, "point": 0.15}  # of a white surface that faces the lamp from 1 away; nearer ones may clip
 LEAST_SQUARES_LOOP = LoopSettings(steps=20, halvings=3)
@@ -53,6 +53,7 @@ KNOWN, UNKNOWN = "known", "unknown"
 ADAM = "Adam on Lambert shading, 6 starts"
 UNKNOWN_STEP = 2  # with unknown strength every 2nd sample is measured
 COMPARED_STEP = 5  # Adam takes seconds a sample: it gets every 5th, and the others are shown on the same beside it
+NUM_STEPS = 40  # shown of the errors against the step
 OWN_FINAL = 1.01  # a method is taken to be done when its mean error is within 1 % of its last
 REGRESSION_WEIGHTS = "runs/lighting_{kind}_regression/lighting_{kind}_regression.safetensors"  # measured, not shipped
 
@@ -98,7 +99,7 @@ def rows(run: Run) -> list[Row]:
                 table.append({"lamp": kind, "strength": strength, "method": ADAM, **_summary(slow)})
                 compared = {name: {key: e[key][::COMPARED_STEP] for key in e} for name, e in errors.items()} | {ADAM: slow}
                 table += _rows_beside(kind, compared)
-                run.plots.append(_error_against_time(kind, compared))
+                run.plots += _plots(kind, compared)
                 best = errors["ours + refine + restarts"]
                 run.pictures[f"gallery-lighting-{kind}"] = partial(_draw_ranked, cases, best["squared"], best["light"])
     return table
@@ -116,6 +117,7 @@ def methods(kind: str) -> dict[str, Method]:
         "least squares on the shading equation": _least_squares,
         "refine, no first steps": _ours(LightingSettings(0, True, 0)),
         "refine + restarts, no first steps": _ours(LightingSettings(0, True, 4)),
+        "ours, 1 step": _ours(LightingSettings(1, False, 0)),
         "ours, 7 steps": _ours(LightingSettings(7, False, 0)),
         "ours + refine": _ours(LightingSettings(7, True, 0)),
         "ours + refine + restarts": _ours(LightingSettings(7, True, 4)),
@@ -167,6 +169,7 @@ def _errors(case: LightingCase, method: Method, is_strength_known: bool) -> Erro
         "seconds": np.array(seconds),
         "light": answer.light,
         "by_time": at_times(np.array(times), squared[:, None])[0],
+        "by_step": at_steps(squared[:, None], NUM_STEPS)[0],
     }
 
 
@@ -252,16 +255,24 @@ def _rows_beside(kind: str, compared: dict[str, Errors]) -> list[Row]:
     return table
 
 
-def _error_against_time(kind: str, compared: dict[str, Errors]) -> Plot:
-    curves = {name: (TIMES_MS.tolist(), errors["by_time"].mean(axis=0).tolist()) for name, errors in compared.items()}
-    return Plot(f"lighting-{kind}-error-against-time", "ms, one thread", "mean squared error", curves, True, True)
+def _plots(kind: str, compared: dict[str, Errors]) -> list[Plot]:
+    """Errors against time and against the step, and success against how far off the start is, of each method."""
+    against_time, against_step, success = {}, {}, {}
+    for name, errors in compared.items():
+        against_time[name] = (TIMES_MS.tolist(), errors["by_time"].mean(axis=0).tolist())
+        against_step[name] = (list(range(NUM_STEPS)), np.median(errors["by_step"], axis=0).tolist())
+        success[name] = success_by_start(errors["by_step"][:, 0], ~is_outlier(errors["squared"]), num_bins=5)
+    return [
+        Plot(f"lighting-{kind}-error-against-time", "ms, one thread", "mean squared error", against_time, True, True),
+        Plot(f"lighting-{kind}-error-against-step", "step", "median squared error", against_step, is_y_log=True),
+        Plot(f"lighting-{kind}-success", "squared error at the start", "not an outlier, percent of samples", success),
+    ]
 
 
 def _draw_ranked(cases: list[LightingCase], squared: np.ndarray, lights: np.ndarray) -> np.ndarray:
     """Picture of the best, median and worst sample, one below the other."""
-    ranked = np.argsort(squared)
     pictures = []
-    for rank, row in (("best", ranked[0]), ("median", ranked[len(ranked) // 2]), ("worst", ranked[-1])):
+    for rank, row in best_median_worst(squared).items():
         canvas = LightingCanvas.of(_setup(cases[row], is_strength_known=True))
         captions = [f"{rank}: squared error {squared[row]:.2g}", "estimate", "difference"]
         pictures.append(draw_result(canvas, lights[row], captions))
