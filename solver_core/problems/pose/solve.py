@@ -29,7 +29,9 @@ from solver_core.solution import Iteration, StopReason
 STEPS = 5  # as in the paper
 GOOD_IOU = 0.97  # results above it hold practically no wrong pose (training/RESULTS.md)
 RESTART_IOU = 0.99  # below it other starts are tried; clean masks reach 0.998
-RESTART_ANGLE = np.radians(50.0)  # restarts turn the start by up to this angle: a little beyond what networks are trained for
+# Rounds of restarts: up to which angle they turn the start, and the IoU below which there is a round.  A little beyond what the
+# networks are trained for at first; farther where no pose near the start explains the mask.
+RESTART_ROUNDS = ((np.radians(50.0), RESTART_IOU), (np.radians(70.0), GOOD_IOU), (np.radians(90.0), GOOD_IOU))
 DRAWS_PER_RESTART = 6  # random turns that are only aligned, for each one that is followed to its end
 NEARNESS = 0.002  # IoU that a radian away from the given start has to gain
 DISTINCT_ANGLE = np.radians(10.0)  # alternatives differ from the result, and from each other, by at least this angle
@@ -211,9 +213,10 @@ def pose_steps(
     solver = _Solver(setup, settings)
     starts = setup.starts()
     candidates = yield from solver.run(starts, is_restart=False)
-    if settings.restarts > 0 and 1 - candidates.energy.min() < RESTART_IOU:
-        found = yield from solver.run(solver.promising_starts(starts, rng), is_restart=True)
-        candidates = _joined(candidates, found)
+    for angle, enough_iou in RESTART_ROUNDS:
+        if settings.restarts > 0 and 1 - candidates.energy.min() < enough_iou:
+            found = yield from solver.run(solver.promising_starts(starts, angle, rng), is_restart=True)
+            candidates = _joined(candidates, found)
     result = yield from solver.finish(solver.best(candidates), rng)
     yield solver.show("result", setup.user_matrix(result.x[0]), float(result.energy[0]), 1.0)
     iou = 1 - float(result.energy[0])
@@ -274,10 +277,10 @@ class _Solver:
         level, rows = self.levels[0].repeated(len(x)), np.arange(len(x))
         return _Candidates(x, level.problem.energy(level.problem.forward(x, rows), level.observation, rows), reasons)
 
-    def promising_starts(self, starts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """(restarts, 7) the best of many random turns of the starts (B, 7), judged after the closed-form alignment."""
+    def promising_starts(self, starts: np.ndarray, angle: float, rng: np.random.Generator) -> np.ndarray:
+        """(restarts, 7) the best of many random turns, up to an angle, of the starts (B, 7), judged after the alignment."""
         count = DRAWS_PER_RESTART * self.settings.restarts
-        turn = rotations.wxyz_from_rotvec(rotations.random_rotvec(rng, count, RESTART_ANGLE))
+        turn = rotations.wxyz_from_rotvec(rotations.random_rotvec(rng, count, angle))
         drawn = starts[rng.integers(len(starts), size=count)]
         drawn[:, :4] = rotations.multiply(turn, drawn[:, :4])
         cropped = self.cropped.repeated(count)

@@ -29,6 +29,17 @@ def test_pose_is_recovered(chair_case):
     assert result.reason is sc.StopReason.CONVERGED
 
 
+@pytest.mark.parametrize("axis", [(0.37, 0.87, 0.35), (0.27, -0.75, -0.59), (0.32, 0.54, -0.78)], ids=str)
+def test_pose_is_recovered_from_a_start_turned_farther_than_those_trained_for(chair_case, axis):
+    turn = np.radians(80) * np.array(axis)
+    case = make_case(chair_case.mesh, chair_case.camera, chair_case.truth, np.concatenate([turn, np.zeros(3)]))
+
+    result = solve(case)
+
+    assert rotation_error_deg(result, case) < 1
+    assert result.iou > 0.985
+
+
 def test_network_steps_lower_the_energy(chair_case):
     result = solve(chair_case, refine=False, restarts=0)
 
