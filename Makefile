@@ -2,7 +2,7 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-DATA ?= ../shared/data
+DATA ?= $(or $(SOLVER_CORE_DATA),../shared/data)
 TABLES ?= table1 table2 table3 table4 table5 figure5 ablations
 SOURCES := $(shell find solver_core -name '*.py' -o -name '*.c' -o -name '*.safetensors')
 

@@ -135,7 +135,12 @@ def _add_evaluate(commands: Any) -> None:
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="also write the result here; a run that was killed goes on from FILE.parts"
     )
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write it as a table to read")
+    parser.add_argument(
+        "--markdown",
+        type=Path,
+        metavar="FILE",
+        help="also write it as a table to read, into a file of results in the place of its last measurement",
+    )
     parser.add_argument("--plot", type=Path, metavar="DIR", help="also draw its plots and pictures into this folder")
     parser.set_defaults(run=_evaluate)
 
@@ -145,12 +150,14 @@ def _evaluate(args: argparse.Namespace) -> int:
 
     num_samples = table_size(args.table, args.quick) if args.samples is None else args.samples
     parts = None if args.json is None else args.json.with_name(f"{args.json.name}.parts")
+    if args.markdown is not None:
+        console.read_text(args.markdown)  # one that cannot be used is refused now, not hours later
     with console.progress_bars() as on_progress:
         run = Run(args.table, args.data, num_samples, args.seed, parts, on_progress)
         table = evaluate(run)
     console.print_result(asdict(table), args.json)
     if args.markdown is not None:
-        console.write_text(args.markdown, table.to_markdown())
+        console.write_text(args.markdown, table.put_into(console.read_text(args.markdown)))
     if args.plot is not None:
         _draw(run, args.plot)
     if parts is not None:

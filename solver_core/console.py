@@ -34,6 +34,14 @@ def write_text(path: Path, text: str) -> None:
         raise ConfigError(f"cannot write {path}: {error.strerror or error}") from error
 
 
+def read_text(path: Path) -> str:
+    """What a file that will be written holds so far; nothing if it is not there.  Raises ConfigError if it is no text."""
+    try:
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot add to {path}, which is no text that can be read ({error}); give another file") from error
+
+
 def make_folder(path: Path) -> None:
     """Makes a folder the user asked for, unless it is there.  Raises ConfigError if it cannot be made."""
     try:

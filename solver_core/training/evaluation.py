@@ -120,6 +120,19 @@ class Table:
         source = f"N = {self.num_samples}, seed {self.seed}, commit {self.commit}, {self.machine}, {self.threads} thread(s)"
         return f"### {self.title}\n\n`{self.command}`\n\n{source}\n\n{body}\n"
 
+    def put_into(self, text: str) -> str:
+        """A text of results with this table in the place of its last measurement, what is written around it untouched.
+
+        At the end where there was none.
+        """
+        before, heading, rest = text.partition(f"### {self.title}\n")
+        if not heading:
+            return "\n".join(filter(None, (text, self.to_markdown())))
+        lines = rest.splitlines(keepends=True)
+        first = next((number for number, line in enumerate(lines) if line.startswith("|")), len(lines))
+        after = next((number for number, line in enumerate(lines) if number > first and not line.startswith("|")), len(lines))
+        return before + self.to_markdown() + "".join(lines[after:])
+
 
 def table_size(table: str, is_quick: bool = False) -> int:
     """How many samples a table measures: the protocol's number, or few.  Raises ConfigError for an unknown table."""

@@ -39,6 +39,22 @@ def test_markdown_leaves_the_cell_empty_where_a_row_has_no_such_number():
     assert "| b |  | 7 |" in text
 
 
+def test_table_takes_the_place_of_its_last_measurement():
+    before = TABLE.to_markdown().replace("0.1235", "0.9")
+    text = f"# Results\n\nWords.\n\n{before}\nMore words.\n\n| a table | of others |\n| --- | --- |\n"
+
+    assert TABLE.put_into(text) == text.replace("0.9", "0.1235")
+
+
+@pytest.mark.parametrize("text", ["", "# Results\n"], ids=["nothing", "another text"])
+def test_table_measured_for_the_first_time_comes_last(text):
+    after = TABLE.put_into(text)
+
+    assert after.startswith(text)
+    assert after.endswith(TABLE.to_markdown())
+    assert TABLE.put_into(after) == after
+
+
 class SquareTable(ModuleType):
     """A table that squares the numbers of its samples.  calls: chunks measured; killed_in: the chunk that a kill ends."""
 
@@ -129,6 +145,17 @@ def test_command_writes_table_plots_and_pictures_and_clears_its_parts(square_tab
     assert "| squares | 28.5 |" in (tmp_path / "out.md").read_text()
     assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == ["black.png", "squares.png"]
     assert not (tmp_path / "out.json.parts").exists()
+
+
+def test_file_that_is_no_text_is_not_overwritten(square_table, tmp_path, capsys):
+    (tmp_path / "picture.png").write_bytes(b"\x89PNG\xff")
+
+    code = cli.main(["evaluate", "table9", "--data", str(tmp_path), "--quick", "--markdown", str(tmp_path / "picture.png")])
+
+    assert code != 0
+    assert "give another file" in capsys.readouterr().err
+    assert (tmp_path / "picture.png").read_bytes() == b"\x89PNG\xff"
+    assert not square_table.calls
 
 
 def test_unknown_table_is_refused_with_the_known_ones(tmp_path):
