@@ -1,9 +1,11 @@
-"""What other packages do with our problems: `pip install '.[peers]'`, then python training/benchmarks/peers.py --data DATA.
+"""What other packages do with our problems: python training/benchmarks/peers.py --data DATA, after
+
+pip install --constraint tests/constraints.txt '.[peers]'
 
 Each peer gets the test samples of our tables and is driven by its own gradients; one that is not installed is listed with
 the reason.  Mitsuba 3: a sun by Adam through its renderer, and a pose from a silhouette by Adam through its projective
-integrator.  pytorch-kinematics: joint angles by Adam through its forward kinematics.  Mitsuba needs LLVM 16 or newer
-(DRJIT_LIBLLVM_PATH); with 15 its compiler ends the process.
+integrator.  pytorch-kinematics: joint angles by Adam through its forward kinematics.  Mitsuba 3.9 needs LLVM 17
+or newer (DRJIT_LIBLLVM_PATH); with 16 its compiler ends the process.
 """
 
 import argparse
