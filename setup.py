@@ -39,7 +39,7 @@ class BuildWithKernel(build_py):
             if target_name:
                 raise SystemExit(str(error)) from error
             if not wanted.exists():  # it was not copied from the source either, where `make kernels` puts it
-                sys.stderr.write(f"solver_core: no compiled renderer, NumPy will be used instead: {error}\n")
+                sys.stderr.write(f"solver_core: no compiled kernel, NumPy will be used instead: {error}\n")
         self.has_kernel = wanted.exists()
         if not self.editable_mode:
             for other in set(folder.glob("kernel-*")) - {wanted}:

@@ -1,7 +1,10 @@
 """Fixtures that all tests share."""
 
+import contextlib
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest import mock
 
 # Before NumPy is loaded: on a busy machine the threads of its linear algebra wait for each other far longer than they work.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -9,6 +12,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pytest
 from hypothesis import settings
+
+from solver_core.render import build, native
 
 # The same examples on every run; no deadline, because the first example pays for what is loaded late.
 settings.register_profile("solver_core", derandomize=True, deadline=None)
@@ -33,3 +38,31 @@ def data_dir() -> Path:
 def demo_dir() -> Path:
     """The example that ships: model, mask, camera, start and true pose."""
     return Path(__file__).resolve().parents[1] / "assets" / "demo"
+
+
+@pytest.fixture(scope="session")
+def built_kernel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    try:
+        return build.build_kernel(tmp_path_factory.mktemp("kernel"))
+    except build.BuildError as error:
+        pytest.skip(f"no compiled kernel to compare with: {error}")
+
+
+@pytest.fixture(scope="session")
+def use(request: pytest.FixtureRequest) -> Callable[[str], contextlib.AbstractContextManager]:
+    """A context in which the public functions run with "kernel" or with "numpy"."""
+
+    @contextlib.contextmanager
+    def use(name: str) -> Iterator[None]:
+        library = native.load(request.getfixturevalue("built_kernel")) if name == "kernel" else None
+        with mock.patch.object(native, "kernel", return_value=library):
+            yield
+
+    return use
+
+
+@pytest.fixture(params=["kernel", "numpy"])
+def implementation(request: pytest.FixtureRequest, use) -> Iterator[str]:
+    """Runs the test once with each implementation."""
+    with use(request.param):
+        yield request.param

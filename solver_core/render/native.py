@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,9 +17,10 @@ from solver_core.mesh import Mesh
 
 logger = logging.getLogger(__name__)
 
-KERNEL_VERSION = 1  # of the interface and results; equals KERNEL_VERSION in kernel.c
+KERNEL_VERSION = 2  # of the interface and results; equals KERNEL_VERSION in kernel.c
 CORNER_BYTES = 16  # sizeof(Corner) and sizeof(Parabola) in kernel.c
 PARABOLA_BYTES = 24
+SUBTREE_NUMBERS = 16  # doubles in Subtree in kernel.c
 
 
 def kernel_path() -> Path:
@@ -37,7 +39,7 @@ def kernel() -> ctypes.CDLL | None:
     try:
         return load(kernel_path())
     except (OSError, AttributeError) as error:
-        logger.warning("no compiled renderer (%s); rendering with NumPy, same results but slower", error)
+        logger.warning("no compiled kernel (%s); NumPy does its work, with the same results but slower", error)
         return None
 
 
@@ -59,6 +61,8 @@ def load(path: Path) -> ctypes.CDLL:
     ]
     library.solver_core_signed_distance.restype = None
     library.solver_core_signed_distance.argtypes = [int64, address, int32, int32, address, address, address]
+    library.solver_core_damped_step.restype = None
+    library.solver_core_damped_step.argtypes = [int64, int32, int32, int32, *[address] * 10]
     return library
 
 
@@ -97,3 +101,27 @@ def signed_distance_into(library: ctypes.CDLL, masks: np.ndarray, distance: np.n
         *(count, masks.ctypes.data, height, width),
         *(scratch.ctypes.data, envelope.ctypes.data, distance.ctypes.data),
     )
+
+
+class JointTree(NamedTuple):
+    """Which nodes hang from which, all (N,) int32; height counts the joints from the root down to the lowest.
+
+    order: nodes, parents first.  parents: -1 for the root.  joint_of_node: -1 for end sites.
+    """
+
+    order: np.ndarray
+    parents: np.ndarray
+    joint_of_node: np.ndarray
+    height: int
+
+
+def damped_step_into(library: ctypes.CDLL, tree: JointTree, bodies: Sequence[np.ndarray], step: np.ndarray) -> None:
+    """Fills step (B, J, 3).  As least_squares.damped_step, with the kernel.
+
+    bodies: positions (B, N, 3), axes (B, J, 3, 3), residuals (B, N, 3), weights (B, N) and damping (B,).  All are float64 and
+    contiguous.
+    """
+    (count, num_joints, _), num_nodes = step.shape, len(tree.parents)
+    workspace = np.empty(SUBTREE_NUMBERS * num_nodes + 9 * (num_joints + 1) * tree.height)
+    arrays = (tree.order, tree.parents, tree.joint_of_node, *bodies, workspace, step)
+    library.solver_core_damped_step(count, num_nodes, num_joints, tree.height, *(array.ctypes.data for array in arrays))

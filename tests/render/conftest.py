@@ -1,43 +1,11 @@
-"""What the renderer's tests share: the kernel as its source is now, and both implementations behind one name."""
+"""What the renderer's tests share."""
 
-import contextlib
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from unittest import mock
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from solver_core.mesh import Mesh
-from solver_core.render import build, native
-
-
-@pytest.fixture(scope="session")
-def built_kernel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    try:
-        return build.build_kernel(tmp_path_factory.mktemp("kernel"))
-    except build.BuildError as error:
-        pytest.skip(f"no compiled kernel to compare with: {error}")
-
-
-@pytest.fixture(scope="session")
-def use(request: pytest.FixtureRequest) -> Callable[[str], contextlib.AbstractContextManager]:
-    """A context in which the public functions run with "kernel" or with "numpy"."""
-
-    @contextlib.contextmanager
-    def use(name: str) -> Iterator[None]:
-        library = native.load(request.getfixturevalue("built_kernel")) if name == "kernel" else None
-        with mock.patch.object(native, "kernel", return_value=library):
-            yield
-
-    return use
-
-
-@pytest.fixture(params=["kernel", "numpy"])
-def implementation(request: pytest.FixtureRequest, use) -> Iterator[str]:
-    """Runs the test once with each implementation."""
-    with use(request.param):
-        yield request.param
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from solver_core.errors import SetupError
+from solver_core.render.native import JointTree
 
 
 class Level(NamedTuple):
@@ -155,6 +156,12 @@ class Skeleton:
         """(2, P) joint numbers: every joint, and every one from the root down to it, as Level.pairs says."""
         lasts = [np.broadcast_to(level.lineages[:, -1:], level.lineages.shape).ravel() for level in self.levels]
         return np.stack([np.concatenate(lasts), np.concatenate([level.lineages.ravel() for level in self.levels])])
+
+    @cached_property
+    def tree(self) -> JointTree:
+        """The tree as the compiled kernel takes it."""
+        order = np.concatenate([[self.root], *(level.nodes for level in self.levels)])
+        return JointTree(*(a.astype(np.int32) for a in (order, self.parents, self.joint_of_node)), height=len(self.levels))
 
     def index(self, name: str) -> int:
         return self.names.index(name)

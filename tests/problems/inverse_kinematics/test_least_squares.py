@@ -13,6 +13,8 @@ from solver_core.problems.inverse_kinematics.least_squares import (
 
 DELTA = 1e-6
 
+pytestmark = pytest.mark.usefixtures("implementation")
+
 
 def numerical_jacobian(skeleton, x, axes):
     """(B, 3 N, 3 J) change of the positions (B, N, 3) per turn about local axes (B, J, 3, 3), by central differences."""
@@ -83,6 +85,23 @@ def test_damped_step_agrees_in_float32_and_float64(body, rng):
 
     assert rounded.dtype == np.float32
     np.testing.assert_allclose(rounded, exact, atol=2e-3 * np.abs(exact).max())  # float32, condition number 1e5
+
+
+def test_kernel_gives_the_steps_of_numpy(use, body, rng):
+    skeleton = body.skeleton
+    x = rotations.random_wxyz(rng, 5, skeleton.num_joints)
+    posture = forward_kinematics(skeleton, np.broadcast_to(skeleton.offsets, (5, skeleton.num_nodes, 3)), x)
+    axes = body.axes @ posture.orientations.swapaxes(2, 3)
+    residuals = rng.normal(size=(5, skeleton.num_nodes, 3))
+    weights = rng.uniform(0, 2, size=(5, skeleton.num_nodes))
+    damping = rng.uniform(1e-5, 1, size=5)
+
+    steps = []
+    for name in ("kernel", "numpy"):
+        with use(name):
+            steps.append(damped_step(skeleton, posture, axes, residuals, weights, damping))
+
+    np.testing.assert_allclose(steps[0], steps[1], atol=1e-9 * np.abs(steps[1]).max())  # float64, condition number 1e5
 
 
 def test_node_velocities_are_the_numerical_jacobian_times_the_turns(tree, rng):
