@@ -21,6 +21,7 @@ KERNEL_VERSION = 2  # of the interface and results; equals KERNEL_VERSION in ker
 CORNER_BYTES = 16  # sizeof(Corner) and sizeof(Parabola) in kernel.c
 PARABOLA_BYTES = 24
 SUBTREE_NUMBERS = 16  # doubles in Subtree in kernel.c
+CONTOUR_NUMBERS = 8  # doubles in ContourPoint in kernel.c
 
 
 def kernel_path() -> Path:
@@ -63,6 +64,10 @@ def load(path: Path) -> ctypes.CDLL:
     library.solver_core_signed_distance.argtypes = [int64, address, int32, int32, address, address, address]
     library.solver_core_damped_step.restype = None
     library.solver_core_damped_step.argtypes = [int64, int32, int32, int32, *[address] * 10]
+    library.solver_core_contour_points.restype = int64
+    library.solver_core_contour_points.argtypes = [int64, int32, int32, *[address] * 5, int64, address, address]
+    library.solver_core_normal_equations.restype = None
+    library.solver_core_normal_equations.argtypes = [int64, address, address, int64, address, address, address]
     return library
 
 
@@ -101,6 +106,48 @@ def signed_distance_into(library: ctypes.CDLL, masks: np.ndarray, distance: np.n
         *(count, masks.ctypes.data, height, width),
         *(scratch.ctypes.data, envelope.ctypes.data, distance.ctypes.data),
     )
+
+
+def contour_points(
+    library: ctypes.CDLL,
+    positions: np.ndarray,
+    depth: np.ndarray,
+    distance: np.ndarray,
+    evidence: np.ndarray,
+    intrinsics: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Instance (P,) and numbers (P, 8).  As contour.contour_points, with the kernel; positions: (B, 3) of the objects."""
+    count, height, width = depth.shape
+    images = [
+        np.ascontiguousarray(depth, np.float32),
+        np.ascontiguousarray(distance, np.float32),
+        np.ascontiguousarray(evidence),
+    ]
+    cameras = [np.ascontiguousarray(positions, np.float64), np.ascontiguousarray(intrinsics, np.float64)]
+    addresses = [array.ctypes.data for array in (*images, *cameras)]
+    capacity = 8 * count * (height + width)  # most outlines are shorter; if not, once more
+    while True:
+        numbers, instance = np.empty((capacity, CONTOUR_NUMBERS)), np.empty(capacity, np.int64)
+        found = library.solver_core_contour_points(
+            *(count, height, width, *addresses, capacity, numbers.ctypes.data, instance.ctypes.data)
+        )
+        if found <= capacity:
+            return instance[:found], numbers[:found]
+        capacity = found
+
+
+def normal_equations(
+    library: ctypes.CDLL, instance: np.ndarray, numbers: np.ndarray, robust_px: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Hessian (B, 6, 6) and gradient (B, 6).  As contour.normal_equations, without damping, with the kernel."""
+    robust = np.ascontiguousarray(robust_px, np.float64)
+    hessian, gradient = np.zeros((len(robust), 6, 6)), np.zeros((len(robust), 6))
+    arrays = (np.ascontiguousarray(numbers), np.ascontiguousarray(instance))
+    library.solver_core_normal_equations(
+        *(len(numbers), *(array.ctypes.data for array in arrays), len(robust)),
+        *(array.ctypes.data for array in (robust, hessian, gradient)),
+    )
+    return hessian, gradient
 
 
 class JointTree(NamedTuple):

@@ -3,6 +3,9 @@
 Where the render changes from object to background between two neighbouring pixels, the surface point seen there should
 lie on the observed contour, that is where the signed distance of the mask is zero.  Linearised over the six numbers of
 an SE3 step this is a small weighted least-squares problem per instance.
+
+The compiled kernel does the same in loops over pixels and points; what is written in NumPy here is its reference, and what
+runs without it.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import numpy as np
 
 from solver_core.frames import rays
 from solver_core.problem import Arrays, Update
+from solver_core.render import native
 
 DAMPING = 1e-3  # of the diagonal: keeps steps finite along directions the outline does not see
 MIN_CURVATURE = 1e-6  # relative to the largest diagonal entry, for outlines without any information on a direction
@@ -21,14 +25,26 @@ MIN_CURVATURE = 1e-6  # relative to the largest diagonal entry, for outlines wit
 class ContourPoints(NamedTuple):
     """Points on rendered outlines, all instances in one list.
 
-    instance: (P,) which instance a point belongs to.  residual: (P,) signed distance to the observed contour in pixels.
-    jacobian: (P, 6) its derivative by an SE3 step.  weight: (P,) length of outline in pixels that the point stands for.
+    instance: (P,) which instance a point belongs to.  numbers: (P, 8) residual, weight and jacobian.
     """
 
     instance: np.ndarray
-    residual: np.ndarray
-    jacobian: np.ndarray
-    weight: np.ndarray
+    numbers: np.ndarray
+
+    @property
+    def residual(self) -> np.ndarray:
+        """(P,) signed distance to the observed contour in pixels."""
+        return self.numbers[:, 0]
+
+    @property
+    def weight(self) -> np.ndarray:
+        """(P,) length of outline in pixels that the point stands for."""
+        return self.numbers[:, 1]
+
+    @property
+    def jacobian(self) -> np.ndarray:
+        """(P, 6) derivative of the residual by an SE3 step."""
+        return self.numbers[:, 2:]
 
 
 def contour_points(
@@ -38,6 +54,9 @@ def contour_points(
 
     x: (B, 7).  depth: (B, H, W), infinite beside the object.  distance, evidence: (B, H, W).  intrinsics: (B, 4).
     """
+    library = native.kernel()
+    if library is not None:
+        return ContourPoints(*native.contour_points(library, x[:, 4:], depth, distance, evidence, intrinsics))
     is_object = np.isfinite(depth)
     parts = [_pairs(is_object, evidence, axis) for axis in (1, 2)]
     instance, row_in, column_in, row_out, column_out, along_rows = (
@@ -54,7 +73,7 @@ def contour_points(
     columns_between = 0.5 * (column_in + column_out) + 0.5
     points = rays(columns_between, rows_between, intrinsics[instance]) * depth[inside][:, None]  # (P, 3)
     jacobian = _jacobian(points, x[instance], gradient, intrinsics[instance])
-    return ContourPoints(instance, residual, jacobian, weight)
+    return ContourPoints(instance, np.column_stack([residual, weight, jacobian]))
 
 
 def gauss_newton_step(points: ContourPoints, num_instances: int, robust_px: np.ndarray) -> np.ndarray:
@@ -71,6 +90,20 @@ def normal_equations(points: ContourPoints, num_instances: int, robust_px: np.nd
 
     The inverse Hessian is the covariance that an SE3 step has if every pixel of outline is off by one on its own.
     """
+    library = native.kernel()
+    if library is not None:
+        hessian, gradient = native.normal_equations(library, points.instance, points.numbers, robust_px)
+    else:
+        hessian, gradient = _normal_equations_in_numpy(points, num_instances, robust_px)
+    diagonal = np.einsum("bii->bi", hessian)
+    floor = MIN_CURVATURE * diagonal.max(axis=1, keepdims=True) + 1e-12
+    return hessian + np.eye(6) * (DAMPING * diagonal + floor)[:, None, :], gradient
+
+
+def _normal_equations_in_numpy(
+    points: ContourPoints, num_instances: int, robust_px: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """As normal_equations, without damping."""
     weight = points.weight / (1 + (points.residual / robust_px[points.instance]) ** 2)
     jacobian = points.jacobian.T.copy()  # (6, P): long rows are summed faster
     weighted = jacobian * weight
@@ -79,9 +112,7 @@ def normal_equations(points: ContourPoints, num_instances: int, robust_px: np.nd
     sums = sum_by_instance(values, points.instance, num_instances)
     hessian = np.empty((num_instances, 6, 6))
     hessian[:, i, j] = hessian[:, j, i] = sums[:, :21]
-    diagonal = np.einsum("bii->bi", hessian)
-    floor = MIN_CURVATURE * diagonal.max(axis=1, keepdims=True) + 1e-12
-    return hessian + np.eye(6) * (DAMPING * diagonal + floor)[:, None, :], sums[:, 21:]
+    return hessian, sums[:, 21:]
 
 
 def mean_distance(points: ContourPoints, num_instances: int) -> np.ndarray:

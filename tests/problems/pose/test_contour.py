@@ -7,9 +7,18 @@ from solver_core import render, rotations
 from solver_core.frames import project
 from solver_core.loop import LoopSettings, solve
 from solver_core.manifolds import SE3
-from solver_core.problems.pose.contour import _jacobian, contour_points, contour_update, gauss_newton_step, sum_by_instance
+from solver_core.problems.pose.contour import (
+    _jacobian,
+    contour_points,
+    contour_update,
+    gauss_newton_step,
+    normal_equations,
+    sum_by_instance,
+)
 from solver_core.problems.pose.observation import PoseObservation
 from solver_core.problems.pose.problem import PoseProblem
+
+pytestmark = pytest.mark.usefixtures("implementation")
 
 
 @pytest.fixture
@@ -63,6 +72,36 @@ def test_step_points_back_to_the_truth_from_a_shift(problem, observation, chair_
     back = gauss_newton_step(points, 1, np.array([8.0]))[0]
 
     np.testing.assert_allclose(back[3:5], -step[3:5], atol=0.001)  # a quarter of a pixel
+
+
+def test_kernel_finds_the_points_and_sums_of_numpy(use, problem, observation, chair_case):
+    x = np.stack([chair_case.start, chair_case.truth])
+    depth = problem.repeated(2).forward(x, np.arange(2))
+    both = [np.repeat(array, 2, axis=0) for array in (observation.distance, observation.evidence, problem.intrinsics)]
+    both[1][0, :, 80:] = False  # no evidence there
+
+    found = {}
+    for name in ("kernel", "numpy"):
+        with use(name):
+            points = contour_points(x, depth, *both)
+            found[name] = points, *normal_equations(points, 2, np.array([4.0, 16.0]))
+
+    (points, *sums), (expected, *expected_sums) = found["kernel"], found["numpy"]
+    order, expected_order = (np.lexsort((*p.numbers.round(6).T, p.instance)) for p in (points, expected))
+    np.testing.assert_array_equal(points.instance[order], expected.instance[expected_order])
+    np.testing.assert_allclose(points.numbers[order], expected.numbers[expected_order], rtol=1e-5, atol=1e-5)  # float32 slopes
+    for one, other in zip(sums, expected_sums, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5 * np.abs(other).max())
+
+
+def test_outline_of_any_length_is_found(problem):
+    stripes = np.where(np.arange(problem.width) % 2, np.inf, 1.0).astype(np.float32)
+    depth = np.tile(stripes, (1, problem.height, 1))
+    x = np.array([[1.0, 0, 0, 0, 0, 0, -1]])
+
+    points = contour_points(x, depth, np.zeros_like(depth), np.isfinite(np.zeros_like(depth)), problem.intrinsics)
+
+    assert len(points.residual) == problem.height * (problem.width - 1)
 
 
 def test_step_is_zero_without_an_outline(problem, observation, chair_case):
