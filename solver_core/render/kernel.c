@@ -551,13 +551,13 @@ static void add_half_slope(const ContourView *view, int32_t row, int32_t column,
 {
     const int32_t left = column > 0 ? column - 1 : 0, right = column + 1 < view->width ? column + 1 : column;
     const int32_t above = row > 0 ? row - 1 : 0, below = row + 1 < view->height ? row + 1 : row;
-    const float *along_row = view->distance + (int64_t)row * view->width;
-    const float by_row = view->distance[(int64_t)below * view->width + column] - view->distance[(int64_t)above * view->width + column];
+    const float *along_row = view->distance + (int64_t)row * view->width, *along_column = view->distance + column;
+    const float by_row = along_column[(int64_t)below * view->width] - along_column[(int64_t)above * view->width];
     slope[0] += 0.5 * (along_row[right] - along_row[left]) / (right - left);
     slope[1] += 0.5 * by_row / (below - above);
 }
 
-/* pose: position (3,) of the object.  intrinsics: fx, fy, cx, cy.  (row, column) is on the object, (other...) beside it. */
+/* centre: position (3,) of the object.  intrinsics: fx, fy, cx, cy.  (row, column) is on the object, (other...) beside it. */
 static ContourPoint contour_point(const ContourView *view, const double *centre, const double *intrinsics, int32_t row,
                                   int32_t column, int32_t other_row, int32_t other_column)
 {
