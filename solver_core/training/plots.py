@@ -32,7 +32,7 @@ def draw_plot(plot: Plot, picture: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(8, 5))
+    figure, axes = pyplot.subplots(figsize=(11, 5))
     for number, (label, (x, y)) in enumerate(plot.curves.items()):
         line_style = ("-", "--", ":", "-.")[number // 10 % 4]  # matplotlib has ten colours
         marker = "o" if len(x) == 1 else "." if len(x) <= MARKED else ""
@@ -41,7 +41,7 @@ def draw_plot(plot: Plot, picture: Path) -> None:
     axes.set_xscale("log" if plot.is_x_log else "linear")
     axes.set_yscale("log" if plot.is_y_log else "linear")
     axes.grid(True, which="major", alpha=0.3)
-    axes.legend(fontsize="small")
+    axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1))  # beside the curves, of which there may be many
     figure.tight_layout()
     figure.savefig(picture, dpi=110)
     pyplot.close(figure)
