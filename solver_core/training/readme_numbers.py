@@ -58,11 +58,11 @@ def _lamp(n: dict[str, float]) -> str:
 
 
 def _sooner(n: dict[str, float]) -> str:
-    """How much earlier ours is as good as a method ends."""
+    """How many times earlier ours is as good as a method ends."""
     faster = n["ours_faster_by"]
     if faster == 0:
         return "never"
-    return f"{faster:.0f} times sooner" if faster >= 10 else f"{faster:.1f} times sooner"
+    return f"{faster:.0f} times" if faster >= 10 else f"{faster:.1f} times"
 
 
 def _pose_beside(n: dict[str, float]) -> str:
@@ -70,8 +70,8 @@ def _pose_beside(n: dict[str, float]) -> str:
 
 
 def _joints_beside(n: dict[str, float]) -> str:
-    position = f"{n['position_mean_cm']:.2g} / {n['position_median_cm']:.2g} cm"
-    return f"{position} | {n['rotation_mean_deg']:.2f}° | {n['ms_per_frame']:.1f} ms | {_sooner(n)}"
+    position = f"{_below(n['position_mean_cm'], '0.0001')} / {_below(n['position_median_cm'], '0.0001')}"
+    return f"{position} cm | {n['rotation_mean_deg']:.2f}° | {n['ms_per_frame']:.1f} ms | {_sooner(n)}"
 
 
 def _lamp_beside(n: dict[str, float]) -> str:
