@@ -118,6 +118,8 @@ def contour_points(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Instance (P,) and numbers (P, 8).  As contour.contour_points, with the kernel; positions: (B, 3) of the objects."""
     count, height, width = depth.shape
+    assert distance.shape == evidence.shape == depth.shape, "the kernel would read beyond them"
+    assert len(positions) == len(intrinsics) == count
     images = [
         np.ascontiguousarray(depth, np.float32),
         np.ascontiguousarray(distance, np.float32),
