@@ -39,17 +39,16 @@ def sun_shading(
     casters: B meshes.  points, normals: (B, P, 3).  directions: (B, 3) unit, towards the sun.  All in one frame.
     """
     directions = directions.astype(np.float32)
-    cosine = np.einsum("bpk,bk->bp", normals, directions)
     rotation = _frames(directions)  # (B, 3, 3) lamp from scene
-    seen = points @ rotation.transpose(0, 2, 1)  # (B, P, 3)
-    low, high = seen[..., :2].min(axis=1), seen[..., :2].max(axis=1)
+    seen, turned = _turned(rotation, points), _turned(rotation, normals)  # (B, 3, P)
+    low, high = seen[:, :2].min(axis=2), seen[:, :2].max(axis=2)
     intrinsics = _window(low, high, map_size)
     maps = render.render_depth_orthographic(casters, _matrices(rotation), intrinsics, map_size, map_size)
     texel = (1 / intrinsics[:, :2].min(axis=1)).astype(np.float32)
-    seen = seen + _along_normal(normals @ rotation.transpose(0, 2, 1), texel[:, None])
+    seen += _along_normal(turned, texel[:, None])
     tolerance = ROUNDING * (high - low).max(axis=1)
-    lit = _lit_fraction(maps, *_texels(seen, intrinsics, np.float32(1)), -seen[..., 2] - tolerance[:, None])
-    return np.maximum(cosine, 0) * lit
+    lit = _lit_fraction(maps, *_texels(seen, intrinsics, np.float32(1)), -seen[:, 2] - tolerance[:, None])
+    return np.maximum(turned[:, 2], 0) * lit
 
 
 def lamp_shading(
@@ -60,26 +59,24 @@ def lamp_shading(
     positions: (B, 3) of point lamps; the rest as for sun_shading.  A lamp inside the scene sees it on six sides.
     """
     positions = positions.astype(np.float32)
-    towards = positions[:, None] - points
-    squared = np.maximum(np.sum(towards * towards, axis=2), np.finfo(np.float32).eps)
-    cosine = np.sum(normals * towards, axis=2) / np.sqrt(squared)
     back = positions - points.mean(axis=1)
     distance = np.linalg.norm(back, axis=1, keepdims=True)
     rotation = _frames(np.where(distance > 0, back, [0, 0, 1]) / np.where(distance > 0, distance, 1))
-    seen = -towards @ rotation.transpose(0, 2, 1)
-    side = _side(seen)
+    seen, turned = _turned(rotation, points - positions[:, None]), _turned(rotation, normals)  # (B, 3, P)
+    squared = np.maximum(_dot(seen, seen), np.finfo(np.float32).eps)
+    cosine = -_dot(turned, seen) / np.sqrt(squared)
+    side = np.where(cosine > 0, _side(seen), -1)
     lit = np.ones(cosine.shape, np.float32)
     for index, turn in enumerate(SIDES):
-        is_here = (side == index) & (cosine > 0)
+        is_here = side == index
         rows = np.flatnonzero(is_here.any(axis=1))
         if len(rows):
-            side_rotation = turn @ rotation[rows]
             there = _lit_from_side(
                 [casters[int(row)] for row in rows],
-                seen[rows] @ turn.T,
-                normals[rows] @ side_rotation.transpose(0, 2, 1),
+                turn @ seen[rows],
+                turn @ turned[rows],
                 is_here[rows],
-                _matrices(side_rotation, positions[rows]),
+                _matrices(turn @ rotation[rows], positions[rows]),
                 map_size,
             )
             lit[rows] = np.where(is_here[rows], there, lit[rows])
@@ -94,16 +91,27 @@ def _lit_from_side(
     lamp_from_scene: np.ndarray,
     map_size: int,
 ) -> np.ndarray:
-    """(B, P) lit fraction of the points that are on this side of the cube; seen, normals: (B, P, 3) in its frame."""
-    depth = np.where(is_here, -seen[..., 2], 1)
-    on_image = np.where(is_here[..., None], seen[..., :2] / depth[..., None], np.nan)
-    low, high = np.nanmin(on_image, axis=1), np.nanmax(on_image, axis=1)
+    """(B, P) lit fraction of the points that are on this side of the cube; seen, normals: (B, 3, P) in its frame."""
+    depth = np.where(is_here, -seen[:, 2], 1)
+    on_image = seen[:, :2] / depth[:, None]
+    low = np.where(is_here[:, None], on_image, np.inf).min(axis=2)
+    high = np.where(is_here[:, None], on_image, -np.inf).max(axis=2)
     intrinsics = _window(low, high, map_size)
     maps = render.render_depth(casters, lamp_from_scene, intrinsics, map_size, map_size)
     texel = depth / intrinsics[:, :2].min(axis=1, keepdims=True).astype(np.float32)
     moved = seen + _along_normal(normals, texel)
-    moved_depth = np.where(is_here, -moved[..., 2], 1)
+    moved_depth = np.where(is_here, -moved[:, 2], 1)
     return _lit_fraction(maps, *_texels(moved, intrinsics, moved_depth), moved_depth * (1 - ROUNDING))
+
+
+def _turned(rotation: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """(B, 3, P) of vectors (B, P, 3) turned by (B, 3, 3): one coordinate after the other, which is quicker from here on."""
+    return rotation @ vectors.transpose(0, 2, 1)
+
+
+def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(B, P) of vectors (B, 3, P)."""
+    return np.einsum("bkp,bkp->bp", a, b)
 
 
 def _frames(backwards: np.ndarray) -> np.ndarray:
@@ -133,24 +141,24 @@ def _window(low: np.ndarray, high: np.ndarray, map_size: int) -> np.ndarray:
 
 
 def _along_normal(normals: np.ndarray, texel: np.ndarray) -> np.ndarray:
-    """(B, P, 3) the move that keeps a surface from shadowing itself, all in the frame of the map.
+    """(B, 3, P) the move that keeps a surface from shadowing itself, all in the frame of the map.
 
     texel: (B, 1) or (B, P), its size at the point.  The part of the normal across the map's axis says how fast a surface
     rises from texel to texel; a plane moved by that much lies over its neighbours, in parallel and in perspective maps.
     """
-    across = np.hypot(normals[..., 0], normals[..., 1])
-    return normals * (NEIGHBOUR * texel * across)[..., None]
+    across = np.hypot(normals[:, 0], normals[:, 1])
+    return normals * (NEIGHBOUR * texel * across)[:, None]
 
 
 def _texels(seen: np.ndarray, intrinsics: np.ndarray, depth: np.ndarray | np.float32) -> tuple[np.ndarray, np.ndarray]:
-    """(B, P) columns and rows of points in the lamp's frame."""
+    """(B, P) columns and rows of points (B, 3, P) in the lamp's frame."""
     fx, fy, cx, cy = intrinsics.astype(np.float32).T[:, :, None]
-    return cx + fx * seen[..., 0] / depth, cy - fy * seen[..., 1] / depth
+    return cx + fx * seen[:, 0] / depth, cy - fy * seen[:, 1] / depth
 
 
 def _side(seen: np.ndarray) -> np.ndarray:
-    """(B, P) which of SIDES a point is seen on, in the frame of the first."""
-    x, y, z = np.moveaxis(seen, 2, 0)
+    """(B, P) which of SIDES a point is seen on, in the frame of the first; seen: (B, 3, P)."""
+    x, y, z = np.moveaxis(seen, 1, 0)
     return np.argmax(np.stack([-z, x, -x, y, -y, z]), axis=0)
 
 
