@@ -23,9 +23,9 @@ class LoopSettings:
 
     steps: at most this many steps (the paper: 5 for pose, 7 for lighting, 4 for inverse kinematics).
     halvings: how often a step that does not lower the energy is halved before the instance stops (sec. 3.3);
-        None takes every step whole and unconditionally, the paper's loop without its adaptive update.
-    patience: an instance stops after this many steps in a row without a lower energy; more than one helps where the
-        update of the next stage is another one.
+        None takes every step whole; with patience above steps that is the paper's loop without its adaptive update.
+    patience: an instance stops after this many steps in a row without an energy lower than all before; more than one
+        helps where the update of the next stage is another one.
     converged_energy: an instance at or below this energy stops.
     min_decrease: a step that lowers the energy by less than this fraction counts as none.
     """
@@ -50,6 +50,7 @@ def iterate(
     energy = problem.energy(prediction, observation, rows)
     is_active = energy > settings.converged_energy
     nothing = np.zeros(len(x0), dtype=bool)
+    lowest = energy
     failures = np.zeros(len(x0), dtype=int)  # steps in a row without a lower energy
     yield Iteration(0, x, prediction, energy, np.zeros(len(x0)), nothing, is_active, time.perf_counter() - started)
 
@@ -58,12 +59,10 @@ def iterate(
         if len(active) == 0:
             return
         step = update(stage, x[active], take(prediction, active), take(observation, active), active)
-        energy_before = energy
         x, prediction, energy, damping = _damped_step(problem, observation, x, prediction, energy, active, step, settings)
         accepted = damping > 0
-        has_progressed = accepted
-        if settings.halvings is not None:
-            has_progressed = accepted & (energy_before - energy >= settings.min_decrease * energy_before)
+        has_progressed = (energy < lowest) & (lowest - energy >= settings.min_decrease * lowest)
+        lowest = np.minimum(lowest, energy)
         failures = np.where(has_progressed, 0, failures + 1)
         is_active = is_active & (failures < settings.patience) & (energy > settings.converged_energy)
         seconds = time.perf_counter() - started

@@ -123,7 +123,7 @@ def test_step_that_is_not_a_number_is_refused():
 
 
 def test_every_step_is_taken_whole_without_damping():
-    solution, _ = solve_on_a_line([1.0], [-2.0], steps=3, halvings=None)
+    solution, _ = solve_on_a_line([1.0], [-2.0], steps=3, halvings=None, patience=4)
 
     assert solution.x == [[-6.0]]
     assert solution.reasons == [StopReason.MAX_STEPS]
@@ -176,6 +176,20 @@ def test_patience_tries_the_next_stages_before_an_instance_stops():
     assert [iteration.accepted[0] for iteration in solution.history[1:]] == [False, True, False, False]
     assert solution.x == [[1.0]]
     assert solution.reasons == [StopReason.NO_DECREASE]
+
+
+def test_patience_of_whole_steps_counts_from_the_lowest_energy():
+    """The energies are 2, 1, 3, 2.5, 2.2: after the first step none is lower than all before."""
+    problem, target, x0 = on_a_line(2.0)
+    proposals = [1.0, -2.0, 0.5, 0.3, 9.0]
+
+    def update(stage, x, prediction, observation, rows):
+        return np.full_like(x, proposals[stage])
+
+    solution = solve(problem, update, target, x0, LoopSettings(steps=5, halvings=None, patience=3))
+
+    assert len(solution.history) == 5
+    np.testing.assert_allclose([iteration.energy[0] for iteration in solution.history], [2, 1, 3, 2.5, 2.2])
 
 
 def test_solve_stops_when_every_row_has_stopped():

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from solver_core.loop import LoopSettings, iterate
+from solver_core.loop import LoopSettings, iterate, stop_reasons
 from solver_core.manifolds import Manifold
 from solver_core.problem import Arrays, Update
-from solver_core.solution import Iteration, Solution, StopReason
+from solver_core.solution import Iteration, Solution
 
 
 class Slope(NamedTuple):
@@ -41,30 +41,17 @@ class Descent:
 def descend(problem: Descent, update: Update, x0: np.ndarray, settings: LoopSettings) -> Solution:
     """Takes every step whole, and keeps the best estimate of each instance: its objective may rise on the way.
 
-    An instance ends after settings.patience steps in a row without a new best one, lower by the fraction
-    settings.min_decrease; the history holds the best so far.  settings.halvings is not used.
+    An instance ends after settings.patience steps in a row without a new best one; the history holds the best so far.
+    settings.halvings is not used.
     """
     history: list[Iteration] = []
-    failures = np.zeros(len(x0), dtype=int)
     for iteration in iterate(problem, update, x0, x0, replace(settings, halvings=None)):
-        x, energy = iteration.x, iteration.energy
-        is_better = np.ones(len(x0), dtype=bool)
+        x, energy, is_better = iteration.x, iteration.energy, iteration.accepted
         if history:
             best = history[-1]
-            is_better = best.is_active & (energy < (1 - settings.min_decrease) * best.energy)
+            is_better = energy < best.energy
             x = np.where(is_better.reshape(-1, *[1] * (x.ndim - 1)), x, best.x)
             energy = np.where(is_better, energy, best.energy)
-            failures = np.where(is_better, 0, failures + 1)
-        is_active = (failures < settings.patience) & (energy > settings.converged_energy)
-        best = replace(iteration, x=x, prediction=None, energy=energy, accepted=is_better, is_active=is_active)
-        history.append(best)
-        if not is_active.any():
-            break
+        history.append(replace(iteration, x=x, prediction=None, energy=energy, accepted=is_better))
     last = history[-1]
-    reasons = [
-        StopReason.CONVERGED if energy <= settings.converged_energy
-        else StopReason.MAX_STEPS if active
-        else StopReason.NO_DECREASE
-        for energy, active in zip(last.energy, last.is_active, strict=True)
-    ]  # fmt: skip
-    return Solution(last.x, last.energy, reasons, history, last.seconds)
+    return Solution(last.x, last.energy, stop_reasons(history, settings), history, last.seconds)

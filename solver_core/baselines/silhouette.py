@@ -1,7 +1,7 @@
 """What differentiable silhouettes have in common: projection with its gradient, and the overlap they are judged by.
 
-A pose is descended as the papers do it: nine numbers would be too many and three too few, so a quaternion that need not be
-of unit length, with a prior that draws its length to one, and a position.
+A pose is descended as Ma et al. 2020 do for these baselines: a quaternion that need not be of unit length, with a prior that
+draws its length to one, and a position.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ import numpy as np
 from solver_core.errors import ConfigError
 from solver_core.training.plots import Plot
 from solver_core.training.provenance import machine, source_revision
+
+logger = logging.getLogger(__name__)
 
 TABLES = {
     "table1": "solver_core.training.tables.table1",
@@ -150,6 +153,11 @@ def evaluate(run: Run) -> Table:
     threads = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
     commit = ", ".join(sorted(run.revisions)) or _revision()
     return Table(run.table, module.TITLE, rows, command, run.num_samples, run.seed, machine(), threads, commit, run.plots)
+
+
+def warn_missing(row: str, weights: Path) -> None:
+    """Says why a table lacks a row: its weights are measured, not shipped, and have the name of their recipe."""
+    logger.warning("no row for %s: %s is missing; train training/configs/%s.toml into that folder", row, weights, weights.stem)
 
 
 def _module(table: str) -> ModuleType:

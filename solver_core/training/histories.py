@@ -36,6 +36,12 @@ def time_to_ms(curve: np.ndarray, error: float) -> float:
     return float(TIMES_MS[first]) if first < len(curve) else float("inf")
 
 
+def times_sooner(ours: np.ndarray, other: np.ndarray, tolerance: float) -> float:
+    """How many times earlier one curve (321,) over TIMES_MS is as good as another one ends, times the tolerance."""
+    error = tolerance * other[-1]
+    return time_to_ms(other, error) / time_to_ms(ours, error)
+
+
 def success_by_start(start_errors: np.ndarray, is_solved: np.ndarray, num_bins: int = 8) -> tuple[list[float], list[float]]:
     """Middle of each of some equally full bins of start errors (B,), and the percentage of samples solved in it."""
     bins = np.array_split(np.argsort(start_errors), min(num_bins, len(start_errors)))

@@ -38,7 +38,7 @@ def test_adam_takes_the_steps_of_torch(rng):
         (100 * (x[:, 1:] - x[:, :-1] ** 2) ** 2 + (1 - x[:, :-1]) ** 2).sum().backward()
         optimizer.step()
 
-    settings = LoopSettings(steps=10, halvings=None)
+    settings = LoopSettings(steps=10, halvings=None, patience=10)
     found = solve(Descent(Euclidean(4), rosenbrock), adam_update(3, 0.02), start, start, settings).x
 
     np.testing.assert_allclose(found, x.detach().numpy(), rtol=1e-9)

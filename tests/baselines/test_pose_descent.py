@@ -83,15 +83,18 @@ def test_gradient_of_the_overlap_is_the_finite_difference(rng):
 
     overlap = soft_overlap(silhouette, observed)
 
-    nudged = silhouette.copy()
-    nudged[2, 3] += 1e-6
-    slope = (soft_overlap(nudged, observed).value - overlap.value) / 1e-6
-    assert overlap.by_pixel[2, 3] == pytest.approx(slope, rel=1e-4)
+    nudges = 1e-6 * np.eye(silhouette.size).reshape(-1, *silhouette.shape)
+    slopes = [(soft_overlap(silhouette + nudge, observed).value - overlap.value) / 1e-6 for nudge in nudges]
+    np.testing.assert_allclose(overlap.by_pixel.ravel(), slopes, rtol=1e-4)
 
 
 def test_prior_draws_the_quaternion_to_unit_length():
-    value, gradient = quaternion_prior(TRUTH * ([1.1] * 4 + [1.0] * 3))
+    longer = TRUTH * ([1.1] * 4 + [1.0] * 3)
+    value, gradient = quaternion_prior(longer)
     at_rest, nothing = quaternion_prior(TRUTH)
+
+    slopes = [(quaternion_prior(longer + nudge)[0] - quaternion_prior(longer - nudge)[0]) / 2e-6 for nudge in 1e-6 * np.eye(7)]
+    np.testing.assert_allclose(gradient, slopes, atol=1e-8)
 
     assert value > at_rest == pytest.approx(0)
     assert gradient[:4] @ TRUTH[:4] > 0

@@ -3,7 +3,7 @@
 import pytest
 
 from solver_core.errors import ConfigError
-from solver_core.training.readme_numbers import CLAIMS, ROOT, Claim, table_rows, with_measured_numbers
+from solver_core.training.readme_numbers import CLAIMS, ROOT, Claim, _sooner, table_rows, with_measured_numbers
 
 RESULTS = """# Results
 
@@ -43,3 +43,10 @@ def test_number_that_differs_is_replaced():
 def test_claim_without_its_one_row_is_refused(where):
     with pytest.raises(ConfigError, match="our tool"):
         with_measured_numbers(README, RESULTS, [CLAIM._replace(where=where)])
+
+
+@pytest.mark.parametrize(
+    ("faster", "said"), [(0.0, "never"), (133.4, "130 times earlier"), (1.0, "at the same time"), (0.47, "2.1 times later")]
+)
+def test_how_much_earlier_is_said_to_two_digits(faster, said):
+    assert _sooner({"ours_faster_by": faster}) == said

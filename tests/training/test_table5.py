@@ -42,11 +42,12 @@ def test_methods_are_compared_on_the_same_frames(data_dir, quick):
 
 
 def test_clocks_of_loops_after_each_other_are_joined():
-    iteration = lambda seconds: Iteration(0, np.zeros(1), None, *[np.zeros(1)] * 4, seconds)
+    iteration = lambda index, seconds: Iteration(index, np.zeros(1), None, *[np.zeros(1)] * 4, seconds)
+    loops = [(0, 0.1), (1, 0.3), (0, 0.4), (1, 0.45)]
 
-    timed = table5._timed([iteration(seconds) for seconds in (0.1, 0.3, 0.2, 0.25)])
+    timed = table5._timed([iteration(*one) for one in loops], seconds=0.95)
 
-    assert [seconds for seconds, _ in timed] == pytest.approx([0.1, 0.3, 0.5, 0.55])
+    assert [seconds for seconds, _ in timed] == pytest.approx([0.3, 0.5, 0.9, 0.95])  # 0.2 of it outside the loops
 
 
 def test_random_yaw_turns_the_root_only(rng):

@@ -21,7 +21,7 @@ MAX_FACES = 50_000  # with more, the 200 renders take longer than the rest of th
 MAX_ENERGY = 0.1  # a worse fit has greater faults than tenths of a pixel
 TOLERANCE_PX = 1.5  # a pose that leaves this many more pixels unexplained counts 1 / e
 # Whole steps, because the mean may explain a pixel less than one sample did, and even from a perfect fit.
-POLISH_LOOP = LoopSettings(steps=len(SPREADS_PX), halvings=None, converged_energy=-1.0)
+POLISH_LOOP = LoopSettings(steps=len(SPREADS_PX), halvings=None, patience=len(SPREADS_PX), converged_energy=-1.0)
 
 
 def polish_update(problem: PoseProblem, rng: np.random.Generator) -> Update:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from solver_core.loop import LoopSettings
 from solver_core.manifolds import AddedPose
 from solver_core.network.weights import load_networks, shipped_networks
 from solver_core.problems.pose.features import INPUT_LAYOUT
-from solver_core.training.evaluation import Row, Run
+from solver_core.training.evaluation import Row, Run, warn_missing
 from solver_core.training.plots import Plot
 from solver_core.training.tables.pose_cases import (
     PoseMethod,
@@ -25,14 +24,12 @@ from solver_core.training.tables.pose_cases import (
 )
 from solver_core.training.tables.table1 import VIEWS
 
-logger = logging.getLogger(__name__)
-
 TITLE = "Ablations: pose by networks alone"
 NUM_SAMPLES = 1000
 QUICK_SAMPLES = 50
 STEPS, MAX_STEPS = 5, 8
 DAMPED = LoopSettings(steps=STEPS)
-UNDAMPED = LoopSettings(steps=STEPS, halvings=None)
+UNDAMPED = LoopSettings(steps=STEPS, halvings=None, patience=STEPS)
 # Trained for an eighth of the iterations that the shipped networks had, by training/configs/pose_<name>.toml: to be
 # compared with each other, the first being like the shipped ones in all else.  They are measured, not shipped.
 EIGHTH = "an eighth"
@@ -82,7 +79,7 @@ def trained_variants() -> dict[tuple[str, str], tuple[PoseMethod, object]]:
         if path.exists():
             networks = load_networks(path, "pose", INPUT_LAYOUT)
             method = networks_alone(networks, DAMPED, AddedPose() if name == "additive" else None)
-            variants[EIGHTH, what] = (method, path.stat().st_mtime_ns)
+            variants[EIGHTH, what] = (method, (path.stat().st_mtime_ns, DAMPED))
         else:
-            logger.warning("no row for %r: %s is missing", what, path)
+            warn_missing(what, path)
     return variants

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +17,7 @@ from solver_core.problems.pose.drawing import PANEL_PX, PoseCanvas, draw_before_
 from solver_core.problems.pose.features import INPUT_LAYOUT
 from solver_core.problems.pose.sampler import PoseSampling
 from solver_core.problems.pose.solve import PoseSettings
-from solver_core.training.evaluation import Errors, Row, Run
+from solver_core.training.evaluation import Errors, Row, Run, warn_missing
 from solver_core.training.histories import best_median_worst
 from solver_core.training.plots import Plot
 from solver_core.training.tables.pose_cases import (
@@ -37,8 +36,6 @@ from solver_core.training.tables.pose_cases import (
     soft_rasterizer,
     summary,
 )
-
-logger = logging.getLogger(__name__)
 
 TITLE = "Table 1: pose from one silhouette"
 NUM_SAMPLES = 1000
@@ -114,7 +111,7 @@ def other_methods(view: str) -> dict[str, Measured]:
 def regression() -> dict[str, Measured]:
     """The pose in one step from what is observed alone, by a network that never sees a render."""
     if not REGRESSION_WEIGHTS.exists():
-        logger.warning("no row for regression: %s is missing", REGRESSION_WEIGHTS)
+        warn_missing("direct regression", REGRESSION_WEIGHTS)
         return {}
     networks = load_networks(REGRESSION_WEIGHTS, "pose", INPUT_LAYOUT)
     weights = REGRESSION_WEIGHTS.stat().st_mtime_ns

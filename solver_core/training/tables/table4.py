@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -12,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from solver_core import render
+from solver_core.baselines.lighting_adam import ADAM as ADAM_LOOP
 from solver_core.baselines.lighting_adam import adam_from_several
 from solver_core.frames import Camera
 from solver_core.loop import LoopSettings, solve
@@ -36,12 +36,10 @@ from solver_core.problems.lighting.sampler import (
 from solver_core.problems.lighting.solve import LAMP_WATTS, LightingSettings, LightingSetup, solve_setup
 from solver_core.render.gbuffer import join_scene
 from solver_core.solution import Solution
-from solver_core.training.evaluation import Errors, Row, Run
-from solver_core.training.histories import TIMES_MS, at_steps, at_times, best_median_worst, success_by_start, time_to_ms
+from solver_core.training.evaluation import Errors, Row, Run, warn_missing
+from solver_core.training.histories import TIMES_MS, at_steps, at_times, best_median_worst, success_by_start, times_sooner
 from solver_core.training.plots import Plot
 from solver_core.training.pyrender_shading import PyrenderLambert
-
-logger = logging.getLogger(__name__)
 
 TITLE = "Table 4: lighting from one image"
 NUM_SAMPLES = 1000
@@ -79,6 +77,13 @@ class Answer(NamedTuple):
 Method = Callable[[LightingSetup], Answer]
 
 
+class Measured(NamedTuple):
+    """A method and the settings it is measured with."""
+
+    method: Method
+    settings: object
+
+
 def rows(run: Run) -> list[Row]:
     """Errors of every method on the same samples, for both lamps, and with the strength known and unknown."""
     render.set_num_threads(1)
@@ -90,12 +95,10 @@ def rows(run: Run) -> list[Row]:
             condition = f"{kind}, strength {strength}"
             is_known = strength == KNOWN
             chosen = cases if is_known else cases[::UNKNOWN_STEP]
-            errors = {
-                name: _measure(run, f"{condition}, {name}", chosen, method, is_known) for name, method in methods(kind).items()
-            }
+            errors = {name: _measure(run, f"{condition}, {name}", chosen, one, is_known) for name, one in methods(kind).items()}
             table += [{"lamp": kind, "strength": strength, "method": name, **_summary(e)} for name, e in errors.items()]
             if is_known:
-                slow = _measure(run, f"{condition}, {ADAM}", cases[::COMPARED_STEP], _adam, is_known)
+                slow = _measure(run, f"{condition}, {ADAM}", cases[::COMPARED_STEP], Measured(_adam, ADAM_LOOP), is_known)
                 table.append({"lamp": kind, "strength": strength, "method": ADAM, **_summary(slow)})
                 compared = {name: {key: e[key][::COMPARED_STEP] for key in e} for name, e in errors.items()} | {ADAM: slow}
                 table += _rows_beside(kind, compared)
@@ -105,16 +108,10 @@ def rows(run: Run) -> list[Row]:
     return table
 
 
-def methods(kind: str) -> dict[str, Method]:
+def methods(kind: str) -> dict[str, Measured]:
     """What is measured on every sample."""
-    regression = REGRESSION_WEIGHTS.format(kind=kind)
-    trained: dict[str, Method] = {}
-    if Path(regression).exists():
-        trained["regression, no feedback"] = partial(_regression, load_networks(regression, "lighting", INPUT_LAYOUT))
-    else:
-        logger.warning("no row for direct regression: %s is missing", regression)
-    return trained | {
-        "least squares on the shading equation": _least_squares,
+    return regression(kind) | {
+        "least squares on the shading equation": Measured(_least_squares, LEAST_SQUARES_LOOP),
         "refine, no first steps": _ours(LightingSettings(0, True, 0)),
         "refine + restarts, no first steps": _ours(LightingSettings(0, True, 4)),
         "ours, 1 step": _ours(LightingSettings(1, False, 0)),
@@ -122,6 +119,16 @@ def methods(kind: str) -> dict[str, Method]:
         "ours + refine": _ours(LightingSettings(7, True, 0)),
         "ours + refine + restarts": _ours(LightingSettings(7, True, 4)),
     }
+
+
+def regression(kind: str) -> dict[str, Measured]:
+    """The lamp in one step from what is observed alone, by a network that never sees the estimate relit."""
+    weights = Path(REGRESSION_WEIGHTS.format(kind=kind))
+    if not weights.exists():
+        warn_missing("direct regression", weights)
+        return {}
+    networks = load_networks(weights, "lighting", INPUT_LAYOUT)
+    return {"regression, no feedback": Measured(partial(_regression, networks), weights.stat().st_mtime_ns)}
 
 
 def draw_cases(kind: str, meshes: list[Mesh], rng: np.random.Generator, count: int) -> list[LightingCase]:
@@ -143,14 +150,14 @@ def draw_cases(kind: str, meshes: list[Mesh], rng: np.random.Generator, count: i
     return cases
 
 
-def _measure(run: Run, label: str, cases: list[LightingCase], method: Method, is_strength_known: bool) -> Errors:
+def _measure(run: Run, label: str, cases: list[LightingCase], measured: Measured, is_strength_known: bool) -> Errors:
     """Errors of one method; seconds are per sample, one after the other, all included."""
 
     def of_rows(chosen: np.ndarray) -> Errors:
-        measured = [_errors(cases[row], method, is_strength_known) for row in chosen]
-        return {key: np.stack([one[key] for one in measured]) for key in measured[0]}
+        each = [_errors(cases[row], measured.method, is_strength_known) for row in chosen]
+        return {key: np.stack([one[key] for one in each]) for key in each[0]}
 
-    return run.measure(label, len(cases), of_rows)
+    return run.measure(label, len(cases), of_rows, measured.settings)
 
 
 def _errors(case: LightingCase, method: Method, is_strength_known: bool) -> Errors:
@@ -204,24 +211,24 @@ def _setup(case: LightingCase, is_strength_known: bool) -> LightingSetup:
     )
 
 
-def _ours(settings: LightingSettings) -> Method:
+def _ours(settings: LightingSettings) -> Measured:
     def method(setup: LightingSetup) -> Answer:
         solution = solve_setup(setup, settings)
         return Answer(solution.light, [(step.seconds, step.light) for step in solution.history])
 
-    return method
+    return Measured(method, settings)
 
 
 def _least_squares(setup: LightingSetup) -> Answer:
     """Robust least squares on the shading equation, repeated with the shadows of its own answer, damped as ours is."""
-    problem = setup.problem(GRID_SIZE, GRID_SIZE)
+    problem = setup.problem(GRID_SIZE, MAP_SIZE)
     start = start_light(setup.kind)
     return _answer(problem, solve(problem, shading_update(problem), problem.observation, start, LEAST_SQUARES_LOOP))
 
 
 def _adam(setup: LightingSetup) -> Answer:
     """Adam on the Lambert shading, from several starts at once."""
-    problem = setup.problem(GRID_SIZE, GRID_SIZE)
+    problem = setup.problem(GRID_SIZE, MAP_SIZE)
     return _answer(problem, adam_from_several(problem))
 
 
@@ -247,9 +254,7 @@ def _rows_beside(kind: str, compared: dict[str, Errors]) -> list[Row]:
     ours = compared["ours + refine + restarts"]["by_time"].mean(axis=0)
     table: list[Row] = []
     for name, errors in compared.items():
-        curve = errors["by_time"].mean(axis=0)
-        accuracy = OWN_FINAL * curve[-1]
-        faster = time_to_ms(curve, accuracy) / time_to_ms(ours, accuracy)
+        faster = times_sooner(ours, errors["by_time"].mean(axis=0), OWN_FINAL)
         condition = f"{KNOWN}, every {COMPARED_STEP}th sample"
         table.append({"lamp": kind, "strength": condition, "method": name, **_summary(errors), "ours_faster_by": faster})
     return table

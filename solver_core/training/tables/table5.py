@@ -31,8 +31,15 @@ from solver_core.problems.inverse_kinematics.skeleton import Skeleton
 from solver_core.problems.inverse_kinematics.solve import Trained, solve_ik
 from solver_core.problems.inverse_kinematics.start import mean_pose_start
 from solver_core.solution import Iteration, Solution
-from solver_core.training.evaluation import Errors, Row, Run
-from solver_core.training.histories import at_steps, at_times, best_median_worst, mean_over_time, success_by_start, time_to_ms
+from solver_core.training.evaluation import Errors, Row, Run, warn_missing
+from solver_core.training.histories import (
+    at_steps,
+    at_times,
+    best_median_worst,
+    mean_over_time,
+    success_by_start,
+    times_sooner,
+)
 from solver_core.training.plots import Plot
 
 logger = logging.getLogger(__name__)
@@ -114,7 +121,7 @@ def rows(run: Run) -> list[Row]:
                 errors = _measure(run, method, condition, cases, _ours(networks, is_refined))
                 table.append(_row(method, condition, cases, errors))
     else:
-        logger.warning("no rows for subjects never seen: %s is missing", HELD_OUT_WEIGHTS)
+        warn_missing("subjects never seen", HELD_OUT_WEIGHTS)
     return table
 
 
@@ -142,9 +149,7 @@ def _compared(run: Run, cases: Cases, trained: Trained) -> list[Row]:
     table = [_row(name, COMPARED, cases, of_method) for name, of_method in errors.items()]
     by_time = {name: of_method["by_time"].mean(axis=0) for name, of_method in errors.items()}
     for row in table:
-        curve = by_time[str(row["method"])]
-        accuracy = OWN_FINAL * curve[-1]
-        row["ours_faster_by"] = time_to_ms(curve, accuracy) / time_to_ms(by_time["ours + refine"], accuracy)
+        row["ours_faster_by"] = times_sooner(by_time["ours + refine"], by_time[str(row["method"])], OWN_FINAL)
     run.plots += _plots(errors)
     return table
 
@@ -224,7 +229,7 @@ def _ours(trained: Trained, is_refined: bool) -> Method:
         began = time.perf_counter()
         result = solve_ik(targets, body, cases.weights, refine=is_refined, trained=trained)
         seconds = time.perf_counter() - began
-        return Answers(result.rotations[:, skeleton.joints], seconds, _timed(result.history))
+        return Answers(result.rotations[:, skeleton.joints], seconds, _timed(result.history, seconds))
 
     return method
 
@@ -240,7 +245,8 @@ def _from(start: Method | None, solver: Solver) -> Method:
         began = time.perf_counter()
         x0 = mean_pose_start(problem, targets) if first is None else first.x.astype(np.float32)
         solution = solver(problem, targets, x0)
-        seconds, history = time.perf_counter() - began, _timed(solution.history)
+        seconds = time.perf_counter() - began
+        history = _timed(solution.history, seconds)
         if first is None:
             return Answers(solution.x, seconds, history)
         later = [(first.seconds + since, x) for since, x in history]
@@ -256,15 +262,18 @@ def _least_squares(settings: LoopSettings) -> Solver:
 _REFINE_ALONE = _from(None, _least_squares(FAR))
 
 
-def _timed(history: list[Iteration]) -> list[tuple[float, np.ndarray]]:
-    """Seconds since the beginning and rotations, of iterations of one loop or of several after each other."""
-    before, last, timed = 0.0, 0.0, []
+def _timed(history: list[Iteration], seconds: float) -> list[tuple[float, np.ndarray]]:
+    """Seconds since the beginning and rotations, of iterations of one loop or of several after each other.
+
+    What of the whole call's seconds was not spent in loops counts as spent before the first.
+    """
+    ended, last, clock = 0.0, 0.0, []
     for iteration in history:
-        if iteration.seconds < last:  # the next loop starts its own clock
-            before += last
+        if iteration.index == 0:  # the next loop starts its own clock
+            ended += last
         last = iteration.seconds
-        timed.append((before + last, iteration.x))
-    return timed
+        clock.append(ended + last)
+    return [(at + seconds - clock[-1], iteration.x) for at, iteration in zip(clock, history, strict=True)]
 
 
 def _measure(run: Run, name: str, condition: str, cases: Cases, method: Method, batch: int = BATCH) -> Errors:
