@@ -16,12 +16,11 @@ def at_times(seconds: np.ndarray, errors: np.ndarray) -> np.ndarray:
     return errors[np.maximum(finished, 0)].T
 
 
-def mean_over_time(by_time: np.ndarray) -> tuple[list[float], list[float]]:
-    """Milliseconds and mean of errors (B, 321) over TIMES_MS, from the first change to the last, for a plot."""
-    mean = by_time.mean(axis=0)
-    changes = np.flatnonzero(np.diff(mean))
+def where_it_changes(curve: np.ndarray) -> tuple[list[float], list[float]]:
+    """Milliseconds and values of a curve (321,) over TIMES_MS, from the first change to the last, for a plot."""
+    changes = np.flatnonzero(np.diff(curve))
     first, last = (changes[0], changes[-1] + 1) if len(changes) else (0, 0)
-    return TIMES_MS[first : last + 1].tolist(), mean[first : last + 1].tolist()
+    return TIMES_MS[first : last + 1].tolist(), curve[first : last + 1].tolist()
 
 
 def at_steps(errors: np.ndarray, count: int) -> np.ndarray:

@@ -136,7 +136,11 @@ def main() -> int:
     is_writing = parser.parse_args().write
     readme, results = ROOT / "README.md", (ROOT / "training" / "RESULTS.md").read_text(encoding="utf-8")
     before = readme.read_text(encoding="utf-8")
-    after = with_measured_numbers(before, results, CLAIMS)
+    try:
+        after = with_measured_numbers(before, results, CLAIMS)
+    except ConfigError as error:
+        print_note(str(error))
+        return 1
     changes = [(old, new) for old, new in zip(before.splitlines(), after.splitlines(), strict=True) if old != new]
     if is_writing:
         readme.write_text(after, encoding="utf-8")

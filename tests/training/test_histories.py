@@ -1,15 +1,17 @@
 """Errors along a solve."""
 
 import numpy as np
+import pytest
 
 from solver_core.training.histories import (
     TIMES_MS,
     at_steps,
     at_times,
     best_median_worst,
-    mean_over_time,
     success_by_start,
     time_to_ms,
+    times_sooner,
+    where_it_changes,
 )
 
 SECONDS = np.array([0.0, 0.010, 0.100])
@@ -37,8 +39,17 @@ def test_time_to_an_error_is_when_it_stays_below():
     assert time_to_ms(curve, 9.0) == TIMES_MS[0]
 
 
+def test_earlier_is_counted_until_as_good_as_the_other_ends():
+    slow, quick = (at_times(seconds, ERRORS).mean(axis=0) for seconds in (SECONDS, SECONDS / 10))
+    better = quick - 0.1
+
+    assert times_sooner(quick, slow, 1.01) == pytest.approx(10, rel=0.06)
+    assert times_sooner(slow, better, 1.01) == 0  # never as good
+    assert times_sooner(slow, slow, 1.01) == 1
+
+
 def test_curve_for_a_plot_starts_and_ends_with_its_changes():
-    times, mean = mean_over_time(at_times(SECONDS, ERRORS))
+    times, mean = where_it_changes(at_times(SECONDS, ERRORS).mean(axis=0))
 
     assert (mean[0], mean[1], mean[-2], mean[-1]) == (7.0, 3.0, 3.0, 0.5)
     assert times[0] < 10 <= times[1]

@@ -26,10 +26,10 @@ from solver_core.problems.pose.sampler import CATEGORIES, VERTICAL_FOV, PoseSamp
 from solver_core.problems.pose.solve import GOOD_IOU, PoseSettings, solve_pose
 from solver_core.solution import Solution
 from solver_core.training.evaluation import Errors, Row, Run
+from solver_core.training.histories import at_times
 from solver_core.training.pyrender_depth import PyrenderDepth
 
 IMAGE_SIZE = 128
-TIMES = np.geomspace(1e-3, 1e2, 151)  # seconds; of the curves of error against time
 
 DrawPoses = Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray]]  # start and truth (1, 7)
 
@@ -162,9 +162,8 @@ def measure(run: Run, label: str, cases: list[PoseCase], method: PoseMethod, set
 
 
 def _errors(case: PoseCase, trace: PoseTrace) -> Errors:
-    """Of the result, and of what the method had at TIMES; steps and seconds are those of the whole solve."""
+    """Of the result, and of the rotation on the way; steps and seconds are those of the whole solve."""
     rotation_deg, translation = pose_errors(trace.poses, np.broadcast_to(case.truth, trace.poses.shape))
-    reached = np.maximum(np.searchsorted(trace.seconds, TIMES, side="right") - 1, 0)
     return {
         "rotation_deg": rotation_deg[-1],
         "translation": translation[-1],
@@ -172,8 +171,7 @@ def _errors(case: PoseCase, trace: PoseTrace) -> Errors:
         "steps": np.array(trace.steps),
         "seconds": trace.seconds[-1],
         "start_deg": rotation_deg[0],
-        "rotation_at": rotation_deg[reached],  # (TIMES,)
-        "translation_at": translation[reached],
+        "by_time": at_times(trace.seconds, rotation_deg[:, None])[0],  # degrees
         "pose": trace.poses[-1],
     }
 
@@ -203,10 +201,3 @@ def summary(errors: Errors) -> Row:
         "median_ms": float(1000 * np.median(errors["seconds"])),
         "mean_ms": float(1000 * np.mean(errors["seconds"])),
     }
-
-
-def seconds_to(errors: Errors, rotation_deg: float) -> float:
-    """Time after which the median rotation error over the samples is this small; infinite if never."""
-    median = np.median(errors["rotation_at"], axis=0)
-    reached = np.flatnonzero(median <= rotation_deg)
-    return float(TIMES[reached[0]]) if len(reached) else float("inf")

@@ -18,10 +18,9 @@ from solver_core.problems.pose.features import INPUT_LAYOUT
 from solver_core.problems.pose.sampler import PoseSampling
 from solver_core.problems.pose.solve import PoseSettings
 from solver_core.training.evaluation import Errors, Row, Run, warn_missing
-from solver_core.training.histories import best_median_worst
+from solver_core.training.histories import best_median_worst, times_sooner, where_it_changes
 from solver_core.training.plots import Plot
 from solver_core.training.tables.pose_cases import (
-    TIMES,
     PoseCase,
     PoseMethod,
     chained,
@@ -32,7 +31,6 @@ from solver_core.training.tables.pose_cases import (
     networks_alone,
     neural_mesh_renderer,
     ours,
-    seconds_to,
     soft_rasterizer,
     summary,
 )
@@ -42,7 +40,7 @@ NUM_SAMPLES = 1000
 QUICK_SAMPLES = 50
 SLOW_SHARE = 10  # methods that take seconds are measured on the first tenth of the samples, and all others beside them
 VIEWS = {"canonical": PoseSampling(canonical=1.0), "any": PoseSampling(canonical=0.0)}
-SEEDS = {("canonical", "nine"): 0, ("canonical", "other"): 5, ("any", "nine"): 10, ("any", "other"): 15}  # never changed yet
+SEEDS = {("canonical", "nine"): 0, ("canonical", "other"): 5, ("any", "nine"): 10, ("any", "other"): 15}
 OURS = {
     "ours, 5 steps": PoseSettings(steps=5, refine=False, restarts=0),
     "ours + refine": PoseSettings(steps=5, refine=True, restarts=0),
@@ -124,10 +122,10 @@ def _rows_beside(view: str, measured: dict[str, Errors]) -> list[Row]:
     """Every method on the samples of the slow ones, and how much earlier ours has the accuracy that each ends with."""
     count = min(len(errors["rotation_deg"]) for errors in measured.values())
     same = {name: {key: values[:count] for key, values in errors.items()} for name, errors in measured.items()}
+    by_time = {name: np.median(errors["by_time"], axis=0) for name, errors in same.items()}
     table: list[Row] = []
     for name, errors in same.items():
-        accuracy = TOLERANCE * float(np.median(errors["rotation_deg"]))
-        faster = seconds_to(errors, accuracy) / seconds_to(same["ours + refine"], accuracy)
+        faster = times_sooner(by_time["ours + refine"], by_time[name], TOLERANCE)
         categories = f"nine, first {count}"
         table.append({"view": view, "categories": categories, "method": name, **summary(errors), "ours_faster_by": faster})
     return table
@@ -136,12 +134,8 @@ def _rows_beside(view: str, measured: dict[str, Errors]) -> list[Row]:
 def _plot_against_time(view: str, measured: dict[str, Errors]) -> Plot:
     """On the samples that all methods were measured on."""
     count = min(len(errors["rotation_deg"]) for errors in measured.values())
-    curves = {}
-    for name, errors in measured.items():
-        median = np.median(errors["rotation_at"][:count], axis=0)
-        until = 1 + int(np.searchsorted(TIMES, np.percentile(errors["seconds"][:count], 95)))
-        curves[name] = (TIMES[:until].tolist(), median[:until].tolist())
-    return Plot(f"pose-time-{view}", "seconds", f"median rotation error, degrees (N = {count})", curves, True, True)
+    curves = {name: where_it_changes(np.median(e["by_time"][:count], axis=0)) for name, e in measured.items()}
+    return Plot(f"pose-time-{view}", "ms, one thread", f"median rotation error, degrees (N = {count})", curves, True, True)
 
 
 def _gallery(cases: list[PoseCase], errors: Errors) -> Callable[[], np.ndarray]:

@@ -36,9 +36,9 @@ from solver_core.training.histories import (
     at_steps,
     at_times,
     best_median_worst,
-    mean_over_time,
     success_by_start,
     times_sooner,
+    where_it_changes,
 )
 from solver_core.training.plots import Plot
 
@@ -158,7 +158,7 @@ def _plots(errors: dict[str, Errors]) -> list[Plot]:
     """Errors against time and against the step, and success against how far off the start is, of each method."""
     against_time, against_step, success = {}, {}, {}
     for name, of_method in errors.items():
-        against_time[name] = mean_over_time(of_method["by_time"])
+        against_time[name] = where_it_changes(of_method["by_time"].mean(axis=0))
         against_step[name] = (list(range(NUM_STEPS)), of_method["by_step"].mean(axis=0).tolist())
         is_solved = of_method["rotation_deg"].mean(axis=1) < SOLVED_DEG
         success[name] = success_by_start(of_method["by_step"][:, 0], is_solved)
