@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from solver_core import rotations
+from solver_core import render, rotations
 from solver_core.baselines import deep6d, kinematics
 from solver_core.loop import LoopSettings, solve
 from solver_core.network.torch_modules import TorchNetwork
@@ -92,6 +92,7 @@ Solver = Callable[[KinematicProblem, Targets, np.ndarray], Solution]  # from rot
 
 def rows(run: Run) -> list[Row]:
     """Errors of every method; all rows of a condition are on the same frames."""
+    render.set_num_threads(1)
     rng = np.random.default_rng(run.seed)
     frames = _test_frames(run.data, rng, run.num_samples)
     skeleton = human().skeleton
