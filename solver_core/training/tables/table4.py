@@ -37,7 +37,14 @@ from solver_core.problems.lighting.solve import LAMP_WATTS, LightingSettings, Li
 from solver_core.render.gbuffer import join_scene
 from solver_core.solution import Solution
 from solver_core.training.evaluation import Errors, Row, Run, warn_missing
-from solver_core.training.histories import TIMES_MS, at_steps, at_times, best_median_worst, success_by_start, times_sooner
+from solver_core.training.histories import (
+    at_steps,
+    at_times,
+    best_median_worst,
+    success_by_start,
+    times_sooner,
+    where_it_changes,
+)
 from solver_core.training.plots import Plot
 from solver_core.training.pyrender_shading import PyrenderLambert
 
@@ -264,7 +271,7 @@ def _plots(kind: str, compared: dict[str, Errors]) -> list[Plot]:
     """Errors against time and against the step, and success against how far off the start is, of each method."""
     against_time, against_step, success = {}, {}, {}
     for name, errors in compared.items():
-        against_time[name] = (TIMES_MS.tolist(), errors["by_time"].mean(axis=0).tolist())
+        against_time[name] = where_it_changes(errors["by_time"].mean(axis=0))
         against_step[name] = (list(range(NUM_STEPS)), np.median(errors["by_step"], axis=0).tolist())
         success[name] = success_by_start(errors["by_step"][:, 0], ~is_outlier(errors["squared"]), num_bins=5)
     return [
