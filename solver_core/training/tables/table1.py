@@ -48,6 +48,7 @@ OURS = {
     "alignment + refine, no network": PoseSettings(steps=0, refine=True, restarts=0),
     "alignment + refine + restarts, no network": PoseSettings(steps=0, refine=True, restarts=8),
 }
+STARTS = {"alignment": PoseSettings(steps=0, refine=False, restarts=0), "ours, 5 steps": OURS["ours, 5 steps"]}
 BEST = "ours + refine + restarts"
 # Trained on the canonical view by training/configs/pose_regression.toml; measured, not shipped.
 REGRESSION_WEIGHTS = Path("runs/pose_regression/pose_regression.safetensors")
@@ -93,14 +94,11 @@ def our_methods() -> dict[str, Measured]:
 def other_methods(view: str) -> dict[str, Measured]:
     """The baselines, and ours as their start.  Regression only knows the view that it was trained on."""
     settings = PoseDescent()
-    soft, hard = soft_rasterizer(settings), neural_mesh_renderer(settings)
-    five_steps = ours(OURS["ours, 5 steps"])
-    methods = {
-        "soft rasteriser": Measured(soft, settings, True),
-        "neural mesh renderer": Measured(hard, settings, True),
-        "ours, 5 steps, then soft rasteriser": Measured(chained(five_steps, soft), settings, True),
-        "ours, 5 steps, then neural mesh renderer": Measured(chained(five_steps, hard), settings, True),
-    }
+    descents = {"soft rasteriser": soft_rasterizer(settings), "neural mesh renderer": neural_mesh_renderer(settings)}
+    methods = {name: Measured(descent, settings, True) for name, descent in descents.items()}
+    for start, of_ours in STARTS.items():
+        for name, descent in descents.items():
+            methods[f"{start}, then {name}"] = Measured(chained(ours(of_ours), descent), settings, True)
     if view == "canonical":
         methods |= regression()
     return methods
