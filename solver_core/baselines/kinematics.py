@@ -25,7 +25,7 @@ from solver_core.solution import Solution
 
 PRIOR_WEIGHT = 0.001  # of the prior beside the mean squared distance in square centimetres, as in the paper
 LEAST_DEVIATION = 0.01  # radians: joints that hardly turn in the training clips may still turn so far
-# Steps, rate, memory and prior were chosen on validation clips: more steps or another rate gain little, fewer lose.
+# Steps, rate, memory and deviation were chosen on validation clips: more steps or another rate gain little, fewer lose.
 LBFGS = LoopSettings(steps=500, halvings=10, patience=2, min_decrease=1e-7)
 ADAM = LoopSettings(steps=1500, patience=100)
 ADAM_RATE = 0.1  # radians, falling linearly to zero

@@ -40,9 +40,8 @@ def test_easy_poses_are_found(slab, method):
     solution = method(problem, observed, x0)
 
     rotation_deg, translation = pose_errors(solution.x, x_true)
-    before_deg, before = pose_errors(x0, x_true)
-    assert (rotation_deg < before_deg / 2).all()
-    assert (translation < before / 2).all()
+    assert (rotation_deg < 3).all()  # of 11
+    assert (translation < 0.02).all()  # of 0.15
     assert (np.diff([step.energy for step in solution.history], axis=0) <= 0).all()
     np.testing.assert_allclose(np.linalg.norm(solution.x[:, :4], axis=1), 1)
 
