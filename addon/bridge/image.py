@@ -140,12 +140,11 @@ def _pixels(image: bpy.types.Image) -> Picture:
         raise ObservationError(f"The image '{image.name}' is empty: its file is missing or cannot be read.")
     values = np.empty(width * height * image.channels, np.float32)
     image.pixels.foreach_get(values)
-    values = values.reshape(height, width, image.channels)[::-1]
-    rgba = np.ones((height, width, 4), np.float32)
-    if image.channels < 3:
-        rgba[..., :3] = values[..., :1]
-    else:
-        rgba[..., : image.channels] = values
+    rgba = values.reshape(height, width, image.channels)[::-1]
+    if image.channels < 4:
+        rgb = rgba[..., : 3 if image.channels == 3 else 1]
+        rgba = np.ones((height, width, 4), np.float32)
+        rgba[..., :3] = rgb
     space = image.colorspace_settings.name
     return Picture(rgba, "Linear Rec.709" if image.is_float and space != "Non-Color" else space)
 
