@@ -60,8 +60,8 @@ def iterate(
             return
         step = update(stage, x[active], take(prediction, active), take(observation, active), active)
         x, prediction, energy, damping = _damped_step(problem, observation, x, prediction, energy, active, step, settings)
-        accepted = damping > 0
-        has_progressed = (energy < lowest) & (lowest - energy >= settings.min_decrease * lowest)
+        accepted = energy < lowest
+        has_progressed = accepted & (lowest - energy >= settings.min_decrease * lowest)
         lowest = np.minimum(lowest, energy)
         failures = np.where(has_progressed, 0, failures + 1)
         is_active = is_active & (failures < settings.patience) & (energy > settings.converged_energy)

@@ -23,8 +23,9 @@ class StopReason(Enum):
 class Iteration:
     """State after a step of Algorithm 1; index 0 is the start.
 
-    x (B, ...), prediction f(x), energy (B,), damping (B,) the factor by which the step was taken, 0 where none was
-    accepted; accepted (B,) bool; is_active (B,) bool, the instances that will try another step; seconds since the start.
+    x (B, ...), prediction f(x), energy (B,), damping (B,) the factor by which the step was taken, 0 where none was;
+    accepted (B,) bool, the instances whose energy is lower than ever before, which with damping are all that moved;
+    is_active (B,) bool, the instances that will try another step; seconds since the start.
     """
 
     index: int

@@ -190,6 +190,8 @@ def test_patience_of_whole_steps_counts_from_the_lowest_energy():
 
     assert len(solution.history) == 5
     np.testing.assert_allclose([iteration.energy[0] for iteration in solution.history], [2, 1, 3, 2.5, 2.2])
+    assert [iteration.accepted[0] for iteration in solution.history[1:]] == [True, False, False, False]
+    assert solution.reasons == [StopReason.NO_DECREASE]
 
 
 def test_solve_stops_when_every_row_has_stopped():

@@ -46,12 +46,11 @@ def descend(problem: Descent, update: Update, x0: np.ndarray, settings: LoopSett
     """
     history: list[Iteration] = []
     for iteration in iterate(problem, update, x0, x0, replace(settings, halvings=None)):
-        x, energy, is_better = iteration.x, iteration.energy, iteration.accepted
+        x, energy = iteration.x, iteration.energy
         if history:
-            best = history[-1]
-            is_better = energy < best.energy
+            best, is_better = history[-1], iteration.accepted
             x = np.where(is_better.reshape(-1, *[1] * (x.ndim - 1)), x, best.x)
             energy = np.where(is_better, energy, best.energy)
-        history.append(replace(iteration, x=x, prediction=None, energy=energy, accepted=is_better))
+        history.append(replace(iteration, x=x, prediction=None, energy=energy))
     last = history[-1]
     return Solution(last.x, last.energy, stop_reasons(history, settings), history, last.seconds)
