@@ -2,6 +2,6 @@
 
 import sys
 
-from solver_core.cli import main
+from solver_core.command.cli import main
 
 sys.exit(main())

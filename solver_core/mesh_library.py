@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
+from solver_core.command.files import MESH_SUFFIXES, read_mesh
 from solver_core.errors import ConfigError, SetupError
-from solver_core.files import MESH_SUFFIXES, read_mesh
 from solver_core.mesh import Mesh
 
 logger = logging.getLogger(__name__)

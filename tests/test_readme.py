@@ -21,7 +21,7 @@ def example_with(call: str) -> str:
 
 def test_python_example_finds_the_pose_of_the_demo(demo_dir, capsys):
     pytest.importorskip("trimesh")
-    from solver_core.files import read_mask, read_mesh, read_pose
+    from solver_core.command.files import read_mask, read_mesh, read_pose
 
     mesh = read_mesh(demo_dir / "pose_model.ply")
     names = {

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from solver_core.console import print_note
+from solver_core.command.console import print_note
 from solver_core.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("trimesh")
 
-from solver_core import cli
+from solver_core.command import cli
 from solver_core.errors import ConfigError
 from solver_core.training import evaluation
 from solver_core.training.evaluation import Errors, Row, Run, Table, evaluate

@@ -14,7 +14,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before NumPy is loaded
 import numpy as np
 
 from solver_core import render
-from solver_core.files import read_mesh
+from solver_core.command.files import read_mesh
 from solver_core.frames import Camera
 from solver_core.problems.lighting.problem import KINDS, shade
 from solver_core.problems.lighting.sampler import CANONICAL_DEG, VERTICAL_FOV, view_matrices

@@ -18,10 +18,10 @@ import scene
 
 from solver_core import render
 from solver_core.colour import srgb_from_linear
+from solver_core.command.pictures import resize, write_picture
 from solver_core.frames import Camera
 from solver_core.mesh import Mesh
 from solver_core.mesh_library import load_library
-from solver_core.pictures import resize, write_picture
 from solver_core.problems.lighting.sampler import (
     CANONICAL_DEG,
     CATEGORIES,

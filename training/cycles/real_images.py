@@ -17,7 +17,7 @@ import numpy as np
 import scene
 
 from solver_core import render
-from solver_core.files import read_radiance
+from solver_core.command.files import read_radiance
 from solver_core.frames import Camera
 from solver_core.mesh import Mesh
 from solver_core.mesh_library import load_library

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from solver_core import console
+from solver_core.command import console
+from solver_core.command.pictures import write_animation, write_picture
 from solver_core.errors import ConfigError
-from solver_core.pictures import write_animation, write_picture
 from solver_core.problems.inverse_kinematics.body import limits_path
 from solver_core.problems.inverse_kinematics.bvh import Motion, read_bvh, write_bvh
 from solver_core.problems.inverse_kinematics.drawing import View, draw_strip

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from solver_core.command.pictures import BACKGROUND, CYAN, ORANGE
 from solver_core.optional import needed_for
-from solver_core.pictures import BACKGROUND, CYAN, ORANGE
 from solver_core.problems.inverse_kinematics.skeleton import Skeleton
 
 PANEL_PX = 300  # height of a picture

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from solver_core import console
+from solver_core.command import console
+from solver_core.command.files import read_albedo, read_mask, read_mesh, read_pose, read_radiance
+from solver_core.command.pictures import write_animation, write_picture
 from solver_core.errors import SetupError
-from solver_core.files import read_albedo, read_mask, read_mesh, read_pose, read_radiance
 from solver_core.frames import Camera
-from solver_core.pictures import write_animation, write_picture
 from solver_core.problems.lighting import drawing
 from solver_core.problems.lighting.problem import KINDS
 from solver_core.problems.lighting.solve import LightingSettings, LightingSetup, LightingSolution, LightingStep, solve_setup

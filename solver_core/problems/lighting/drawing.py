@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from solver_core.colour import srgb_from_linear
+from solver_core.command.pictures import CYAN, ORANGE, Colour, Panel, resize, side_by_side
 from solver_core.frames import project
-from solver_core.pictures import CYAN, ORANGE, Colour, Panel, resize, side_by_side
 from solver_core.problems.lighting.problem import LightingProblem
 from solver_core.problems.lighting.solve import LightingSetup
 from solver_core.problems.lighting.surface import Pixels

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from solver_core import console
+from solver_core.command import console
+from solver_core.command.files import read_mask, read_mesh, read_photo, read_pose
+from solver_core.command.pictures import write_animation, write_picture
 from solver_core.errors import ObservationError
-from solver_core.files import read_mask, read_mesh, read_photo, read_pose
 from solver_core.frames import Camera
-from solver_core.pictures import write_animation, write_picture
 from solver_core.problems.pose import drawing
 from solver_core.problems.pose.solve import PoseSolution, PoseStep, solve_pose
 

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from solver_core import render
-from solver_core.frames import Camera
-from solver_core.mesh import Mesh
-from solver_core.pictures import (
+from solver_core.command.pictures import (
     CYAN,
     ORANGE,
     WHITE,
@@ -22,6 +20,8 @@ from solver_core.pictures import (
     shade_mask,
     side_by_side,
 )
+from solver_core.frames import Camera
+from solver_core.mesh import Mesh
 
 PANEL_PX = 800  # longer side of a panel: two of them fit a screen
 FRAME_PX = 560  # of a frame of an animation, to keep its file small

@@ -13,11 +13,11 @@ import numpy as np
 
 from solver_core import render, rotations
 from solver_core.baselines import deep6d, kinematics
+from solver_core.command.pictures import Panel, side_by_side
 from solver_core.loop import LoopSettings, solve
 from solver_core.network.torch_modules import TorchNetwork
 from solver_core.network.update import Network
 from solver_core.network.weights import SHIPPED, load_weights
-from solver_core.pictures import Panel, side_by_side
 from solver_core.problems.inverse_kinematics.body import human
 from solver_core.problems.inverse_kinematics.clips import load_rotations, split_clips
 from solver_core.problems.inverse_kinematics.drawing import View

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from solver_core import rotations
-from solver_core.cli import main
+from solver_core.command.cli import main
 from solver_core.problems.inverse_kinematics.bvh import read_bvh, write_bvh
 from solver_core.problems.inverse_kinematics.files import read_targets
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from solver_core import rotations
-from solver_core.cli import main
+from solver_core.command.cli import main
 from solver_core.errors import ConfigError, WeightsError
 from solver_core.manifolds import SO3Power
 from solver_core.problems.inverse_kinematics import rig as rig_module

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from solver_core.cli import main
 from solver_core.colour import linear_from_srgb, srgb_from_linear
-from solver_core.files import read_albedo
+from solver_core.command.cli import main
+from solver_core.command.files import read_albedo
 from solver_core.problems.lighting.drawing import PANEL_PX
 from solver_core.problems.lighting.solve import LightingSetup
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from solver_core.cli import main
+from solver_core.command.cli import main
 from solver_core.problems.pose.command import POOR_IOU
 from solver_core.problems.pose.drawing import PANEL_PX
 

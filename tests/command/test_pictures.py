@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from solver_core.errors import ConfigError
-from solver_core.pictures import (
+from solver_core.command.pictures import (
     BACKGROUND,
     CAPTION_PX,
     CYAN,
@@ -19,6 +18,7 @@ from solver_core.pictures import (
     write_animation,
     write_picture,
 )
+from solver_core.errors import ConfigError
 
 
 def square(low: int, high: int, size: int = 40) -> np.ndarray:

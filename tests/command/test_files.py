@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from solver_core.colour import linear_from_srgb, srgb_from_linear
+from solver_core.command.files import MESH_SUFFIXES, read_albedo, read_mask, read_mesh, read_photo, read_pose, read_radiance
 from solver_core.errors import ObservationError, SetupError
-from solver_core.files import MESH_SUFFIXES, read_albedo, read_mask, read_mesh, read_photo, read_pose, read_radiance
 
 OpenEXR = pytest.importorskip("OpenEXR")
 png = pytest.importorskip("png")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import solver_core
-from solver_core import console
+from solver_core.command import console
 from solver_core.errors import ConfigError, SolverError, WeightsError
 from solver_core.optional import needed_for
 from solver_core.problems import PROBLEMS, problem_module
@@ -167,7 +167,7 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 def _draw(run: Run, folder: Path) -> None:
     """Writes the plots and pictures of a measurement into a folder."""
-    from solver_core.pictures import write_picture
+    from solver_core.command.pictures import write_picture
     from solver_core.training.plots import draw_plot
 
     console.make_folder(folder)

@@ -4,8 +4,9 @@ import sys
 
 import pytest
 
-from solver_core import cli, render
-from solver_core.console import progress
+from solver_core import render
+from solver_core.command import cli
+from solver_core.command.console import progress
 from solver_core.errors import MissingDependency
 from solver_core.optional import needed_for
 from solver_core.problems import PROBLEMS

@@ -1,0 +1,1 @@
+"""The command line: what it parses, reads, prints and draws.  A problem's own part is its command.py."""
