@@ -1,5 +1,12 @@
 """The sentences a user can act on.  Everything raised for input from outside derives from SolverError."""
 
+import errno
+
+# What the system says when the machine, not the input, is at fault.
+OUT_OF_RESOURCES = frozenset(
+    getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EIO", "EMFILE", "ENFILE", "ENOMEM", "EROFS") if hasattr(errno, name)
+)
+
 
 class SolverError(Exception):
     """Something given from outside cannot be used; the message says what was needed, what came and what to do."""
@@ -21,5 +28,19 @@ class ConfigError(SolverError):
     """A configuration, an option or a data folder cannot be used."""
 
 
+class ResourceError(SolverError):
+    """The machine lacks what the work takes: room on a disk, memory, open files."""
+
+
 class MissingDependency(SolverError):
     """An optional package is needed for what was asked; the message names the extra that brings it."""
+
+
+def system_error(error: Exception, what: str, otherwise: type[SolverError]) -> SolverError:
+    """What to raise for an error of the system or of a library: a ResourceError, or `otherwise` where the input is at fault.
+
+    what: what could not be done, which begins the sentence.
+    """
+    is_machine = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in OUT_OF_RESOURCES)
+    reason = getattr(error, "strerror", None) or str(error) or ("out of memory" if is_machine else type(error).__name__)
+    return (ResourceError if is_machine else otherwise)(f"{what}: {reason}")

@@ -16,6 +16,7 @@ import numpy as np
 
 from solver_core import rotations
 from solver_core.errors import SetupError
+from solver_core.writing import write_text
 
 LARGEST = 1e9  # pixels; a camera has no larger number, and what is not finite is not below it
 
@@ -66,7 +67,8 @@ class Camera:
         return cls(**content)
 
     def to_json(self, path: str | Path) -> None:
-        Path(path).write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        """Writes a file that from_json reads.  Raises ConfigError if it cannot be written."""
+        write_text(path, json.dumps(asdict(self), indent=2) + "\n", "camera")
 
     @property
     def intrinsics(self) -> np.ndarray:

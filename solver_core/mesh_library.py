@@ -13,12 +13,12 @@ import csv
 import hashlib
 import json
 import logging
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from solver_core.caching import Arrays, cached_arrays
 from solver_core.command.files import MESH_SUFFIXES, read_mesh
 from solver_core.errors import ConfigError, SetupError
 from solver_core.mesh import Mesh
@@ -82,10 +82,8 @@ def load_library(data: Path, split: str) -> list[MeshEntry]:
         listed = [(path, source, category) for path, source, category, _ in every]
     if not listed:
         raise ConfigError(f"{folder} holds no mesh for the split {split!r}; supported files: {', '.join(MESH_SUFFIXES)}")
-    cache = _cache_path(folder, split, [path for path, _, _ in listed])
-    if not cache.exists():
-        _write_cache(cache, folder, listed)
-    return _read_cache(cache)
+    name = _cache_name(folder, split, [path for path, _, _ in listed])
+    return _entries(cached_arrays(name, lambda: _read_meshes(folder, listed)))
 
 
 def _listing(folder: Path) -> list[tuple[str, str, str, str]]:
@@ -114,14 +112,13 @@ def _entry(path: Path, category: str) -> tuple[str, str, str, str]:
     return path.as_posix(), path.parts[0], category, split
 
 
-def _cache_path(folder: Path, split: str, paths: list[str]) -> Path:
+def _cache_name(folder: Path, split: str, paths: list[str]) -> str:
     times = "".join(f"{path}{(folder / path).stat().st_mtime_ns if (folder / path).exists() else 0}" for path in paths)
-    key = hashlib.sha256(f"{CACHE_VERSION}{folder.resolve()}{split}{times}".encode()).hexdigest()[:16]
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "solver_core"
-    return root / f"meshes-{key}.npz"
+    return f"meshes-{hashlib.sha256(f'{CACHE_VERSION}{folder.resolve()}{split}{times}'.encode()).hexdigest()[:16]}"
 
 
-def _write_cache(cache: Path, folder: Path, listed: list[tuple[str, str, str]]) -> None:
+def _read_meshes(folder: Path, listed: list[tuple[str, str, str]]) -> Arrays:
+    """All meshes in a few arrays, one after the other."""
     logger.info("reading %d meshes from %s", len(listed), folder)
     entries = []
     for path, source, category in listed:
@@ -135,17 +132,13 @@ def _write_cache(cache: Path, folder: Path, listed: list[tuple[str, str, str]]) 
         entries.append(MeshEntry(path, source, category, mesh))
     if not entries:
         raise ConfigError(f"none of the {len(listed)} meshes in {folder} could be read")
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    beside = cache.with_name(f"{cache.stem}-{os.getpid()}.npz")
-    np.savez(
-        beside,
-        vertices=np.concatenate([entry.mesh.vertices for entry in entries]),
-        faces=np.concatenate([entry.mesh.faces for entry in entries]),
-        num_vertices=[len(entry.mesh.vertices) for entry in entries],
-        num_faces=[len(entry.mesh.faces) for entry in entries],
-        labels=[(entry.name, entry.source, entry.category) for entry in entries],
-    )
-    os.replace(beside, cache)
+    return {
+        "vertices": np.concatenate([entry.mesh.vertices for entry in entries]),
+        "faces": np.concatenate([entry.mesh.faces for entry in entries]),
+        "num_vertices": np.array([len(entry.mesh.vertices) for entry in entries]),
+        "num_faces": np.array([len(entry.mesh.faces) for entry in entries]),
+        "labels": np.array([(entry.name, entry.source, entry.category) for entry in entries]),
+    }
 
 
 def _z_up_from_y_up(mesh: Mesh) -> Mesh:
@@ -153,12 +146,11 @@ def _z_up_from_y_up(mesh: Mesh) -> Mesh:
     return Mesh(np.ascontiguousarray(np.stack([x, -z, y], axis=1)), mesh.faces)
 
 
-def _read_cache(cache: Path) -> list[MeshEntry]:
-    with np.load(cache) as content:
-        vertices = np.split(content["vertices"], np.cumsum(content["num_vertices"])[:-1])
-        faces = np.split(content["faces"], np.cumsum(content["num_faces"])[:-1])
-        labels = content["labels"].tolist()
+def _entries(arrays: Arrays) -> list[MeshEntry]:
+    """Inverse of _read_meshes."""
+    vertices = np.split(arrays["vertices"], np.cumsum(arrays["num_vertices"])[:-1])
+    faces = np.split(arrays["faces"], np.cumsum(arrays["num_faces"])[:-1])
     return [
         MeshEntry(name, source, category, Mesh(np.ascontiguousarray(v), np.ascontiguousarray(f)))
-        for (name, source, category), v, f in zip(labels, vertices, faces, strict=True)
+        for (name, source, category), v, f in zip(arrays["labels"].tolist(), vertices, faces, strict=True)
     ]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from solver_core import rotations
@@ -26,6 +26,7 @@ from solver_core.problems.inverse_kinematics.sampler import KinematicSampler
 from solver_core.problems.inverse_kinematics.skeleton import Skeleton
 from solver_core.problems.inverse_kinematics.torch_kinematics import forward_kinematics
 from solver_core.solution import Solution, StopReason
+from solver_core.writing import write_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ def train(sampler: KinematicSampler, settings: Deep6DSettings, weights: Path) ->
         if (iteration + 1) % LOG_EVERY == 0:
             elapsed = time.monotonic() - started
             logger.info("iteration %d: loss %.6f, %.0f s", iteration + 1, np.mean(losses[-LOG_EVERY:]), elapsed)
-    save_file(network.state_dict(), weights)
+    write_bytes(weights, save(network.state_dict()), "weights")
     return network
 
 

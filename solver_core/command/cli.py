@@ -16,6 +16,7 @@ from solver_core.command import console
 from solver_core.errors import ConfigError, SolverError, WeightsError
 from solver_core.optional import needed_for
 from solver_core.problems import PROBLEMS, problem_module
+from solver_core.writing import make_folder, write_text
 
 if TYPE_CHECKING:
     from solver_core.training.evaluation import Run
@@ -29,6 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = command_parser().parse_args(arguments)
     console.show_log()
     try:
+        console.check_outputs(args)
         return args.run(args)
     except SolverError as error:
         console.print_note(str(error))
@@ -133,11 +135,14 @@ def _add_evaluate(commands: Any) -> None:
     size.add_argument("--quick", action="store_true", help="few samples: a minute or two instead of hours")
     parser.add_argument("--seed", type=console.natural_number, default=0, metavar="N", help="of the samples (default 0)")
     parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="also write the result here; a run that was killed goes on from FILE.parts"
+        "--json",
+        action=console.Output,
+        metavar="FILE",
+        help="also write the result here; a run that was killed goes on from FILE.parts",
     )
     parser.add_argument(
         "--markdown",
-        type=Path,
+        action=console.Output,
         metavar="FILE",
         help="also write it as a table to read, into a file of results in the place of its last measurement",
     )
@@ -157,7 +162,7 @@ def _evaluate(args: argparse.Namespace) -> int:
         table = evaluate(run)
     console.print_result(asdict(table), args.json)
     if args.markdown is not None:
-        console.write_text(args.markdown, table.put_into(console.read_text(args.markdown)))
+        write_text(args.markdown, table.put_into(console.read_text(args.markdown)), "table")
     if args.plot is not None:
         _draw(run, args.plot)
     if parts is not None:
@@ -170,7 +175,7 @@ def _draw(run: Run, folder: Path) -> None:
     from solver_core.command.pictures import write_picture
     from solver_core.training.plots import draw_plot
 
-    console.make_folder(folder)
+    make_folder(folder)
     for plot in run.plots:
         draw_plot(plot, folder / f"{plot.name}.png")
     for name, draw in run.pictures.items():

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from solver_core.errors import ConfigError
 from solver_core.optional import needed_for
+from solver_core.writing import check_place, refuse_overwriting, write_text
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -23,15 +24,7 @@ def print_result(content: dict[str, Any], path: Path | None = None) -> None:
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"
     sys.stdout.write(text)
     if path is not None:
-        write_text(path, text)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a file the user asked for.  Raises ConfigError if it cannot be written."""
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror or error}") from error
+        write_text(path, text, "result")
 
 
 def read_text(path: Path) -> str:
@@ -42,12 +35,27 @@ def read_text(path: Path) -> str:
         raise ConfigError(f"cannot add to {path}, which is no text that can be read ({error}); give another file") from error
 
 
-def make_folder(path: Path) -> None:
-    """Makes a folder the user asked for, unless it is there.  Raises ConfigError if it cannot be made."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"cannot make the folder {path}: {error.strerror or error}") from error
+class Output(argparse.Action):
+    """An option that names a file to write.  args.outputs holds those given, so that they are checked before any work."""
+
+    def __call__(self, parser: object, namespace: argparse.Namespace, value: Any, option: str | None = None) -> None:
+        path = Path(value)
+        setattr(namespace, self.dest, path)
+        namespace.outputs = {**getattr(namespace, "outputs", {}), self.option_strings[0]: path}
+
+
+def check_outputs(args: argparse.Namespace) -> None:
+    """Raises ConfigError if a file cannot be written where the command line wants it, or would overwrite an input."""
+    outputs = getattr(args, "outputs", {})
+    inputs: dict[str, Path] = {}
+    for name, value in vars(args).items():
+        paths = [path for path in (value if isinstance(value, list) else [value]) if isinstance(path, Path)]
+        option = f"--{name.replace('_', '-')}"
+        if option not in outputs:
+            inputs |= {option if len(paths) == 1 else f"{option} {path}": path for path in paths}
+    refuse_overwriting(outputs, inputs)
+    for option, path in outputs.items():
+        check_place(path, f"file of {option}")
 
 
 def natural_number(text: str) -> int:

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from solver_core.errors import ConfigError
 from solver_core.optional import needed_for
 from solver_core.render import signed_distance
+from solver_core.writing import whole_file
 
 Colour = tuple[int, int, int]
 WHITE: Colour = (255, 255, 255)
@@ -87,10 +87,8 @@ def write_picture(path: str | Path, picture: np.ndarray) -> None:
     """Writes a PNG, JPEG or what else the name ends in.  Raises ConfigError if that is impossible."""
     with needed_for("writing pictures", extra="cli"):
         from PIL import Image
-    try:
-        Image.fromarray(picture).save(path)
-    except (OSError, ValueError) as error:  # ValueError: pillow does not know what the name ends in
-        raise ConfigError(f"cannot write the picture {path}: {getattr(error, 'strerror', '') or error}") from error
+    with whole_file(path, "picture") as part:
+        Image.fromarray(picture).save(part)
 
 
 def write_animation(path: str | Path, frames: Sequence[np.ndarray], milliseconds: int) -> None:
@@ -104,10 +102,8 @@ def write_animation(path: str | Path, frames: Sequence[np.ndarray], milliseconds
     palette = Image.fromarray(np.concatenate([frames[0], frames[-1]])).quantize()
     first, *others = [Image.fromarray(frame).quantize(palette=palette) for frame in frames]
     durations = [milliseconds] * len(others) + [milliseconds * LAST_FRAME_TIMES]
-    try:
-        first.save(path, format="GIF", save_all=True, append_images=others, duration=durations, loop=0)
-    except OSError as error:
-        raise ConfigError(f"cannot write the animation {path}: {error.strerror or error}") from error
+    with whole_file(path, "animation") as part:
+        first.save(part, format="GIF", save_all=True, append_images=others, duration=durations, loop=0)
 
 
 def _opacity(distance: np.ndarray, width_px: float) -> np.ndarray:

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from solver_core.errors import WeightsError
 from solver_core.network.numpy_forward import NumpyNetwork
 from solver_core.network.spec import NetworkSpec
+from solver_core.writing import write_bytes
 
 FORMAT = "solver_core weights 2"
 SCALE = "_scale"
@@ -63,8 +64,7 @@ def save_weights(path: str | Path, stages: list[dict[str, np.ndarray]], info: We
         "data": info.data,
         "licence": info.licence,
     }
-    save_file(tensors, str(path), metadata)
-    Path(path).chmod(0o644)  # safetensors makes it readable by its owner alone
+    write_bytes(path, save(tensors, metadata), "weights")
 
 
 def load_weights(path: str | Path, problem: str, input_layout: str) -> tuple[list[dict[str, np.ndarray]], WeightsInfo]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from solver_core.writing import whole_file
+
 
 def draw_curve(log: Path, picture: Path) -> None:
     """Draws a log.jsonl of the trainer: loss on the left, median validation errors on the right, both logarithmic."""
@@ -30,5 +32,6 @@ def draw_curve(log: Path, picture: Path) -> None:
         axes.legend()
         axes.grid(True, which="both", alpha=0.3)
     figure.tight_layout()
-    figure.savefig(picture, dpi=110)
+    with whole_file(picture, "plot") as part:
+        figure.savefig(part, dpi=110)
     pyplot.close(figure)

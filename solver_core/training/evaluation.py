@@ -22,6 +22,7 @@ import numpy as np
 from solver_core.errors import ConfigError
 from solver_core.training.plots import Plot
 from solver_core.training.provenance import machine, source_revision
+from solver_core.writing import make_folder, whole_file
 
 logger = logging.getLogger(__name__)
 
@@ -92,10 +93,9 @@ class Run:
         else:
             errors = {**method(rows), "revision": np.array(_revision())}
             content: dict[str, Any] = errors  # NumPy's stub takes the names for options
-            self.parts.mkdir(parents=True, exist_ok=True)
-            unfinished = path.with_suffix(".tmp.npz")
-            np.savez(unfinished, **content)
-            unfinished.replace(path)
+            make_folder(self.parts)
+            with whole_file(path, "part") as part:
+                np.savez(part, **content)
         self.revisions.add(str(errors.pop("revision")))
         return errors
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from solver_core.optional import needed_for
+from solver_core.writing import whole_file
 
 MARKED = 30  # points of a curve up to which each gets a dot
 
@@ -43,5 +44,6 @@ def draw_plot(plot: Plot, picture: Path) -> None:
     axes.grid(True, which="major", alpha=0.3)
     axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1))  # beside the curves, of which there may be many
     figure.tight_layout()
-    figure.savefig(picture, dpi=110)
+    with whole_file(picture, "plot") as part:
+        figure.savefig(part, dpi=110)
     pyplot.close(figure)

@@ -30,6 +30,7 @@ from solver_core.training.curve import draw_curve
 from solver_core.training.examples import Examples, StageSource, Weights, roll_forward, stream_examples
 from solver_core.training.memory import keep_freed_memory
 from solver_core.training.provenance import source_revision
+from solver_core.writing import append_line, make_folder
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ def train(config: Path, data: Path, out: Path, device: str = "cpu", resume: bool
     Raises ConfigError for settings, data or a checkpoint that cannot be used.
     """
     settings = load_train_settings(config)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     keep_freed_memory()
     try:
         run = _Run(settings, data, out, torch.device(device))
@@ -192,8 +193,7 @@ class _Run:
     def _log(self, values: dict[str, object]) -> None:
         stage = len(self.frozen)
         line = {"stage": stage, "iteration": self.iteration, "seconds": round(self.seconds), **values}
-        with (self.out / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        append_line(self.out / "log.jsonl", json.dumps(line))
         words = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
         progress = f"{self.iteration}/{self.settings.iterations[stage]}"
         logger.info("stage %d/%d, iteration %s: %s", stage + 1, len(self.settings.iterations), progress, words)

@@ -143,3 +143,30 @@ def test_progress_writes_nothing_to_stdout(capsys):
         show("overlap 90 %")
 
     assert capsys.readouterr().out == ""
+
+
+POSE_FILES = ["--mesh", "mesh.ply", "--mask", "mask.png", "--camera", "camera.json"]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--picture", "mask.png"], "--picture would overwrite --mask"),
+        (["--out", "./camera.json"], "--out would overwrite --camera"),
+        (["--picture", "a.png", "--animation", "a.png"], "--animation would overwrite --picture"),
+        (["--out", "nowhere/a.json"], "cannot write the file of --out nowhere/a.json: No such file or directory"),
+        (["--picture", "."], "cannot write the file of --picture .: Is a directory"),
+    ],
+    ids=str,
+)
+def test_outputs_that_cannot_be_written_are_refused_before_anything_is_read(options, sentence, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    assert sentence in refused(["solve", "pose", *POSE_FILES, *options], capsys)
+
+
+def test_an_output_may_not_be_one_of_several_inputs(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--mesh", "a.ply", "b.ply", "--image", "image.png", "--camera", "camera.json", "--picture", "b.ply"]
+
+    assert "--picture would overwrite --mesh b.ply" in refused(["solve", "lighting", *arguments], capsys)

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from solver_core.errors import ConfigError, ObservationError
+from solver_core.errors import ObservationError
 from solver_core.problems.inverse_kinematics.euler import euler_from_wxyz, wxyz_from_euler
 from solver_core.problems.inverse_kinematics.skeleton import Skeleton
+from solver_core.writing import write_text
 
 LARGEST_REST_IN_METRES = 10.0  # a rest pose with a longer side is taken for centimetres
 DEFAULT_ORDER = "ZXY"
@@ -77,10 +78,7 @@ def write_bvh(path: str | Path, motion: Motion) -> None:
             columns.append(np.rad2deg(euler_from_wxyz(motion.rotations[:, node].astype(np.float64), motion.orders[node])))
     lines += ["MOTION", f"Frames: {motion.num_frames}", f"Frame Time: {motion.frame_time:.8g}"]
     lines += [" ".join(f"{value:.6f}" for value in row) for row in np.concatenate(columns, axis=1)]
-    try:
-        Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror or error}") from error
+    write_text(path, "\n".join(lines) + "\n", "motion")
 
 
 @dataclass

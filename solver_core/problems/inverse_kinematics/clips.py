@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 import numpy as np
 
+from solver_core.caching import cached_arrays
 from solver_core.errors import ConfigError, SetupError
 from solver_core.frames import read_json
 from solver_core.problems.inverse_kinematics.bvh import read_bvh
@@ -34,23 +34,15 @@ def without_subjects(clips: list[Path], subjects: list[str]) -> list[Path]:
 
 def load_rotations(clips: list[Path]) -> np.ndarray:
     """(F, J, 4) float32 joint rotations of all frames of all clips, one after another; all of the same skeleton."""
-    cache = _cache_path(clips)
-    if cache.exists():
-        return np.load(cache)
+    state = [(str(clip.resolve()), clip.stat().st_mtime_ns, clip.stat().st_size) for clip in clips]
+    name = f"clips-{hashlib.sha256(repr(state).encode()).hexdigest()[:16]}"
+    return cached_arrays(name, lambda: {"rotations": _read_rotations(clips)})["rotations"]
+
+
+def _read_rotations(clips: list[Path]) -> np.ndarray:
     motions = [read_bvh(clip) for clip in clips]
     first = motions[0].skeleton
     for clip, motion in zip(clips, motions, strict=True):
         if motion.skeleton.names != first.names:
             raise ConfigError(f"{clip} has another skeleton than {clips[0]}")
-    frames = np.concatenate([motion.rotations[:, first.joints] for motion in motions]).astype(np.float32)
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = cache.with_suffix(f".{os.getpid()}.npy")  # several workers may be writing at once
-    np.save(unfinished, frames)
-    unfinished.replace(cache)
-    return frames
-
-
-def _cache_path(clips: list[Path]) -> Path:
-    base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    state = [(str(clip.resolve()), clip.stat().st_mtime_ns, clip.stat().st_size) for clip in clips]
-    return base / "solver_core" / f"clips-{hashlib.sha256(repr(state).encode()).hexdigest()[:16]}.npy"
+    return np.concatenate([motion.rotations[:, first.joints] for motion in motions]).astype(np.float32)

@@ -22,6 +22,7 @@ from solver_core.problems.inverse_kinematics.mapping import skeleton_mapping
 from solver_core.problems.inverse_kinematics.rig import prepare_rig
 from solver_core.problems.inverse_kinematics.skeleton import Skeleton
 from solver_core.problems.inverse_kinematics.solve import KinematicResult, Trained, solve_ik
+from solver_core.writing import write_text
 
 HELP = "Finds the rotations of a skeleton's joints from positions of all or some of them."
 EXAMPLE = "solver_core solve ik --skeleton rest.bvh --targets points.csv --out motion.bvh --picture motion.png"
@@ -38,13 +39,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     files.add_argument("--targets", type=Path, required=True, metavar="FILE", help="positions in metres: bvh, csv or npz")
     files.add_argument("--map", type=Path, metavar="JSON", help="which joint is which, where the names do not tell")
-    files.add_argument("--write-map", type=Path, metavar="JSON", help="write the map found by the names here, to edit")
+    files.add_argument(
+        "--write-map", action=console.Output, metavar="JSON", help="write the map found by the names here, to edit"
+    )
     files.add_argument("--limits", type=Path, metavar="JSON", help="ranges of joint angles in degrees (default: the rig's)")
     files.add_argument("--weights", type=Path, metavar="FILE", help="networks trained for this skeleton (train ik --rig)")
-    files.add_argument("--out", type=Path, metavar="BVH", help="write the motion here")
-    files.add_argument("--json", type=Path, metavar="JSON", help="also write the result here")
-    files.add_argument("--picture", type=Path, metavar="PNG", help="some frames, with their targets")
-    files.add_argument("--animation", type=Path, metavar="GIF", help="the motion, with its targets")
+    files.add_argument("--out", action=console.Output, metavar="BVH", help="write the motion here")
+    files.add_argument("--json", action=console.Output, metavar="JSON", help="also write the result here")
+    files.add_argument("--picture", action=console.Output, metavar="PNG", help="some frames, with their targets")
+    files.add_argument("--animation", action=console.Output, metavar="GIF", help="the motion, with its targets")
     parser.add_argument("--unit", type=float, metavar="METRES", help="of the skeleton's file (default: guessed, 0.01 or 1)")
     parser.add_argument("--no-refine", action="store_true", help="stop after the learned steps")
     parser.add_argument("--smooth", type=float, default=0.0, metavar="FRAMES", help="even out over so many (default 0)")
@@ -79,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
         write_bvh(args.out, motion)
     if args.write_map is not None:
         found = {"body": known.body or skeleton_mapping(skeleton) or {}}
-        console.write_text(args.write_map, json.dumps(found, indent=2) + "\n")
+        write_text(args.write_map, json.dumps(found, indent=2) + "\n", "map")
     if args.picture is not None or args.animation is not None:
         _draw(args, motion, targets)
     console.print_result(_content(result), args.json)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from solver_core.errors import ConfigError
 from solver_core.problems.inverse_kinematics.body import Body, body_path, limits_path, write_body
 from solver_core.problems.inverse_kinematics.bvh import read_bvh
 from solver_core.problems.inverse_kinematics.sampler import rig_limits, rig_poses
+from solver_core.writing import make_folder, refuse_overwriting, write_bytes, write_text
 
 # Two minutes for an arm of six axes on two cores, more for a figure.
 RECIPE = """\
@@ -59,12 +59,15 @@ def prepare_rig(rig: Path, motions: Sequence[Path], limits: Path | None, out: Pa
     body = Body.of_poses(skeleton, rig_poses(skeleton, motions, limited), is_root_free)
 
     weights = out / "rig.safetensors"
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
+    inputs = {f"the motion {motion}": motion for motion in motions} | {"--rig": rig}
+    refuse_overwriting({"the rig's body": body_path(weights)}, inputs)
     write_body(body_path(weights), body)
     if limits is not None:
-        shutil.copyfile(limits, limits_path(weights))
+        write_bytes(limits_path(weights), limits.read_bytes(), "limits")
     recipe = out / "rig.toml"
-    recipe.write_text(
+    write_text(
+        recipe,
         RECIPE.format(
             data=_toml(f"the {'motion' if motions else 'limits'} of {rig.name}"),
             rig=_toml(str(body_path(weights))),
@@ -72,7 +75,7 @@ def prepare_rig(rig: Path, motions: Sequence[Path], limits: Path | None, out: Pa
             motions=_toml([str(motion) for motion in motions]),
             wandering=WANDERING if motions else 0.0,
         ),
-        encoding="utf-8",
+        "recipe",
     )
     return recipe
 

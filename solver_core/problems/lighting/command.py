@@ -38,9 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pose", type=Path, nargs="+", metavar="P", help="json with camera_from_object, one for all meshes or each"
     )
     files.add_argument("--mask", type=Path, metavar="PNG", help="white, or opaque, where the image may be used")
-    files.add_argument("--out", type=Path, metavar="JSON", help="also write the result here")
-    files.add_argument("--picture", type=Path, metavar="PNG", help="photograph, relit estimate and difference, with the lamp")
-    files.add_argument("--animation", type=Path, metavar="GIF", help="the relit estimate at every step")
+    files.add_argument("--out", action=console.Output, metavar="JSON", help="also write the result here")
+    files.add_argument(
+        "--picture", action=console.Output, metavar="PNG", help="photograph, relit estimate and difference, with the lamp"
+    )
+    files.add_argument("--animation", action=console.Output, metavar="GIF", help="the relit estimate at every step")
     parser.add_argument("--kind", default="sun", choices=KINDS, help="of the lamp (default sun)")
     albedo = parser.add_mutually_exclusive_group()
     albedo.add_argument(

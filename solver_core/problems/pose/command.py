@@ -32,9 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     files.add_argument("--camera", type=Path, required=True, metavar="JSON", help="width, height, fx, fy, cx, cy (pixels)")
     files.add_argument("--start", type=Path, metavar="JSON", help="camera_from_object, a rough guess (4 x 4)")
     files.add_argument("--photo", type=Path, metavar="IMAGE", help="to draw on, of the mask's size; not used to solve")
-    files.add_argument("--out", type=Path, metavar="JSON", help="also write the result here")
-    files.add_argument("--picture", type=Path, metavar="PNG", help="outlines of mask and object, before and after")
-    files.add_argument("--animation", type=Path, metavar="GIF", help="outlines at every step")
+    files.add_argument("--out", action=console.Output, metavar="JSON", help="also write the result here")
+    files.add_argument("--picture", action=console.Output, metavar="PNG", help="outlines of mask and object, before and after")
+    files.add_argument("--animation", action=console.Output, metavar="GIF", help="outlines at every step")
     parser.add_argument("--no-refine", action="store_true", help="stop after the learned steps")
     parser.add_argument(
         "--restarts", type=console.natural_number, default=8, metavar="N", help="more starts if the first fails (default 8)"
