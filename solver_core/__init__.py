@@ -18,24 +18,27 @@ from solver_core.frames import Camera
 from solver_core.problems.inverse_kinematics.skeleton import Skeleton
 from solver_core.problems.inverse_kinematics.solve import KinematicResult, solve_ik
 from solver_core.problems.lighting.solve import LightingSolution, solve_lighting
-from solver_core.problems.pose.solve import PoseSolution, solve_pose, solve_pose_batch
-from solver_core.solution import StopReason
+from solver_core.problems.pose.solve import PoseOptions, PoseSolution, solve_pose, solve_pose_batch
+from solver_core.solution import Cancelled, StopReason, Verdict
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Camera",
+    "Cancelled",
     "ConfigError",
     "KinematicResult",
     "LightingSolution",
     "MissingDependency",
     "ObservationError",
+    "PoseOptions",
     "PoseSolution",
     "ResourceError",
     "SetupError",
     "Skeleton",
     "SolverError",
     "StopReason",
+    "Verdict",
     "WeightsError",
     "solve_ik",
     "solve_lighting",

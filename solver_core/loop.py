@@ -6,13 +6,13 @@ The update says which way, the damping says how far.  No other place in the proj
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from solver_core.problem import Arrays, InverseProblem, Update, put, take
-from solver_core.solution import Iteration, Solution, StopReason
+from solver_core.solution import Cancelled, Iteration, Solution, StopReason
 
 OnStep = Callable[[Iteration], None]
 
@@ -39,7 +39,7 @@ class LoopSettings:
 
 def iterate(
     problem: InverseProblem, update: Update, observation: Arrays, x0: np.ndarray, settings: LoopSettings
-) -> Iterator[Iteration]:
+) -> Generator[Iteration, None, None]:
     """Iteration 0 is the start; then one Iteration a step, until no instance moves or the steps are used up.
 
     The energy of an instance never rises from one iteration to the next (unless halvings is None).
@@ -115,7 +115,7 @@ def solve(
 ) -> Solution:
     """Runs the loop to its end.
 
-    on_step is called with every Iteration, the start included; it cancels the solve by raising StopIteration.
+    on_step is called with every Iteration, the start included; it cancels the solve by raising Cancelled.
     """
     history: list[Iteration] = []
     is_cancelled = False
@@ -124,18 +124,17 @@ def solve(
         if on_step is not None:
             try:
                 on_step(iteration)
-            except StopIteration:
+            except Cancelled:
                 is_cancelled = True
                 break
+    return summary(history, settings, is_cancelled)
+
+
+def summary(history: list[Iteration], settings: LoopSettings, is_cancelled: bool = False) -> Solution:
+    """The Solution of a finished or cancelled loop, given all its iterations."""
     last = history[-1]
-    reasons = stop_reasons(history, settings, is_cancelled)
+    reasons = [_stop_reason(history, row, settings, is_cancelled) for row in range(len(last.energy))]
     return Solution(last.x, last.energy, reasons, history, last.seconds)
-
-
-def stop_reasons(history: list[Iteration], settings: LoopSettings, is_cancelled: bool = False) -> list[StopReason]:
-    """A StopReason for each instance of a finished (or cancelled) loop."""
-    last = history[-1]
-    return [_stop_reason(history, row, settings, is_cancelled) for row in range(len(last.energy))]
 
 
 def _stop_reason(history: list[Iteration], row: int, settings: LoopSettings, is_cancelled: bool) -> StopReason:
@@ -144,5 +143,6 @@ def _stop_reason(history: list[Iteration], row: int, settings: LoopSettings, is_
         return StopReason.CONVERGED
     if last.is_active[row]:
         return StopReason.CANCELLED if is_cancelled else StopReason.MAX_STEPS
-    ended = next(iteration for iteration in history if not iteration.is_active[row])
-    return StopReason.CONVERGED if ended.accepted[row] else StopReason.NO_DECREASE
+    ended = next(index for index, iteration in enumerate(history) if not iteration.is_active[row])
+    tried = history[max(1, ended + 1 - settings.patience) : ended + 1]
+    return StopReason.STALLED if any(iteration.accepted[row] for iteration in tried) else StopReason.NO_DECREASE

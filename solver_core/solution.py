@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,12 +12,35 @@ from solver_core.problem import Arrays
 
 
 class StopReason(Enum):
-    """Why an instance stopped; the value is a sentence for the user."""
+    """Why an instance stopped; the value is a sentence for the user.  How good the answer is, the Verdict says."""
 
-    CONVERGED = "The estimate explains the observation within the tolerance."
+    CONVERGED = "The energy reached its goal."
+    STALLED = "Further steps gained almost nothing."
     MAX_STEPS = "The number of steps was used up; more steps may improve the estimate."
     NO_DECREASE = "No step, however small, explained the observation better."
     CANCELLED = "The solve was cancelled; the estimate is the best one so far."
+
+
+class Verdict(Enum):
+    """How far an answer can be trusted; each problem decides it in one place, its verdict.py.
+
+    It alone decides exit codes, marks in a panel and the status of a batch task.
+    """
+
+    GOOD = "good"
+    DOUBTFUL = "doubtful"
+    BAD = "bad"
+
+
+class Judgement(NamedTuple):
+    """A verdict, and the sentence that explains it with the numbers that it follows from."""
+
+    verdict: Verdict
+    explanation: str
+
+
+class Cancelled(Exception):
+    """Raised by the user's `on_step` to end a solve early; the solve then returns the best estimate so far."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from solver_core.loop import LoopSettings, iterate, solve
 from solver_core.manifolds import SE3, Euclidean, Manifold, SO3Power, UnitSphere
-from solver_core.solution import StopReason
+from solver_core.solution import Cancelled, StopReason
 
 
 class Target(NamedTuple):
@@ -135,7 +135,7 @@ def test_every_step_is_taken_whole_without_damping():
         pytest.param(0.0, 1.0, {}, StopReason.CONVERGED, id="there already"),
         pytest.param(2.0, 1.0, {"steps": 2}, StopReason.CONVERGED, id="arrived with the last step"),
         pytest.param(9.0, 1.0, {"steps": 8, "converged_energy": 1.5}, StopReason.CONVERGED, id="near enough"),
-        pytest.param(100.0, 1.0, {"min_decrease": 0.02}, StopReason.CONVERGED, id="hardly any decrease"),
+        pytest.param(100.0, 1.0, {"min_decrease": 0.02}, StopReason.STALLED, id="hardly any decrease"),
         pytest.param(9.0, 1.0, {"steps": 5}, StopReason.MAX_STEPS, id="steps used up"),
         pytest.param(9.0, 1.0, {"steps": 0}, StopReason.MAX_STEPS, id="no steps allowed"),
         pytest.param(9.0, -1.0, {}, StopReason.NO_DECREASE, id="wrong way"),
@@ -232,10 +232,10 @@ def test_history_keeps_no_predictions():
     assert all(iteration.prediction is None for iteration in solution.history)
 
 
-def test_solve_ends_with_the_last_accepted_x_when_on_step_raises_stop_iteration():
+def test_solve_ends_with_the_last_accepted_x_when_on_step_cancels():
     def cancel(iteration):
         if iteration.index == 2:
-            raise StopIteration
+            raise Cancelled
 
     solution, update = solve_on_a_line([9.0], [1.0], on_step=cancel, steps=5)
 
@@ -247,7 +247,7 @@ def test_solve_ends_with_the_last_accepted_x_when_on_step_raises_stop_iteration(
 def test_cancelled_solve_still_says_which_instances_had_stopped():
     def cancel(iteration):
         if iteration.index == 1:
-            raise StopIteration
+            raise Cancelled
 
     solution, _ = solve_on_a_line([0.0, 9.0, 9.0], [1.0, 1.0, -1.0], on_step=cancel)
 

@@ -14,7 +14,8 @@ from solver_core import render, rotations
 from solver_core.errors import SetupError
 from solver_core.frames import Camera, matrix_from_pose
 from solver_core.problems.pose.observation import PoseObservation, overlap
-from solver_core.problems.pose.solve import PoseAlternative, PoseSettings, PoseSetup, PoseSolution, PoseStep, pose_steps
+from solver_core.problems.pose.setup import PoseSetup
+from solver_core.problems.pose.solve import PoseAlternative, PoseOptions, PoseSession, PoseSolution
 
 from ..bridge.camera import camera_of_image, read_camera, read_camera_pose
 from ..bridge.image import Picture
@@ -32,8 +33,6 @@ from ..bridge.transform import (
 from .image_source import ImageSource, MaskKey
 from .outline import mask_outline, mesh_outline
 from .solve import NO_IMAGE_LINES, NO_POINTS, Step, frames_of, mean_milliseconds
-
-USUAL_REFINEMENT = 10  # steps until the outline fits; for "step 3/17" only
 
 
 @dataclass(frozen=True)
@@ -160,14 +159,14 @@ class PoseSolve:
 
     def steps(self) -> Iterator[Step]:
         task, (part, view) = self.task, list(self.views.items())[-1]
-        expected = 2 + task.steps + (USUAL_REFINEMENT if task.refine else 0)
         view.prepare(task.mask)
         self.iou_before[part] = view.iou(view.setup.start)
-        for index, step in enumerate(self._solve(view)):
+        session = PoseSession(view.setup, PoseOptions(task.steps, task.refine, task.restarts, task.seed))
+        for index, step in enumerate(session):
             yield Step(
                 part,
                 index,
-                max(index, expected),
+                session.expected_steps - 1,
                 step.phase,
                 step.energy,
                 f"IoU {1 - step.energy:.3f}",
@@ -175,11 +174,7 @@ class PoseSolve:
                 step.seconds,
                 image_lines=view.outline(step.camera_from_object),
             )
-
-    def _solve(self, view: _View) -> Iterator[PoseStep]:
-        task = self.task
-        settings = PoseSettings(task.steps, task.refine, task.restarts)
-        self.solutions[view.frame] = yield from pose_steps(view.setup, settings, np.random.default_rng(task.seed))
+        self.solutions[part] = session.result()
 
     def apply(self, step: Step) -> None:
         scene, moved = self._find()

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from solver_core.loop import LoopSettings, iterate, stop_reasons
+from solver_core.loop import LoopSettings, iterate, summary
 from solver_core.manifolds import Manifold
 from solver_core.problem import Arrays, Update
 from solver_core.solution import Iteration, Solution
@@ -52,5 +52,4 @@ def descend(problem: Descent, update: Update, x0: np.ndarray, settings: LoopSett
             x = np.where(is_better.reshape(-1, *[1] * (x.ndim - 1)), x, best.x)
             energy = np.where(is_better, energy, best.energy)
         history.append(replace(iteration, x=x, prediction=None, energy=energy))
-    last = history[-1]
-    return Solution(last.x, last.energy, stop_reasons(history, settings), history, last.seconds)
+    return summary(history, settings)

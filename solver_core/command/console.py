@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from solver_core.errors import ConfigError
 from solver_core.optional import needed_for
+from solver_core.solution import Verdict
 from solver_core.writing import check_place, refuse_overwriting, write_text
 
 if TYPE_CHECKING:
@@ -25,6 +26,14 @@ def print_result(content: dict[str, Any], path: Path | None = None) -> None:
     sys.stdout.write(text)
     if path is not None:
         write_text(path, text, "result")
+
+
+def conclude(verdict: Verdict, explanation: str) -> int:
+    """Exit code of a solve: 0 for a good result, else 1 after a note on why it is not."""
+    if verdict is Verdict.GOOD:
+        return 0
+    print_note(f"{verdict.value}: {explanation}")
+    return 1
 
 
 def read_text(path: Path) -> str:

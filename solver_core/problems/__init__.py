@@ -6,7 +6,9 @@ sampler.py    make_sampler(data, split, settings) -> Sampler, for training and v
 metrics.py    measure(problem, x, x_true, rows) -> {name with unit: (B,) errors}; loss_inputs(same) for the loss
 loss.py       loss(network, image, vector, inputs) -> scalar tensor  [torch]
 refine.py     the classical solver for the last bit
-solve.py      the public function
+setup.py      what the user hands in, checked
+solve.py      the options, the public function, and the Session with its phases
+verdict.py    how far an answer can be trusted
 command.py    `solver_core solve <problem>`: its options, files and pictures; a problem with a way of its own to make
               recipes adds to `solver_core train <problem>` by add_train_arguments() and prepare_training()
 """

@@ -11,7 +11,7 @@ from solver_core.loop import LoopSettings
 from solver_core.network.weights import shipped_networks
 from solver_core.problems.pose.features import INPUT_LAYOUT
 from solver_core.problems.pose.sampler import PoseSampling
-from solver_core.problems.pose.solve import PoseSettings
+from solver_core.problems.pose.solve import PoseOptions
 from solver_core.training.evaluation import Run, evaluate
 from solver_core.training.histories import TIMES_MS
 from solver_core.training.tables import figure5, pose_cases, table1, table2, table3
@@ -44,7 +44,7 @@ def test_cases_are_the_same_for_the_same_seed(data_dir, cases):
 def test_networks_alone_are_the_networks_of_the_public_solve(cases):
     networks = shipped_networks("pose", "pose", INPUT_LAYOUT)
     alone = pose_cases.networks_alone(networks, LoopSettings(steps=5))
-    public = pose_cases.ours(PoseSettings(steps=5, refine=False, restarts=0))
+    public = pose_cases.ours(PoseOptions(steps=5, refine=False, restarts=0))
 
     for case in cases:
         np.testing.assert_allclose(alone(case, 0).poses[-1], public(case, 0).poses[-1], atol=1e-6)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from solver_core.errors import SetupError, WeightsError
-from solver_core.loop import LoopSettings, OnStep, iterate, stop_reasons
+from solver_core.loop import LoopSettings, OnStep, iterate, summary
 from solver_core.network.numpy_forward import NumpyNetwork
 from solver_core.network.update import Network, network_update
 from solver_core.network.weights import load_weights, shipped_networks
@@ -36,7 +36,7 @@ from solver_core.problems.inverse_kinematics.smooth import continuous_signs, smo
 from solver_core.problems.inverse_kinematics.start import mean_pose_start
 from solver_core.problems.inverse_kinematics.targets import Request, checked_targets
 from solver_core.problems.inverse_kinematics.transfer import Transfer
-from solver_core.solution import Iteration, StopReason
+from solver_core.solution import Cancelled, Iteration, StopReason
 
 STEPS = LoopSettings(steps=4, halvings=3)  # as in the paper
 NUM_RESTARTS = 16  # of what is no human; a 6-axis arm needs about 5 without networks, 1 with its own
@@ -106,7 +106,7 @@ def solve_ik(
     start: (F, N, 4) or (N, 4) wxyz to refine from, instead of the networks' answer.  limits: (N, 3, 2) lowest and highest
     Euler angle about x, y and z in radians (Blender's XYZ order), infinite where free, equal where locked.
     refine: meet the targets exactly after the networks' steps.  smooth: frames over which rotations are evened out in
-    time; the targets are met again afterwards.  on_step: called with every Iteration; raises StopIteration to cancel.
+    time; the targets are met again afterwards.  on_step: called with every Iteration; raises Cancelled to cancel.
     mapping: nodes of the trained body -> nodes of the skeleton; found by the names when not given.  trained: other networks
     than those for humans.  What is no human is refined with restarts, from their answer or else from the rest pose.
     limit_axes: (N, 3, 3) rotations whose columns are the x, y and z that the limits are about, such as a rolled bone's.
@@ -119,7 +119,7 @@ def solve_ik(
         if on_step is not None:
             try:
                 on_step(step)
-            except StopIteration:
+            except Cancelled:
                 return solving.result(is_cancelled=True)
     return solving.result()
 
@@ -271,7 +271,7 @@ class KinematicSolving:
             for iteration in iterate(part, least_squares_update(part), take(observation, rows), start[rows], FAR):
                 tried.append(iteration)
                 yield self._note(_improved(best, iteration, rows))
-            reasons = stop_reasons(tried, FAR)
+            reasons = summary(tried, FAR).reasons
             for number in np.flatnonzero(tried[-1].energy < best.energy[rows]):
                 self.reasons[rows[number]] = reasons[number]
 
@@ -288,7 +288,7 @@ class KinematicSolving:
         passed: list[Iteration] = []
         for iteration in iterate(problem, update, targets, x0, settings):
             passed.append(self._note(iteration if to_skeleton is None else replace(iteration, x=to_skeleton(iteration.x))))
-            self.reasons = stop_reasons(passed, settings)
+            self.reasons = summary(passed, settings).reasons
             yield passed[-1]
 
     def _note(self, iteration: Iteration) -> Iteration:

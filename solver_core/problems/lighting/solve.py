@@ -12,7 +12,7 @@ import numpy as np
 
 from solver_core.errors import ObservationError
 from solver_core.frames import Camera
-from solver_core.loop import LoopSettings, iterate, stop_reasons
+from solver_core.loop import LoopSettings, iterate, summary
 from solver_core.network.update import network_update
 from solver_core.network.weights import SHIPPED, shipped_networks
 from solver_core.problem import Update, take
@@ -33,7 +33,7 @@ from solver_core.problems.lighting.report import Report, examine, same_energy
 from solver_core.problems.lighting.search import candidate_lights, distinct_best
 from solver_core.problems.lighting.surface import LitScene, Pixels, choose_pixels, lit_scene
 from solver_core.render.gbuffer import Albedo, GBuffer, Scene, render_gbuffer
-from solver_core.solution import Iteration, StopReason
+from solver_core.solution import Cancelled, Iteration, StopReason
 
 STEPS = 7  # as in the paper
 GOOD_ERROR = 0.1  # of the image's bright level: what edges and 8 bits leave stays below; beyond, the image is not explained
@@ -201,7 +201,7 @@ def solve_lighting(
     of these; None = unknown and uniform on the mesh; where no albedo is known, the strength includes that of the mesh of
     which most is seen.  strength: in Blender's units, None = unknown; with it known there is no ambient light.  mask: (H,
     W), pixels to use.  start: (3,) direction or position to start from.  restarts: other starts tried.  on_step: called
-    with every LightingStep; it cancels the solve by raising StopIteration.  normals: of smooth surfaces, by vertex (V, 3) or
+    with every LightingStep; it cancels the solve by raising Cancelled.  normals: of smooth surfaces, by vertex (V, 3) or
     by corner (F, 3, 3), or a list of these.
     Raises ObservationError for the image and SetupError for the rest, with one sentence.
     """
@@ -218,7 +218,7 @@ def solve_setup(setup: LightingSetup, settings: LightingSettings, on_step: OnSte
         if on_step is not None:
             try:
                 on_step(step)
-            except StopIteration:
+            except Cancelled:
                 return solving.solution(is_cancelled=True)
     return solving.solution()
 
@@ -334,7 +334,7 @@ class LightingSolving:
         for iteration in iterate(problem, update, problem.observation, x0, settings):
             iterations.append(iteration)
             row = int(np.argmin(iteration.energy))
-            reasons = stop_reasons(iterations, settings)
+            reasons = summary(iterations, settings).reasons
             self.found = _Lights(iteration.x, iteration.energy, reasons)
             self.best = _Lights(iteration.x[[row]], iteration.energy[[row]], [reasons[row]])
             if iteration.index == 0 and self.history:

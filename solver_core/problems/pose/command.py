@@ -9,19 +9,17 @@ from typing import Any
 import numpy as np
 
 from solver_core.command import console
+from solver_core.command.arguments import add_options, options_from
 from solver_core.command.files import read_mask, read_mesh, read_photo, read_pose
 from solver_core.command.pictures import write_animation, write_picture
 from solver_core.errors import ObservationError
 from solver_core.frames import Camera
 from solver_core.problems.pose import drawing
-from solver_core.problems.pose.solve import PoseSolution, PoseStep, solve_pose
+from solver_core.problems.pose.solve import PoseOptions, PoseSolution, PoseStep, solve_pose
 
 HELP = "Finds where an object stands from a mask of it, its mesh and the camera."
 EXAMPLE = "solver_core solve pose --mesh car.obj --mask mask.png --camera camera.json --picture car.png"
 
-# Below this overlap the pose is called poor: a mask drawn by hand, a pixel or two off, still reaches more at the right
-# pose unless the object is very thin, and wrong poses seldom do.
-POOR_IOU = 0.9
 STEP_MILLISECONDS = 450  # long enough to see what a step changed
 
 
@@ -35,15 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     files.add_argument("--out", action=console.Output, metavar="JSON", help="also write the result here")
     files.add_argument("--picture", action=console.Output, metavar="PNG", help="outlines of mask and object, before and after")
     files.add_argument("--animation", action=console.Output, metavar="GIF", help="outlines at every step")
-    parser.add_argument("--no-refine", action="store_true", help="stop after the learned steps")
-    parser.add_argument(
-        "--restarts", type=console.natural_number, default=8, metavar="N", help="more starts if the first fails (default 8)"
-    )
-    parser.add_argument("--seed", type=console.natural_number, default=0, metavar="N", help="of what is random (default 0)")
+    add_options(parser, PoseOptions)
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 if the pose explains the mask well, else 1 with the reason on stderr.  Raises SolverError for wrong input."""
+    """Exit code of the verdict.  Raises SolverError for wrong input."""
     mesh, mask, camera = read_mesh(args.mesh), read_mask(args.mask), Camera.from_json(args.camera)
     start = None if args.start is None else read_pose(args.start)
     photo = None if args.photo is None else _photo_of_size(args.photo, mask)
@@ -54,10 +48,8 @@ def run(args: argparse.Namespace) -> int:
             mesh.faces,
             camera,
             start=start,
-            refine=not args.no_refine,
-            restarts=args.restarts,
-            on_step=lambda step: show(_overlap(1 - step.energy)),
-            rng=np.random.default_rng(args.seed),
+            options=options_from(args, PoseOptions),
+            on_step=lambda step: show(f"{step.phase}, {_overlap(1 - step.energy)}"),
         )
 
     console.print_result(_content(result), args.out)  # before the pictures: a folder that is missing must not lose it
@@ -71,12 +63,7 @@ def run(args: argparse.Namespace) -> int:
         canvas = drawing.PoseCanvas.of_size(mesh, mask, camera, photo, drawing.FRAME_PX)
         write_animation(args.animation, _frames(canvas, result), STEP_MILLISECONDS)
 
-    if result.iou < POOR_IOU:
-        console.print_note(
-            f"poor: the pose and the mask overlap by {result.iou:.0%}, under {POOR_IOU:.0%}. {result.reason.value}"
-        )
-        return 1
-    return 0
+    return console.conclude(result.verdict, result.explanation)
 
 
 def _photo_of_size(path: Path, mask: np.ndarray) -> np.ndarray:
@@ -103,6 +90,8 @@ def _content(result: PoseSolution) -> dict[str, Any]:
     return {
         "camera_from_object": result.camera_from_object.tolist(),
         "iou": round(result.iou, 4),
+        "verdict": result.verdict.value,
+        "explanation": result.explanation,
         "reason": result.reason.value,
         "seconds": round(result.seconds, 4),
         "alternatives": [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -11,23 +10,21 @@ import numpy as np
 
 from solver_core import rotations
 from solver_core.errors import SetupError
-from solver_core.frames import Camera, matrix_from_pose, pose_from_matrix
-from solver_core.loop import LoopSettings, iterate, solve, stop_reasons
-from solver_core.mesh import Mesh, UnitMesh
+from solver_core.frames import Camera
+from solver_core.loop import LoopSettings, solve
 from solver_core.network.update import network_update
 from solver_core.network.weights import shipped_networks
-from solver_core.problem import Arrays, InverseProblem, Update
+from solver_core.options import Options, keyword_options, option
 from solver_core.problems.pose.align import ALIGN_LOOP
-from solver_core.problems.pose.checks import checked_coverage, checked_start
 from solver_core.problems.pose.crop import CroppedPoses, crop_poses, turn_pose
 from solver_core.problems.pose.features import INPUT_LAYOUT
 from solver_core.problems.pose.polish import MAX_ENERGY, MAX_FACES, POLISH_LOOP, polish_update
 from solver_core.problems.pose.refine import FINE_LOOP, REFINE_LOOP, RESTART_LOOP, RefineLevel, refine_levels
-from solver_core.problems.pose.views import view_rotation
-from solver_core.solution import Iteration, StopReason
+from solver_core.problems.pose.setup import PoseSetup
+from solver_core.problems.pose.verdict import GOOD_IOU, judge
+from solver_core.session import Phase, Session
+from solver_core.solution import Iteration, Solution, StopReason, Verdict
 
-STEPS = 5  # as in the paper
-GOOD_IOU = 0.97  # results above it hold practically no wrong pose (training/RESULTS.md)
 RESTART_IOU = 0.99  # below it other starts are tried; clean masks reach 0.998
 # Rounds of restarts: up to which angle they turn the start, and the IoU below which there is a round.  A little beyond what the
 # networks are trained for at first; farther where no pose near the start explains the mask.
@@ -36,14 +33,35 @@ DRAWS_PER_RESTART = 6  # random turns that are only aligned, for each one that i
 NEARNESS = 0.002  # IoU that a radian away from the given start has to gain
 DISTINCT_ANGLE = np.radians(10.0)  # alternatives differ from the result, and from each other, by at least this angle
 ALTERNATIVE_IOU = 0.02  # and fit at most this much worse
-VIEW_AZIMUTHS, VIEW_ELEVATIONS = np.radians(np.arange(0.0, 360.0, 45.0)), np.radians((10.0, 45.0))
+
+
+@dataclass(frozen=True)
+class PoseOptions(Options):
+    """What a user may choose about a solve."""
+
+    steps: int = option(  # 5 as in the paper
+        5,
+        "Steps",
+        "Number of learned steps, each from how far the outline still is from that of the mask",
+        minimum=0,
+        maximum=50,
+    )
+    refine: bool = option(True, "Refine", "Fits the outline to a fraction of a pixel after the learned steps")
+    restarts: int = option(
+        8,
+        "Restarts",
+        "Number of other starts that are tried where the outline does not fit well",
+        minimum=0,
+        maximum=64,
+    )
+    seed: int = option(0, "Seed", "Random seed; the same seed gives the same result", minimum=0)
 
 
 @dataclass(frozen=True)
 class PoseStep:
     """One step of a solve, as the user may watch it.
 
-    phase: "start", "align", "network", "refine", "restart", "polish" or "result".  camera_from_object: (4, 4).
+    phase: "start", "align", "network", "refine", "restart", "polish" or "result".  camera_from_object: (4, 4), read-only.
     energy: 1 - IoU in the image that the phase works on: a crop for the start, alignment and networks, then the mask
     itself, if it is large first at a lower resolution.  In one image it never rises from step to step, but for "polish"
     and when restarts begin.  damping: factor by which the step was taken, 0 = not at all.  seconds since the start.
@@ -54,11 +72,6 @@ class PoseStep:
     energy: float
     damping: float
     seconds: float
-
-    @property
-    def pose(self) -> np.ndarray:
-        """(4, 4) camera_from_object by its short name."""
-        return self.camera_from_object
 
 
 @dataclass(frozen=True)
@@ -71,10 +84,17 @@ class PoseAlternative:
 
 @dataclass(frozen=True)
 class PoseSolution:
-    """Result of a solve.  camera_from_object: (4, 4).  iou: overlap with the mask; GOOD_IOU or more can be trusted."""
+    """Result of a solve.
+
+    camera_from_object: (4, 4).  iou: overlap with the mask.  verdict and explanation: how far the pose can be trusted, and
+    why.  reason: why the last phase stopped.  history: all steps.  seconds: time of the solve.  alternatives: other poses
+    that explain the mask about as well, the best first.
+    """
 
     camera_from_object: np.ndarray
     iou: float
+    verdict: Verdict
+    explanation: str
     reason: StopReason
     history: list[PoseStep]
     seconds: float
@@ -84,55 +104,78 @@ class PoseSolution:
 OnStep = Callable[[PoseStep], None]
 
 
-@dataclass(frozen=True)
-class PoseSetup:
-    """A checked pose problem.  mask: (H, W) bool or float coverage; start: (4, 4) camera_from_object or None.
+@keyword_options(PoseOptions)
+def solve_pose(
+    mask: np.ndarray,
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    camera: Camera,
+    start: np.ndarray | None = None,
+    *,
+    options: PoseOptions,
+    on_step: OnStep | None = None,
+    rng: np.random.Generator | None = None,
+) -> PoseSolution:
+    """Pose of a known object from one silhouette (Ma et al. 2020), refined on its contour.
 
-    Build it with `checked`, which raises ObservationError or SetupError with one sentence for what cannot be used.
+    Args:
+        mask: (H, W) bool, or float coverage in [0, 1].
+        vertices: (V, 3) in any unit of length.
+        faces: (F, 3) int, indices into vertices.
+        camera: pinhole camera of the mask's size.
+        start: (4, 4) camera_from_object, turned about 40 degrees from the truth or less; None tries views from around
+            the object, taken to be upright along its z.
+        options: the following all at once, instead of as keyword arguments.
+        {options}
+        on_step: called with every PoseStep; it cancels the solve by raising Cancelled.
+        rng: draws the restarts and the final averaging; None makes one from the seed.
+
+    Returns:
+        PoseSolution with camera_from_object in the unit of the vertices.
+
+    Raises:
+        ObservationError: if the mask cannot be used.
+        SetupError: if mesh, camera or start cannot be used.
+        ConfigError: if an option is out of its range.
     """
-
-    coverage: np.ndarray
-    mesh: Mesh
-    centre: np.ndarray
-    diagonal: float
-    camera: Camera
-    start: np.ndarray | None
-
-    @classmethod
-    def checked(
-        cls, mask: np.ndarray, vertices: np.ndarray, faces: np.ndarray, camera: Camera, start: np.ndarray | None
-    ) -> PoseSetup:
-        coverage = checked_coverage(mask, camera)
-        mesh, centre, diagonal = UnitMesh.checked(vertices, faces)
-        return cls(coverage, mesh, centre, diagonal, camera, checked_start(start, centre))
-
-    def starts(self) -> np.ndarray:
-        """(B, 7) poses of the unit mesh to begin with: the given one, or views from around the upright object."""
-        if self.start is not None:
-            return self.unit_pose(self.start)[None]
-        azimuth, elevation = (grid.ravel() for grid in np.meshgrid(VIEW_AZIMUTHS, VIEW_ELEVATIONS))
-        wxyz = view_rotation(azimuth, elevation, np.zeros_like(azimuth))
-        return np.concatenate([wxyz, np.tile([0.0, 0.0, -3.0], (len(wxyz), 1))], axis=1)  # alignment sets the place
-
-    def unit_pose(self, camera_from_object: np.ndarray) -> np.ndarray:
-        """(7,) pose of the unit mesh for (4, 4) of the user's."""
-        pose = pose_from_matrix(camera_from_object)
-        pose[4:] = (camera_from_object[:3, :3] @ self.centre + pose[4:]) / self.diagonal
-        return pose
-
-    def user_matrix(self, unit_pose: np.ndarray) -> np.ndarray:
-        """(4, 4) of the user's mesh for a pose (7,) of the unit mesh."""
-        matrix = matrix_from_pose(unit_pose)
-        matrix[:3, 3] = unit_pose[4:] * self.diagonal - matrix[:3, :3] @ self.centre
-        return matrix
+    return PoseSession(PoseSetup.checked(mask, vertices, faces, camera, start), options, rng).run(on_step)
 
 
-class PoseSettings(NamedTuple):
-    """steps: of the networks.  refine: contour Gauss-Newton afterwards.  restarts: other starts tried if the fit is poor."""
+@keyword_options(PoseOptions)
+def solve_pose_batch(
+    masks: Sequence[np.ndarray],
+    vertices: Sequence[np.ndarray],
+    faces: Sequence[np.ndarray],
+    cameras: Sequence[Camera],
+    starts: Sequence[np.ndarray | None] | None = None,
+    *,
+    options: PoseOptions,
+    rng: np.random.Generator | None = None,
+) -> list[PoseSolution]:
+    """One solve_pose for each entry of the lists; all inputs are checked before the first is solved.
 
-    steps: int = STEPS
-    refine: bool = True
-    restarts: int = 8
+    Args:
+        masks: one mask for each solve, as solve_pose takes it; so are the other lists.
+        vertices: one array each.
+        faces: one array each.
+        cameras: one each.
+        starts: one each, None where there is none; None = no start for any.
+        options: the following all at once, instead of as keyword arguments.
+        {options}
+        rng: draws for all of them, one after the other; None makes one from the seed for each.
+
+    Returns:
+        A PoseSolution for each entry.
+
+    Raises:
+        SolverError: as solve_pose does, or if the lists are not equally long.
+    """
+    starts = starts if starts is not None else [None] * len(masks)
+    counts = [len(one) for one in (masks, vertices, faces, cameras, starts)]
+    if len(set(counts)) != 1:
+        raise SetupError(f"masks, vertices, faces, cameras and starts must be equally many, got {counts}")
+    setups = [PoseSetup.checked(*one) for one in zip(masks, vertices, faces, cameras, starts, strict=True)]
+    return [PoseSession(setup, options, rng).run() for setup in setups]
 
 
 class _Candidates(NamedTuple):
@@ -146,123 +189,76 @@ class _Candidates(NamedTuple):
 Steps = Generator[PoseStep, None, _Candidates]
 
 
-def solve_pose(
-    mask: np.ndarray,
-    vertices: np.ndarray,
-    faces: np.ndarray,
-    camera: Camera,
-    start: np.ndarray | None = None,
-    refine: bool = True,
-    restarts: int = 8,
-    on_step: OnStep | None = None,
-    rng: np.random.Generator | None = None,
-    steps: int = STEPS,
-) -> PoseSolution:
-    """Pose of a known object from one silhouette (Ma et al. 2020), refined on its contour.
+class PoseSession(Session[PoseStep, PoseSolution]):
+    """A solve under way: first run, rounds of restarts, the mask's own resolution."""
 
-    mask: (H, W) bool, or float coverage in [0, 1].  vertices: (V, 3) in any unit of length.  faces: (F, 3) ints.
-    start: (4, 4) camera_from_object, rotated about 40 degrees from the truth or less; None tries views from around the
-    object, taken to be upright along its z.  restarts: other starts tried if the mask is not well explained.
-    on_step: called with every PoseStep; it cancels the solve by raising StopIteration.  rng: of the restarts and of the
-    final averaging.
-    Raises ObservationError for the mask and SetupError for the rest, with one sentence.
-    """
-    setup = PoseSetup.checked(mask, vertices, faces, camera, start)
-    solving = pose_steps(setup, PoseSettings(steps, refine, restarts), rng)
-    history: list[PoseStep] = []
-    while True:
-        try:
-            step = next(solving)
-        except StopIteration as finished:
-            return finished.value
-        history.append(step)
-        if on_step is not None:
-            try:
-                on_step(step)
-            except StopIteration:
-                best = min(history, key=lambda one: one.energy)
-                return PoseSolution(best.camera_from_object, 1 - best.energy, StopReason.CANCELLED, history, step.seconds)
-
-
-def solve_pose_batch(
-    masks: Sequence[np.ndarray],
-    vertices: Sequence[np.ndarray],
-    faces: Sequence[np.ndarray],
-    cameras: Sequence[Camera],
-    starts: Sequence[np.ndarray | None] | None = None,
-    refine: bool = True,
-    restarts: int = 8,
-    rng: np.random.Generator | None = None,
-    steps: int = STEPS,
-) -> list[PoseSolution]:
-    """One solve_pose for each entry of the lists; all inputs are checked before the first is solved."""
-    starts = starts if starts is not None else [None] * len(masks)
-    counts = [len(one) for one in (masks, vertices, faces, cameras, starts)]
-    if len(set(counts)) != 1:
-        raise SetupError(f"masks, vertices, faces, cameras and starts must be equally many, got {counts}")
-    setups = [PoseSetup.checked(*one) for one in zip(masks, vertices, faces, cameras, starts, strict=True)]
-    settings = PoseSettings(steps, refine, restarts)
-    return [_drained(pose_steps(setup, settings, rng)) for setup in setups]
-
-
-def pose_steps(
-    setup: PoseSetup, settings: PoseSettings, rng: np.random.Generator | None = None
-) -> Generator[PoseStep, None, PoseSolution]:
-    """The solve one step at a time, for a user interface; the generator's return value is the result."""
-    rng = rng or np.random.default_rng(0)
-    solver = _Solver(setup, settings)
-    starts = setup.starts()
-    candidates = yield from solver.run(starts, is_restart=False)
-    for angle, enough_iou in RESTART_ROUNDS:
-        if settings.restarts > 0 and 1 - candidates.energy.min() < enough_iou:
-            found = yield from solver.run(solver.promising_starts(starts, angle, rng), is_restart=True)
-            candidates = _joined(candidates, found)
-    result = yield from solver.finish(solver.best(candidates), rng)
-    yield solver.show("result", setup.user_matrix(result.x[0]), float(result.energy[0]), 1.0)
-    iou = 1 - float(result.energy[0])
-    reason = StopReason.CONVERGED if iou >= GOOD_IOU else result.reasons[0]
-    alternatives = solver.alternatives(candidates, result)
-    return PoseSolution(setup.user_matrix(result.x[0]), iou, reason, solver.history, solver.seconds(), alternatives)
-
-
-class _Solver:
-    """The phases of one solve, each a generator of PoseSteps that returns candidates."""
-
-    def __init__(self, setup: PoseSetup, settings: PoseSettings) -> None:
-        self.setup, self.settings = setup, settings
-        self.started = time.perf_counter()
-        self.history: list[PoseStep] = []
+    def __init__(self, setup: PoseSetup, options: PoseOptions, rng: np.random.Generator | None = None) -> None:
+        super().__init__()
+        self.setup, self.options = setup, options
+        self.rng = rng or np.random.default_rng(options.seed)
+        self.starts = setup.starts()
         self.cropped: CroppedPoses = crop_poses([setup.mesh], [setup.coverage], [setup.camera])
         self.levels = refine_levels(setup.mesh, setup.coverage, setup.camera)
-        self.networks = shipped_networks("pose", "pose", INPUT_LAYOUT) if settings.steps else []
+        self.networks = shipped_networks("pose", "pose", INPUT_LAYOUT) if options.steps else []
+        self.candidates = _Candidates(np.zeros((0, 7)), np.zeros(0), [])
+        self.final: _Candidates | None = None
 
-    def seconds(self) -> float:
-        return time.perf_counter() - self.started
+    def phases(self) -> list[Phase]:
+        refined = REFINE_LOOP.steps if self.options.refine else 0
+        restarted = ALIGN_LOOP.steps + self.options.steps + (RESTART_LOOP.steps if self.options.refine else 0)
+        return [
+            Phase(self._first, ALIGN_LOOP.steps + self.options.steps + refined),
+            *(Phase(lambda one=one: self._restart(*one), restarted) for one in RESTART_ROUNDS),
+            Phase(self._finish, FINE_LOOP.steps + 1 if self.options.refine else 1),
+        ]
 
-    def show(self, phase: str, camera_from_object: np.ndarray, energy: float, damping: float) -> PoseStep:
-        """A PoseStep for the user, noted in the history."""
-        self.history.append(PoseStep(phase, camera_from_object, energy, damping, self.seconds()))
-        return self.history[-1]
+    def result(self) -> PoseSolution:
+        if self.final is None:
+            return self._best_so_far()
+        iou = 1 - float(self.final.energy[0])
+        alternatives = self._alternatives()
+        matrix = self.setup.user_matrix(self.final.x[0])
+        return PoseSolution(
+            matrix, iou, *judge(iou, len(alternatives)), self.final.reasons[0], self.history, self.seconds, alternatives
+        )
 
-    def run(self, starts: np.ndarray, is_restart: bool) -> Steps:
+    def _best_so_far(self) -> PoseSolution:
+        best = min(self.history, key=lambda step: step.energy)
+        iou = 1 - best.energy
+        return PoseSolution(best.camera_from_object, iou, *judge(iou, 0), StopReason.CANCELLED, self.history, self.seconds)
+
+    def _first(self) -> Generator[PoseStep, None, None]:
+        """The given start, or the views from around, followed to their end."""
+        self.candidates = yield from self._follow(self.starts, is_restart=False)
+
+    def _restart(self, angle: float, enough_iou: float) -> Generator[PoseStep, None, None]:
+        """Turned starts, where nothing so far explains the mask."""
+        if self.options.restarts > 0 and 1 - self.candidates.energy.min() < enough_iou:
+            found = yield from self._follow(self._promising_starts(angle), is_restart=True)
+            self.candidates = _joined(self.candidates, found)
+
+    def _finish(self) -> Generator[PoseStep, None, None]:
+        """The best candidate at the mask's own resolution."""
+        final = yield from self._refine_fully(self._best())
+        yield self._step("result", self.setup.user_matrix(final.x[0]), float(final.energy[0]), 1.0)
+        self.final = final
+
+    def _follow(self, starts: np.ndarray, is_restart: bool) -> Steps:
         """Alignment, networks and coarse refinement of all starts (B, 7) together."""
         cropped = self.cropped.repeated(len(starts))
         virtual_from_camera = cropped.virtual_from_camera[0]
         problem, observation = cropped.problem, cropped.observation
+        show = self._show("restart" if is_restart else "align", virtual_from_camera)
         x0 = _before_camera(turn_pose(virtual_from_camera, starts))
-        loop = ALIGN_LOOP
-        iterations = yield from self._loop(
-            "restart" if is_restart else "align", problem, cropped.align, observation, x0, loop, virtual_from_camera
-        )
-        if self.settings.steps:
-            loop = LoopSettings(steps=self.settings.steps)
+        solution = yield from self._loop(show, problem, cropped.align, observation, x0, ALIGN_LOOP)
+        if self.options.steps:
+            loop = LoopSettings(steps=self.options.steps)
             update = network_update(problem, self.networks)
-            phase = "restart" if is_restart else "network"
-            x0 = iterations[-1].x
-            iterations = yield from self._loop(phase, problem, update, observation, x0, loop, virtual_from_camera)
-        estimates = [turn_pose(virtual_from_camera.T, iteration.x) for iteration in iterations]
-        if not self.settings.refine:
-            return self._judged(estimates[-1], stop_reasons(iterations, loop))
+            show = self._show("restart" if is_restart else "network", virtual_from_camera)
+            solution = yield from self._loop(show, problem, update, observation, solution.x, loop)
+        estimates = [turn_pose(virtual_from_camera.T, iteration.x) for iteration in solution.history]
+        if not self.options.refine:
+            return self._judged(estimates[-1], solution.reasons)
         if is_restart:
             return (yield from self._refine(self.levels[0], estimates[-1], "restart", RESTART_LOOP))
         candidates = yield from self._refine(self.levels[0], estimates[-1], "refine", REFINE_LOOP)
@@ -277,20 +273,20 @@ class _Solver:
         level, rows = self.levels[0].repeated(len(x)), np.arange(len(x))
         return _Candidates(x, level.problem.energy(level.problem.forward(x, rows), level.observation, rows), reasons)
 
-    def promising_starts(self, starts: np.ndarray, angle: float, rng: np.random.Generator) -> np.ndarray:
-        """(restarts, 7) the best of many random turns, up to an angle, of the starts (B, 7), judged after the alignment."""
-        count = DRAWS_PER_RESTART * self.settings.restarts
-        turn = rotations.wxyz_from_rotvec(rotations.random_rotvec(rng, count, angle))
-        drawn = starts[rng.integers(len(starts), size=count)]
+    def _promising_starts(self, angle: float) -> np.ndarray:
+        """(restarts, 7) the best of many random turns of the starts, up to an angle, judged after the alignment."""
+        count = DRAWS_PER_RESTART * self.options.restarts
+        turn = rotations.wxyz_from_rotvec(rotations.random_rotvec(self.rng, count, angle))
+        drawn = self.starts[self.rng.integers(len(self.starts), size=count)]
         drawn[:, :4] = rotations.multiply(turn, drawn[:, :4])
         cropped = self.cropped.repeated(count)
         x0 = _before_camera(turn_pose(cropped.virtual_from_camera, drawn))
         aligned = solve(cropped.problem, cropped.align, cropped.observation, x0, ALIGN_LOOP)
-        return drawn[np.argsort(aligned.energy, kind="stable")[: self.settings.restarts]]
+        return drawn[np.argsort(aligned.energy, kind="stable")[: self.options.restarts]]
 
-    def finish(self, best: _Candidates, rng: np.random.Generator) -> Steps:
-        """The chosen pose, refined at the mask's own resolution; where that is coarse, the mean of equals around it."""
-        if not self.settings.refine:
+    def _refine_fully(self, best: _Candidates) -> Steps:
+        """The chosen pose at the mask's own resolution; where that is coarse, the mean of equals around it."""
+        if not self.options.refine:
             return best
         coarse, *finer = self.levels
         if best.reasons[0] is StopReason.MAX_STEPS:
@@ -299,26 +295,26 @@ class _Solver:
             return (yield from self._refine(finer[0], best.x, "refine", FINE_LOOP))
         if len(self.setup.mesh.faces) > MAX_FACES or best.energy[0] > MAX_ENERGY:
             return best
-        update = polish_update(coarse.problem, rng)
-        iterations = yield from self._loop("polish", coarse.problem, update, coarse.observation, best.x, POLISH_LOOP, np.eye(3))
-        return _Candidates(iterations[-1].x, iterations[-1].energy, best.reasons)
+        update = polish_update(coarse.problem, self.rng)
+        polished = yield from self._loop(self._show("polish"), coarse.problem, update, coarse.observation, best.x, POLISH_LOOP)
+        return _Candidates(polished.x, polished.energy, best.reasons)
 
-    def best(self, candidates: _Candidates) -> _Candidates:
+    def _best(self) -> _Candidates:
         """The candidate that explains the mask best; among equals the one nearest to the given start."""
+        candidates = self.candidates
         score = candidates.energy
         if self.setup.start is not None:
-            start = self.setup.starts()[:, :4]
-            score = score + NEARNESS * rotations.angle_between(start, candidates.x[:, :4])
+            score = score + NEARNESS * rotations.angle_between(self.starts[:, :4], candidates.x[:, :4])
         row = int(np.argmin(score))
         return _Candidates(candidates.x[[row]], candidates.energy[[row]], [candidates.reasons[row]])
 
-    def alternatives(self, candidates: _Candidates, result: _Candidates) -> list[PoseAlternative]:
+    def _alternatives(self) -> list[PoseAlternative]:
         """Other candidates that fit about as well as the best, the best of them first."""
-        kept = [result.x[0]]
+        kept = [self.final.x[0]]
         alternatives = []
-        for row in np.argsort(candidates.energy, kind="stable"):
-            pose, energy = candidates.x[row], candidates.energy[row]
-            if energy > candidates.energy.min() + ALTERNATIVE_IOU:
+        for row in np.argsort(self.candidates.energy, kind="stable"):
+            pose, energy = self.candidates.x[row], self.candidates.energy[row]
+            if energy > self.candidates.energy.min() + ALTERNATIVE_IOU:
                 break
             if all(rotations.angle_between(pose[:4], other[:4]) > DISTINCT_ANGLE for other in kept):
                 kept.append(pose)
@@ -328,32 +324,28 @@ class _Solver:
     def _refine(self, single: RefineLevel, x: np.ndarray, phase: str, settings: LoopSettings) -> Steps:
         """Refinement of poses (B, 7) at a level."""
         level = single.repeated(len(x))
-        iterations = yield from self._loop(phase, level.problem, level.update, level.observation, x, settings, np.eye(3))
-        return _Candidates(iterations[-1].x, iterations[-1].energy, stop_reasons(iterations, settings))
+        solution: Solution = yield from self._loop(
+            self._show(phase), level.problem, level.update, level.observation, x, settings
+        )
+        return _Candidates(solution.x, solution.energy, solution.reasons)
 
-    def _loop(
-        self,
-        phase: str,
-        problem: InverseProblem,
-        update: Update,
-        observation: Arrays,
-        x0: np.ndarray,
-        settings: LoopSettings,
-        view_from_camera: np.ndarray,
-    ) -> Generator[PoseStep, None, list[Iteration]]:
-        """Runs the feedback loop and shows the best instance of every iteration; returns the iterations."""
-        iterations: list[Iteration] = []
+    def _show(self, phase: str, view_from_camera: np.ndarray | None = None) -> Callable[[Iteration], PoseStep]:
+        """Makes a step of the best instance of an iteration, whose poses are in a turned camera if one is given."""
         camera_from_view = np.eye(4)
-        camera_from_view[:3, :3] = view_from_camera.T
-        for iteration in iterate(problem, update, observation, x0, settings):
-            iterations.append(iteration)
-            if iteration.index == 0 and self.history:
-                continue  # the end of the phase before
+        if view_from_camera is not None:
+            camera_from_view[:3, :3] = view_from_camera.T
+
+        def show(iteration: Iteration) -> PoseStep:
             row = int(np.argmin(iteration.energy))
             matrix = camera_from_view @ self.setup.user_matrix(iteration.x[row])
-            phase_shown = phase if iteration.index else "start"
-            yield self.show(phase_shown, matrix, float(iteration.energy[row]), float(iteration.damping[row]))
-        return iterations
+            name = phase if iteration.index else "start"
+            return self._step(name, matrix, float(iteration.energy[row]), float(iteration.damping[row]))
+
+        return show
+
+    def _step(self, phase: str, camera_from_object: np.ndarray, energy: float, damping: float) -> PoseStep:
+        camera_from_object.setflags(write=False)
+        return PoseStep(phase, camera_from_object, energy, damping, self.seconds)
 
 
 def _before_camera(x: np.ndarray) -> np.ndarray:
@@ -364,11 +356,3 @@ def _before_camera(x: np.ndarray) -> np.ndarray:
 
 def _joined(a: _Candidates, b: _Candidates) -> _Candidates:
     return _Candidates(np.concatenate([a.x, b.x]), np.concatenate([a.energy, b.energy]), a.reasons + b.reasons)
-
-
-def _drained(solving: Generator[PoseStep, None, PoseSolution]) -> PoseSolution:
-    while True:
-        try:
-            next(solving)
-        except StopIteration as finished:
-            return finished.value

@@ -23,7 +23,8 @@ from solver_core.problems.pose.crop import crop_poses, turn_pose
 from solver_core.problems.pose.metrics import is_outlier, pose_errors
 from solver_core.problems.pose.problem import PoseProblem
 from solver_core.problems.pose.sampler import CATEGORIES, VERTICAL_FOV, PoseSampling, draw_poses
-from solver_core.problems.pose.solve import GOOD_IOU, PoseSettings, solve_pose
+from solver_core.problems.pose.solve import PoseOptions, solve_pose
+from solver_core.problems.pose.verdict import GOOD_IOU
 from solver_core.solution import Solution
 from solver_core.training.evaluation import Errors, Row, Run
 from solver_core.training.histories import at_times
@@ -78,7 +79,7 @@ def draw_cases(meshes: list[Mesh], draw: DrawPoses, rng: np.random.Generator, co
     return cases
 
 
-def ours(settings: PoseSettings) -> PoseMethod:
+def ours(options: PoseOptions) -> PoseMethod:
     """The public solve."""
 
     def method(case: PoseCase, index: int) -> PoseTrace:
@@ -88,10 +89,8 @@ def ours(settings: PoseSettings) -> PoseMethod:
             case.mesh.faces,
             case.camera,
             matrix_from_pose(case.start),
-            settings.refine,
-            settings.restarts,
+            options=options,
             rng=np.random.default_rng(index),
-            steps=settings.steps,
         )
         matrices = np.stack([step.camera_from_object for step in solution.history])
         steps = sum(step.phase not in ("start", "result") for step in solution.history)

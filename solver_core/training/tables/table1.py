@@ -16,7 +16,7 @@ from solver_core.network.weights import load_networks
 from solver_core.problems.pose.drawing import PANEL_PX, PoseCanvas, draw_before_and_after
 from solver_core.problems.pose.features import INPUT_LAYOUT
 from solver_core.problems.pose.sampler import PoseSampling
-from solver_core.problems.pose.solve import PoseSettings
+from solver_core.problems.pose.solve import PoseOptions
 from solver_core.training.evaluation import Errors, Row, Run, warn_missing
 from solver_core.training.histories import best_median_worst, times_sooner, where_it_changes
 from solver_core.training.plots import Plot
@@ -42,13 +42,13 @@ SLOW_SHARE = 10  # methods that take seconds are measured on the first tenth of 
 VIEWS = {"canonical": PoseSampling(canonical=1.0), "any": PoseSampling(canonical=0.0)}
 SEEDS = {("canonical", "nine"): 0, ("canonical", "other"): 5, ("any", "nine"): 10, ("any", "other"): 15}
 OURS = {
-    "ours, 5 steps": PoseSettings(steps=5, refine=False, restarts=0),
-    "ours + refine": PoseSettings(steps=5, refine=True, restarts=0),
-    "ours + refine + restarts": PoseSettings(steps=5, refine=True, restarts=8),
-    "alignment + refine, no network": PoseSettings(steps=0, refine=True, restarts=0),
-    "alignment + refine + restarts, no network": PoseSettings(steps=0, refine=True, restarts=8),
+    "ours, 5 steps": PoseOptions(steps=5, refine=False, restarts=0),
+    "ours + refine": PoseOptions(steps=5, refine=True, restarts=0),
+    "ours + refine + restarts": PoseOptions(steps=5, refine=True, restarts=8),
+    "alignment + refine, no network": PoseOptions(steps=0, refine=True, restarts=0),
+    "alignment + refine + restarts, no network": PoseOptions(steps=0, refine=True, restarts=8),
 }
-STARTS = {"alignment": PoseSettings(steps=0, refine=False, restarts=0), "ours, 5 steps": OURS["ours, 5 steps"]}
+STARTS = {"alignment": PoseOptions(steps=0, refine=False, restarts=0), "ours, 5 steps": OURS["ours, 5 steps"]}
 BEST = "ours + refine + restarts"
 # Trained on the canonical view by training/configs/pose_regression.toml; measured, not shipped.
 REGRESSION_WEIGHTS = Path("runs/pose_regression/pose_regression.safetensors")

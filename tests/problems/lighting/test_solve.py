@@ -8,7 +8,7 @@ from solver_core.frames import Camera
 from solver_core.problems.lighting.metrics import angle_deg
 from solver_core.problems.lighting.solve import LightingSetup, solve_lighting
 from solver_core.render.gbuffer import Texture
-from solver_core.solution import StopReason
+from solver_core.solution import Cancelled, StopReason
 
 from .conftest import BOX, FLOOR, SIZE, make_case
 
@@ -145,7 +145,7 @@ def test_energy_never_rises_within_a_phase(sun_case):
 def test_cancelled_solve_returns_the_last_estimate(sun_case):
     def stop_at_restart(step):
         if step.phase == "restart":
-            raise StopIteration
+            raise Cancelled
 
     result = solve(sun_case, on_step=stop_at_restart)
 

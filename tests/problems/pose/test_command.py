@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 
 from solver_core.command.cli import main
-from solver_core.problems.pose.command import POOR_IOU
 from solver_core.problems.pose.drawing import PANEL_PX
 
 FILES = {"mesh": "mesh.obj", "mask": "mask.png", "camera": "camera.json", "start": "start.json"}
@@ -144,8 +143,8 @@ def test_poor_result_says_so_and_ends_with_code_1(files, capsys):
 
     captured = capsys.readouterr()
     assert code == 1
-    assert json.loads(captured.out)["iou"] < POOR_IOU
-    assert captured.err.startswith("solver_core: poor: the pose and the mask overlap by")
+    assert json.loads(captured.out)["verdict"] == "bad"
+    assert captured.err.startswith("solver_core: bad: The pose does not explain the mask: they overlap by")
 
 
 @pytest.fixture(scope="module")

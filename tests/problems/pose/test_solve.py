@@ -6,6 +6,7 @@ import pytest
 import solver_core as sc
 from solver_core import rotations
 from solver_core.frames import Camera, matrix_from_pose, pose_from_matrix
+from solver_core.problems.pose.verdict import judge
 
 from .conftest import make_case
 
@@ -26,7 +27,7 @@ def test_pose_is_recovered(chair_case):
     assert rotation_error_deg(result, chair_case) < 1
     assert np.linalg.norm(result.camera_from_object[:3, 3] - chair_case.truth[4:]) < 0.01
     assert result.iou > 0.985
-    assert result.reason is sc.StopReason.CONVERGED
+    assert result.verdict is sc.Verdict.GOOD
 
 
 @pytest.mark.parametrize("axis", [(0.37, 0.87, 0.35), (0.27, -0.75, -0.59), (0.32, 0.54, -0.78)], ids=str)
@@ -155,7 +156,7 @@ def test_same_seed_gives_the_same_result(chair_case):
 def cancel_at(phase):
     def on_step(step):
         if step.phase == phase:
-            raise StopIteration
+            raise sc.Cancelled
 
     return on_step
 
@@ -165,6 +166,31 @@ def test_cancelled_solve_returns_the_last_estimate(chair_case):
 
     assert result.reason is sc.StopReason.CANCELLED
     np.testing.assert_array_equal(result.camera_from_object, result.history[-1].camera_from_object)
+
+
+def test_steps_of_the_history_cannot_be_changed_by_who_watches(chair_case):
+    def scribble(step):
+        step.camera_from_object[:] = 0
+
+    with pytest.raises(ValueError, match="read-only"):
+        solve(chair_case, on_step=scribble)
+
+
+@pytest.mark.parametrize(
+    ("iou", "verdict"),
+    [
+        (0.99, sc.Verdict.GOOD),
+        (0.97, sc.Verdict.GOOD),
+        (0.96, sc.Verdict.DOUBTFUL),
+        (0.9, sc.Verdict.DOUBTFUL),
+        (0.8, sc.Verdict.BAD),
+    ],
+)
+def test_verdict_says_the_overlap_that_it_follows_from(iou, verdict):
+    judgement = judge(iou, num_alternatives=0)
+
+    assert judgement.verdict is verdict
+    assert f"{iou:.1%}" in judgement.explanation
 
 
 def test_solve_cancelled_while_restarting_keeps_the_best_estimate(chair_case):
@@ -181,7 +207,7 @@ def test_last_step_of_the_history_is_the_result(chair_case):
     result = solve(chair_case, refine=False)
 
     assert result.history[-1].phase == "result"
-    np.testing.assert_array_equal(result.history[-1].pose, result.camera_from_object)
+    np.testing.assert_array_equal(result.history[-1].camera_from_object, result.camera_from_object)
     assert result.history[-1].energy == 1 - result.iou
 
 
@@ -255,11 +281,17 @@ BAD_INPUTS = [
     ({"start": np.full((4, 4), np.nan)}, sc.SetupError, "finite"),
     ({"start": np.eye(3)}, sc.SetupError, "(4, 4)"),
     ({"start": np.array([[1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 5], [0, 0, 0, 1]])}, sc.SetupError, "behind the camera"),
-    ({"start": "start.json"}, sc.SetupError, "matrix of numbers"),
+    ({"start": "start.json"}, sc.SetupError, "real numbers, got text"),
     ({"mask": [[True], [True, False]]}, sc.ObservationError, "different length"),
     ({"faces": [[0, 1, 2], [0, 1, 2, 3]]}, sc.SetupError, "rows of three numbers"),
     ({"vertices": np.ones((8, 3), complex)}, sc.SetupError, "complex128"),
     ({"camera": "camera.json"}, sc.SetupError, "solver_core.Camera"),
+    ({"start": np.diag([-1.0, 1, 1, 1])}, sc.SetupError, "must not mirror"),
+    ({"mask": np.zeros((160, 160), complex)}, sc.ObservationError, "complex numbers"),
+    ({"mask": np.zeros((160, 160), object)}, sc.ObservationError, "object values"),
+    ({"restarts": -1}, sc.ConfigError, "restarts must be a whole number from 0 to 64, got -1"),
+    ({"restarts": 2.5}, sc.ConfigError, "restarts must be a whole number from 0 to 64, got 2.5"),
+    ({"restart": 2}, TypeError, "unexpected keyword argument"),
 ]
 
 

@@ -1,0 +1,45 @@
+"""Flags of the command line for the options of a problem."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from solver_core.errors import ConfigError
+from solver_core.options import Option, Options, options_of
+
+OptionsT = TypeVar("OptionsT", bound=Options)
+
+
+def add_options(parser: argparse.ArgumentParser, cls: type[Options]) -> None:
+    """Adds a flag for each option: --restarts N, or --refine and --no-refine for what is on or off."""
+    group = parser.add_argument_group("options")
+    for one in options_of(cls):
+        flag, words = f"--{one.name.replace('_', '-')}", one.sentence.replace("%", "%%")
+        if one.kind is bool:
+            group.add_argument(flag, dest=one.name, action=argparse.BooleanOptionalAction, default=one.default, help=words)
+        else:
+            metavar = "|".join(one.words.choices) or {int: "N", float: "X", str: "TEXT"}[one.kind]
+            group.add_argument(flag, dest=one.name, type=_reader(one), default=one.default, metavar=metavar, help=words)
+
+
+def options_from(args: argparse.Namespace, cls: type[OptionsT]) -> OptionsT:
+    """The options that the flags say."""
+    return cls(**{one.name: getattr(args, one.name) for one in options_of(cls)})
+
+
+def _reader(one: Option) -> Callable[[str], Any]:
+    """Turns a flag's text into the option's value, or complains in the words of the option."""
+
+    def read(text: str) -> Any:
+        try:
+            value = one.kind(text)
+        except (ValueError, OverflowError):
+            value = text  # checked below, which says what was needed
+        try:
+            return one.checked(value)
+        except ConfigError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return read
