@@ -111,7 +111,7 @@ class Session(ABC, Generic[StepT, ResultT]):
         """About how many steps the solve will have had at its end; never fewer than it has had."""
         return max(self._expected, len(self.history))
 
-    def _run_phases(self) -> Iterator[StepT]:
+    def _run_phases(self) -> Generator[StepT, None, None]:
         phases = self.phases()
         for number, phase in enumerate(phases):
             self._expected = max(1, len(self.history)) + sum(later.steps for later in phases[number:])

@@ -35,7 +35,7 @@ def test_python_example_finds_the_pose_of_the_demo(demo_dir, capsys):
 
     truth = read_pose(demo_dir / "truth.json")
     np.testing.assert_allclose(names["result"].camera_from_object, truth, atol=0.01)
-    assert "CONVERGED" in names["result"].reason.name
+    assert names["result"].verdict is sc.Verdict.GOOD
 
 
 def test_python_example_finds_the_motion_of_the_demo(demo_dir, capsys, monkeypatch):

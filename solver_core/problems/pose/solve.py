@@ -216,7 +216,7 @@ class PoseSession(Session[PoseStep, PoseSolution]):
         if self.final is None:
             return self._best_so_far()
         iou = 1 - float(self.final.energy[0])
-        alternatives = self._alternatives()
+        alternatives = self._alternatives(self.final)
         matrix = self.setup.user_matrix(self.final.x[0])
         return PoseSolution(
             matrix, iou, *judge(iou, len(alternatives)), self.final.reasons[0], self.history, self.seconds, alternatives
@@ -308,9 +308,9 @@ class PoseSession(Session[PoseStep, PoseSolution]):
         row = int(np.argmin(score))
         return _Candidates(candidates.x[[row]], candidates.energy[[row]], [candidates.reasons[row]])
 
-    def _alternatives(self) -> list[PoseAlternative]:
+    def _alternatives(self, final: _Candidates) -> list[PoseAlternative]:
         """Other candidates that fit about as well as the best, the best of them first."""
-        kept = [self.final.x[0]]
+        kept = [final.x[0]]
         alternatives = []
         for row in np.argsort(self.candidates.energy, kind="stable"):
             pose, energy = self.candidates.x[row], self.candidates.energy[row]
