@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 DATA ?= $(or $(SOLVER_CORE_DATA),../shared/data)
 TABLES ?= table1 table2 table3 table4 table5 figure5 ablations
-SOURCES := $(shell find solver_core -name '*.py' -o -name '*.c' -o -name '*.safetensors')
+SOURCES := $(shell find solver_core -name '*.py' -o -name '*.[ch]' -o -name '*.safetensors')
 
 # The Blenders of `make test-gui` and `make pictures`: these versions, installed if need be, or BLENDER=/path/to/blender.
 BLENDERS := $(if $(BLENDER),$(BLENDER),4.3 5.2)
@@ -49,8 +49,8 @@ $(TABLES:%=quick-%): quick-%: .venv/installed
 readme-numbers: .venv/installed  ## Fails if the numbers in README.md are not those of training/RESULTS.md
 	$(BIN)/python -m solver_core.training.readme_numbers
 
-kernels: .venv/installed  ## The compiled renderer for every platform, from this one
-	$(BIN)/python -m solver_core.render.build --all
+kernels: .venv/installed  ## The compiled kernel for every platform, from this one
+	$(BIN)/python -m solver_core.kernel.build --all
 
 extension: .venv/installed  ## The Blender extension, a zip for every platform, in dist/
 	$(BIN)/python build_extension.py
@@ -76,7 +76,7 @@ clean:
 	.venv-demo/bin/python -m pip install --quiet '.[cli,blender]'
 	touch $@
 
-.venv/installed: pyproject.toml $(wildcard setup.py) solver_core/render/kernel.c tests/constraints.txt tests/install_system_packages.sh
+.venv/installed: pyproject.toml $(wildcard setup.py) $(wildcard solver_core/kernel/*.[ch]) tests/constraints.txt tests/install_system_packages.sh
 	tests/install_system_packages.sh
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint tests/constraints.txt --editable '.[dev]'

@@ -18,7 +18,7 @@ import zipfile
 from importlib import metadata
 from pathlib import Path
 
-from solver_core.render.build import TARGETS
+from solver_core.kernel.build import TARGETS
 
 ROOT = Path(__file__).resolve().parent
 STAGE = ROOT / "build" / "extension"

@@ -1,7 +1,7 @@
-"""Adds the renderer's compiled kernel to what pyproject.toml describes.
+"""Adds the compiled kernel to what pyproject.toml describes.
 
 Without a compiler the install goes on without it.  SOLVER_CORE_TARGET=windows-x86_64 (or another name in
-solver_core/render/build.py) cross-compiles the kernel of that machine into a wheel for it instead; needs ziglang.
+solver_core/kernel/build.py) cross-compiles the kernel of that machine into a wheel for it instead; needs ziglang.
 """
 
 import importlib.util
@@ -14,10 +14,10 @@ from setuptools import setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
 
-RENDER = Path("solver_core", "render")
+KERNEL = Path("solver_core", "kernel")
 
 # By path, because importing solver_core needs NumPy, which is not there while building.
-spec = importlib.util.spec_from_file_location("build_kernel", Path(__file__).resolve().parent / RENDER / "build.py")
+spec = importlib.util.spec_from_file_location("build_kernel", Path(__file__).resolve().parent / KERNEL / "build.py")
 build = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(build)
 
@@ -25,13 +25,13 @@ target_name = os.environ.get("SOLVER_CORE_TARGET") or None
 
 
 class BuildWithKernel(build_py):
-    """Copies the Python files, then compiles the kernel beside native.py; in place for an editable install."""
+    """Copies the Python files, then compiles the kernel beside loader.py; in place for an editable install."""
 
     has_kernel = False
 
     def run(self):
         super().run()
-        folder = RENDER if self.editable_mode else Path(self.build_lib, RENDER)
+        folder = KERNEL if self.editable_mode else Path(self.build_lib, KERNEL)
         wanted = folder / build.binary_name(target_name or build.this_machine())
         try:
             build.build_kernel(folder, target_name)

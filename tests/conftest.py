@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from solver_core.render import build, native
+from solver_core.kernel import build, loader
 
 # The same examples on every run; no deadline, because the first example pays for what is loaded late.
 settings.register_profile("solver_core", derandomize=True, deadline=None)
@@ -54,8 +54,8 @@ def use(request: pytest.FixtureRequest) -> Callable[[str], contextlib.AbstractCo
 
     @contextlib.contextmanager
     def use(name: str) -> Iterator[None]:
-        library = native.load(request.getfixturevalue("built_kernel")) if name == "kernel" else None
-        with mock.patch.object(native, "kernel", return_value=library):
+        library = loader.load(request.getfixturevalue("built_kernel")) if name == "kernel" else None
+        with mock.patch.object(loader, "library", return_value=library):
             yield
 
     return use

@@ -55,7 +55,7 @@ def test_wheel_holds_the_kernel_of_its_platform_and_the_weights(extension, tmp_p
 
     with zipfile.ZipFile(tmp_path / name) as wheel:
         files = wheel.namelist()
-    assert [file for file in files if "kernel-" in file] == ["solver_core/render/kernel-linux-x86_64.so"]
+    assert [file for file in files if "kernel-" in file] == ["solver_core/kernel/kernel-linux-x86_64.so"]
     assert {f"solver_core/weights/{path.name}" for path in ROOT.glob("solver_core/weights/*.safetensors")} <= set(files)
 
 

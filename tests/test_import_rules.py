@@ -141,6 +141,15 @@ def test_rule_6_no_blender_object_is_kept(path):
     assert not kept_blender_objects((ROOT / path).read_text(encoding="utf-8"))
 
 
+@on_every_file([path for path in CORE if path.is_relative_to("solver_core/kernel")])
+def test_rule_7_the_kernel_stands_alone(path):
+    allowed = [] if path.name == "build.py" else [f"solver_core.{name}" for name in ("kernel", "errors", "frames", "mesh")]
+
+    modules = {i.module for i in imports_of(path) if i.package == "solver_core"}
+
+    assert not {module for module in modules - {"solver_core"} if not f"{module}.".startswith(tuple(f"{a}." for a in allowed))}
+
+
 def test_find_imports_sees_every_form_and_where_it_stands():
     source = "\n".join(
         [

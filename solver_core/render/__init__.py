@@ -10,11 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from solver_core.kernel import distance, loader
+from solver_core.kernel.raster import rasterize_into
+from solver_core.kernel.threads import get_num_threads, set_num_threads
 from solver_core.mesh import Mesh
-from solver_core.render import distance as numpy_distance
-from solver_core.render import native
-from solver_core.render import raster as numpy_raster
-from solver_core.render.threads import for_each_chunk, get_num_threads, set_num_threads
 
 __all__ = [
     "NEAR_FRACTION",
@@ -63,7 +62,7 @@ def rasterize(
     """
     projections = _perspective(camera_from_object, intrinsics)
     depth, face_index = _empty(meshes, projections, height, width)
-    _fill(meshes, projections, True, near_fraction, depth, face_index)
+    rasterize_into(meshes, projections, True, near_fraction, depth, face_index)
     return Raster(depth, face_index)
 
 
@@ -78,7 +77,7 @@ def render_depth(
     """(B, H, W) float32: the depth of `rasterize`, faster for not noting the faces."""
     projections = _perspective(camera_from_object, intrinsics)
     depth, _ = _empty(meshes, projections, height, width)
-    _fill(meshes, projections, True, near_fraction, depth, None)
+    rasterize_into(meshes, projections, True, near_fraction, depth, None)
     return depth
 
 
@@ -91,7 +90,7 @@ def rasterize_orthographic(
     """
     projections = _orthographic(camera_from_object, intrinsics)
     depth, face_index = _empty(meshes, projections, height, width)
-    _fill(meshes, projections, False, 0.0, depth, face_index)
+    rasterize_into(meshes, projections, False, 0.0, depth, face_index)
     return Raster(depth, face_index)
 
 
@@ -101,7 +100,7 @@ def render_depth_orthographic(
     """(B, H, W) float32: the depth of `rasterize_orthographic`, faster for not noting the faces."""
     projections = _orthographic(camera_from_object, intrinsics)
     depth, _ = _empty(meshes, projections, height, width)
-    _fill(meshes, projections, False, 0.0, depth, None)
+    rasterize_into(meshes, projections, False, 0.0, depth, None)
     return depth
 
 
@@ -112,19 +111,12 @@ def signed_distance(masks: np.ndarray) -> np.ndarray:
     distance to the nearest outside pixel, so a straight boundary lies at zero.  Where a mask has no boundary it is
     H + W if the mask is empty and -(H + W) if it is full.  Returns (B, H, W) float32.
     """
-    masks = np.ascontiguousarray(masks, dtype=np.bool_)
-    result = np.empty(masks.shape, dtype=np.float32)
-    library = native.kernel()
-    if library is None:
-        numpy_distance.signed_distance_into(masks, result)
-    else:
-        for_each_chunk(lambda part: native.signed_distance_into(library, masks[part], result[part]), len(masks))
-    return result
+    return distance.signed_distance(masks)
 
 
 def kernel_name() -> str:
     """Which implementation is in use: the file name of the compiled kernel, or "numpy"."""
-    return "numpy" if native.kernel() is None else native.kernel_path().name
+    return "numpy" if loader.library() is None else loader.kernel_path().name
 
 
 def _perspective(camera_from_object: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
@@ -159,25 +151,3 @@ def _empty(meshes: Sequence[Mesh], projections: np.ndarray, height: int, width: 
         raise ValueError(f"{len(meshes)} meshes need ({len(meshes)}, 4, 4) transforms, got {projections.shape}")
     shape = (len(meshes), height, width)
     return np.empty(shape, dtype=np.float32), np.empty(shape, dtype=np.int32)
-
-
-def _fill(
-    meshes: Sequence[Mesh],
-    projections: np.ndarray,
-    is_perspective: bool,
-    near_fraction: float,
-    depth: np.ndarray,
-    face_index: np.ndarray | None,
-) -> None:
-    if not len(meshes):
-        return
-    library = native.kernel()
-    if library is None:
-        numpy_raster.rasterize_into(meshes, projections, is_perspective, near_fraction, depth, face_index)
-        return
-
-    def fill_chunk(part: slice) -> None:
-        faces = None if face_index is None else face_index[part]
-        native.rasterize_into(library, meshes[part], projections[part], is_perspective, near_fraction, depth[part], faces)
-
-    for_each_chunk(fill_chunk, len(meshes))

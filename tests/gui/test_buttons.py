@@ -50,7 +50,7 @@ def true_pose(window) -> np.ndarray:
 
 
 def test_extension_draws_with_its_compiled_kernel(window):
-    kernel = window.ask("from solver_core.render import native\nanswer = native.kernel() is not None")
+    kernel = window.ask("from solver_core.kernel import loader\nanswer = loader.library() is not None")
 
     assert kernel
 

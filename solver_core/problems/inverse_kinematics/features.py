@@ -9,11 +9,11 @@ import numpy as np
 
 from solver_core import rotations
 from solver_core.errors import ConfigError
+from solver_core.kernel.tree import damped_step
 from solver_core.network.spec import NetworkSpec
 from solver_core.problem import Features
 from solver_core.problems.inverse_kinematics.body import Body, human, read_body
 from solver_core.problems.inverse_kinematics.kinematics import Posture
-from solver_core.problems.inverse_kinematics.least_squares import damped_step
 from solver_core.problems.inverse_kinematics.skeleton import Skeleton
 
 INPUT_LAYOUT = "ik 2: pose; least squares step; target residual weight and log length of each node"
@@ -59,7 +59,7 @@ def features(
 
     axes = body.axes.astype(x.dtype) @ posture.orientations.swapaxes(2, 3)
     squared = (weights * (residuals**2).sum(axis=-1)).sum(axis=-1) / weights.sum(axis=-1)
-    hint = damped_step(skeleton, posture, axes, residuals, weights, HINT_DAMPING + HINT_TRUST * squared)
+    hint = damped_step(skeleton, posture.positions, axes, residuals, weights, HINT_DAMPING + HINT_TRUST * squared)
     hint /= np.maximum(1, np.linalg.norm(hint, axis=-1, keepdims=True) / MAX_HINT)
 
     given = (weights > 0)[..., None]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from solver_core.kernel.tree import damped_step
 from solver_core.loop import LoopSettings, OnStep, solve
-from solver_core.problem import Update, take
+from solver_core.problem import Update
 from solver_core.problems.inverse_kinematics.kinematics import Posture
-from solver_core.problems.inverse_kinematics.least_squares import damped_step, damped_step_of_floating
+from solver_core.problems.inverse_kinematics.least_squares import damped_step_of_floating
 from solver_core.problems.inverse_kinematics.problem import KinematicProblem, Targets, rotvecs_about
 from solver_core.solution import Solution
 
@@ -49,11 +50,11 @@ def least_squares_update(problem: KinematicProblem) -> Update:
         damping = LEAST_DAMPING + trust * problem.energy(posture, targets, rows)
         axes_root = axes @ posture.orientations.swapaxes(2, 3)
         residuals = problem.residuals(posture, targets)
-        turns = damped_step(skeleton, posture, axes_root, residuals, targets.weights, damping)
+        turns = damped_step(skeleton, posture.positions, axes_root, residuals, targets.weights, damping)
         floating = np.flatnonzero(targets.weights[:, skeleton.root] == 0)
         if len(floating):
-            given = (take(posture, floating), *(a[floating] for a in (axes_root, residuals, targets.weights, damping)))
-            turns[floating] = damped_step_of_floating(skeleton, *given)
+            arrays = (posture.positions, axes_root, residuals, targets.weights, damping)
+            turns[floating] = damped_step_of_floating(skeleton, *(array[floating] for array in arrays))
         return rotvecs_about(axes, turns)
 
     def update(stage: int, x: np.ndarray, prediction: Posture, observation: Targets, rows: np.ndarray) -> np.ndarray:

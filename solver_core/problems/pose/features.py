@@ -8,9 +8,10 @@ import numpy as np
 
 from solver_core import render, rotations
 from solver_core.errors import ConfigError
+from solver_core.kernel.contour import contour_points
 from solver_core.network.spec import NetworkSpec
 from solver_core.problem import Features
-from solver_core.problems.pose.contour import contour_points, gauss_newton_step, mean_distance
+from solver_core.problems.pose.contour import gauss_newton_step, mean_distance
 from solver_core.problems.pose.observation import PoseObservation, overlap
 
 INPUT_LAYOUT = (
@@ -85,9 +86,9 @@ def features(x: np.ndarray, depth: np.ndarray, observation: PoseObservation, int
 def _numbers(
     x: np.ndarray, depth: np.ndarray, mask: np.ndarray, observation: PoseObservation, intrinsics: np.ndarray
 ) -> np.ndarray:
-    points = contour_points(x, depth, observation.distance, observation.evidence, intrinsics)
+    points = contour_points(x[:, 4:], depth, observation.distance, observation.evidence, intrinsics)
     scale = output_scale(intrinsics, mask.shape[1])
-    steps = [gauss_newton_step(points, len(x), np.full(len(x), robust_px)) / scale for robust_px in ROBUST_PX]
+    steps = [gauss_newton_step(points, np.full(len(x), robust_px)) / scale for robust_px in ROBUST_PX]
     return np.concatenate(
         [
             *(np.clip(step, -MAX_OUTPUT, MAX_OUTPUT) for step in steps),

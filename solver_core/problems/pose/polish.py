@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from solver_core.kernel.contour import contour_points
 from solver_core.loop import LoopSettings
 from solver_core.problem import Update, take
-from solver_core.problems.pose.contour import contour_points, normal_equations
+from solver_core.problems.pose.contour import damped_normal_equations
 from solver_core.problems.pose.observation import PoseObservation
 from solver_core.problems.pose.problem import PoseProblem
 
@@ -28,8 +29,8 @@ def polish_update(problem: PoseProblem, rng: np.random.Generator) -> Update:
     """Update that moves to the weighted mean of random poses around the estimate."""
 
     def update(stage: int, x: np.ndarray, prediction: np.ndarray, observation: PoseObservation, rows: np.ndarray) -> np.ndarray:
-        points = contour_points(x, prediction, observation.distance, observation.evidence, problem.intrinsics[rows])
-        hessian, _ = normal_equations(points, len(x), np.ones(len(x)))
+        points = contour_points(x[:, 4:], prediction, observation.distance, observation.evidence, problem.intrinsics[rows])
+        hessian, _ = damped_normal_equations(points, np.ones(len(x)))
         # Columns of the inverse transposed Cholesky factor: steps that move the outline by one pixel in all.
         spread = SPREADS_PX[stage] * np.linalg.inv(np.linalg.cholesky(hessian)).transpose(0, 2, 1)
         half = rng.normal(size=(len(x), NUM_SAMPLES // 2, 6)) @ spread.transpose(0, 2, 1)

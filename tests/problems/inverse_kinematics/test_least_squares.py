@@ -2,14 +2,10 @@ import numpy as np
 import pytest
 
 from solver_core import rotations
+from solver_core.kernel.tree import CHUNK, damped_step
 from solver_core.manifolds import SO3Power
-from solver_core.problems.inverse_kinematics.kinematics import Posture, forward_kinematics
-from solver_core.problems.inverse_kinematics.least_squares import (
-    CHUNK,
-    damped_step,
-    damped_step_of_floating,
-    node_velocities,
-)
+from solver_core.problems.inverse_kinematics.kinematics import forward_kinematics
+from solver_core.problems.inverse_kinematics.least_squares import damped_step_of_floating, node_velocities
 
 DELTA = 1e-6
 
@@ -43,7 +39,7 @@ def test_damped_step_solves_the_normal_equations_of_the_numerical_jacobian(tree,
     damping = rng.uniform(0.1, 1, size=batch)
     posture = forward_kinematics(tree, np.broadcast_to(tree.offsets, residuals.shape), x)
 
-    step = damped_step(tree, posture, axes @ posture.orientations.swapaxes(2, 3), residuals, weights, damping)
+    step = damped_step(tree, posture.positions, axes @ posture.orientations.swapaxes(2, 3), residuals, weights, damping)
 
     jacobian = numerical_jacobian(tree, x, axes)
     weighted = jacobian * weights.repeat(3, axis=1)[..., None]
@@ -62,7 +58,7 @@ def test_damped_step_ignores_what_has_no_weight(tree, rng):
     other = residuals.copy()
     other[:, 10] = 100
 
-    steps = [damped_step(tree, posture, axes, r, weights, np.array([0.1])) for r in (residuals, other)]
+    steps = [damped_step(tree, posture.positions, axes, r, weights, np.array([0.1])) for r in (residuals, other)]
 
     np.testing.assert_allclose(steps[0], steps[1], atol=1e-12)
 
@@ -76,12 +72,9 @@ def test_damped_step_agrees_in_float32_and_float64(body, rng):
     weights = np.ones((8, skeleton.num_nodes))
     damping = np.full(8, 1e-4)
 
-    exact = damped_step(skeleton, posture, axes, residuals, weights, damping)
-    rounded = damped_step(
-        skeleton,
-        Posture(*(array.astype(np.float32) for array in posture)),
-        *(array.astype(np.float32) for array in (axes, residuals, weights, damping)),
-    )
+    exact = damped_step(skeleton, posture.positions, axes, residuals, weights, damping)
+    arrays = (posture.positions, axes, residuals, weights, damping)
+    rounded = damped_step(skeleton, *(array.astype(np.float32) for array in arrays))
 
     assert rounded.dtype == np.float32
     np.testing.assert_allclose(rounded, exact, atol=2e-3 * np.abs(exact).max())  # float32, condition number 1e5
@@ -99,7 +92,7 @@ def test_kernel_gives_the_steps_of_numpy(use, body, rng):
     steps = []
     for name in ("kernel", "numpy"):
         with use(name):
-            steps.append(damped_step(skeleton, posture, axes, residuals, weights, damping))
+            steps.append(damped_step(skeleton, posture.positions, axes, residuals, weights, damping))
 
     np.testing.assert_allclose(steps[0], steps[1], atol=1e-9 * np.abs(steps[1]).max())  # float64, condition number 1e5
 
@@ -110,7 +103,7 @@ def test_node_velocities_are_the_numerical_jacobian_times_the_turns(tree, rng):
     turns = rng.normal(size=(2, tree.num_joints, 3))
     posture = forward_kinematics(tree, np.broadcast_to(tree.offsets, (2, tree.num_nodes, 3)), x)
 
-    velocities = node_velocities(tree, posture, axes @ posture.orientations.swapaxes(2, 3), turns)
+    velocities = node_velocities(tree, posture.positions, axes @ posture.orientations.swapaxes(2, 3), turns)
 
     expected = numerical_jacobian(tree, x, axes) @ turns.reshape(2, -1, 1)
     np.testing.assert_allclose(velocities.reshape(2, -1, 1), expected, atol=1e-6)  # of the central differences
@@ -124,7 +117,7 @@ def test_damped_step_of_floating_bodies_solves_for_turns_and_shift_together(tree
     damping = np.array([0.1, 0.5])
     posture = forward_kinematics(tree, np.broadcast_to(tree.offsets, residuals.shape), x)
 
-    step = damped_step_of_floating(tree, posture, posture.orientations.swapaxes(2, 3), residuals, weights, damping)
+    step = damped_step_of_floating(tree, posture.positions, posture.orientations.swapaxes(2, 3), residuals, weights, damping)
 
     jacobian = numerical_jacobian(tree, x, axes)
     shifts = np.tile(np.eye(3), (2, tree.num_nodes, 1))

@@ -5,16 +5,10 @@ import pytest
 
 from solver_core import render, rotations
 from solver_core.frames import project
+from solver_core.kernel.contour import _jacobian, contour_points, normal_equations, sum_by_instance
 from solver_core.loop import LoopSettings, solve
 from solver_core.manifolds import SE3
-from solver_core.problems.pose.contour import (
-    _jacobian,
-    contour_points,
-    contour_update,
-    gauss_newton_step,
-    normal_equations,
-    sum_by_instance,
-)
+from solver_core.problems.pose.contour import contour_update, gauss_newton_step
 from solver_core.problems.pose.observation import PoseObservation
 from solver_core.problems.pose.problem import PoseProblem
 
@@ -50,7 +44,7 @@ def test_jacobian_equals_finite_differences(rng):
     points = rotations.rotate(x[:, :4], arms_object) + x[:, 4:]
     numeric = np.stack([(distance(epsilon * unit) - distance(-epsilon * unit)) / (2 * epsilon) for unit in np.eye(6)], axis=1)
 
-    jacobian = _jacobian(points, x, gradient, intrinsics)
+    jacobian = _jacobian(points, x[:, 4:], gradient, intrinsics)
 
     np.testing.assert_allclose(jacobian, numeric, rtol=1e-4, atol=1e-3)  # differences of pixels over 2e-6
 
@@ -58,7 +52,7 @@ def test_jacobian_equals_finite_differences(rng):
 def test_residuals_are_zero_at_the_truth(problem, observation, chair_case):
     x = chair_case.truth[None]
 
-    points = contour_points(x, problem.forward(x, np.array([0])), *observation[2:0:-1], problem.intrinsics)
+    points = contour_points(x[:, 4:], problem.forward(x, np.array([0])), *observation[2:0:-1], problem.intrinsics)
 
     assert len(points.residual) > 100
     np.testing.assert_allclose(points.residual, 0, atol=1e-6)
@@ -67,9 +61,9 @@ def test_residuals_are_zero_at_the_truth(problem, observation, chair_case):
 def test_step_points_back_to_the_truth_from_a_shift(problem, observation, chair_case):
     step = np.array([0, 0, 0, 0.004, -0.003, 0.0])  # one pixel
     x = SE3().retract(chair_case.truth[None], step[None])
-    points = contour_points(x, problem.forward(x, np.array([0])), *observation[2:0:-1], problem.intrinsics)
+    points = contour_points(x[:, 4:], problem.forward(x, np.array([0])), *observation[2:0:-1], problem.intrinsics)
 
-    back = gauss_newton_step(points, 1, np.array([8.0]))[0]
+    back = gauss_newton_step(points, np.array([8.0]))[0]
 
     np.testing.assert_allclose(back[3:5], -step[3:5], atol=0.001)  # a quarter of a pixel
 
@@ -83,8 +77,8 @@ def test_kernel_finds_the_points_and_sums_of_numpy(use, problem, observation, ch
     found = {}
     for name in ("kernel", "numpy"):
         with use(name):
-            points = contour_points(x, depth, *both)
-            found[name] = points, *normal_equations(points, 2, np.array([4.0, 16.0]))
+            points = contour_points(x[:, 4:], depth, *both)
+            found[name] = points, *normal_equations(points, np.array([4.0, 16.0]))
 
     (points, *sums), (expected, *expected_sums) = found["kernel"], found["numpy"]
     order, expected_order = (np.lexsort((*p.numbers.round(6).T, p.instance)) for p in (points, expected))
@@ -99,7 +93,7 @@ def test_outline_of_any_length_is_found(problem):
     depth = np.tile(stripes, (1, problem.height, 1))
     x = np.array([[1.0, 0, 0, 0, 0, 0, -1]])
 
-    points = contour_points(x, depth, np.zeros_like(depth), np.isfinite(np.zeros_like(depth)), problem.intrinsics)
+    points = contour_points(x[:, 4:], depth, np.zeros_like(depth), np.isfinite(np.zeros_like(depth)), problem.intrinsics)
 
     assert len(points.residual) == problem.height * (problem.width - 1)
 
@@ -108,9 +102,9 @@ def test_step_is_zero_without_an_outline(problem, observation, chair_case):
     x = chair_case.truth[None]
     nothing = np.full((1, problem.height, problem.width), np.inf, dtype=np.float32)
 
-    points = contour_points(x, nothing, *observation[2:0:-1], problem.intrinsics)
+    points = contour_points(x[:, 4:], nothing, *observation[2:0:-1], problem.intrinsics)
 
-    np.testing.assert_array_equal(gauss_newton_step(points, 1, np.array([4.0])), np.zeros((1, 6)))
+    np.testing.assert_array_equal(gauss_newton_step(points, np.array([4.0])), np.zeros((1, 6)))
 
 
 def test_points_without_evidence_are_left_out(problem, observation, chair_case):
@@ -119,8 +113,8 @@ def test_points_without_evidence_are_left_out(problem, observation, chair_case):
     evidence[:, :, 80:] = False
 
     depth = problem.forward(x, np.array([0]))
-    everywhere = contour_points(x, depth, observation.distance, observation.evidence, problem.intrinsics)
-    on_the_left = contour_points(x, depth, observation.distance, evidence, problem.intrinsics)
+    everywhere = contour_points(x[:, 4:], depth, observation.distance, observation.evidence, problem.intrinsics)
+    on_the_left = contour_points(x[:, 4:], depth, observation.distance, evidence, problem.intrinsics)
 
     assert 0 < len(on_the_left.residual) < len(everywhere.residual)
 

@@ -1,12 +1,40 @@
-"""Signed distance in NumPy: the reference for the kernel, and what runs without it."""
+"""Signed distance to the boundary of masks."""
 
 from __future__ import annotations
 
+import ctypes
+
 import numpy as np
 
+from solver_core.kernel import loader
+from solver_core.kernel.threads import for_each_chunk
 
-def signed_distance_into(masks: np.ndarray, distance: np.ndarray) -> None:
-    """Fills distance.  Both (B, H, W), masks of bool; see render.signed_distance."""
+
+def signed_distance(masks: np.ndarray) -> np.ndarray:
+    """(B, H, W) float32 of masks (B, H, W) of bool; see render.signed_distance."""
+    masks = np.ascontiguousarray(masks, np.bool_)
+    distance = np.empty(masks.shape, np.float32)
+    library = loader.library()
+    if library is None:
+        _signed_distance_in_numpy(masks, distance)
+    else:
+        for_each_chunk(lambda part: _signed_distance_in_c(library, masks[part], distance[part]), len(masks))
+    return distance
+
+
+def _signed_distance_in_c(library: ctypes.CDLL, masks: np.ndarray, distance: np.ndarray) -> None:
+    """Fills distance."""
+    count, height, width = masks.shape
+    scratch = np.empty(height * width, dtype=np.int32)
+    envelope = np.empty(width * loader.PARABOLA_BYTES, dtype=np.uint8)
+    library.solver_core_signed_distance(
+        *(count, masks.ctypes.data, height, width),
+        *(scratch.ctypes.data, envelope.ctypes.data, distance.ctypes.data),
+    )
+
+
+def _signed_distance_in_numpy(masks: np.ndarray, distance: np.ndarray) -> None:
+    """Fills distance."""
     for mask, result in zip(masks, distance, strict=True):
         if mask.all() or not mask.any():
             result[:] = -sum(mask.shape) if mask.any() else sum(mask.shape)

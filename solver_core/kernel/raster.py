@@ -1,17 +1,20 @@
-"""The rasteriser in NumPy: the reference for the kernel, and what runs without it.
+"""Depth and face index of meshes.
 
-Same results as kernel.c to the pixel: the same operations on doubles in the same order, so no matrix products (BLAS
-adds in an order of its own).  The method is explained there.
+NumPy gives the results of raster.c to the pixel: by the same operations on doubles in the same order, so without matrix
+products (BLAS adds in an order of its own).  The method is explained there.
 """
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from solver_core.errors import SetupError
+from solver_core.kernel import loader
+from solver_core.kernel.threads import for_each_chunk
 from solver_core.mesh import Mesh
 
 SUBPIXELS = 4096  # grid points a pixel length
@@ -43,8 +46,56 @@ def rasterize_into(
     """Fills depth and, unless None, face_index, both (B, H, W).
 
     projections: (B, 4, 4), object frame to homogeneous (u, v, w, q): column u/w, row v/w, nearness q/w, the largest of
-    which is seen.  Nearness is 1/depth with perspective and -depth without.
+    which is seen.  Nearness is 1/depth with perspective and -depth without.  near_fraction: the near plane is at this
+    fraction of the largest w.  Raises SetupError if a face index is outside the vertices.
     """
+    library = loader.library()
+    if library is None:
+        _rasterize_in_numpy(meshes, projections, is_perspective, near_fraction, depth, face_index)
+        return
+
+    def fill_chunk(part: slice) -> None:
+        faces = None if face_index is None else face_index[part]
+        _rasterize_in_c(library, meshes[part], projections[part], is_perspective, near_fraction, depth[part], faces)
+
+    for_each_chunk(fill_chunk, len(meshes))
+
+
+def _rasterize_in_c(
+    library: ctypes.CDLL,
+    meshes: Sequence[Mesh],
+    projections: np.ndarray,
+    is_perspective: bool,
+    near_fraction: float,
+    depth: np.ndarray,
+    face_index: np.ndarray | None,
+) -> None:
+    """As rasterize_into."""
+    count, height, width = depth.shape
+    arrays = [
+        (np.ascontiguousarray(mesh.vertices, np.float32), np.ascontiguousarray(mesh.faces, np.int32)) for mesh in meshes
+    ]  # the same arrays, unless a Mesh breaks its own rules
+    table = np.array(
+        [(vertices.ctypes.data, len(vertices), faces.ctypes.data, len(faces)) for vertices, faces in arrays], np.int64
+    )  # (B, 4), MeshArrays in kernel.h
+    corners = np.empty(max((len(vertices) for vertices, _ in arrays), default=0) * loader.CORNER_BYTES, dtype=np.uint8)
+    failed = library.solver_core_rasterize(
+        *(count, table.ctypes.data, projections.ctypes.data, is_perspective, near_fraction, height, width),
+        *(corners.ctypes.data, depth.ctypes.data, None if face_index is None else face_index.ctypes.data),
+    )
+    if failed >= 0:
+        raise SetupError(f"mesh faces must index the {len(meshes[failed].vertices)} vertices from 0")
+
+
+def _rasterize_in_numpy(
+    meshes: Sequence[Mesh],
+    projections: np.ndarray,
+    is_perspective: bool,
+    near_fraction: float,
+    depth: np.ndarray,
+    face_index: np.ndarray | None,
+) -> None:
+    """As rasterize_into."""
     _, height, width = depth.shape
     for item, (mesh, matrix) in enumerate(zip(meshes, projections, strict=True)):
         _check_faces(mesh)

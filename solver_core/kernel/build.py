@@ -1,9 +1,9 @@
-"""Compiles kernel.c, with the machine's compiler or, for other machines, with the `ziglang` package.
+"""Compiles the C files of this folder, with the machine's compiler or, for other machines, with the `ziglang` package.
 
 Run by setup.py before anything is installed, so it imports the standard library only and never solver_core.
 
-    python -m solver_core.render.build                     for this machine, beside this file
-    python -m solver_core.render.build --all --out DIR     for every target
+    python -m solver_core.kernel.build                     for this machine, beside this file
+    python -m solver_core.kernel.build --all --out DIR     for every target
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-SOURCE = Path(__file__).resolve().with_name("kernel.c")
+FOLDER = Path(__file__).resolve().parent
+SOURCES = [FOLDER / name for name in ("raster.c", "distance.c", "tree.c", "contour.c")]
 
 # No contraction of a * b + c into one rounding: the masks must equal those of NumPy to the pixel.
 FLAGS = ("-std=c99", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden", "-shared")
@@ -114,7 +115,7 @@ def _compile(command: list[str], output: Path) -> str | None:
     position_independent = [] if output.suffix == ".dll" else ["-fPIC"]
     with tempfile.TemporaryDirectory(dir=output.parent) as folder:
         unfinished = Path(folder) / output.name
-        line = [*command, *FLAGS, *position_independent, str(SOURCE), "-o", str(unfinished)]
+        line = [*command, *FLAGS, *position_independent, *map(str, SOURCES), "-o", str(unfinished), "-lm"]
         try:
             run = subprocess.run(line, capture_output=True, text=True, errors="replace", check=False)
         except OSError as error:
@@ -126,10 +127,10 @@ def _compile(command: list[str], output: Path) -> str | None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m solver_core.render.build", description="Compile the renderer's kernel.")
+    parser = argparse.ArgumentParser(prog="python -m solver_core.kernel.build", description="Compile the kernel.")
     parser.add_argument("--all", action="store_true", help="cross-compile for every target (needs ziglang)")
     parser.add_argument("--target", choices=TARGETS, help="cross-compile for one target (needs ziglang)")
-    parser.add_argument("--out", type=Path, default=SOURCE.parent, help="folder of the binaries; default: beside kernel.c")
+    parser.add_argument("--out", type=Path, default=FOLDER, help="folder of the binaries; default: beside the C files")
     arguments = parser.parse_args()
     try:
         for target_name in TARGETS if arguments.all else [arguments.target]:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from solver_core import render
-from solver_core.render import threads
+from solver_core.kernel import threads
 
 
 @pytest.fixture(params=[1, 2, 5])

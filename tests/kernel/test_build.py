@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from solver_core import render
-from solver_core.render import build, native
+from solver_core.kernel import build, loader
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # One target stands for all: without zig's cache each takes seconds, windows a minute.  `make kernels` builds all.
@@ -24,20 +24,20 @@ needs_ziglang = pytest.mark.skipif(not importlib.util.find_spec("ziglang"), reas
 @pytest.fixture
 def fresh_kernel():
     """Lets the test look for the kernel anew, and the tests after it too."""
-    native.kernel.cache_clear()
+    loader.library.cache_clear()
     yield
-    native.kernel.cache_clear()
+    loader.library.cache_clear()
 
 
 def test_built_kernel_loads_and_has_the_expected_version(built_kernel):
-    assert native.load(built_kernel).solver_core_kernel_version() == native.KERNEL_VERSION
+    assert loader.load(built_kernel).solver_core_kernel_version() == loader.KERNEL_VERSION
 
 
 def test_kernel_of_another_version_is_refused(built_kernel, monkeypatch):
-    monkeypatch.setattr(native, "KERNEL_VERSION", -1)
+    monkeypatch.setattr(loader, "KERNEL_VERSION", -1)
 
     with pytest.raises(OSError, match="this solver_core needs -1"):
-        native.load(built_kernel)
+        loader.load(built_kernel)
 
 
 def test_file_that_is_no_library_is_refused(tmp_path):
@@ -45,12 +45,12 @@ def test_file_that_is_no_library_is_refused(tmp_path):
     path.write_text("not a library")
 
     with pytest.raises(OSError, match=r".+"):
-        native.load(path)
+        loader.load(path)
 
 
 @pytest.mark.usefixtures("fresh_kernel")
 def test_missing_kernel_is_logged_once_and_numpy_is_used(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(native, "kernel_path", lambda: tmp_path / "kernel-none.so")
+    monkeypatch.setattr(loader, "kernel_path", lambda: tmp_path / "kernel-none.so")
     monkeypatch.delenv("SOLVER_CORE_KERNEL", raising=False)
 
     with caplog.at_level(logging.INFO):
@@ -113,7 +113,7 @@ def build_wheel(tmp_path):
 
 
 def kernels_in(wheel: Path) -> list[str]:
-    return [Path(name).name for name in zipfile.ZipFile(wheel).namelist() if re.search(r"render/kernel-", name)]
+    return [Path(name).name for name in zipfile.ZipFile(wheel).namelist() if re.search(r"kernel/kernel-", name)]
 
 
 def test_wheel_without_a_compiler_is_for_any_platform_and_imports(build_wheel, tmp_path):

@@ -1,0 +1,109 @@
+/* What the compiled kernel offers: the loops of solver_core that are too slow in NumPy.
+ *
+ * Plain C99 without dependencies, called through ctypes (loader.py).  Every buffer belongs to the caller and nothing is
+ * global, so the functions may run on many threads at once.  Each C file has its reference in the Python file of the same
+ * name: raster and distance give the same results by the same operations in the same order, so compile without contracting
+ * a * b + c into one rounding (build.py); tree and contour give the same up to rounding.
+ */
+#ifndef SOLVER_CORE_KERNEL_H
+#define SOLVER_CORE_KERNEL_H
+
+#include <math.h>
+#include <stdint.h>
+
+#if defined(_WIN32)
+#define EXPORT __declspec(dllexport)
+#else
+#define EXPORT __attribute__((visibility("default")))
+#endif
+
+#define KERNEL_VERSION 2 /* loader.py asks for the same; raise both when an interface or a result changes */
+
+EXPORT int32_t solver_core_kernel_version(void);
+
+typedef struct {
+    const float *vertices; /* (num_vertices, 3), object frame */
+    int64_t num_vertices;
+    const int32_t *faces; /* (num_faces, 3) */
+    int64_t num_faces;
+} MeshArrays;
+
+/* A projected vertex. */
+typedef struct {
+    int32_t column, row; /* in grid points */
+    double nearness;
+} Corner;
+
+/* Depth and face index of a batch.
+ *
+ * projections: (count, 4, 4), object frame to (u, v, w, q).  is_perspective: see raster.c.  near_fraction: the near plane is
+ * at this fraction of the largest w.  corners: scratch, as many as the largest number of vertices.  depth: (count, height,
+ * width), infinite where nothing is seen.  face_index: the same shape, -1 where nothing is seen, or NULL.
+ * Returns -1, or the first item with a face index outside its vertices; what follows it is not drawn.
+ */
+EXPORT int64_t solver_core_rasterize(int64_t count, const MeshArrays *meshes, const double *projections,
+                                     int32_t is_perspective, double near_fraction, int32_t height, int32_t width,
+                                     Corner *corners, float *depth, int32_t *face_index);
+
+/* Parabola column -> height + (column - apex)^2. */
+typedef struct {
+    int32_t apex;
+    int64_t height;
+    double from; /* where this parabola becomes the lowest */
+} Parabola;
+
+/* Signed distance to the boundary of masks, in pixels: positive where the mask is 0, negative where it is not.
+ *
+ * masks: (count, height, width).  scratch: height * width whole numbers.  envelope: width parabolas.
+ * distance: (count, height, width).  A mask without a boundary gives +-(height + width) everywhere.
+ */
+EXPORT void solver_core_signed_distance(int64_t count, const uint8_t *masks, int32_t height, int32_t width,
+                                        int32_t *scratch, Parabola *envelope, float *distance);
+
+/* Sums over the nodes below a joint, each at d from it, with weight w and residual r. */
+typedef struct {
+    double mass, first[3], second[6]; /* of w, w d and w d d^T: xx, yy, zz, yz, xz, xy */
+    double pull[3], torque[3];        /* of w r and w d x r */
+} Subtree;
+
+/* Damped least squares steps of trees of joints.
+ *
+ * Of the tree: order (num_nodes) has parents first, parents (num_nodes) has -1 for the root, joint_of_node (num_nodes) is -1
+ * for end sites; height counts the joints from the root down to the lowest.  Of each of count bodies: positions and residuals
+ * (num_nodes, 3), weights (num_nodes), axes (num_joints, 3, 3), damping, step (num_joints, 3).
+ * workspace: 16 num_nodes + 9 (num_joints + 1) height numbers.
+ */
+EXPORT void solver_core_damped_step(int64_t count, int32_t num_nodes, int32_t num_joints, int32_t height,
+                                    const int32_t *order, const int32_t *parents, const int32_t *joint_of_node,
+                                    const double *positions, const double *axes, const double *residuals,
+                                    const double *weights, const double *damping, double *workspace, double *step);
+
+/* A pixel on the object and its neighbour beside it. */
+typedef struct {
+    double residual, weight, jacobian[6];
+} ContourPoint;
+
+/* Points on the outlines of renders, in the order of their pixels.
+ *
+ * depth, distance, evidence: (count, height, width).  positions: (count, 3) of the objects.  intrinsics: (count, 4).
+ * points, instance: (capacity).  Returns how many points there are; if that is more than capacity, the others are missing.
+ */
+EXPORT int64_t solver_core_contour_points(int64_t count, int32_t height, int32_t width, const float *depth,
+                                          const float *distance, const uint8_t *evidence, const double *positions,
+                                          const double *intrinsics, int64_t capacity, ContourPoint *points,
+                                          int64_t *instance);
+
+/* Sums over the points of each instance, without damping: hessian (num_instances, 6, 6) and gradient (num_instances, 6) of
+ * half the squared residuals with Cauchy weights of scale robust (num_instances).  Both must hold zeros.
+ */
+EXPORT void solver_core_normal_equations(int64_t num_points, const ContourPoint *points, const int64_t *instance,
+                                         int64_t num_instances, const double *robust, double *hessian, double *gradient);
+
+static inline void cross(const double *a, const double *b, double *result)
+{
+    result[0] = a[1] * b[2] - a[2] * b[1];
+    result[1] = a[2] * b[0] - a[0] * b[2];
+    result[2] = a[0] * b[1] - a[1] * b[0];
+}
+
+#endif
