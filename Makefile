@@ -16,7 +16,7 @@ demo: .venv-demo/installed  ## Solves the shipped examples into demo/, and the s
 	.venv-demo/bin/solver_core solve pose --mesh assets/demo/pose_model.ply --mask assets/demo/pose_mask.png \
 	    --photo assets/demo/pose_photo.jpg --camera assets/demo/camera.json --start assets/demo/start.json \
 	    --out demo/result.json --picture demo/result.png --animation demo/steps.gif
-	.venv-demo/bin/solver_core solve ik --skeleton assets/demo/ik_rest.bvh --targets assets/demo/ik_targets.csv \
+	.venv-demo/bin/solver_core solve inverse_kinematics --skeleton assets/demo/ik_rest.bvh --targets assets/demo/ik_targets.csv \
 	    --out demo/motion.bvh --picture demo/motion.png --animation demo/motion.gif
 	.venv-demo/bin/solver_core solve lighting --mesh assets/demo/light/*.ply --image assets/demo/light/photo.jpg \
 	    --camera assets/demo/light/camera.json --pose assets/demo/light/pose.json \

@@ -38,7 +38,7 @@ the settings of the panels; what is left out has the panel's default.
     "outputs": {"blend": "yard_lit.blend"}
   },
   {
-    "name": "walk", "scene": "rig.blend", "problem": "armature",
+    "name": "walk", "scene": "rig.blend", "problem": "inverse_kinematics",
     "armature": "Rig", "source": "FILE", "file": "walk.bvh", "frame_start": 1, "frame_end": 60,
     "outputs": {"blend": "walk.blend", "json": "walk.json"}
   }

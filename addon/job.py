@@ -21,7 +21,8 @@ import bpy
 
 from solver_core.errors import SolverError
 
-from .solves.armature import ArmatureSolve, ArmatureTask
+from .solves.armature import ArmatureSolve
+from .solves.armature_task import ArmatureTask
 from .solves.lighting import LightingSolve, LightingTask
 from .solves.pose import PoseSolve, PoseTask
 from .solves.solve import Solve
@@ -29,8 +30,9 @@ from .solves.solve import Solve
 PROBLEMS: dict[str, tuple[type[Solve], type]] = {
     "pose": (PoseSolve, PoseTask),
     "lighting": (LightingSolve, LightingTask),
-    "armature": (ArmatureSolve, ArmatureTask),
+    "inverse_kinematics": (ArmatureSolve, ArmatureTask),
 }
+ALIASES = {"ik": "inverse_kinematics", "armature": "inverse_kinematics"}  # other names that jobs may use
 OUTPUTS = ("blend", "json", "png")
 CHOICES = {
     "key": ("ALPHA", "LUMINANCE", "COLOR"),
@@ -224,6 +226,7 @@ def _read_task(entry: Any, number: int, folder: Path, out: Path) -> BatchTask:
     if not name or name != Path(name).name or name.startswith("."):
         raise _Invalid("name", f"it must be fit for a file name, not {json.dumps(name)}")
     problem = entry.pop("problem", None)
+    problem = ALIASES.get(problem, problem) if isinstance(problem, str) else problem
     if not isinstance(problem, str) or problem not in PROBLEMS:
         raise _Invalid("problem", f"it must be one of {', '.join(PROBLEMS)}, not {json.dumps(problem)}")
     scene = _value(str, entry.pop("scene", bpy.data.filepath), "scene")

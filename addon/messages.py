@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import bpy
 
 from solver_core.errors import SolverError
-from solver_core.problems.inverse_kinematics.bvh import END_SITE
+from solver_core.problems.inverse_kinematics.files.bvh_text import END_SITE
 
 from . import results
 

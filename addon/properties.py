@@ -16,7 +16,7 @@ from bpy.props import (
     StringProperty,
 )
 
-from solver_core.problems.inverse_kinematics.bvh import END_SITE
+from solver_core.problems.inverse_kinematics.files.bvh_text import END_SITE
 
 from . import results
 from .solves.image_source import ImageSource, MaskKey

@@ -15,11 +15,13 @@ from solver_core.errors import (
     WeightsError,
 )
 from solver_core.frames import Camera
-from solver_core.problems.inverse_kinematics.skeleton import Skeleton
-from solver_core.problems.inverse_kinematics.solve import KinematicResult, solve_ik
+from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
+from solver_core.problems.inverse_kinematics.solve import KinematicResult, solve_inverse_kinematics
 from solver_core.problems.lighting.solve import LightingSolution, solve_lighting
 from solver_core.problems.pose.solve import PoseOptions, PoseSolution, solve_pose, solve_pose_batch
 from solver_core.solution import Cancelled, StopReason, Verdict
+
+solve_ik = solve_inverse_kinematics  # the short name
 
 __version__ = "0.1.0"
 
@@ -41,6 +43,7 @@ __all__ = [
     "Verdict",
     "WeightsError",
     "solve_ik",
+    "solve_inverse_kinematics",
     "solve_lighting",
     "solve_pose",
     "solve_pose_batch",

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import solver_core as sc
-from solver_core.problems.inverse_kinematics.files import read_targets, targets_of_skeleton
+from solver_core.problems.inverse_kinematics.files.targets import read_targets
+from solver_core.problems.inverse_kinematics.names.mapping import targets_of_skeleton
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 
@@ -44,7 +45,7 @@ def test_python_example_finds_the_motion_of_the_demo(demo_dir, capsys, monkeypat
     monkeypatch.chdir(README.parent)
     names = {"sc": sc, "targets": targets}
 
-    exec(example_with("solve_ik"), names)  # noqa: S102  (our own README)
+    exec(example_with("solve_inverse_kinematics"), names)  # noqa: S102  (our own README)
 
     assert names["result"].rotations.shape == (*targets.shape[:2], 4)
     assert np.nanmax(names["result"].position_error) < 1e-4

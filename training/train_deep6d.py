@@ -14,7 +14,10 @@ from solver_core.baselines.deep6d import Deep6DSettings, deep6d, train
 from solver_core.problems.inverse_kinematics.metrics import measure
 from solver_core.problems.inverse_kinematics.sampler import make_sampler
 
-SAMPLING = {"retargeted": 0.25, "mirrored": 0.5}  # as training/configs/ik.toml, for the one body and all targets
+SAMPLING = {
+    "retargeted": 0.25,
+    "mirrored": 0.5,
+}  # as the recipe, for the one body and all targets
 NUM_VALIDATION = 2000
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from mathutils import Matrix
 
 from solver_core.errors import ObservationError, SetupError
-from solver_core.problems.inverse_kinematics.bvh import END_SITE
+from solver_core.problems.inverse_kinematics.files.bvh_text import END_SITE
 
 from .transform import rotation_channel, set_rotation
 

@@ -7,7 +7,9 @@ from solver_core.errors import SolverError
 
 from .. import messages, panels, results
 from ..properties import ArmatureOptions
-from ..solves.armature import ArmatureSolve, ArmatureTask, BoneTarget, guess_bones
+from ..solves.armature import ArmatureSolve
+from ..solves.armature_task import ArmatureTask, BoneTarget
+from ..solves.bone_map import guess_bones
 from .live import LiveOperator
 
 

@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from solver_core import rotations
-from solver_core.problems.inverse_kinematics.bvh import Motion, write_bvh
-from solver_core.problems.inverse_kinematics.kinematics import forward_kinematics
-from solver_core.problems.inverse_kinematics.skeleton import Skeleton
+from solver_core.problems.inverse_kinematics.files.bvh import write_bvh
+from solver_core.problems.inverse_kinematics.skeleton.kinematics import forward_kinematics
+from solver_core.problems.inverse_kinematics.skeleton.motion import Motion
+from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
 
 HERE = Path(__file__).parent
 NUM_FRAMES, FRAME_TIME = 72, 1 / 24

@@ -20,11 +20,11 @@ from torch import nn
 from solver_core import rotations
 from solver_core.errors import WeightsError
 from solver_core.loop import Iteration
-from solver_core.problems.inverse_kinematics.body import human
+from solver_core.problems.inverse_kinematics.files.bodies import human
 from solver_core.problems.inverse_kinematics.problem import KinematicProblem, Targets
 from solver_core.problems.inverse_kinematics.sampler import KinematicSampler
-from solver_core.problems.inverse_kinematics.skeleton import Skeleton
-from solver_core.problems.inverse_kinematics.torch_kinematics import forward_kinematics
+from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
+from solver_core.problems.inverse_kinematics.training.torch_kinematics import forward_kinematics
 from solver_core.solution import Solution, StopReason
 from solver_core.writing import write_bytes
 

@@ -16,11 +16,11 @@ from solver_core.baselines.descent import Descent, Slope, descend
 from solver_core.baselines.lbfgs import lbfgs_update
 from solver_core.loop import LoopSettings, solve
 from solver_core.manifolds import Euclidean
-from solver_core.problems.inverse_kinematics.bvh import DEFAULT_ORDER as ORDER
-from solver_core.problems.inverse_kinematics.euler import euler_from_wxyz, wxyz_from_euler
+from solver_core.problems.inverse_kinematics.files.bvh import DEFAULT_ORDER as ORDER
 from solver_core.problems.inverse_kinematics.problem import KinematicProblem, Targets
-from solver_core.problems.inverse_kinematics.skeleton import Skeleton
-from solver_core.problems.inverse_kinematics.torch_kinematics import forward_kinematics
+from solver_core.problems.inverse_kinematics.skeleton.euler import euler_from_wxyz, wxyz_from_euler
+from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
+from solver_core.problems.inverse_kinematics.training.torch_kinematics import forward_kinematics
 from solver_core.solution import Solution
 
 PRIOR_WEIGHT = 0.001  # of the prior beside the mean squared distance in square centimetres, as in the paper

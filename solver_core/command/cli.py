@@ -15,7 +15,7 @@ import solver_core
 from solver_core.command import console
 from solver_core.errors import ConfigError, SolverError, WeightsError
 from solver_core.optional import needed_for
-from solver_core.problems import PROBLEMS, problem_module
+from solver_core.problems import ALIASES, PROBLEMS, problem_module
 from solver_core.writing import make_folder, write_text
 
 if TYPE_CHECKING:
@@ -76,7 +76,9 @@ def _add_solve(commands: Any) -> None:
     problems = solve.add_subparsers(title="problems", required=True, metavar="PROBLEM")
     for name in PROBLEMS:
         command = problem_module(name, "command")
-        parser = problems.add_parser(name, help=command.HELP, description=command.HELP, example=command.EXAMPLE)
+        parser = problems.add_parser(
+            name, aliases=ALIASES.get(name, []), help=command.HELP, description=command.HELP, example=command.EXAMPLE
+        )
         command.add_arguments(parser)
         parser.set_defaults(run=command.run)
 
@@ -90,7 +92,13 @@ def _add_train(commands: Any) -> None:
     problems = train.add_subparsers(title="problems", required=True, metavar="PROBLEM")
     for name in PROBLEMS:
         help_line = f"train the networks of {name}"
-        parser = problems.add_parser(name, help=help_line, description=description, example=example.format(name, name))
+        parser = problems.add_parser(
+            name,
+            aliases=ALIASES.get(name, []),
+            help=help_line,
+            description=description,
+            example=example.format(name, name),
+        )
         source = parser.add_mutually_exclusive_group(required=True)
         source.add_argument("--config", type=Path, metavar="TOML", help="the recipe")
         parser.add_argument("--data", type=Path, default=Path(), metavar="DIR", help="what to train on (default this folder)")

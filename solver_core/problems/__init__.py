@@ -23,8 +23,9 @@ from solver_core.errors import ConfigError
 PROBLEMS = {
     "pose": "solver_core.problems.pose",
     "lighting": "solver_core.problems.lighting",
-    "ik": "solver_core.problems.inverse_kinematics",
+    "inverse_kinematics": "solver_core.problems.inverse_kinematics",
 }
+ALIASES = {"inverse_kinematics": ["ik"]}  # shorter names on the command line
 
 
 def problem_module(problem: str, part: str) -> ModuleType:

@@ -9,7 +9,7 @@ from solver_core import rotations  # noqa: E402
 from solver_core.baselines import deep6d as module  # noqa: E402
 from solver_core.baselines.deep6d import Deep6DSettings, deep6d, load, loss, orthonormal, train  # noqa: E402
 from solver_core.errors import WeightsError  # noqa: E402
-from solver_core.problems.inverse_kinematics.body import human  # noqa: E402
+from solver_core.problems.inverse_kinematics.files.bodies import human  # noqa: E402
 from solver_core.problems.inverse_kinematics.sampler import KinematicSampler, KinematicSampling  # noqa: E402
 
 pytestmark = pytest.mark.torch

@@ -9,10 +9,10 @@ from solver_core import rotations  # noqa: E402
 from solver_core.baselines import kinematics  # noqa: E402
 from solver_core.baselines.kinematics import AnglePrior, adam, angle_descent, lbfgs, matrix_from_euler  # noqa: E402
 from solver_core.loop import LoopSettings  # noqa: E402
-from solver_core.problems.inverse_kinematics.body import Body  # noqa: E402
-from solver_core.problems.inverse_kinematics.euler import wxyz_from_euler  # noqa: E402
 from solver_core.problems.inverse_kinematics.problem import KinematicProblem, Targets  # noqa: E402
-from solver_core.problems.inverse_kinematics.skeleton import Skeleton  # noqa: E402
+from solver_core.problems.inverse_kinematics.skeleton.body import Body  # noqa: E402
+from solver_core.problems.inverse_kinematics.skeleton.euler import wxyz_from_euler  # noqa: E402
+from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton  # noqa: E402
 
 pytestmark = pytest.mark.torch
 COUNT = 3

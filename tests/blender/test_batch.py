@@ -47,7 +47,7 @@ def arm_task(name="arm", **changes) -> dict:
     task = {
         "name": name,
         "scene": "arm.blend",
-        "problem": "armature",
+        "problem": "inverse_kinematics",
         "armature": "Armature",
         "collection": "Targets",
         "bones": [{"target": "goal", "bone": "bone2_end"}],
@@ -74,7 +74,7 @@ def test_a_job_writes_the_solved_scene_and_one_line_a_task(folder, capsys):
     code, (line,) = run(capsys, folder, arm_task())
 
     assert code == 0
-    assert (line["task"], line["status"], line["problem"]) == ("arm", "done", "armature")
+    assert (line["task"], line["status"], line["problem"]) == ("arm", "done", "inverse_kinematics")
     assert line["report"]["worst_cm"] < 0.1
     assert (folder / "arm.blend").read_bytes() == before
     assert json.loads((folder / "out" / "arm.json").read_text())["report"] == line["report"]
@@ -148,8 +148,8 @@ def test_the_open_file_is_the_scene_where_none_is_named(folder, capsys):
         ({"colection": "a"}, "key 'colection': it is not known; did you mean 'collection'?"),
         ({"bones": {}}, "key 'bones': it must be a list [...], not {}."),
         ({"bones": [{"target": "goal"}]}, "key 'bones.0.bone': it is missing."),
-        ({"problem": "poses"}, "key 'problem': it must be one of pose, lighting, armature, not \"poses\"."),
-        ({"problem": ["pose"]}, "key 'problem': it must be one of pose, lighting, armature, not [\"pose\"]."),
+        ({"problem": "poses"}, "key 'problem': it must be one of pose, lighting, inverse_kinematics, not \"poses\"."),
+        ({"problem": ["pose"]}, "key 'problem': it must be one of pose, lighting, inverse_kinematics, not [\"pose\"]."),
         ({"name": "a/b"}, "key 'name': it must be fit for a file name, not \"a/b\"."),
         ({"outputs": {"gif": "a.gif"}}, "key 'outputs.gif': it is not known; known: blend, json, png."),
         ({"outputs": {"png": "a.jpg"}}, "key 'outputs.png': it must end in .png, not be \"a.jpg\"."),

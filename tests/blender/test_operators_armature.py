@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from addon import properties, results
-from addon.solves.armature import ArmatureSolve, ArmatureTask
+from addon.solves.armature import ArmatureSolve
+from addon.solves.armature_task import ArmatureTask
 from tests.blender.armature_scene import joints, make_armature_scene
 
 

@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 from mathutils import Euler, Matrix, Quaternion, Vector
 
-from addon.solves.armature import ArmatureSolve, ArmatureTask, BoneTarget, guess_bones
+from addon.solves.armature import ArmatureSolve
+from addon.solves.armature_task import ArmatureTask, BoneTarget
+from addon.solves.bone_map import guess_bones
 from solver_core.errors import SolverError
-from solver_core.problems.inverse_kinematics.files import read_targets
+from solver_core.problems.inverse_kinematics.files.targets import read_targets
 
 from .solve_scenes import drain
 
@@ -115,7 +117,9 @@ def test_the_result_is_that_of_the_library(scene, human, demo_dir):
     steps = drain(solve)
 
     inputs, chain = solve.inputs, solve.chain
-    expected = sc.solve_ik(inputs.targets, chain.skeleton, inputs.weights, limits=inputs.limits, limit_axes=chain.rest)
+    expected = sc.solve_inverse_kinematics(
+        inputs.targets, chain.skeleton, inputs.weights, limits=inputs.limits, limit_axes=chain.rest
+    )
     assert (solve.result.rotations == expected.rotations).all()
     assert len(steps) == len(expected.history) + 1
 

@@ -67,6 +67,14 @@ def test_example_of_the_help_is_accepted(command, capsys):
     assert accepted
 
 
+@pytest.mark.parametrize("command", ["solve", "train"])
+def test_ik_is_short_for_inverse_kinematics(command):
+    files = {"solve": ["--skeleton", "a.bvh", "--targets", "b.csv"], "train": ["--config", "c.toml"]}[command]
+    parse = cli.command_parser().parse_args
+
+    assert parse([command, "ik", *files]) == parse([command, "inverse_kinematics", *files])
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

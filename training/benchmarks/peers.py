@@ -166,11 +166,11 @@ def measure_pytorch_kinematics(module: Any, data: Path, count: int) -> Row:
     from solver_core.baselines.autograd import slope
     from solver_core.baselines.descent import Descent, Slope, descend
     from solver_core.manifolds import Euclidean
-    from solver_core.problems.inverse_kinematics.body import human
-    from solver_core.problems.inverse_kinematics.clips import load_rotations, split_clips
-    from solver_core.problems.inverse_kinematics.euler import euler_from_wxyz
+    from solver_core.problems.inverse_kinematics.files.bodies import human
     from solver_core.problems.inverse_kinematics.problem import KinematicProblem, Targets
-    from solver_core.problems.inverse_kinematics.start import mean_pose_start
+    from solver_core.problems.inverse_kinematics.skeleton.euler import euler_from_wxyz
+    from solver_core.problems.inverse_kinematics.solver.start import mean_pose_start
+    from solver_core.problems.inverse_kinematics.training.clips import load_rotations, split_clips
 
     skeleton = human().skeleton
     frames = load_rotations(split_clips(data, "test"))

@@ -1,4 +1,4 @@
-"""`solver_core solve ik`: its options, files and pictures."""
+"""`solver_core solve inverse_kinematics`: its options, files and pictures."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ import numpy as np
 from solver_core.command import console
 from solver_core.command.pictures import write_animation, write_picture
 from solver_core.errors import ConfigError
-from solver_core.problems.inverse_kinematics.body import limits_path
-from solver_core.problems.inverse_kinematics.bvh import Motion, read_bvh, write_bvh
 from solver_core.problems.inverse_kinematics.drawing import View, draw_strip
-from solver_core.problems.inverse_kinematics.files import Map, read_limits, read_map, read_targets, targets_of_skeleton
-from solver_core.problems.inverse_kinematics.kinematics import forward_kinematics
-from solver_core.problems.inverse_kinematics.mapping import skeleton_mapping
-from solver_core.problems.inverse_kinematics.rig import prepare_rig
-from solver_core.problems.inverse_kinematics.skeleton import Skeleton
-from solver_core.problems.inverse_kinematics.solve import KinematicResult, Trained, solve_ik
+from solver_core.problems.inverse_kinematics.files.bodies import limits_path
+from solver_core.problems.inverse_kinematics.files.bvh import read_bvh, write_bvh
+from solver_core.problems.inverse_kinematics.files.maps import Map, read_limits, read_map
+from solver_core.problems.inverse_kinematics.files.targets import read_targets
+from solver_core.problems.inverse_kinematics.names.mapping import skeleton_mapping, targets_of_skeleton
+from solver_core.problems.inverse_kinematics.skeleton.kinematics import forward_kinematics
+from solver_core.problems.inverse_kinematics.skeleton.motion import Motion
+from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
+from solver_core.problems.inverse_kinematics.solve import KinematicResult, Trained, solve_inverse_kinematics
+from solver_core.problems.inverse_kinematics.training.rig import prepare_rig
 from solver_core.writing import write_text
 
 HELP = "Finds the rotations of a skeleton's joints from positions of all or some of them."
@@ -64,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     targets = targets_of_skeleton(named, skeleton, known.targets)
     given = np.isfinite(targets).all(axis=2).any(axis=0)  # joints without any target are no gap worth a notice
     with console.progress("solving") as show:
-        result = solve_ik(
+        result = solve_inverse_kinematics(
             targets,
             skeleton,
             weights=given.astype(float),
@@ -94,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def add_train_arguments(parser: argparse.ArgumentParser, source: Any) -> None:
-    """What `solver_core train ik` takes beside a recipe; `source` is a group of which the user names one."""
+    """What `solver_core train inverse_kinematics` takes beside a recipe; `source` is a group of which the user names one."""
     source.add_argument("--rig", type=Path, metavar="BVH", help="instead of a recipe: a skeleton that is no human")
     parser.add_argument("--motion", type=Path, nargs="+", default=[], metavar="BVH", help="poses of the rig (default its own)")
     parser.add_argument(

@@ -8,7 +8,7 @@ import numpy as np
 
 from solver_core.command.pictures import BACKGROUND, CYAN, ORANGE
 from solver_core.optional import needed_for
-from solver_core.problems.inverse_kinematics.skeleton import Skeleton
+from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
 
 PANEL_PX = 300  # height of a picture
 OVERSAMPLING = 2  # drawn larger and reduced, for soft edges

@@ -12,11 +12,12 @@ from solver_core.errors import ConfigError
 from solver_core.kernel.tree import damped_step
 from solver_core.network.spec import NetworkSpec
 from solver_core.problem import Features
-from solver_core.problems.inverse_kinematics.body import Body, human, read_body
-from solver_core.problems.inverse_kinematics.kinematics import Posture
-from solver_core.problems.inverse_kinematics.skeleton import Skeleton
+from solver_core.problems.inverse_kinematics.files.bodies import human, read_body
+from solver_core.problems.inverse_kinematics.skeleton.body import Body
+from solver_core.problems.inverse_kinematics.skeleton.kinematics import Posture
+from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
 
-INPUT_LAYOUT = "ik 2: pose; least squares step; target residual weight and log length of each node"
+INPUT_LAYOUT = "inverse_kinematics 2: pose; least squares step; target residual weight and log length of each node"
 HINT_TRUST = 0.02  # the linear model leaves a seventh of the residual, roughly
 HINT_DAMPING = 1e-6  # square metres; below this float32 loses the weakest directions
 MAX_HINT = 2.0  # standard deviations; far from the answer the linear step can be any size

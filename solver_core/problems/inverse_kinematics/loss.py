@@ -10,8 +10,8 @@ import torch
 
 from solver_core.network.spec import NetworkSpec
 from solver_core.network.torch_modules import Loss, TorchNetwork
-from solver_core.problems.inverse_kinematics.skeleton import Skeleton
-from solver_core.problems.inverse_kinematics.torch_kinematics import forward_kinematics, matrix_from_rotvec
+from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
+from solver_core.problems.inverse_kinematics.training.torch_kinematics import forward_kinematics, matrix_from_rotvec
 
 POSITION_WEIGHT = 4.0  # radians a metre: makes 0.6 degrees weigh as much as 0.3 cm
 SMOOTH = 1e-4  # rounds the tip of the norms, radians and metres

@@ -10,10 +10,10 @@ import numpy as np
 from solver_core.manifolds import Manifold, SO3Power
 from solver_core.problem import Features
 from solver_core.problems.inverse_kinematics import features as kinematic_features
-from solver_core.problems.inverse_kinematics.body import Body
-from solver_core.problems.inverse_kinematics.kinematics import Posture, forward_kinematics
-from solver_core.problems.inverse_kinematics.limits import JointLimits, LimitedRotations
-from solver_core.problems.inverse_kinematics.skeleton import Skeleton
+from solver_core.problems.inverse_kinematics.skeleton.body import Body
+from solver_core.problems.inverse_kinematics.skeleton.kinematics import Posture, forward_kinematics
+from solver_core.problems.inverse_kinematics.skeleton.limits import JointLimits, LimitedRotations
+from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
 
 
 class Targets(NamedTuple):

@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from solver_core.kernel.tree import damped_step
-from solver_core.loop import LoopSettings, OnStep, solve
+from solver_core.loop import LoopSettings
 from solver_core.problem import Update
-from solver_core.problems.inverse_kinematics.kinematics import Posture
-from solver_core.problems.inverse_kinematics.least_squares import damped_step_of_floating
 from solver_core.problems.inverse_kinematics.problem import KinematicProblem, Targets, rotvecs_about
-from solver_core.solution import Solution
+from solver_core.problems.inverse_kinematics.skeleton.kinematics import Posture
+from solver_core.problems.inverse_kinematics.solver.least_squares import damped_step_of_floating
 
 END = 4e-6  # metres: what float32 can tell in a body, with some margin
 NATURAL = LoopSettings(steps=8, halvings=6, converged_energy=END, min_decrease=0.3)  # slow = as motions go, it cannot
@@ -20,17 +19,6 @@ FAR = LoopSettings(steps=100, halvings=6, converged_energy=END, min_decrease=1e-
 TRUST = 0.3
 LEAST_DAMPING = 1e-6  # square metres; below this float32 loses the weakest directions
 POOR = 0.01  # energy over the root mean square bone length above which another start is tried
-
-
-def refine(
-    problem: KinematicProblem,
-    targets: Targets,
-    x0: np.ndarray,
-    settings: LoopSettings = REFINE,
-    on_step: OnStep | None = None,
-) -> Solution:
-    """Solution of least squares started at x0 (B, J, 4)."""
-    return solve(problem, least_squares_update(problem), targets, x0, settings, on_step)
 
 
 def random_starts(problem: KinematicProblem, x: np.ndarray, count: int, rng: np.random.Generator) -> list[np.ndarray]:

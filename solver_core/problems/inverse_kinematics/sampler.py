@@ -12,16 +12,16 @@ import numpy as np
 from solver_core.errors import ConfigError
 from solver_core.manifolds import SO3Power
 from solver_core.problem import Samples
-from solver_core.problems.inverse_kinematics.body import Body
-from solver_core.problems.inverse_kinematics.bvh import read_bvh
-from solver_core.problems.inverse_kinematics.clips import load_rotations, split_clips, without_subjects
 from solver_core.problems.inverse_kinematics.features import trained_body
-from solver_core.problems.inverse_kinematics.files import read_limits
-from solver_core.problems.inverse_kinematics.kinematics import forward_kinematics
-from solver_core.problems.inverse_kinematics.limits import JointLimits, LimitedRotations
+from solver_core.problems.inverse_kinematics.files.bvh import read_bvh
+from solver_core.problems.inverse_kinematics.files.maps import read_limits
 from solver_core.problems.inverse_kinematics.problem import KinematicProblem, Targets
-from solver_core.problems.inverse_kinematics.skeleton import Skeleton
-from solver_core.problems.inverse_kinematics.start import mean_pose_start
+from solver_core.problems.inverse_kinematics.skeleton.body import Body
+from solver_core.problems.inverse_kinematics.skeleton.kinematics import forward_kinematics
+from solver_core.problems.inverse_kinematics.skeleton.limits import JointLimits, LimitedRotations
+from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
+from solver_core.problems.inverse_kinematics.solver.start import mean_pose_start
+from solver_core.problems.inverse_kinematics.training.clips import load_rotations, split_clips, without_subjects
 
 NUM_LIMIT_POSES, LIMITS_SEED = 50_000, 0  # of a rig that is trained from its limits
 EFFECTORS = ("hip", "head", "rHand", "lHand", "rFoot", "lFoot")

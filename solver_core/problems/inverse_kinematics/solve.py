@@ -1,4 +1,4 @@
-"""solve_ik: joint rotations from joint positions."""
+"""solve_inverse_kinematics: joint rotations from joint positions."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from solver_core.network.numpy_forward import NumpyNetwork
 from solver_core.network.update import Network, network_update
 from solver_core.network.weights import load_weights, shipped_networks
 from solver_core.problem import Update, put, take
-from solver_core.problems.inverse_kinematics.body import Body, body_path, human, read_body
+from solver_core.problems.inverse_kinematics.checks import Request, checked_targets
 from solver_core.problems.inverse_kinematics.features import INPUT_LAYOUT, num_features
-from solver_core.problems.inverse_kinematics.limits import JointLimits
-from solver_core.problems.inverse_kinematics.mapping import check_names, skeleton_mapping
+from solver_core.problems.inverse_kinematics.files.bodies import body_path, human, read_body
+from solver_core.problems.inverse_kinematics.names.mapping import skeleton_mapping
 from solver_core.problems.inverse_kinematics.problem import KinematicProblem, Targets
 from solver_core.problems.inverse_kinematics.refine import (
     FAR,
@@ -31,23 +31,28 @@ from solver_core.problems.inverse_kinematics.refine import (
     least_squares_update,
     random_starts,
 )
-from solver_core.problems.inverse_kinematics.skeleton import Skeleton
-from solver_core.problems.inverse_kinematics.smooth import continuous_signs, smoothed
-from solver_core.problems.inverse_kinematics.start import mean_pose_start
-from solver_core.problems.inverse_kinematics.targets import Request, checked_targets
-from solver_core.problems.inverse_kinematics.transfer import Transfer
+from solver_core.problems.inverse_kinematics.skeleton.body import Body
+from solver_core.problems.inverse_kinematics.skeleton.limits import JointLimits
+from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton, check_names
+from solver_core.problems.inverse_kinematics.solver.smooth import continuous_signs, smoothed
+from solver_core.problems.inverse_kinematics.solver.start import mean_pose_start
+from solver_core.problems.inverse_kinematics.solver.transfer import Transfer
 from solver_core.solution import Cancelled, Iteration, StopReason
 
 STEPS = LoopSettings(steps=4, halvings=3)  # as in the paper
 NUM_RESTARTS = 16  # of what is no human; a 6-axis arm needs about 5 without networks, 1 with its own
 
 
-@dataclass(frozen=True, eq=False)
-class Trained:
+class Trained(NamedTuple):
     """A body and the stage networks that were trained for it."""
 
     body: Body
     networks: Sequence[Network]
+
+    @classmethod
+    def shipped(cls) -> Trained:
+        """The human and its networks, which come with the package."""
+        return cls(human(), shipped_networks("inverse_kinematics", "inverse_kinematics", INPUT_LAYOUT))
 
     @classmethod
     def load(cls, weights: str | Path) -> Trained:
@@ -55,7 +60,7 @@ class Trained:
 
         Raises WeightsError or SetupError.
         """
-        stages, info = load_weights(weights, "ik", INPUT_LAYOUT)
+        stages, info = load_weights(weights, "inverse_kinematics", INPUT_LAYOUT)
         path = body_path(Path(weights))
         body = read_body(path) if path.exists() else human()
         if (info.spec.outputs, info.spec.vector_size) != (3 * body.skeleton.num_joints, num_features(body.skeleton)):
@@ -87,7 +92,7 @@ class KinematicResult:
         return self.reasons[int(np.argmax(np.nan_to_num(self.position_error).max(axis=1)))]
 
 
-def solve_ik(
+def solve_inverse_kinematics(
     targets: np.ndarray,
     skeleton: Skeleton,
     weights: np.ndarray | None = None,
@@ -142,8 +147,8 @@ class Guide(NamedTuple):
 class KinematicSetup:
     """A checked problem of inverse kinematics.  guide: None for what resembles no body that networks know.
 
-    start: (F, J, 4) given by the user, or None.  Build it with `checked`, whose arguments are those of solve_ik; it raises
-    ObservationError or SetupError with one sentence for what cannot be used.
+    start: (F, J, 4) given by the user, or None.  Build it with `checked`, whose arguments are those of
+    solve_inverse_kinematics; it raises ObservationError or SetupError with one sentence for what cannot be used.
     """
 
     problem: KinematicProblem
@@ -320,18 +325,17 @@ def _improved(best: Iteration, tried: Iteration, rows: np.ndarray) -> Iteration:
 
 def _guide(skeleton: Skeleton, mapping: Mapping[str, str] | None, trained: Trained | None) -> Guide | None:
     """How to ask networks about this skeleton, or None if it resembles no body that they know."""
-    body = human() if trained is None else trained.body
     if mapping is None and trained is None:
         mapping = skeleton_mapping(skeleton)
     elif mapping is None:
-        mapping = {name: name for name in body.skeleton.names}
+        mapping = {name: name for name in trained.body.skeleton.names}
     if not mapping:
         return None
+    body, networks = trained or Trained.shipped()
     check_names(mapping.keys(), body.skeleton.names, "the trained body")
     check_names(mapping.values(), skeleton.names, "the skeleton")
     if body.skeleton.names[body.skeleton.root] not in mapping:
         raise SetupError(f"the map must name the joint that stands for {body.skeleton.names[body.skeleton.root]!r}")
-    networks = shipped_networks("ik", "ik", INPUT_LAYOUT) if trained is None else trained.networks
     return Guide(_transfer(skeleton, body, tuple(mapping.items())), networks)
 
 

@@ -18,18 +18,18 @@ from solver_core.loop import LoopSettings, solve
 from solver_core.network.torch_modules import TorchNetwork
 from solver_core.network.update import Network
 from solver_core.network.weights import SHIPPED, load_weights
-from solver_core.problems.inverse_kinematics.body import human
-from solver_core.problems.inverse_kinematics.clips import load_rotations, split_clips
 from solver_core.problems.inverse_kinematics.drawing import View
 from solver_core.problems.inverse_kinematics.features import INPUT_LAYOUT
-from solver_core.problems.inverse_kinematics.kinematics import forward_kinematics
+from solver_core.problems.inverse_kinematics.files.bodies import human
 from solver_core.problems.inverse_kinematics.metrics import joint_angles_deg
 from solver_core.problems.inverse_kinematics.problem import KinematicProblem, Targets
 from solver_core.problems.inverse_kinematics.refine import FAR, REFINE, least_squares_update
 from solver_core.problems.inverse_kinematics.sampler import effectors, limbs
-from solver_core.problems.inverse_kinematics.skeleton import Skeleton
-from solver_core.problems.inverse_kinematics.solve import Trained, solve_ik
-from solver_core.problems.inverse_kinematics.start import mean_pose_start
+from solver_core.problems.inverse_kinematics.skeleton.kinematics import forward_kinematics
+from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
+from solver_core.problems.inverse_kinematics.solve import Trained, solve_inverse_kinematics
+from solver_core.problems.inverse_kinematics.solver.start import mean_pose_start
+from solver_core.problems.inverse_kinematics.training.clips import load_rotations, split_clips
 from solver_core.solution import Iteration, Solution
 from solver_core.training.evaluation import Errors, Row, Run, warn_missing
 from solver_core.training.histories import (
@@ -57,9 +57,9 @@ COMPARED = "every 40th frame"
 NUM_STEPS = 60  # shown of the errors against the step
 OWN_FINAL = 1.01  # a solver is taken to be done when its mean error is within 1 % of its last
 SOLVED_DEG = 1.0  # mean over the joints, for the plot of success: positions alone do not tell a right pose
-# Weights trained without some subjects, by training/configs/ik_held_out.toml: they are measured, not shipped.
+# Weights trained without some subjects, by training/configs/inverse_kinematics_held_out.toml: they are measured, not shipped.
 HELD_OUT_SUBJECTS = ("05", "60", "61", "94")
-HELD_OUT_WEIGHTS = Path("runs/ik_held_out/ik_held_out.safetensors")
+HELD_OUT_WEIGHTS = Path("runs/held_out/inverse_kinematics_held_out.safetensors")
 DEEP6D_WEIGHTS = Path("runs/deep6d/deep6d.safetensors")  # training/train_deep6d.py
 
 
@@ -104,7 +104,7 @@ def rows(run: Run) -> list[Row]:
         "hands, feet, head, hip": plain._replace(weights=effectors(skeleton).astype(float)),
         "other bodies": plain._replace(offsets=_other_bodies(rng, len(frames))),
     }
-    trained = _trained(SHIPPED / "ik.safetensors")
+    trained = _trained(SHIPPED / "inverse_kinematics.safetensors")
     table = [_row("refine alone", "as recorded", plain, _measure(run, "refine alone", "as recorded", plain, _REFINE_ALONE))]
     for condition, cases in conditions.items():
         for method, is_refined in (("ours, 4 steps", False), ("ours + refine", True)):
@@ -213,7 +213,7 @@ def _other_bodies(rng: np.random.Generator, count: int) -> np.ndarray:
 
 def _trained(path: Path) -> Trained:
     """The networks of a weights file, in torch."""
-    stages, info = load_weights(path, "ik", INPUT_LAYOUT)
+    stages, info = load_weights(path, "inverse_kinematics", INPUT_LAYOUT)
     networks: list[Network] = []
     for weights in stages:
         network = TorchNetwork(info.spec)
@@ -228,7 +228,7 @@ def _ours(trained: Trained, is_refined: bool) -> Method:
         body = Skeleton(skeleton.names, skeleton.parents, cases.offsets[0])
         targets = cases.positions(cases.x)
         began = time.perf_counter()
-        result = solve_ik(targets, body, cases.weights, refine=is_refined, trained=trained)
+        result = solve_inverse_kinematics(targets, body, cases.weights, refine=is_refined, trained=trained)
         seconds = time.perf_counter() - began
         return Answers(result.rotations[:, skeleton.joints], seconds, _timed(result.history, seconds))
 

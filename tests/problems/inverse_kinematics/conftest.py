@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from solver_core import rotations
-from solver_core.problems.inverse_kinematics.body import Body, human
-from solver_core.problems.inverse_kinematics.kinematics import forward_kinematics
-from solver_core.problems.inverse_kinematics.skeleton import Skeleton
+from solver_core.problems.inverse_kinematics.files.bodies import human
+from solver_core.problems.inverse_kinematics.skeleton.body import Body
+from solver_core.problems.inverse_kinematics.skeleton.kinematics import forward_kinematics
+from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,10 @@ import pytest
 
 from solver_core import rotations
 from solver_core.errors import SetupError
-from solver_core.problems.inverse_kinematics.body import LEAST_SPREAD, Body, read_body, write_body
-from solver_core.problems.inverse_kinematics.bvh import Motion, write_bvh
+from solver_core.problems.inverse_kinematics.files.bodies import read_body, write_body
+from solver_core.problems.inverse_kinematics.files.bvh import write_bvh
+from solver_core.problems.inverse_kinematics.skeleton.body import LEAST_SPREAD, Body
+from solver_core.problems.inverse_kinematics.skeleton.motion import Motion
 
 
 @pytest.fixture

@@ -3,10 +3,12 @@ import pytest
 
 from solver_core import rotations
 from solver_core.errors import ObservationError
-from solver_core.problems.inverse_kinematics.bvh import Motion, read_bvh, write_bvh
-from solver_core.problems.inverse_kinematics.euler import ORDERS, euler_axes, euler_from_wxyz, wxyz_from_euler
-from solver_core.problems.inverse_kinematics.skeleton import Skeleton
+from solver_core.problems.inverse_kinematics.files.bvh import read_bvh, write_bvh
+from solver_core.problems.inverse_kinematics.skeleton.euler import euler_axes, euler_from_wxyz, wxyz_from_euler
+from solver_core.problems.inverse_kinematics.skeleton.motion import Motion
+from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
 
+ORDERS = ("XYZ", "XZY", "YXZ", "YZX", "ZXY", "ZYX")
 SMALL = """HIERARCHY
 ROOT hip
 {

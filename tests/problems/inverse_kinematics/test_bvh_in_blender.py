@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from solver_core.problems.inverse_kinematics.bvh import Motion, read_bvh, write_bvh
-from solver_core.problems.inverse_kinematics.kinematics import forward_kinematics
+from solver_core.problems.inverse_kinematics.files.bvh import read_bvh, write_bvh
+from solver_core.problems.inverse_kinematics.skeleton.kinematics import forward_kinematics
+from solver_core.problems.inverse_kinematics.skeleton.motion import Motion
 
 from .conftest import natural_poses
 

@@ -1,4 +1,4 @@
-"""`solver_core solve ik` on the demo that ships."""
+"""`solver_core solve inverse_kinematics` on the demo that ships."""
 
 import json
 from dataclasses import replace
@@ -8,16 +8,17 @@ import pytest
 
 from solver_core import rotations
 from solver_core.command.cli import main
-from solver_core.problems.inverse_kinematics.bvh import read_bvh, write_bvh
-from solver_core.problems.inverse_kinematics.files import read_targets
+from solver_core.problems.inverse_kinematics.files.bvh import read_bvh, write_bvh
+from solver_core.problems.inverse_kinematics.files.targets import read_targets
 
 
 @pytest.fixture
 def options(demo_dir) -> list[str]:
-    return ["solve", "ik", "--skeleton", str(demo_dir / "ik_rest.bvh"), "--targets", str(demo_dir / "ik_targets.csv")]
+    files = ["--skeleton", str(demo_dir / "ik_rest.bvh"), "--targets", str(demo_dir / "ik_targets.csv")]
+    return ["solve", "inverse_kinematics", *files]
 
 
-def test_solve_ik_writes_motion_pictures_and_result(options, demo_dir, tmp_path, capsys):
+def test_solve_writes_motion_pictures_and_result(options, demo_dir, tmp_path, capsys):
     pytest.importorskip("PIL")
     names = {
         "--out": "out.bvh",
@@ -43,7 +44,7 @@ def test_solve_ik_writes_motion_pictures_and_result(options, demo_dir, tmp_path,
     assert np.degrees(hips) < 1
 
 
-def test_solve_ik_takes_an_edited_map_and_limits(options, tmp_path, capsys):
+def test_solve_takes_an_edited_map_and_limits(options, tmp_path, capsys):
     (tmp_path / "map.json").write_text('{"body": {"hip": "Hips", "lThigh": "LeftUpLeg", "rThigh": "RightUpLeg"}}')
     (tmp_path / "limits.json").write_text('{"Head": {"x": [0, 0], "y": [0, 0], "z": [0, 0]}}')
     more = ["--map", "map.json", "--limits", "limits.json", "--out", "out.bvh", "--smooth", "1"]
@@ -55,7 +56,7 @@ def test_solve_ik_takes_an_edited_map_and_limits(options, tmp_path, capsys):
     assert np.degrees(rotations.rotvec_from_wxyz(motion.rotations[:, motion.skeleton.index("Head")])).max() < 1e-3
 
 
-def test_solve_ik_takes_the_unit_of_a_skeleton_that_would_pass_for_another(demo_dir, tmp_path, capsys):
+def test_solve_takes_the_unit_of_a_skeleton_that_would_pass_for_another(demo_dir, tmp_path, capsys):
     giant = read_bvh(demo_dir / "ik_rest.bvh")
     write_bvh(tmp_path / "giant.bvh", replace(giant, skeleton=giant.skeleton.scaled(20), metres_per_unit=1.0))
     targets = read_targets(demo_dir / "ik_targets.csv")
@@ -71,7 +72,7 @@ def test_solve_ik_takes_the_unit_of_a_skeleton_that_would_pass_for_another(demo_
 
 
 @pytest.mark.parametrize("option", ["--out", "--write-map", "--picture", "--json"])
-def test_solve_ik_exits_with_2_and_a_sentence_when_it_cannot_write(option, options, tmp_path, capsys):
+def test_solve_exits_with_2_and_a_sentence_when_it_cannot_write(option, options, tmp_path, capsys):
     pytest.importorskip("PIL")
 
     code = main([*options, option, str(tmp_path / "nowhere" / "result.png")])
@@ -80,7 +81,7 @@ def test_solve_ik_exits_with_2_and_a_sentence_when_it_cannot_write(option, optio
     assert "cannot write" in capsys.readouterr().err
 
 
-def test_solve_ik_says_nothing_but_the_error_for_a_frame_without_targets(options, demo_dir, tmp_path, capsys):
+def test_solve_says_nothing_but_the_error_for_a_frame_without_targets(options, demo_dir, tmp_path, capsys):
     header, frame, *_ = (demo_dir / "ik_targets.csv").read_text().splitlines()
     (tmp_path / "gap.csv").write_text("\n".join([header, frame, "," * header.count(",")]))
 
@@ -91,7 +92,7 @@ def test_solve_ik_says_nothing_but_the_error_for_a_frame_without_targets(options
     assert "frame 1 has no target at all" in captured.err
 
 
-def test_solve_ik_exits_with_1_and_a_reason_when_the_targets_are_out_of_reach(options, tmp_path, capsys, demo_dir):
+def test_solve_exits_with_1_and_a_reason_when_the_targets_are_out_of_reach(options, tmp_path, capsys, demo_dir):
     header, frame, *_ = (demo_dir / "ik_targets.csv").read_text().splitlines()
     stretched = np.array(frame.split(","), float).reshape(-1, 3)
     stretched = stretched[0] + 1.5 * (stretched - stretched[0])
@@ -111,7 +112,7 @@ def test_solve_ik_exits_with_1_and_a_reason_when_the_targets_are_out_of_reach(op
         ("{", "is not valid JSON"),
     ],
 )
-def test_solve_ik_exits_with_2_and_a_sentence_for_a_map_it_cannot_use(content, sentence, options, tmp_path, capsys):
+def test_solve_exits_with_2_and_a_sentence_for_a_map_it_cannot_use(content, sentence, options, tmp_path, capsys):
     (tmp_path / "map.json").write_text(content)
 
     code = main([*options, "--map", str(tmp_path / "map.json")])

@@ -5,8 +5,11 @@ import numpy as np
 import pytest
 
 from solver_core.errors import ObservationError, SetupError, SolverError
-from solver_core.problems.inverse_kinematics.bvh import Motion, write_bvh
-from solver_core.problems.inverse_kinematics.files import read_limits, read_map, read_targets, targets_of_skeleton
+from solver_core.problems.inverse_kinematics.files.bvh import write_bvh
+from solver_core.problems.inverse_kinematics.files.maps import read_limits, read_map
+from solver_core.problems.inverse_kinematics.files.targets import read_targets
+from solver_core.problems.inverse_kinematics.names.mapping import targets_of_skeleton
+from solver_core.problems.inverse_kinematics.skeleton.motion import Motion
 
 from .conftest import natural_poses, positions_of
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from solver_core import rotations
-from solver_core.problems.inverse_kinematics.kinematics import forward_kinematics
-from solver_core.problems.inverse_kinematics.skeleton import Skeleton
+from solver_core.problems.inverse_kinematics.skeleton.kinematics import forward_kinematics
+from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
 
 HALF_TURN = np.sqrt(0.5)
 
@@ -39,7 +39,7 @@ def test_forward_kinematics_turns_with_the_root(tree, rng):
 @pytest.mark.torch
 def test_torch_and_numpy_give_the_same_positions(tree, rng):
     torch = pytest.importorskip("torch")
-    from solver_core.problems.inverse_kinematics import torch_kinematics
+    from solver_core.problems.inverse_kinematics.training import torch_kinematics
 
     x = rotations.random_wxyz(rng, 5, tree.num_joints)
     offsets = rng.normal(size=(5, tree.num_nodes, 3))
@@ -56,7 +56,7 @@ def test_torch_and_numpy_give_the_same_positions(tree, rng):
 @pytest.mark.parametrize("angle", [0.0, 1e-5, 1.0, 3.0])
 def test_torch_rotation_of_a_vector_is_that_of_numpy(angle, rng):
     torch = pytest.importorskip("torch")
-    from solver_core.problems.inverse_kinematics import torch_kinematics
+    from solver_core.problems.inverse_kinematics.training import torch_kinematics
 
     rotvec = angle * rotations.rotvec_from_wxyz(rotations.random_wxyz(rng, 4)) / np.pi
 

@@ -4,8 +4,8 @@ import pytest
 from solver_core import rotations
 from solver_core.kernel.tree import CHUNK, damped_step
 from solver_core.manifolds import SO3Power
-from solver_core.problems.inverse_kinematics.kinematics import forward_kinematics
-from solver_core.problems.inverse_kinematics.least_squares import damped_step_of_floating, node_velocities
+from solver_core.problems.inverse_kinematics.skeleton.kinematics import forward_kinematics
+from solver_core.problems.inverse_kinematics.solver.least_squares import damped_step_of_floating, node_velocities
 
 DELTA = 1e-6
 

@@ -6,7 +6,7 @@ import pytest
 from solver_core import rotations
 from solver_core.errors import SetupError
 from solver_core.manifolds import SO3Power
-from solver_core.problems.inverse_kinematics.limits import JointLimits, LimitedRotations
+from solver_core.problems.inverse_kinematics.skeleton.limits import JointLimits, LimitedRotations
 
 
 def test_retract_stays_within_the_limits(arm, rng):

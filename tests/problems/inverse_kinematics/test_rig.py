@@ -10,12 +10,13 @@ from solver_core import rotations
 from solver_core.command.cli import main
 from solver_core.errors import ConfigError, WeightsError
 from solver_core.manifolds import SO3Power
-from solver_core.problems.inverse_kinematics import rig as rig_module
-from solver_core.problems.inverse_kinematics.body import body_path, read_body
-from solver_core.problems.inverse_kinematics.bvh import Motion, read_bvh, write_bvh
-from solver_core.problems.inverse_kinematics.limits import JointLimits, LimitedRotations
-from solver_core.problems.inverse_kinematics.rig import prepare_rig
+from solver_core.problems.inverse_kinematics.files.bodies import body_path, read_body
+from solver_core.problems.inverse_kinematics.files.bvh import read_bvh, write_bvh
+from solver_core.problems.inverse_kinematics.skeleton.limits import JointLimits, LimitedRotations
+from solver_core.problems.inverse_kinematics.skeleton.motion import Motion
 from solver_core.problems.inverse_kinematics.solve import Trained
+from solver_core.problems.inverse_kinematics.training import rig as rig_module
+from solver_core.problems.inverse_kinematics.training.rig import prepare_rig
 
 
 def write_motion(path, skeleton, x):
@@ -106,7 +107,7 @@ def test_weights_without_their_body_are_refused(rig, motion, tmp_path):
 
     prepare_rig(rig, [motion[0]], None, tmp_path)
     weights = tmp_path / "rig.safetensors"
-    weights.write_bytes((SHIPPED / "ik.safetensors").read_bytes())
+    weights.write_bytes((SHIPPED / "inverse_kinematics.safetensors").read_bytes())
 
     with pytest.raises(WeightsError, match=r"are for another body; keep theirs beside them, as rig\.body\.bvh"):
         Trained.load(weights)
@@ -115,7 +116,7 @@ def test_weights_without_their_body_are_refused(rig, motion, tmp_path):
 
 
 def test_limits_without_a_rig_are_refused_with_one_sentence(capsys, tmp_path):
-    code = main(["train", "ik", "--config", str(tmp_path / "ik.toml"), "--limits", "limits.json"])
+    code = main(["train", "inverse_kinematics", "--config", str(tmp_path / "ik.toml"), "--limits", "limits.json"])
 
     captured = capsys.readouterr()
     assert (code, captured.out, captured.err.count("\n")) == (2, "", 1)

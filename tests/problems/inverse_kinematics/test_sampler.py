@@ -8,9 +8,9 @@ import pytest
 from solver_core import rotations
 from solver_core.errors import ConfigError
 from solver_core.problems.inverse_kinematics import metrics
-from solver_core.problems.inverse_kinematics.body import Body, write_body
-from solver_core.problems.inverse_kinematics.bvh import Motion, write_bvh
 from solver_core.problems.inverse_kinematics.features import network_spec
+from solver_core.problems.inverse_kinematics.files.bodies import write_body
+from solver_core.problems.inverse_kinematics.files.bvh import write_bvh
 from solver_core.problems.inverse_kinematics.sampler import (
     KinematicSampler,
     KinematicSampling,
@@ -20,6 +20,8 @@ from solver_core.problems.inverse_kinematics.sampler import (
     mirror_joints,
     mirrored_pose,
 )
+from solver_core.problems.inverse_kinematics.skeleton.body import Body
+from solver_core.problems.inverse_kinematics.skeleton.motion import Motion
 
 from .conftest import natural_poses, positions_of
 

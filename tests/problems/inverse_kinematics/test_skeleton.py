@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from solver_core.errors import SetupError
-from solver_core.problems.inverse_kinematics.skeleton import Skeleton
+from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
 
 
 def test_levels_hold_every_node_but_the_root_once(tree):

@@ -6,9 +6,14 @@ import pytest
 from solver_core import rotations
 from solver_core.errors import ObservationError, SetupError
 from solver_core.problems.inverse_kinematics.sampler import effectors
-from solver_core.problems.inverse_kinematics.skeleton import Skeleton
-from solver_core.problems.inverse_kinematics.smooth import continuous_signs, smoothed
-from solver_core.problems.inverse_kinematics.solve import KinematicSettings, KinematicSetup, KinematicSolving, solve_ik
+from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
+from solver_core.problems.inverse_kinematics.solve import (
+    KinematicSettings,
+    KinematicSetup,
+    KinematicSolving,
+    solve_inverse_kinematics,
+)
+from solver_core.problems.inverse_kinematics.solver.smooth import continuous_signs, smoothed
 from solver_core.solution import Cancelled, StopReason
 
 from .conftest import natural_poses, positions_of
@@ -25,10 +30,10 @@ def motion(body):
     return rotations.multiply(first, rotations.wxyz_from_rotvec(shares * step))
 
 
-def test_solve_ik_meets_all_targets_and_finds_the_rotations(body, motion):
+def test_solve_meets_all_targets_and_finds_the_rotations(body, motion):
     targets = positions_of(body.skeleton, motion) + np.array([0.3, 1, -2])
 
-    result = solve_ik(targets, body.skeleton)
+    result = solve_inverse_kinematics(targets, body.skeleton)
 
     assert result.position_error.max() < 5e-5  # metres
     np.testing.assert_allclose(result.root, targets[:, 0], atol=1e-6)
@@ -38,56 +43,56 @@ def test_solve_ik_meets_all_targets_and_finds_the_rotations(body, motion):
     np.testing.assert_allclose(np.linalg.norm(found - targets, axis=-1), result.position_error, atol=1e-5)
 
 
-def test_solve_ik_gives_the_same_for_a_body_that_faces_another_way(body, motion):
+def test_solve_gives_the_same_for_a_body_that_faces_another_way(body, motion):
     turn = rotations.wxyz_from_rotvec(np.array([0, 2.0, 0]))
     targets = positions_of(body.skeleton, motion)
 
-    one, other = (solve_ik(t, body.skeleton, refine=False) for t in (targets, rotations.rotate(turn, targets)))
+    one, other = (solve_inverse_kinematics(t, body.skeleton, refine=False) for t in (targets, rotations.rotate(turn, targets)))
 
     difference = rotations.angle_between(one.rotations[:, 1:], other.rotations[:, 1:])
     assert difference.max() < 0.01  # the networks see float32
 
 
-def test_solve_ik_of_one_frame_has_one_frame(body, motion):
-    result = solve_ik(positions_of(body.skeleton, motion)[0], body.skeleton)
+def test_solve_of_one_frame_has_one_frame(body, motion):
+    result = solve_inverse_kinematics(positions_of(body.skeleton, motion)[0], body.skeleton)
 
     assert result.rotations.shape == (1, body.skeleton.num_nodes, 4)
     assert result.root.shape == (1, 3)
 
 
-def test_solve_ik_meets_hands_feet_head_and_hip_alone(body, motion):
+def test_solve_meets_hands_feet_head_and_hip_alone(body, motion):
     given = effectors(body.skeleton)
     targets = np.where(given[:, None], positions_of(body.skeleton, motion), np.nan)
 
-    result = solve_ik(targets, body.skeleton, weights=given.astype(float))
+    result = solve_inverse_kinematics(targets, body.skeleton, weights=given.astype(float))
 
     assert result.position_error[:, given].max() < 5e-3
     assert np.isnan(result.position_error[:, ~given]).all()
 
 
-def test_solve_ik_meets_targets_without_the_root(body, motion):
+def test_solve_meets_targets_without_the_root(body, motion):
     targets = positions_of(body.skeleton, motion) + np.array([1.0, 2, 3])
     weights = np.ones(body.skeleton.num_nodes)
     weights[0] = 0
 
-    result = solve_ik(targets, body.skeleton, weights=weights)
+    result = solve_inverse_kinematics(targets, body.skeleton, weights=weights)
 
     assert np.nanmax(result.position_error) < 2e-3
     np.testing.assert_allclose(result.root, targets[:, 0], atol=5e-3)
 
 
-def test_solve_ik_meets_the_targets_of_another_skeleton_that_faces_another_way(rng):
+def test_solve_meets_the_targets_of_another_skeleton_that_faces_another_way(rng):
     skeleton = marionette(rotations.wxyz_from_rotvec(np.array([np.pi / 2, 0, 0])))
     x = np.tile([1.0, 0, 0, 0], (6, skeleton.num_joints, 1))
     x = rotations.multiply(x, rotations.wxyz_from_rotvec(0.25 * rng.normal(size=(6, skeleton.num_joints, 3))))
     targets = positions_of(skeleton, x)
 
-    result = solve_ik(targets, skeleton)
+    result = solve_inverse_kinematics(targets, skeleton)
 
     assert result.position_error.max() < 1e-3
 
 
-def test_solve_ik_solves_a_robot_arm_within_its_limits_from_the_tip(arm, rng):
+def test_solve_solves_a_robot_arm_within_its_limits_from_the_tip(arm, rng):
     skeleton, limits = arm
     angles = rng.uniform(-2, 2, size=(4, 6))
     x = np.zeros((4, 6, 4))
@@ -96,28 +101,28 @@ def test_solve_ik_solves_a_robot_arm_within_its_limits_from_the_tip(arm, rng):
         x[:, joint, 1 + axis] = np.sin(angles[:, joint] / 2)
     weights = np.array([1.0, 0, 0, 0, 0, 1, 1])
 
-    result = solve_ik(positions_of(skeleton, x), skeleton, weights=weights, limits=limits)
+    result = solve_inverse_kinematics(positions_of(skeleton, x), skeleton, weights=weights, limits=limits)
 
     assert np.nanmax(result.position_error) < 1e-4
     turned = rotations.rotvec_from_wxyz(result.rotations[:, skeleton.joints])
     assert np.abs(turned * (limits[:6, :, 1] == 0)).max() < 1e-6
 
 
-def test_solve_ik_keeps_locked_joints_still(body, motion):
+def test_solve_keeps_locked_joints_still(body, motion):
     limits = np.tile([-np.inf, np.inf], (body.skeleton.num_nodes, 3, 1))
     locked = body.skeleton.index("lShin")
     limits[locked] = 0
 
-    result = solve_ik(positions_of(body.skeleton, motion), body.skeleton, limits=limits)
+    result = solve_inverse_kinematics(positions_of(body.skeleton, motion), body.skeleton, limits=limits)
 
     np.testing.assert_allclose(np.abs(result.rotations[:, locked]), [[1, 0, 0, 0]] * len(motion), atol=1e-6)
 
 
-def test_solve_ik_starts_from_a_given_pose(body, motion):
+def test_solve_starts_from_a_given_pose(body, motion):
     start = np.tile([1.0, 0, 0, 0], (len(motion), body.skeleton.num_nodes, 1))
     start[:, body.skeleton.joints] = motion
 
-    result = solve_ik(positions_of(body.skeleton, motion), body.skeleton, start=start)
+    result = solve_inverse_kinematics(positions_of(body.skeleton, motion), body.skeleton, start=start)
 
     assert rotations.angle_between(result.rotations, start).max() < 1e-3
 
@@ -126,7 +131,7 @@ def test_smooth_takes_jitter_off_and_still_meets_the_targets(body, motion, rng):
     targets = positions_of(body.skeleton, motion)
     targets[1:] += 0.002 * rng.normal(size=targets[1:].shape)
 
-    rough, even = (solve_ik(targets, body.skeleton, smooth=smooth) for smooth in (0.0, 2.0))
+    rough, even = (solve_inverse_kinematics(targets, body.skeleton, smooth=smooth) for smooth in (0.0, 2.0))
 
     jitter = [np.abs(np.diff(result.rotations, n=2, axis=0)).mean() for result in (rough, even)]
     assert jitter[1] <= jitter[0]
@@ -134,7 +139,7 @@ def test_smooth_takes_jitter_off_and_still_meets_the_targets(body, motion, rng):
 
 
 def test_rotations_never_change_sign_between_frames(body, motion):
-    result = solve_ik(positions_of(body.skeleton, motion), body.skeleton)
+    result = solve_inverse_kinematics(positions_of(body.skeleton, motion), body.skeleton)
 
     assert ((result.rotations[1:] * result.rotations[:-1]).sum(axis=-1) > 0).all()
 
@@ -156,7 +161,7 @@ def test_on_step_sees_every_step_and_cancels(body, motion):
         if iteration.index == 2:
             raise Cancelled
 
-    result = solve_ik(positions_of(body.skeleton, motion), body.skeleton, on_step=stop_at_two)
+    result = solve_inverse_kinematics(positions_of(body.skeleton, motion), body.skeleton, on_step=stop_at_two)
 
     assert seen == [0, 1, 2]
     assert result.reason is StopReason.CANCELLED
@@ -167,7 +172,7 @@ def test_missing_markers_become_a_notice(body, motion):
     targets = positions_of(body.skeleton, motion)
     targets[3, 7] = np.nan
 
-    result = solve_ik(targets, body.skeleton)
+    result = solve_inverse_kinematics(targets, body.skeleton)
 
     assert result.notices == (f"1 target is missing ({body.skeleton.names[7]}) and left to the solver",)
     assert np.isnan(result.position_error[3, 7])
@@ -185,9 +190,9 @@ def test_missing_markers_become_a_notice(body, motion):
         (lambda targets: np.nan * targets, "frame 0 has no target at all"),
     ],
 )
-def test_solve_ik_raises_a_sentence_for_targets_it_cannot_use(change, sentence, body, motion):
+def test_solve_raises_a_sentence_for_targets_it_cannot_use(change, sentence, body, motion):
     with pytest.raises(ObservationError, match=re.escape(sentence)):
-        solve_ik(change(positions_of(body.skeleton, motion)), body.skeleton)
+        solve_inverse_kinematics(change(positions_of(body.skeleton, motion)), body.skeleton)
 
 
 @pytest.mark.parametrize(
@@ -202,15 +207,15 @@ def test_solve_ik_raises_a_sentence_for_targets_it_cannot_use(change, sentence, 
         ({"mapping": {"lHand": "lHand"}}, SetupError, "the joint that stands for 'hip'"),
     ],
 )
-def test_solve_ik_raises_a_sentence_for_arguments_it_cannot_use(arguments, error, sentence, body, motion):
+def test_solve_raises_a_sentence_for_arguments_it_cannot_use(arguments, error, sentence, body, motion):
     with pytest.raises(error, match=re.escape(sentence)):
-        solve_ik(positions_of(body.skeleton, motion), body.skeleton, **arguments)
+        solve_inverse_kinematics(positions_of(body.skeleton, motion), body.skeleton, **arguments)
 
 
 def test_unreachable_targets_are_a_result(rng):
     chain = Skeleton(["a", "b", "c"], [-1, 0, 1], [[0, 0, 0], [1, 0, 0], [1, 0, 0]])
 
-    result = solve_ik(np.array([[0, 0, 0], [np.nan] * 3, [0, 3, 0]]), chain, weights=np.array([1, 0, 1]))
+    result = solve_inverse_kinematics(np.array([[0, 0, 0], [np.nan] * 3, [0, 3, 0]]), chain, weights=np.array([1, 0, 1]))
 
     assert result.position_error[0, 2] == pytest.approx(1, abs=0.01)
     assert result.reason in (StopReason.STALLED, StopReason.NO_DECREASE, StopReason.MAX_STEPS)
@@ -220,7 +225,7 @@ def test_a_solve_can_be_taken_step_by_step(arm, rng):
     skeleton, limits = arm
     x = rotations.random_wxyz(rng, 3, skeleton.num_joints)
     arguments = (positions_of(skeleton, x), skeleton)
-    expected = solve_ik(*arguments, limits=limits)
+    expected = solve_inverse_kinematics(*arguments, limits=limits)
 
     solving = KinematicSolving(KinematicSetup.checked(*arguments, limits=limits), KinematicSettings())
     steps = list(solving.steps())

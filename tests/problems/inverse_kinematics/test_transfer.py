@@ -5,10 +5,10 @@ import pytest
 
 from solver_core import rotations
 from solver_core.errors import SetupError
-from solver_core.problems.inverse_kinematics.mapping import check_names, find_mapping, match_targets, skeleton_mapping
+from solver_core.problems.inverse_kinematics.names.mapping import find_mapping, match_targets, skeleton_mapping
 from solver_core.problems.inverse_kinematics.problem import Targets
-from solver_core.problems.inverse_kinematics.skeleton import Skeleton
-from solver_core.problems.inverse_kinematics.transfer import Transfer
+from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton, check_names
+from solver_core.problems.inverse_kinematics.solver.transfer import Transfer
 
 from .conftest import natural_poses, positions_of
 

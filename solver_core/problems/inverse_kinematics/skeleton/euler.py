@@ -6,8 +6,6 @@ import numpy as np
 
 from solver_core import rotations
 
-ORDERS = ("XYZ", "XZY", "YXZ", "YZX", "ZXY", "ZYX")
-
 
 def wxyz_from_euler(angles: np.ndarray, order: str) -> np.ndarray:
     """(..., 4) from (..., len(order)) angles about the axes that `order` names, the leftmost rotation first."""

@@ -18,9 +18,9 @@ import solver_core as sc
 from solver_core import rotations
 from solver_core.network.torch_modules import TorchNetwork
 from solver_core.network.weights import SHIPPED, load_weights
-from solver_core.problems.inverse_kinematics.body import human
 from solver_core.problems.inverse_kinematics.features import INPUT_LAYOUT
-from solver_core.problems.inverse_kinematics.kinematics import forward_kinematics
+from solver_core.problems.inverse_kinematics.files.bodies import human
+from solver_core.problems.inverse_kinematics.skeleton.kinematics import forward_kinematics
 from solver_core.problems.inverse_kinematics.solve import Trained
 
 BATCH = 256
@@ -42,7 +42,7 @@ def make_targets(count: int) -> np.ndarray:
 
 def in_torch() -> Trained:
     """The shipped networks in torch."""
-    stages, info = load_weights(SHIPPED / "ik.safetensors", "ik", INPUT_LAYOUT)
+    stages, info = load_weights(SHIPPED / "inverse_kinematics.safetensors", "inverse_kinematics", INPUT_LAYOUT)
     networks = [TorchNetwork(info.spec) for _ in stages]
     for network, weights in zip(networks, stages, strict=True):
         network.load_numpy_weights(weights)
@@ -64,11 +64,11 @@ def main() -> None:
     torch.set_num_threads(2)
     skeleton, targets, trained = human().skeleton, make_targets(BATCH), in_torch()
     numbers = [
-        ("4 steps, one frame, NumPy", median_ms(lambda: sc.solve_ik(targets[0], skeleton, refine=False)), 4),
-        ("4 steps + refine, one frame, NumPy", median_ms(lambda: sc.solve_ik(targets[0], skeleton)), None),
+        ("4 steps, one frame, NumPy", median_ms(lambda: sc.solve_inverse_kinematics(targets[0], skeleton, refine=False)), 4),
+        ("4 steps + refine, one frame, NumPy", median_ms(lambda: sc.solve_inverse_kinematics(targets[0], skeleton)), None),
     ]
     for name, is_refined, limit in (("4 steps", False, 1), ("4 steps + refine", True, 3)):
-        batch_ms = median_ms(lambda: sc.solve_ik(targets, skeleton, refine=is_refined, trained=trained))  # noqa: B023
+        batch_ms = median_ms(lambda: sc.solve_inverse_kinematics(targets, skeleton, refine=is_refined, trained=trained))  # noqa: B023
         numbers.append((f"{name}, a frame of {BATCH}, torch", batch_ms / BATCH, limit))
     for name, value, limit in numbers:
         print(f"{name:40s} {value:8.2f} ms   limit {'-' if limit is None else f'{limit} ms'}")

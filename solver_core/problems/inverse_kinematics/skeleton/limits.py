@@ -9,8 +9,8 @@ import numpy as np
 from solver_core import rotations
 from solver_core.errors import SetupError
 from solver_core.manifolds import SO3Power
-from solver_core.problems.inverse_kinematics.euler import euler_axes, euler_from_wxyz, wxyz_from_euler
-from solver_core.problems.inverse_kinematics.skeleton import Skeleton
+from solver_core.problems.inverse_kinematics.skeleton.euler import euler_axes, euler_from_wxyz, wxyz_from_euler
+from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
 
 ORDER = "ZYX"  # R = Rz Ry Rx, what Blender calls XYZ
 AT_BOUND = 1e-6  # radians; an angle this near a bound is on it

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+
+import numpy as np
 
 from solver_core.errors import SetupError
-from solver_core.problems.inverse_kinematics.body import human
-from solver_core.problems.inverse_kinematics.skeleton import Skeleton
+from solver_core.problems.inverse_kinematics.files.bodies import human
+from solver_core.problems.inverse_kinematics.files.targets import NamedTargets
+from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton, check_names
 
 # The human's nodes, and below their names elsewhere: without case, separators and a prefix such as "mixamorig:".  {S} is
 # left or right, {s} l or r.  Several names mean the middle of them.
@@ -132,12 +134,20 @@ def match_targets(names: Sequence[str], skeleton: Skeleton) -> dict[str, tuple[s
     return matched
 
 
-def check_names(names: Iterable[str], known: Sequence[str], where: str, source: str = "the map") -> None:
-    """Raises SetupError for a name in `source` that is not among the known ones `where`, offering the nearest."""
-    for name in names:
-        if name not in known:
-            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0)[0]
-            raise SetupError(f"{source} names {name!r}, which {where} does not have; did you mean {nearest!r}?")
+def targets_of_skeleton(targets: NamedTargets, skeleton: Skeleton, joints: dict[str, Sequence[str]] | None) -> np.ndarray:
+    """(F, N, 3) for the nodes of a skeleton, nan where none is given.
+
+    joints: names of the skeleton's nodes -> one or several target names, whose middle is taken; found when None.
+    """
+    if joints is None:
+        joints = dict(match_targets(targets.names, skeleton))
+    check_names(joints.keys(), skeleton.names, "the skeleton")
+    positions = np.full((len(targets.positions), skeleton.num_nodes, 3), np.nan)
+    for node, names in joints.items():
+        check_names(names, targets.names, "the targets file")
+        columns = [targets.names.index(name) for name in names]
+        positions[:, skeleton.index(node)] = targets.positions[:, columns].mean(axis=1)
+    return positions
 
 
 def _plain(name: str) -> str:

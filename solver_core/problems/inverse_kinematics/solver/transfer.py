@@ -12,12 +12,12 @@ from functools import cached_property
 import numpy as np
 
 from solver_core import rotations
-from solver_core.problems.inverse_kinematics.body import Body
-from solver_core.problems.inverse_kinematics.kinematics import forward_kinematics
-from solver_core.problems.inverse_kinematics.limits import JointLimits
 from solver_core.problems.inverse_kinematics.problem import KinematicProblem, Targets
-from solver_core.problems.inverse_kinematics.skeleton import Skeleton
-from solver_core.problems.inverse_kinematics.start import nearest_rotation
+from solver_core.problems.inverse_kinematics.skeleton.body import Body
+from solver_core.problems.inverse_kinematics.skeleton.kinematics import forward_kinematics
+from solver_core.problems.inverse_kinematics.skeleton.limits import JointLimits
+from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
+from solver_core.problems.inverse_kinematics.solver.start import nearest_rotation
 
 UNKNOWN_SPREAD = 0.1  # radians, of joints without counterpart: fewer than most, so that the others turn first
 STRAIGHT_PRIOR = 1e-6  # settles the twist of a skeleton that is one straight line: none

@@ -1,6 +1,6 @@
 """Writes the body that the human networks are trained for, from the train clips: its mean pose and how its joints turn.
 
-    python training/prepare_ik_body.py ../shared/data solver_core/weights/ik_human.bvh
+    python training/prepare_human_body.py ../shared/data solver_core/weights/inverse_kinematics_human.bvh
 
 Networks fit the body file they were trained with; train them again after this.
 """
@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from solver_core.problems.inverse_kinematics.body import Body, write_body
-from solver_core.problems.inverse_kinematics.bvh import read_bvh
-from solver_core.problems.inverse_kinematics.clips import load_rotations, split_clips
+from solver_core.problems.inverse_kinematics.files.bodies import write_body
+from solver_core.problems.inverse_kinematics.files.bvh import read_bvh
 from solver_core.problems.inverse_kinematics.sampler import mirror_joints, mirrored_pose
+from solver_core.problems.inverse_kinematics.skeleton.body import Body
+from solver_core.problems.inverse_kinematics.training.clips import load_rotations, split_clips
 
 FRAME_STEP = 3  # neighbouring frames say the same
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from solver_core import rotations
-from solver_core.problems.inverse_kinematics.kinematics import forward_kinematics
 from solver_core.problems.inverse_kinematics.problem import KinematicProblem, Targets
+from solver_core.problems.inverse_kinematics.skeleton.kinematics import forward_kinematics
 
 
 def mean_pose_start(problem: KinematicProblem, targets: Targets) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 
 from solver_core.errors import ObservationError
 from solver_core.problems.inverse_kinematics.problem import Targets
-from solver_core.problems.inverse_kinematics.skeleton import Skeleton
+from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
 
 WRONG_UNIT = 8.0  # bones whose ends are this many times farther apart than at rest, or nearer, are in another unit
 
@@ -25,7 +25,7 @@ class Request(NamedTuple):
 
 
 def checked_targets(targets: np.ndarray, weights: np.ndarray | None, skeleton: Skeleton) -> Request:
-    """What solve_ik was given, as float32 relative to the root's target.  Raises ObservationError."""
+    """What solve_inverse_kinematics was given, as float32 relative to the root's target.  Raises ObservationError."""
     positions = np.asarray(targets, dtype=np.float64)
     num_nodes = skeleton.num_nodes
     if positions.ndim == 2:

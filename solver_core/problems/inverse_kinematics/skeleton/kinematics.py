@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from solver_core import rotations
-from solver_core.problems.inverse_kinematics.skeleton import Skeleton
+from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
 
 
 class Posture(NamedTuple):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from solver_core.errors import SetupError
 from solver_core.kernel.tree import JointTree
+from solver_core.problems.inverse_kinematics.files.bvh_text import read_bvh_text
 
 
 class Skeleton(JointTree):
@@ -28,10 +30,10 @@ class Skeleton(JointTree):
 
     @classmethod
     def from_bvh(cls, path: str | Path, metres_per_unit: float | None = None) -> Skeleton:
-        """The skeleton of a BVH file; see bvh.read_bvh for the unit."""
-        from solver_core.problems.inverse_kinematics.bvh import read_bvh
-
-        return read_bvh(path, metres_per_unit).skeleton
+        """The skeleton of a BVH file; see files/bvh.py for the unit."""
+        text = read_bvh_text(path)
+        unit = text.guessed_unit() if metres_per_unit is None else metres_per_unit
+        return cls(text.names, text.parents, unit * text.offsets)
 
     def _check(self) -> None:
         count = len(self.names)
@@ -85,3 +87,11 @@ class Skeleton(JointTree):
 
     def scaled(self, factor: float) -> Skeleton:
         return Skeleton(self.names, self.parents, self.offsets * factor)
+
+
+def check_names(names: Iterable[str], known: Sequence[str], where: str, source: str = "the map") -> None:
+    """Raises SetupError for a name in `source` that is not among the known ones `where`, offering the nearest."""
+    for name in names:
+        if name not in known:
+            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0)[0]
+            raise SetupError(f"{source} names {name!r}, which {where} does not have; did you mean {nearest!r}?")

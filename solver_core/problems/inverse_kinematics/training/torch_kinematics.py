@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from solver_core.problems.inverse_kinematics.skeleton import Skeleton
+from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
 
 
 def forward_kinematics(skeleton: Skeleton, offsets: torch.Tensor, local: torch.Tensor) -> torch.Tensor:

@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from solver_core.errors import ConfigError
-from solver_core.problems.inverse_kinematics.body import Body, body_path, limits_path, write_body
-from solver_core.problems.inverse_kinematics.bvh import read_bvh
+from solver_core.problems.inverse_kinematics.files.bodies import body_path, limits_path, write_body
+from solver_core.problems.inverse_kinematics.files.bvh import read_bvh
 from solver_core.problems.inverse_kinematics.sampler import rig_limits, rig_poses
+from solver_core.problems.inverse_kinematics.skeleton.body import Body
 from solver_core.writing import make_folder, refuse_overwriting, write_bytes, write_text
 
 # Two minutes for an arm of six axes on two cores, more for a figure.
 RECIPE = """\
 [training]
-problem = "ik"
+problem = "inverse_kinematics"
 name = "rig"
 iterations = [1500, 800, 500]
 batch_size = 256

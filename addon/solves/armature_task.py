@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What Solve Armature is asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class BoneTarget:
+    """A target and the bone whose head should be there; "<bone>_end" is the tail of a bone without children."""
+
+    target: str
+    bone: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class ArmatureTask:
+    """source: COLLECTION (of empties), ARMATURE or FILE (.bvh or .csv, y up unless up is "Z", first frame at frame_start).
+
+    bones: empty = found by the names.  smooth: frames.  Without frame_start and frame_end only the current frame is solved,
+    and no keyframe is set.
+    """
+
+    armature: str
+    source: str = "COLLECTION"
+    collection: str = ""
+    target_armature: str = ""
+    file: str = ""
+    bones: tuple[BoneTarget, ...] = ()
+    refine: bool = True
+    smooth: float = 0.0
+    frame_start: int | None = None
+    frame_end: int | None = None
+    use_limits: bool = True
+    up: str = "Y"
+
+    @property
+    def is_range(self) -> bool:
+        return self.frame_start is not None or self.frame_end is not None

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which target belongs to which bone."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import bpy
+import numpy as np
+
+from solver_core.errors import SetupError
+from solver_core.problems.inverse_kinematics.names.mapping import match_targets
+
+from ..bridge.armature import check_armature, read_rest
+from ..bridge.scene import find_object
+from .armature_chain import Chain, nodes_below, skeleton_of
+from .armature_source import TargetSource
+from .armature_task import ArmatureTask, BoneTarget
+
+
+def guess_bones(scene: bpy.types.Scene, task: ArmatureTask) -> tuple[BoneTarget, ...]:
+    """Rows for the targets of a task by the names of its bones.  Raises SolverError if nothing matches."""
+    armature = find_object(scene, task.armature, "armature")
+    check_armature(armature)
+    source = TargetSource.open(scene, task)
+    names = source.names(scene)
+    bones = read_rest(armature)
+    found: dict[str, tuple[str, ...]] = {}
+    for top in (bone for bone in bones.values() if not bone.parent):
+        nodes = nodes_below(bones, top.name)
+        if len(nodes) < 2:
+            continue
+        try:
+            matched = match_targets(names, skeleton_of(nodes, 1.0))
+        except SetupError:
+            continue
+        found = max(found, matched, key=len)
+    if not found:
+        raise SetupError(
+            f"No target has the name of a bone of '{armature.name}': fill in the list of bones by hand, or rename the targets."
+        )
+    return tuple(BoneTarget(target, bone) for bone, targets in found.items() for target in targets)
+
+
+def check_rows(rows: Sequence[BoneTarget], nodes: Collection[str], targets: Collection[str], task: ArmatureTask) -> None:
+    """Raises SetupError for a row that names what is not there, or if no row counts."""
+    for row in rows:
+        if row.bone not in nodes:
+            raise SetupError(f"The armature '{task.armature}' has no bone '{row.bone}' for the target '{row.target}'.")
+        if row.target not in targets:
+            raise SetupError(f"There is no target '{row.target}' for the bone '{row.bone}'.")
+        if not 0 <= row.weight < np.inf:
+            raise SetupError(f"The weight of the target '{row.target}' must be a number of at least 0.")
+    if not any(row.weight > 0 for row in rows):
+        raise SetupError("All targets have a weight of 0: give at least one of them more.")
+
+
+def node_targets(chain: Chain, rows: Sequence[BoneTarget], points: dict[str, np.ndarray]) -> np.ndarray:
+    """(N, 3) in the world, nan where none is given: the middle of a node's targets."""
+    targets = np.full((chain.skeleton.num_nodes, 3), np.nan)
+    for node in {row.bone for row in rows if row.weight > 0}:
+        targets[chain.skeleton.index(node)] = np.mean([points[row.target] for row in rows if row.bone == node], axis=0)
+    return targets
+
+
+def node_weights(chain: Chain, rows: Sequence[BoneTarget]) -> np.ndarray:
+    """(N,) mean weight of a node's targets, 0 without."""
+    weights = np.zeros(chain.skeleton.num_nodes)
+    for node in {row.bone for row in rows}:
+        weights[chain.skeleton.index(node)] = np.mean([row.weight for row in rows if row.bone == node])
+    return weights
