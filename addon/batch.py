@@ -64,12 +64,18 @@ _registered: Any = None
 
 def main(arguments: Sequence[str]) -> int:
     """Runs a job; the exit code."""
-    args = _parser().parse_args(arguments)
+    parser = _parser()
+    args = parser.parse_args(arguments)
+    if args.job is None and not args.schema:
+        parser.error("the following arguments are required: job.json")
     try:
         jobs = _job_module()
     except ModuleNotFoundError as error:
         _complain([f"The Python module '{error.name}' is missing: install the extension, which brings it."])
         return 2
+    if args.schema:
+        sys.stdout.write(json.dumps(jobs.job_schema(), indent=2) + "\n")
+        return 0
     try:
         tasks = jobs.read_job(args.job, args.out)
     except jobs.JobError as error:
@@ -98,7 +104,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=COMMAND, description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("job", type=Path, metavar="job.json", help="the tasks")
+    parser.add_argument("job", type=Path, nargs="?", metavar="job.json", help="the tasks")
+    parser.add_argument("--schema", action="store_true", help="print the JSON Schema of job files, and solve nothing")
     parser.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="folder of the outputs (default: this one)")
     parser.add_argument("--jobs", type=_positive, default=1, metavar="N", help="processes that solve at the same time")
     parser.add_argument("--only", metavar="NAME", help="solve this task only")

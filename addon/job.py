@@ -4,14 +4,11 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import json
 import math
 import os
 import traceback
-import types
-import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +18,7 @@ import bpy
 
 from solver_core.errors import SolverError
 
+from .schema import Invalid, read_record, read_value, schema_of
 from .solves.armature import ArmatureSolve
 from .solves.armature_task import ArmatureTask
 from .solves.lighting import LightingSolve, LightingTask
@@ -34,14 +32,6 @@ PROBLEMS: dict[str, tuple[type[Solve], type]] = {
 }
 ALIASES = {"ik": "inverse_kinematics", "armature": "inverse_kinematics"}  # other names that jobs may use
 OUTPUTS = ("blend", "json", "png")
-CHOICES = {
-    "key": ("ALPHA", "LUMINANCE", "COLOR"),
-    "move": ("OBJECT", "CAMERA"),
-    "kind": ("SUN", "POINT"),
-    "source": ("COLLECTION", "ARMATURE", "FILE"),
-    "up": ("Y", "Z"),
-}
-NATURAL = ("steps", "restarts", "seed")
 PICTURE_SIZE, PICTURE_SAMPLES = 960, 16  # longer side in pixels and Cycles samples: enough to see what was solved
 
 
@@ -71,6 +61,30 @@ class BatchTask:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+def job_schema() -> dict[str, Any]:
+    """JSON Schema of job files."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Job of the extension Deep Feedback Solver",
+        "type": "array",
+        "minItems": 1,
+        "items": {"oneOf": [_task_schema(problem) for problem in PROBLEMS]},
+    }
+
+
+def _task_schema(problem: str) -> dict[str, Any]:
+    """Schema of a task of one problem: what all tasks have, and the problem's own."""
+    schema = schema_of(PROBLEMS[problem][1])
+    outputs = {kind: {"type": "string", "pattern": rf"\.{kind}$"} for kind in OUTPUTS}
+    common = {
+        "name": {"type": "string", "description": "Names the record, and the task in messages"},
+        "scene": {"type": "string", "description": "The .blend file, relative to the job; else the file that Blender has open"},
+        "problem": {"const": problem},
+        "outputs": {"type": "object", "properties": outputs, "additionalProperties": False},
+    }
+    return schema | {"properties": common | schema["properties"], "required": ["problem", *schema["required"]]}
+
+
 class _Stamp(NamedTuple):
     size: int
     modified_ns: int
@@ -90,7 +104,7 @@ def read_job(path: Path, out: Path) -> list[BatchTask]:
     for number, entry in enumerate(content, start=1):
         try:
             tasks.append(_read_task(entry, number, path.resolve().parent, out.resolve()))
-        except _Invalid as error:
+        except Invalid as error:
             problems.append(error.sentence(number, entry))
     problems += _clashes(tasks)
     if problems:
@@ -203,43 +217,29 @@ def _files(content: Any) -> list[str]:
     return own + [path for value in content.values() for path in _files(value)]
 
 
-class _Invalid(Exception):
-    """What is wrong with a task, and under which key."""
-
-    def __init__(self, key: str, what: str) -> None:
-        super().__init__(what)
-        self.key, self.what = key, what
-
-    def sentence(self, number: int, entry: Any) -> str:
-        name = entry.get("name") if isinstance(entry, dict) else None
-        task = f"Task {number} ('{name}')" if isinstance(name, str) else f"Task {number}"
-        end = "" if self.what.endswith("?") else "."
-        return f"{task}, key '{self.key}': {self.what}{end}" if self.key else f"{task}: {self.what}{end}"
-
-
 def _read_task(entry: Any, number: int, folder: Path, out: Path) -> BatchTask:
-    """Raises _Invalid."""
+    """Raises Invalid."""
     if not isinstance(entry, dict):
-        raise _Invalid("", f"it must be an object {{...}}, not {json.dumps(entry)}")
+        raise Invalid("", f"it must be an object {{...}}, not {json.dumps(entry)}")
     entry = dict(entry)
-    name = _value(str, entry.pop("name", f"task-{number}"), "name")
+    name = read_value(str, entry.pop("name", f"task-{number}"), "name")
     if not name or name != Path(name).name or name.startswith("."):
-        raise _Invalid("name", f"it must be fit for a file name, not {json.dumps(name)}")
+        raise Invalid("name", f"it must be fit for a file name, not {json.dumps(name)}")
     problem = entry.pop("problem", None)
     problem = ALIASES.get(problem, problem) if isinstance(problem, str) else problem
     if not isinstance(problem, str) or problem not in PROBLEMS:
-        raise _Invalid("problem", f"it must be one of {', '.join(PROBLEMS)}, not {json.dumps(problem)}")
-    scene = _value(str, entry.pop("scene", bpy.data.filepath), "scene")
+        raise Invalid("problem", f"it must be one of {', '.join(PROBLEMS)}, not {json.dumps(problem)}")
+    scene = read_value(str, entry.pop("scene", bpy.data.filepath), "scene")
     if not scene:
-        raise _Invalid("scene", "it is missing, and Blender has no file open that could be taken")
-    outputs = _value(dict[str, str], entry.pop("outputs", {}), "outputs")
+        raise Invalid("scene", "it is missing, and Blender has no file open that could be taken")
+    outputs = read_value(dict[str, str], entry.pop("outputs", {}), "outputs")
     for kind, file in outputs.items():
         if kind not in OUTPUTS:
-            raise _Invalid(f"outputs.{kind}", f"it is not known; known: {', '.join(OUTPUTS)}")
+            raise Invalid(f"outputs.{kind}", f"it is not known; known: {', '.join(OUTPUTS)}")
         if Path(file).suffix != f".{kind}":
-            raise _Invalid(f"outputs.{kind}", f"it must end in .{kind}, not be {json.dumps(file)}")
+            raise Invalid(f"outputs.{kind}", f"it must end in .{kind}, not be {json.dumps(file)}")
     outputs = {"json": f"{name}.json", **outputs}
-    task = _record(PROBLEMS[problem][1], entry, "", folder)
+    task = read_record(PROBLEMS[problem][1], entry, "", folder)
     return BatchTask(name, folder / scene, problem, task, {kind: out / file for kind, file in outputs.items()})
 
 
@@ -259,56 +259,3 @@ def _clashes(tasks: Sequence[BatchTask]) -> list[str]:
                 problems.append(f"{where} is the scene of a task: choose another file.")
             writers[path] = task.name
     return problems
-
-
-def _record(kind: type, content: Any, where: str, folder: Path) -> Any:
-    """A dataclass from its JSON object.  Raises _Invalid."""
-    if not isinstance(content, dict):
-        raise _Invalid(where, f"it must be an object {{...}}, not {json.dumps(content)}")
-    hints, prefix = typing.get_type_hints(kind), f"{where}." if where else ""
-    for key in content:
-        if key not in hints:
-            nearest = difflib.get_close_matches(key, hints, n=1, cutoff=0)[0]
-            raise _Invalid(prefix + key, f"it is not known; did you mean '{nearest}'?")
-    values = {}
-    for one in dataclasses.fields(kind):
-        is_needed = one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
-        if one.name in content:
-            values[one.name] = _value(hints[one.name], content[one.name], prefix + one.name, folder)
-        elif is_needed:
-            raise _Invalid(prefix + one.name, "it is missing")
-    return kind(**values)
-
-
-def _value(hint: Any, value: Any, where: str, folder: Path = Path()) -> Any:
-    """A value of a type hint from JSON.  Raises _Invalid."""
-    key, arguments = where.rpartition(".")[2], typing.get_args(hint)
-    origin = typing.get_origin(hint)
-    if origin is types.UnionType:
-        return None if value is None else _value(arguments[0], value, where, folder)
-    if dataclasses.is_dataclass(hint):
-        return _record(hint, value, where, folder)
-    if origin is tuple:
-        kinds = [arguments[0]] * len(value) if arguments[-1] is ... and isinstance(value, list) else list(arguments)
-        if not isinstance(value, list) or len(value) != len(kinds):
-            raise _Invalid(where, f"it must be a list [...], not {json.dumps(value)}")
-        return tuple(_value(kind, one, f"{where}.{i}", folder) for i, (kind, one) in enumerate(zip(kinds, value, strict=True)))
-    if origin is dict:
-        if not isinstance(value, dict):
-            raise _Invalid(where, f"it must be an object {{...}}, not {json.dumps(value)}")
-        return {name: _value(arguments[1], one, f"{where}.{name}", folder) for name, one in value.items()}
-    allowed, words = {
-        str: (str, "a text"),
-        bool: (bool, "true or false"),
-        int: (int, "a whole number"),
-        float: ((int, float), "a number"),
-    }[hint]
-    if not isinstance(value, allowed) or (isinstance(value, bool) and hint is not bool):
-        raise _Invalid(where, f"it must be {words}, not {json.dumps(value)}")
-    if key in CHOICES and value not in CHOICES[key]:
-        raise _Invalid(where, f"it must be one of {', '.join(CHOICES[key])}, not {json.dumps(value)}")
-    if key in NATURAL and value < 0:
-        raise _Invalid(where, f"it must be at least 0, not {value}")
-    if key == "file" and value and not value.startswith("//"):
-        return str(folder / value)
-    return value

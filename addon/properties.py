@@ -18,8 +18,9 @@ from bpy.props import (
 
 from solver_core.problems.inverse_kinematics.files.bvh_text import END_SITE
 
-from . import results
+from . import options, results
 from .solves.image_source import ImageSource, MaskKey
+from .solves.pose import PoseTaskOptions
 
 
 def _step(problem: str) -> object:
@@ -63,24 +64,7 @@ class FrameRange:
         return {"frame_start": start, "frame_end": end}
 
 
-class PoseOptions(FrameRange):
-    key: EnumProperty(
-        name="Key",
-        description="What tells the object from the background in the image",
-        items=[
-            ("ALPHA", "Alpha", "The object is where the image is opaque"),
-            ("LUMINANCE", "Luminance", "The object is where the image is brighter than the threshold"),
-            ("COLOR", "Color Key", "The object is where the image does not have the background's color"),
-        ],
-    )
-    threshold: FloatProperty(
-        name="Threshold",
-        description="Alpha or brightness from 0 to 1 above which a pixel belongs to the object",
-        default=0.5,
-        min=0.0,
-        max=1.0,
-        subtype="FACTOR",
-    )
+class PoseProperties(FrameRange, options.mixin(MaskKey, PoseTaskOptions)):
     color: FloatVectorProperty(
         name="Background",
         description="Color of the background that is removed",
@@ -89,47 +73,10 @@ class PoseOptions(FrameRange):
         max=1.0,
         subtype="COLOR_GAMMA",
     )
-    tolerance: FloatProperty(
-        name="Tolerance",
-        description="How far a pixel's color may be from the background's, from 0 to 1, and still be background",
-        default=0.2,
-        min=0.0,
-        max=1.0,
-        subtype="FACTOR",
-    )
-    invert: BoolProperty(name="Invert", description="Swaps object and background of the mask", default=False)
-    steps: IntProperty(
-        name="Steps",
-        description="Number of learned steps; each looks at how far the outline still is from the one in the image",
-        default=5,
-        min=0,
-        max=50,
-    )
-    refine: BoolProperty(
-        name="Refine", description="Fits the outline to a fraction of a pixel after the learned steps", default=True
-    )
-    restarts: IntProperty(
-        name="Restarts",
-        description="Number of other starting poses that are tried when the outline does not fit well",
-        default=8,
-        min=0,
-        max=64,
-    )
-    seed: IntProperty(
-        name="Seed", description="Draws other starting poses; the same seed gives the same result", default=0, min=0
-    )
-    move: EnumProperty(
-        name="Move",
-        description="What is moved so that the object and its silhouette meet",
-        items=[
-            ("OBJECT", "Object", "Moves and turns the object; the camera stays"),
-            ("CAMERA", "Camera", "Moves and turns the camera; the object stays"),
-        ],
-    )
 
     @property
     def mask(self) -> MaskKey:
-        return MaskKey(self.key, self.threshold, tuple(self.color), self.tolerance, self.invert)
+        return options.read(MaskKey, self, color=tuple(self.color))
 
 
 class LightingOptions:
@@ -206,7 +153,7 @@ class DEEP_FEEDBACK_PG_image(bpy.types.PropertyGroup):
         return ImageSource(file=self.file) if self.source == "FILE" else ImageSource(use_background=True)
 
 
-class DEEP_FEEDBACK_PG_pose(PoseOptions, bpy.types.PropertyGroup):
+class DEEP_FEEDBACK_PG_pose(PoseProperties, bpy.types.PropertyGroup):
     object: PointerProperty(
         type=bpy.types.Object,
         name="Object",

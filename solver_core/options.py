@@ -37,7 +37,8 @@ class Words(NamedTuple):
     """What people read of an option, and what it may be.
 
     label: its name in a panel.  help: one sentence, without unit and default.  minimum, maximum: inclusive.
-    unit: such as "m" or "frames".  choices: the texts it may be.  unset: what None means, for an option that may be None.
+    unit: such as "m" or "frames".  choices: the texts it may be, each with a sentence.  unset: what None means, for an
+    option that may be None.
     """
 
     label: str
@@ -45,7 +46,7 @@ class Words(NamedTuple):
     minimum: float | None
     maximum: float | None
     unit: str
-    choices: tuple[str, ...]
+    choices: Mapping[str, str]
     unset: str
 
 
@@ -57,11 +58,11 @@ def option(
     minimum: float | None = None,
     maximum: float | None = None,
     unit: str = "",
-    choices: tuple[str, ...] = (),
+    choices: Mapping[str, str] | None = None,
     unset: str = "",
 ) -> Any:
     """A field of an Options class; see Words."""
-    return field(default=default, metadata={"words": Words(label, help, minimum, maximum, unit, choices, unset)})
+    return field(default=default, metadata={"words": Words(label, help, minimum, maximum, unit, choices or {}, unset)})
 
 
 class Option(NamedTuple):
@@ -133,9 +134,9 @@ class Options:
 
 
 def options_of(cls: type[Options]) -> Iterator[Option]:
-    """The options that a class declares, in order."""
+    """The options that a class declares, in order; its other fields are none."""
     hints = _hints(cls)
-    for one in dataclasses.fields(cls):
+    for one in (each for each in dataclasses.fields(cls) if "words" in each.metadata):
         kinds = [kind for kind in typing.get_args(hints[one.name]) or (hints[one.name],) if kind is not types.NoneType]
         may_be_none = types.NoneType in typing.get_args(hints[one.name])
         yield Option(one.name, kinds[0], one.default, may_be_none, one.metadata["words"])

@@ -15,7 +15,7 @@ class Walk(Options):
     steps: int = option(5, "Steps", "Number of steps", minimum=0, maximum=9)
     stride: float = option(0.7, "Stride", "Length of a step", minimum=0.0, unit="m")
     is_slow: bool = option(False, "Slow", "Takes its time")
-    gait: str = option("walk", "Gait", "How it goes", choices=("walk", "run"))
+    gait: str = option("walk", "Gait", "How it goes", choices={"walk": "One foot at a time", "run": "Both leave the ground"})
     noise: float | None = option(None, "Noise", "Error of the track", minimum=0.0, unit="m", unset="found")
 
 

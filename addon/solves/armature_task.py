@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class ArmatureTask:
     """
 
     armature: str
-    source: str = "COLLECTION"
+    source: Literal["COLLECTION", "ARMATURE", "FILE"] = "COLLECTION"
     collection: str = ""
     target_armature: str = ""
     file: str = ""
@@ -34,7 +35,7 @@ class ArmatureTask:
     frame_start: int | None = None
     frame_end: int | None = None
     use_limits: bool = True
-    up: str = "Y"
+    up: Literal["Y", "Z"] = "Y"
 
     @property
     def is_range(self) -> bool:

@@ -9,6 +9,7 @@ import bpy
 import numpy as np
 
 from solver_core.errors import ObservationError, SetupError
+from solver_core.options import Options, option
 
 from ..bridge import image as images
 from ..bridge.image import LUMINANCE, Picture
@@ -42,17 +43,27 @@ class ImageSource:
 
 
 @dataclass(frozen=True)
-class MaskKey:
-    """What of a picture is the object.
+class MaskKey(Options):
+    """What of a picture is the object.  color: of the background, as shown on the screen."""
 
-    key: ALPHA, LUMINANCE (brighter than threshold) or COLOR (farther than tolerance from color, as shown on the screen).
-    """
-
-    key: str = "ALPHA"
-    threshold: float = 0.5
+    key: str = option(
+        "ALPHA",
+        "Key",
+        "What tells the object from the background in the image",
+        choices={
+            "ALPHA": "The object is where the image is opaque",
+            "LUMINANCE": "The object is where the image is brighter than the threshold",
+            "COLOR": "The object is where the image does not have the background's color",
+        },
+    )
+    threshold: float = option(
+        0.5, "Threshold", "Alpha or brightness above which a pixel belongs to the object", minimum=0, maximum=1
+    )
+    tolerance: float = option(
+        0.2, "Tolerance", "How far a pixel's color may be from the background's and still be background", minimum=0, maximum=1
+    )
+    invert: bool = option(False, "Invert", "Swaps object and background of the mask")
     color: tuple[float, float, float] = (0.0, 1.0, 0.0)
-    tolerance: float = 0.2
-    invert: bool = False
 
     def coverage(self, picture: Picture) -> np.ndarray:
         """(H, W) float32: fraction of each pixel that the object covers.  Raises ObservationError."""

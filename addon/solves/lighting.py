@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import bpy
 import numpy as np
@@ -51,7 +51,7 @@ class LightingTask:
     image: ImageSource
     camera: str
     objects: tuple[str, ...] = ()
-    kind: str = "SUN"
+    kind: Literal["SUN", "POINT"] = "SUN"
     lamp: str = ""
     use_base_color: bool = True
     mask: ImageSource | None = None

@@ -13,6 +13,7 @@ import numpy as np
 from solver_core import render, rotations
 from solver_core.errors import SetupError
 from solver_core.frames import Camera, matrix_from_pose
+from solver_core.options import option
 from solver_core.problems.pose.observation import PoseObservation, overlap
 from solver_core.problems.pose.setup import PoseSetup
 from solver_core.problems.pose.solve import PoseAlternative, PoseOptions, PoseSession, PoseSolution
@@ -36,8 +37,20 @@ from .solve import NO_IMAGE_LINES, NO_POINTS, Step, frames_of, mean_milliseconds
 
 
 @dataclass(frozen=True)
+class PoseTaskOptions(PoseOptions):
+    """What a user may choose about a solve in Blender."""
+
+    move: str = option(
+        "OBJECT",
+        "Move",
+        "What is moved so that the object and its silhouette meet",
+        choices={"OBJECT": "Moves and turns the object; the camera stays", "CAMERA": "Moves and turns the camera instead"},
+    )
+
+
+@dataclass(frozen=True)
 class PoseTask:
-    """object: a mesh or whatever has a surface, or an empty that instances a collection.  move: OBJECT or CAMERA.
+    """object: a mesh or whatever has a surface, or an empty that instances a collection.
 
     frame_start, frame_end: a range, with keyframes; without both the current frame is solved and no keyframe is set.
     """
@@ -46,11 +59,7 @@ class PoseTask:
     camera: str
     silhouette: ImageSource
     mask: MaskKey = field(default_factory=MaskKey)
-    steps: int = 5
-    refine: bool = True
-    restarts: int = 8
-    seed: int = 0
-    move: str = "OBJECT"
+    options: PoseTaskOptions = field(default_factory=PoseTaskOptions)
     frame_start: int | None = None
     frame_end: int | None = None
 
@@ -60,7 +69,7 @@ class PoseTask:
 
     @property
     def moved(self) -> str:
-        return self.camera if self.move == "CAMERA" else self.object
+        return self.camera if self.options.move == "CAMERA" else self.object
 
 
 class _Places(NamedTuple):
@@ -147,7 +156,7 @@ class PoseSolve:
         picture = task.silhouette.read(camera, part, task.is_range)
         seen_by = camera_of_image(read_camera(scene, depsgraph, camera), *picture.size)
         placement = read_placement(depsgraph, scene.objects[task.moved])
-        is_camera_moved = task.move == "CAMERA"
+        is_camera_moved = task.options.move == "CAMERA"
         places = _Places(mesh.world_from_object if is_camera_moved else world_from_camera, is_camera_moved)
         start = np.linalg.solve(world_from_camera, mesh.world_from_object)
         if self.solutions:
@@ -161,7 +170,7 @@ class PoseSolve:
         task, (part, view) = self.task, list(self.views.items())[-1]
         view.prepare(task.mask)
         self.iou_before[part] = view.iou(view.setup.start)
-        session = PoseSession(view.setup, PoseOptions(task.steps, task.refine, task.restarts, task.seed))
+        session = PoseSession(view.setup, task.options)
         for index, step in enumerate(session):
             yield Step(
                 part,
@@ -213,9 +222,11 @@ class PoseSolve:
         solutions = list(self.solutions.values())
         steps = sum(len(solution.history) for solution in solutions)
         seconds = sum(solution.seconds for solution in solutions)
-        worst = min(solutions, key=lambda solution: solution.iou)
+        worst_frame, worst = min(self.solutions.items(), key=lambda solved: solved[1].iou)
         before, after = list(self.iou_before.values()), [solution.iou for solution in solutions]
         return {
+            "verdict": worst.verdict.value,
+            "explanation": f"Frame {worst_frame}: {worst.explanation}" if self.task.is_range else worst.explanation,
             "reason": worst.reason.value,
             "seconds": seconds,
             "steps": steps,
@@ -236,7 +247,7 @@ class PoseSolve:
 
     def _find(self) -> tuple[bpy.types.Scene, bpy.types.Object]:
         scene = find_scene(self.scene)
-        return scene, find_object(scene, self.task.moved, "camera" if self.task.move == "CAMERA" else "object")
+        return scene, find_object(scene, self.task.moved, "camera" if self.task.options.move == "CAMERA" else "object")
 
     def _choices(self) -> list[PoseAlternative]:
         """The last frame's result and the other poses that explain its silhouette as well."""

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from addon import batch
-from addon.job import JobError, read_job
+from addon.job import JobError, job_schema, read_job
 
 from .solve_scenes import add_camera, add_monkey
 
@@ -289,3 +289,26 @@ def test_a_run_after_a_kill_gives_what_an_undisturbed_run_gives(folder, capsys):
     }
     errors = [json.loads((folder / "out" / f"task{n}.json").read_text())["report"]["worst_cm"] for n in range(4)]
     assert len(set(errors)) == 1
+
+
+def test_demo_job_is_valid_by_the_schema():
+    jsonschema = pytest.importorskip("jsonschema")
+
+    jsonschema.validate(json.loads((ROOT / "assets" / "demo" / "job.json").read_text()), job_schema())
+
+
+@pytest.mark.parametrize(
+    "change", [{"refine": 1}, {"source": "EMPTIES"}, {"colection": "a"}, {"problem": "poses"}, {"outputs": {"gif": "a.gif"}}]
+)
+def test_schema_refuses_what_a_job_refuses(change):
+    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema.validate([arm_task()], job_schema())
+
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate([arm_task(**change)], job_schema())
+
+
+def test_shipped_schema_is_that_of_the_tasks(capsys):
+    assert batch.main(["--schema"]) == 0
+
+    assert (ROOT / "addon" / "job.schema.json").read_text() == capsys.readouterr().out, "run: make job-schema"

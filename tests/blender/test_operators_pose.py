@@ -78,12 +78,12 @@ def test_button_takes_options_from_the_scene_unless_they_are_given(registered, m
     registered.deep_feedback.pose.refine = False
 
     bpy.ops.deep_feedback.solve_pose()
-    task = results.find("pose", registered).solve.task
+    options = results.find("pose", registered).solve.task.options
     bpy.ops.deep_feedback.solve_pose(steps=2)
-    task_given = results.find("pose", registered).solve.task
+    options_given = results.find("pose", registered).solve.task.options
 
-    assert (task.steps, task.restarts, task.refine) == (1, 0, False)
-    assert (task_given.steps, task_given.restarts, task_given.refine) == (2, 0, False)
+    assert (options.steps, options.restarts, options.refine) == (1, 0, False)
+    assert (options_given.steps, options_given.restarts, options_given.refine) == (2, 0, False)
 
 
 def test_button_moves_the_camera_when_told(registered, monkey):

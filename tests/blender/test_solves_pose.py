@@ -10,7 +10,7 @@ from addon.bridge.camera import read_camera, read_camera_pose
 from addon.bridge.mesh import read_rigid_mesh
 from addon.bridge.scene import evaluate
 from addon.solves.image_source import ImageSource, MaskKey
-from addon.solves.pose import PoseSolve, PoseTask, preview_mask
+from addon.solves.pose import PoseSolve, PoseTask, PoseTaskOptions, preview_mask
 from solver_core.errors import SolverError
 
 from .solve_scenes import add_camera, add_monkey, drain, points_in_world, render
@@ -66,7 +66,9 @@ def test_the_object_returns_to_where_it_was_rendered(scene, monkey, silhouette):
 def test_result_that_keyframes_will_take_back_comes_with_a_notice(scene, monkey, silhouette):
     monkey.keyframe_insert("location", frame=1)
 
-    solve = PoseSolve.gather(scene, PoseTask("Suzanne", "Camera", silhouette, refine=False, restarts=0))
+    solve = PoseSolve.gather(
+        scene, PoseTask("Suzanne", "Camera", silhouette, options=PoseTaskOptions(refine=False, restarts=0))
+    )
     drain(solve)
 
     assert "'Suzanne' is animated" in solve.report()["notices"][0]
@@ -78,7 +80,7 @@ def test_the_camera_returns_to_where_it_rendered(scene, camera, monkey, silhouet
     camera.rotation_euler.z += 0.02
     before = points_in_world(monkey)
 
-    drain(PoseSolve.gather(scene, PoseTask("Suzanne", "Camera", silhouette, move="CAMERA")))
+    drain(PoseSolve.gather(scene, PoseTask("Suzanne", "Camera", silhouette, options=PoseTaskOptions(move="CAMERA"))))
 
     bpy.context.view_layer.update()
     np.testing.assert_allclose(np.array(camera.matrix_world), expected, atol=0.1)  # far away, along its own view
@@ -89,7 +91,7 @@ def test_the_result_is_that_of_the_library(scene, camera, monkey, silhouette):
     move_away(monkey)
     depsgraph = evaluate(scene)
     mesh, world_from_camera = read_rigid_mesh(depsgraph, monkey), read_camera_pose(depsgraph, camera)
-    task = PoseTask("Suzanne", "Camera", silhouette, restarts=2, seed=3)
+    task = PoseTask("Suzanne", "Camera", silhouette, options=PoseTaskOptions(restarts=2, seed=3))
     mask = preview_mask(scene, silhouette, task.mask)
     start = np.linalg.solve(world_from_camera, mesh.world_from_object)
     expected = sc.solve_pose(
@@ -114,7 +116,7 @@ def test_the_result_is_that_of_the_library(scene, camera, monkey, silhouette):
 def test_restore_puts_back_what_was_there_to_the_bit(scene, monkey, silhouette):
     move_away(monkey)
     before = (tuple(monkey.location), tuple(monkey.rotation_euler), tuple(monkey.scale))
-    solve = PoseSolve.gather(scene, PoseTask("Suzanne", "Camera", silhouette, restarts=0))
+    solve = PoseSolve.gather(scene, PoseTask("Suzanne", "Camera", silhouette, options=PoseTaskOptions(restarts=0)))
     solve.read(solve.parts[0])
     steps = list(solve.steps())
     solve.apply(steps[3])
@@ -149,7 +151,9 @@ def test_a_range_gets_a_keyframe_a_frame_and_nothing_else(mode, scene, monkey, f
     scene.frame_set(7)
     source = ImageSource(file=str(folder / "mask_01.png"))
 
-    solve = PoseSolve.gather(scene, PoseTask("Suzanne", "Camera", source, restarts=0, frame_start=1, frame_end=3))
+    solve = PoseSolve.gather(
+        scene, PoseTask("Suzanne", "Camera", source, options=PoseTaskOptions(restarts=0), frame_start=1, frame_end=3)
+    )
     steps = drain(solve)
 
     assert scene.frame_current == 7
@@ -168,7 +172,9 @@ def test_cancelling_a_range_sets_no_keyframe(scene, monkey, folder):
     for frame in (1, 2):
         render(scene, folder / f"mask_{frame:02d}.png")
     source = ImageSource(file=str(folder / "mask_01.png"))
-    solve = PoseSolve.gather(scene, PoseTask("Suzanne", "Camera", source, restarts=0, frame_start=1, frame_end=2))
+    solve = PoseSolve.gather(
+        scene, PoseTask("Suzanne", "Camera", source, options=PoseTaskOptions(restarts=0), frame_start=1, frame_end=2)
+    )
     solve.read(1)
     list(solve.steps())
     solve.keep()
@@ -205,7 +211,7 @@ def refused(scene, monkey, silhouette, **changes) -> str:
         ({"object": "Nobody"}, "there is no object 'Nobody'"),
         ({"object": "Camera"}, "'Camera' has no faces"),
         ({"camera": "Suzanne"}, "'Suzanne' is not a camera"),
-        ({"mask": MaskKey("LUMINANCE", threshold=2.0)}, "silhouette is empty"),
+        ({"mask": MaskKey("LUMINANCE", threshold=1.0)}, "silhouette is empty"),
         ({"mask": MaskKey("LUMINANCE", threshold=0.0)}, "fills the whole image"),
         ({"frame_start": 9, "frame_end": 3}, "ends before it begins: 9 to 3"),
     ],

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Options of solver_core as Blender's properties and rows of a panel; see solver_core/options.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+import bpy
+
+from solver_core.options import Option, Options, options_of
+
+OptionsT = TypeVar("OptionsT", bound=Options)
+UNSET = "use_"  # begins the name of the switch of an option that may be left to the solve
+
+
+def mixin(*classes: type[Options]) -> type:
+    """A base for property groups and operators, with a property for each option of the classes.
+
+    An option that may be None has a switch before it: off leaves it to the solve.
+    """
+    annotations = {name: kept for cls in classes for one in options_of(cls) for name, kept in _properties(one)}
+    return type("Properties", (), {"__annotations__": annotations})
+
+
+def read(cls: type[OptionsT], owner: Any, **others: Any) -> OptionsT:
+    """The options as a property group or an operator has them; others: fields of the class that are no options."""
+    values = {one.name: getattr(owner, one.name) for one in options_of(cls) if not _is_unset(one, owner)}
+    return cls(**values, **others)
+
+
+def draw(layout: bpy.types.UILayout, owner: Any, cls: type[Options]) -> None:
+    """A row for each option."""
+    for one in options_of(cls):
+        if one.may_be_none:
+            row = layout.row(heading=one.words.label)
+            row.prop(owner, UNSET + one.name, text="")
+            field = row.row()
+            field.active = getattr(owner, UNSET + one.name)
+            field.prop(owner, one.name, text="")
+        else:
+            layout.row().prop(owner, one.name, expand=len(one.words.choices) == 2)
+
+
+def _is_unset(one: Option, owner: Any) -> bool:
+    return one.may_be_none and not getattr(owner, UNSET + one.name)
+
+
+def _properties(one: Option) -> Iterator[tuple[str, Any]]:
+    words = one.words
+    if one.may_be_none:
+        sentence = f"Sets {words.label.lower()}; off: {words.unset}"
+        yield UNSET + one.name, bpy.props.BoolProperty(name=words.label, description=sentence, default=one.default is not None)
+    help_text = words.help + (f", in {words.unit}" if words.unit else "")
+    said = {"name": words.label, "description": help_text}
+    if one.default is not None:
+        said["default"] = one.default
+    if words.choices:
+        items = [(value, value.capitalize(), sentence) for value, sentence in words.choices.items()]
+        yield one.name, bpy.props.EnumProperty(items=items, **said)
+    elif one.kind is bool:
+        yield one.name, bpy.props.BoolProperty(**said)
+    elif one.kind is str:
+        yield one.name, bpy.props.StringProperty(**said)
+    else:
+        limits = {"min": words.minimum, "max": words.maximum}
+        limits = {key: one.kind(value) for key, value in limits.items() if value is not None}
+        is_factor = one.kind is float and limits == {"min": 0, "max": 1}
+        make = bpy.props.FloatProperty if one.kind is float else bpy.props.IntProperty
+        yield one.name, make(**said, **limits, **({"subtype": "FACTOR"} if is_factor else {}))
