@@ -80,7 +80,7 @@ def checked_coverage(mask: Any, camera: Camera) -> np.ndarray:
         camera: of the same size.
 
     Raises:
-        ObservationError: for another shape, size, type or range, or if no pixel or every pixel is object.
+        ObservationError: for another shape, size, type or range, or if no pixel, every pixel or the whole border is object.
     """
     array = checked_array(mask, "silhouette", "(H, W)", ObservationError)
     if array.ndim != 2:
@@ -104,4 +104,8 @@ def checked_coverage(mask: Any, camera: Camera) -> np.ndarray:
         raise ObservationError("the silhouette is empty: no pixel is at least half covered; check the mask's threshold")
     if is_object.all():
         raise ObservationError("the silhouette fills the whole image, so it has no outline; invert or redraw the mask")
+    if is_object[[0, -1]].all() and is_object[:, [0, -1]].all():
+        raise ObservationError(
+            "the silhouette covers the whole border of the image, so it is most likely inverted; invert the mask"
+        )
     return coverage

@@ -20,6 +20,7 @@ SPREADS_PX = (1.0, 0.7, 0.5, 0.35)  # of the outline, round by round
 NUM_SAMPLES = 48  # in pairs of opposite steps, so that they are centred on the estimate, which is one more
 MAX_FACES = 50_000  # with more, the 200 renders take longer than the rest of the solve
 MAX_ENERGY = 0.1  # a worse fit has greater faults than tenths of a pixel
+MAX_STEP = 0.5  # in radians, image widths at depth 1, log depth; an outline that ties nothing down has a spread without bound
 TOLERANCE_PX = 1.5  # a pose that leaves this many more pixels unexplained counts 1 / e
 # Whole steps, because the mean may explain a pixel less than one sample did, and even from a perfect fit.
 POLISH_LOOP = LoopSettings(steps=len(SPREADS_PX), halvings=None, patience=len(SPREADS_PX), converged_energy=-1.0)
@@ -34,6 +35,7 @@ def polish_update(problem: PoseProblem, rng: np.random.Generator) -> Update:
         # Columns of the inverse transposed Cholesky factor: steps that move the outline by one pixel in all.
         spread = SPREADS_PX[stage] * np.linalg.inv(np.linalg.cholesky(hessian)).transpose(0, 2, 1)
         half = rng.normal(size=(len(x), NUM_SAMPLES // 2, 6)) @ spread.transpose(0, 2, 1)
+        half = np.clip(half, -MAX_STEP, MAX_STEP)
         steps = np.concatenate([np.zeros((len(x), 1, 6)), half, -half], axis=1)  # (B, K, 6)
         return np.stack([_weighted_mean(problem, observation, *one) for one in zip(x, steps, rows, range(len(x)), strict=True)])
 

@@ -219,13 +219,21 @@ class PoseSession(Session[PoseStep, PoseSolution]):
         alternatives = self._alternatives(self.final)
         matrix = self.setup.user_matrix(self.final.x[0])
         return PoseSolution(
-            matrix, iou, *judge(iou, len(alternatives)), self.final.reasons[0], self.history, self.seconds, alternatives
+            matrix,
+            iou,
+            *judge(self.setup.coverage, iou, len(alternatives)),
+            self.final.reasons[0],
+            self.history,
+            self.seconds,
+            alternatives,
         )
 
     def _best_so_far(self) -> PoseSolution:
         best = min(self.history, key=lambda step: step.energy)
         iou = 1 - best.energy
-        return PoseSolution(best.camera_from_object, iou, *judge(iou, 0), StopReason.CANCELLED, self.history, self.seconds)
+        return PoseSolution(
+            best.camera_from_object, iou, *judge(self.setup.coverage, iou, 0), StopReason.CANCELLED, self.history, self.seconds
+        )
 
     def _first(self) -> Generator[PoseStep, None, None]:
         """The given start, or the views from around, followed to their end."""

@@ -176,6 +176,20 @@ def test_steps_of_the_history_cannot_be_changed_by_who_watches(chair_case):
         solve(chair_case, on_step=scribble)
 
 
+def box_mask(low: int, high: int) -> np.ndarray:
+    """(100, 100) float32: a square."""
+    mask = np.zeros((100, 100), np.float32)
+    mask[low:high, low:high] = 1
+    return mask
+
+
+def test_perfect_fit_to_a_few_pixels_or_a_single_edge_is_doubtful():
+    assert judge(box_mask(40, 50), 1.0, 0).verdict is sc.Verdict.DOUBTFUL
+    single_edge = np.ones((100, 100), np.float32)
+    single_edge[:10] = 0
+    assert judge(single_edge, 1.0, 0).verdict is sc.Verdict.DOUBTFUL
+
+
 @pytest.mark.parametrize(
     ("iou", "verdict"),
     [
@@ -187,7 +201,7 @@ def test_steps_of_the_history_cannot_be_changed_by_who_watches(chair_case):
     ],
 )
 def test_verdict_says_the_overlap_that_it_follows_from(iou, verdict):
-    judgement = judge(iou, num_alternatives=0)
+    judgement = judge(box_mask(40, 60), iou, num_alternatives=0)
 
     assert judgement.verdict is verdict
     assert f"{iou:.1%}" in judgement.explanation
@@ -209,6 +223,17 @@ def test_last_step_of_the_history_is_the_result(chair_case):
     assert result.history[-1].phase == "result"
     np.testing.assert_array_equal(result.history[-1].camera_from_object, result.camera_from_object)
     assert result.history[-1].energy == 1 - result.iou
+
+
+def test_mask_with_hardly_an_outline_gives_a_finite_pose(chair_case):
+    camera = Camera(48, 40, 60.0, 60.0, 24.0, 20.0)
+    mask = np.ones((40, 48), bool)
+    mask[0, 0] = False
+
+    result = sc.solve_pose(mask, chair_case.mesh.vertices, chair_case.mesh.faces, camera, restarts=0)
+
+    assert np.isfinite(result.camera_from_object).all()
+    assert result.verdict is not sc.Verdict.GOOD
 
 
 @pytest.mark.parametrize("offset", [(0.75, 0.0), (2.0, 0.0), (0.0, -3.0)])
@@ -268,6 +293,7 @@ def test_batch_equals_single_solves(chair_case):
 BAD_INPUTS = [
     ({"mask": np.zeros((160, 160), bool)}, sc.ObservationError, "empty"),
     ({"mask": np.ones((160, 160), bool)}, sc.ObservationError, "whole image"),
+    ({"mask": ~np.pad(np.ones((20, 20), bool), 70)}, sc.ObservationError, "most likely inverted"),
     ({"mask": np.zeros((160, 160, 4), np.float32)}, sc.ObservationError, "one channel"),
     ({"mask": np.zeros((100, 160), bool)}, sc.ObservationError, "same size"),
     ({"mask": np.full((160, 160), 255, np.uint8)}, sc.ObservationError, "divide 8-bit values"),
