@@ -17,6 +17,7 @@ class TrainSettings:
     problem: registry name.  name: of the weights file.  iterations: gradient steps of each stage; its length is the
     number of stages.  learning_rate: at the start of the first stage; it falls to zero along a half cosine in every
     stage.  later_learning_rate: the same for the stages that start from the weights of the one before.
+    init: shipped weights that the first stage starts from, by name; "" = random ones.
     bfloat16: multiply in half precision; twice as fast where the processor can, and the weights stay float32.
     workers: processes that sample and render; 0 = one a core.  validation_samples: measured after every
     `validate_every` iterations.  network, sampling: handed to the problem's network_spec and make_sampler.
@@ -32,6 +33,7 @@ class TrainSettings:
     halvings: int = 3
     bfloat16: bool = False
     seed: int = 0
+    init: str = ""
     workers: int = 0
     validation_samples: int = 256
     validate_every: int = 1000

@@ -79,15 +79,25 @@ def _damped_step(
     step: np.ndarray,
     settings: LoopSettings,
 ) -> tuple[np.ndarray, Arrays, np.ndarray, np.ndarray]:
-    """x, prediction, energy and damping after one adaptive update (sec. 3.3): halve the step until the energy falls."""
+    """x, prediction, energy and damping after one adaptive update (sec. 3.3): halve the step until the energy falls.
+
+    Of several proposals (B, K, D) the one that lowers the energy most is taken.
+    """
+    step = step if step.ndim == 3 else step[:, None]
+    num_proposals = step.shape[1]
     damping = np.zeros(len(x))
     pending = np.arange(len(active))  # positions within `active` whose step is not accepted yet
     for halving in range((settings.halvings or 0) + 1):
         rows = active[pending]
         factor = 0.5**halving
-        candidate = problem.manifold.retract(x[rows], factor * step[pending]).astype(x.dtype)
-        candidate_prediction = problem.forward(candidate, rows)
-        candidate_energy = problem.energy(candidate_prediction, take(observation, rows), rows)
+        tried = np.repeat(rows, num_proposals)
+        candidate = problem.manifold.retract(x[tried], factor * step[pending].reshape(len(tried), -1)).astype(x.dtype)
+        candidate_prediction = problem.forward(candidate, tried)
+        candidate_energy = problem.energy(candidate_prediction, take(observation, tried), tried)
+        if num_proposals > 1:
+            best = np.arange(0, len(tried), num_proposals) + candidate_energy.reshape(len(rows), -1).argmin(axis=1)
+            candidate, candidate_energy = candidate[best], candidate_energy[best]
+            candidate_prediction = take(candidate_prediction, best)
         is_better = candidate_energy < energy[rows]
         if settings.halvings is None:
             is_better[:] = True

@@ -37,7 +37,8 @@ class InverseProblem(Protocol):
 class Update(Protocol):
     """g_t: proposes a step (B, D) from the estimate, what the forward process makes of it, and the observation.
 
-    `stage` counts from 0.  A network, a Gauss-Newton step and a gradient step all have this form.
+    Where an observation has several answers it may propose several steps (B, K, D), of which the loop takes the one that
+    lowers the energy most.  `stage` counts from 0.  A network, a Gauss-Newton step and a gradient step all have this form.
     """
 
     def __call__(self, stage: int, x: np.ndarray, prediction: Arrays, observation: Arrays, rows: np.ndarray) -> np.ndarray: ...

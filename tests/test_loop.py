@@ -281,3 +281,38 @@ def test_seconds_grow_from_step_to_step():
     seconds = [iteration.seconds for iteration in solution.history]
     assert seconds == sorted(seconds)
     assert solution.seconds == seconds[-1]
+
+
+def test_of_several_proposals_the_one_that_lowers_the_energy_most_is_taken():
+    problem, target, x0 = on_a_line(1.0, -2.0)
+    proposals = np.array([[[0.4], [0.9], [1.5]], [[1.0], [-1.0], [-1.9]]])
+
+    last = list(iterate(problem, lambda *_: proposals, target, x0, LoopSettings(steps=1)))[-1]
+
+    np.testing.assert_allclose(last.x, [[0.9], [-1.9]])
+    np.testing.assert_allclose(last.prediction, last.x)
+    np.testing.assert_allclose(last.energy, 0.1)
+
+
+def test_proposals_are_halved_together_until_one_lowers_the_energy():
+    problem, target, x0 = on_a_line(1.0)
+    proposals = np.array([[[-1.0], [4.0], [6.0]]])
+
+    last = list(iterate(problem, lambda *_: proposals, target, x0, LoopSettings(steps=1)))[-1]
+
+    np.testing.assert_allclose(last.x, 1.5)  # a quarter of the third; halves of the others end at -0.5, 2 and 3
+    assert last.damping == 0.25
+
+
+def test_one_proposal_is_the_same_as_a_plain_step():
+    problem, target, x0 = on_a_line(1.0, -0.3, 5.0)
+    step = np.array([[1.7], [-0.2], [-1.0]])
+
+    plain, proposed = (
+        list(iterate(problem, lambda *_, step=each: step, target, x0, LoopSettings(steps=1)))[-1]
+        for each in (step, step[:, None])
+    )
+
+    np.testing.assert_array_equal(plain.x, proposed.x)
+    np.testing.assert_array_equal(plain.energy, proposed.energy)
+    np.testing.assert_array_equal(plain.damping, proposed.damping)

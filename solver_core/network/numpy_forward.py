@@ -9,7 +9,7 @@ from solver_core.problem import Features
 
 
 class NumpyNetwork:
-    """An update network with its weights; call it with Features to get outputs (B, D).
+    """An update network with its weights; call it with Features to get outputs (B, D) or proposals (B, K, D).
 
     weights: float32 arrays `<layer>.weight` and `<layer>.bias`, shaped as NetworkSpec.layers says.
     """
@@ -33,7 +33,8 @@ class NumpyNetwork:
             x = _rectified(self._linear(x, f"linear{index}"))
         if self.spec.skip:
             x = np.concatenate([x, features.vector], axis=1)
-        return self._linear(x, f"linear{len(self.spec.hidden)}")
+        x = self._linear(x, f"linear{len(self.spec.hidden)}")
+        return x if self.spec.proposals == 1 else likeliest_first(x.reshape(len(x), self.spec.proposals, -1))
 
     def _linear(self, x: np.ndarray, name: str) -> np.ndarray:
         return x @ self.weights[f"{name}.weight"] + self.weights[f"{name}.bias"]
@@ -55,6 +56,12 @@ class NumpyNetwork:
         flat = patches.reshape(batch * rows * columns, 9 * channels)
         output = flat @ weight.reshape(9 * channels, -1) + self.weights[f"{name}.bias"]
         return output.reshape(batch, rows, columns, -1)
+
+
+def likeliest_first(proposals: np.ndarray) -> np.ndarray:
+    """(B, K, D) sorted by the last number of each of (B, K, D + 1), the largest first."""
+    order = np.argsort(-proposals[:, :, -1], axis=1, kind="stable")
+    return np.take_along_axis(proposals[:, :, :-1], order[:, :, None], axis=1)
 
 
 def _rectified(x: np.ndarray) -> np.ndarray:

@@ -23,7 +23,8 @@ class NetworkSpec:
     convolutions: (output channels, stride) each, 3 x 3 with one pixel of padding.  vector_size: K.
     hidden: widths of the fully connected layers.  outputs: D.  skip: the last layer sees the vector as well, so that a
     proposal among its numbers gets through at full precision.  channels, numbers: which of the features' image channels and
-    vector entries it looks at; None = all.
+    vector entries it looks at; None = all.  proposals: K alternative outputs (B, K, D), each with a number that says how
+    likely it is the best one, the likeliest first; 1 = plain outputs (B, D).
     """
 
     outputs: int
@@ -35,6 +36,7 @@ class NetworkSpec:
     skip: bool = False
     channels: tuple[int, ...] | None = None
     numbers: tuple[int, ...] | None = None
+    proposals: int = 1
 
     def select(self, features: Features) -> Features:
         """The part of the features that the network looks at."""
@@ -56,10 +58,15 @@ class NetworkSpec:
         return size * size * self.convolutions[-1][0] + self.vector_size
 
     @property
+    def last_width(self) -> int:
+        """Numbers that the last layer gives."""
+        return self.outputs if self.proposals == 1 else self.proposals * (self.outputs + 1)
+
+    @property
     def linear_widths(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Numbers that enter and that leave each fully connected layer."""
         inner = (self.flat_size, *self.hidden)
-        return (*inner[:-1], inner[-1] + self.skip * self.vector_size), (*self.hidden, self.outputs)
+        return (*inner[:-1], inner[-1] + self.skip * self.vector_size), (*self.hidden, self.last_width)
 
     def layers(self) -> list[tuple[str, tuple[int, ...]]]:
         """Name and weight shape of every layer: (3, 3, in, out) for convolutions, (in, out) for the others."""

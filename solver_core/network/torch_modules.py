@@ -8,8 +8,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from solver_core.errors import ConfigError
+from solver_core.network.numpy_forward import likeliest_first
 from solver_core.network.spec import LEAK, NetworkSpec
 from solver_core.problem import Features
+
+HEADS_APART = 0.2  # of the deviation of a last layer's weights: how far proposals lie apart that start from one output
 
 
 class TorchNetwork(nn.Module):
@@ -48,7 +52,7 @@ class TorchNetwork(nn.Module):
         return maps
 
     def decide(self, maps: list[torch.Tensor], vector: torch.Tensor) -> torch.Tensor:
-        """Outputs (B, D) for what `encode` gave, if there is an image, and a vector (B, K)."""
+        """Outputs (B, D), or proposals (B, K, D + 1), for what `encode` gave, if there is an image, and a vector (B, N)."""
         if self.spec.numbers is not None:
             vector = vector[:, self.spec.numbers]
         parts = [maps[-1].permute(0, 2, 3, 1).flatten(1)] if maps else []  # (B, H W C), the order NumPy flattens in
@@ -59,13 +63,15 @@ class TorchNetwork(nn.Module):
             x = nn.functional.leaky_relu(layer(x), LEAK)
         if self.spec.skip:
             x = torch.cat([x, vector.to(x.dtype)], dim=1)
-        return self.linears[-1](x)
+        x = self.linears[-1](x)
+        return x if self.spec.proposals == 1 else x.unflatten(1, (self.spec.proposals, -1))
 
     @torch.inference_mode()
     def predict(self, features: Features) -> np.ndarray:
-        """(B, D) outputs for NumPy features, computed where the network lives."""
+        """(B, D) outputs or (B, K, D) proposals for NumPy features, computed where the network lives."""
         image, vector = to_tensors(features, next(self.parameters()).device)
-        return self(image, vector).float().cpu().numpy()
+        output = self(image, vector).float().cpu().numpy()
+        return output if self.spec.proposals == 1 else likeliest_first(output)
 
     def to_numpy_weights(self) -> dict[str, np.ndarray]:
         """Weights in the layout of NetworkSpec.layers."""
@@ -87,6 +93,30 @@ class TorchNetwork(nn.Module):
         for index, layer in enumerate(self.linears):
             layer.weight.copy_(torch.from_numpy(weights[f"linear{index}.weight"]).T)
             layer.bias.copy_(torch.from_numpy(weights[f"linear{index}.bias"]))
+
+
+@torch.no_grad()
+def start_from(network: TorchNetwork, weights: dict[str, np.ndarray], spec: NetworkSpec) -> None:
+    """Gives a fresh network the weights of a trained one of the same layers, whose spec is `spec`.
+
+    The fresh one may see more numbers, at the end of the vector, and give proposals where the other gave one output: each
+    starts as that output, as far off as the fresh last layer says.  Raises ConfigError where the layers differ otherwise.
+    """
+    fresh, last = network.to_numpy_weights(), len(spec.hidden)
+    started = {}
+    for name, new in fresh.items():
+        old = weights.get(name)
+        if old is not None and name.startswith(f"linear{last}.") and network.spec.proposals > 1 == spec.proposals:
+            doubt = np.zeros((*old.shape[:-1], 1), np.float32)
+            old = new * old.std() * HEADS_APART / max(new.std(), 1e-9) + np.tile(
+                np.concatenate([old, doubt], axis=-1), network.spec.proposals
+            )
+        if old is not None and name == "linear0.weight" and len(old) < len(new):
+            old = np.concatenate([old, np.zeros((len(new) - len(old), old.shape[1]), np.float32)])
+        if old is None or old.shape != new.shape:
+            raise ConfigError(f"the network cannot start from weights of another shape: {name} is {new.shape} here")
+        started[name] = old
+    network.load_numpy_weights(started)
 
 
 # A problem's loss of a network for all the features, image and vector, and the problem's loss inputs; a scalar.

@@ -17,6 +17,8 @@ def network_update(problem: LearnedProblem, networks: Sequence[Network]) -> Upda
     def update(stage: int, x: np.ndarray, prediction: Arrays, observation: Arrays, rows: np.ndarray) -> np.ndarray:
         network = networks[min(stage, len(networks) - 1)]
         output = network(problem.features(x, prediction, observation, rows))
-        return problem.step_from_output(output, x, rows)
+        count = output.size // (len(output) * output.shape[-1])  # proposals an instance
+        flat = output.reshape(-1, output.shape[-1])
+        return problem.step_from_output(flat, np.repeat(x, count, axis=0), np.repeat(rows, count)).reshape(output.shape)
 
     return update

@@ -21,8 +21,8 @@ from torch import nn
 from solver_core.config import TrainSettings, load_train_settings
 from solver_core.errors import ConfigError
 from solver_core.network.spec import NetworkSpec
-from solver_core.network.torch_modules import TorchNetwork, to_tensors
-from solver_core.network.weights import WeightsInfo, save_weights
+from solver_core.network.torch_modules import TorchNetwork, start_from, to_tensors
+from solver_core.network.weights import SHIPPED, WeightsInfo, load_weights, save_weights
 from solver_core.problem import Samples
 from solver_core.problems import problem_module
 from solver_core.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -72,7 +72,12 @@ class _Run:
         self.seconds_before = 0.0
         self.started = time.monotonic()
         generator = torch.Generator().manual_seed(settings.seed)
-        self.network = TorchNetwork(self.spec, generator).to(device)
+        self.network = TorchNetwork(self.spec, generator)
+        if settings.init:
+            layout = problem_module(settings.problem, "features").INPUT_LAYOUT
+            stages, info = load_weights(SHIPPED / f"{settings.init}.safetensors", settings.problem, layout)
+            start_from(self.network, stages[0], info.spec)
+        self.network.to(device)
         self.loss = problem_module(settings.problem, "loss").make_loss(self.spec, settings.network, generator)
         # A loss may have weights of its own, for an auxiliary task; they learn along and are not kept.
         self.trained = nn.ModuleList([self.network, *([self.loss.to(device)] if isinstance(self.loss, nn.Module) else [])])

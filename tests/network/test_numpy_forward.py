@@ -46,3 +46,13 @@ def test_outputs_are_float32_and_the_same_alone_as_in_a_batch(spec, weights, fea
 
 def test_spec_survives_json(spec):
     assert NetworkSpec.from_json(spec.to_json()) == spec
+
+
+def test_proposals_come_the_likeliest_first():
+    spec = NetworkSpec(outputs=2, hidden=(), vector_size=1, proposals=2)
+    bias = np.array([1, 2, -5, 3, 4, 5], np.float32)  # two outputs and how likely they are, twice
+    weights = {"linear0.weight": np.zeros((1, 6), np.float32), "linear0.bias": bias}
+
+    output = NumpyNetwork(spec, weights)(Features(None, np.zeros((1, 1), np.float32)))
+
+    np.testing.assert_array_equal(output, [[[3, 4], [1, 2]]])
