@@ -12,19 +12,17 @@ from typing import NamedTuple
 import numpy as np
 
 from solver_core import render, rotations
-from solver_core.frames import Camera, project, rays
+from solver_core.frames import Camera, rays
 from solver_core.mesh import Mesh
 from solver_core.problem import Update, take
 from solver_core.problems.pose.align import align_update
-from solver_core.problems.pose.features import CROP_SIZE
+from solver_core.problems.pose.features import CROP_SIZE, FILL
 from solver_core.problems.pose.observation import PoseObservation
 from solver_core.problems.pose.problem import PoseProblem
 
-FILL = 0.72  # the mask's longer side takes this part of the crop; the rest shows how far an estimate sticks out
-
 
 class VirtualCamera(NamedTuple):
-    """virtual_from_camera: (3, 3) rotation.  intrinsics: (4,) of the square crop."""
+    """virtual_from_camera: (B, 3, 3) rotations.  intrinsics: (B, 4) of the square crops."""
 
     virtual_from_camera: np.ndarray
     intrinsics: np.ndarray
@@ -60,62 +58,104 @@ class CroppedPoses(NamedTuple):
         )
 
 
-def crop_poses(meshes: Sequence[Mesh], coverages: Sequence[np.ndarray], cameras: Sequence[Camera]) -> CroppedPoses:
-    """B problems from B meshes (centred, diagonal 1), masks (H, W) with at least one pixel half covered, and cameras."""
-    outlines = [outline_rays(coverage, camera) for coverage, camera in zip(coverages, cameras, strict=True)]
-    views = [virtual_camera(outline, CROP_SIZE) for outline in outlines]
-    intrinsics = np.stack([view.intrinsics for view in views])
-    sides = np.stack([box_sides(outline, view) for outline, view in zip(outlines, views, strict=True)])
-    is_cut = np.stack([cut_sides(coverage) for coverage in coverages])
+def crop_poses(
+    meshes: Sequence[Mesh],
+    coverages: Sequence[np.ndarray],
+    cameras: Sequence[Camera],
+    known: Sequence[np.ndarray] | None = None,
+) -> CroppedPoses:
+    """B problems from B meshes (centred, diagonal 1), masks (H, W) with at least one pixel half covered, and cameras.
+
+    known: masks (H, W) bool, False where the image does not tell what is there; None = everywhere.
+    """
+    parts = [
+        crop_images([mesh], coverage[None], camera.intrinsics[None], None if known is None else known[index][None])
+        for index, (mesh, coverage, camera) in enumerate(zip(meshes, coverages, cameras, strict=True))
+    ]
+    observation = PoseObservation(
+        *(np.concatenate(arrays) for arrays in zip(*(part.observation for part in parts), strict=True))
+    )
+    intrinsics = np.concatenate([part.problem.intrinsics for part in parts])
+    rest = (np.concatenate(arrays) for arrays in zip(*(part[2:] for part in parts), strict=True))
+    return CroppedPoses(PoseProblem(meshes, intrinsics, CROP_SIZE, CROP_SIZE), observation, *rest)
+
+
+def crop_images(
+    meshes: Sequence[Mesh], coverage: np.ndarray, intrinsics: np.ndarray, known: np.ndarray | None = None
+) -> CroppedPoses:
+    """As crop_poses, of masks of one size at once.  coverage, known: (B, H, W).  intrinsics: (B, 4) of their cameras."""
+    is_object = coverage >= 0.5
+    outline = outline_rays(is_object, intrinsics)
+    view = virtual_camera(outline, CROP_SIZE)
+    seen, evidence = _warp(coverage, intrinsics, view, CROP_SIZE, known)
     return CroppedPoses(
-        PoseProblem(meshes, intrinsics, CROP_SIZE, CROP_SIZE),
-        observe(coverages, cameras, views, CROP_SIZE),
-        np.stack([view.virtual_from_camera for view in views]),
-        sides,
-        is_cut,
+        PoseProblem(meshes, view.intrinsics, CROP_SIZE, CROP_SIZE),
+        PoseObservation(seen, evidence, coverage_distance(seen)),
+        view.virtual_from_camera,
+        box_sides(outline, view),
+        cut_sides(is_object, known),
     )
 
 
-def outline_rays(coverage: np.ndarray, camera: Camera) -> np.ndarray:
-    """(P, 3) points at depth 1 seen at the corners of the first and last object pixel of every row."""
-    is_object = coverage >= 0.5
-    rows = np.flatnonzero(is_object.any(axis=1))
-    first = np.argmax(is_object[rows], axis=1)
-    last = coverage.shape[1] - np.argmax(is_object[rows, ::-1], axis=1)
-    columns = np.concatenate([first, last, first, last]).astype(np.float64)
-    return rays(columns, np.concatenate([rows, rows, rows + 1, rows + 1]).astype(np.float64), camera.intrinsics)
+def outline_rays(is_object: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
+    """(B, P, 3) points at depth 1 seen at the corners of the first and last object pixel of every row.
+
+    is_object: (B, H, W) bool.  intrinsics: (B, 4).  Rows without object repeat the first row that has some.
+    """
+    height, width = is_object.shape[1:]
+    has_object = is_object.any(axis=2)
+    rows = np.where(has_object, np.arange(height), np.argmax(has_object, axis=1)[:, None])  # (B, H)
+    used = np.take_along_axis(is_object, rows[:, :, None], axis=1)
+    first, last = np.argmax(used, axis=2), width - np.argmax(used[:, :, ::-1], axis=2)
+    columns = np.concatenate([first, last, first, last], axis=1).astype(np.float64)
+    return rays(columns, np.concatenate([rows, rows, rows + 1, rows + 1], axis=1).astype(np.float64), intrinsics[:, None])
 
 
-def cut_sides(coverage: np.ndarray) -> np.ndarray:
-    """(4,) bool: whether the mask touches the left, bottom, right and top border of its image."""
-    is_object = coverage >= 0.5
-    return np.array([is_object[:, 0].any(), is_object[-1].any(), is_object[:, -1].any(), is_object[0].any()])
+def cut_sides(is_object: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
+    """(B, 4) bool: whether masks (B, H, W) reach the left, bottom, right and top border of what is known of their image."""
+    edges = (is_object[:, :, 0], is_object[:, -1], is_object[:, :, -1], is_object[:, 0])
+    is_cut = np.stack([edge.any(axis=1) for edge in edges], axis=1)
+    return is_cut if known is None else is_cut | _ends_unknown(is_object, known)
+
+
+def _ends_unknown(is_object: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """(B, 4) bool: whether the outermost lines of masks (B, H, W) touch pixels that are not known."""
+    unknown = np.pad(~known, ((0, 0), (1, 1), (1, 1)))
+    beside = unknown[:, :-2, 1:-1] | unknown[:, 2:, 1:-1] | unknown[:, 1:-1, :-2] | unknown[:, 1:-1, 2:]
+    touching = is_object & beside
+    ends = []
+    for axis in (1, 2):
+        has_object, touches = is_object.any(axis=axis), touching.any(axis=axis)  # by column, by row
+        first, last = np.argmax(has_object, axis=1), has_object.shape[1] - 1 - np.argmax(has_object[:, ::-1], axis=1)
+        ends.append([touches[np.arange(len(touches)), line] for line in (first, last)])
+    (left, right), (top, bottom) = ends
+    return np.stack([left, bottom, right, top], axis=1)
 
 
 def virtual_camera(outline_camera: np.ndarray, size: int) -> VirtualCamera:
-    """Camera whose axis goes through the middle of an outline (P, 3) and whose size x size image holds it with a margin."""
-    points = outline_camera[:, :2] / -outline_camera[:, 2:]
-    middle = np.append((points.min(axis=0) + points.max(axis=0)) / 2, -1.0)
-    turn = turn_to_axis(middle / np.linalg.norm(middle))
-    seen = outline_camera @ turn.T
-    half_extent = np.abs(seen[:, :2] / -seen[:, 2:]).max()
+    """Cameras whose axes go through the middle of outlines (B, P, 3) and whose size x size images hold them with a margin."""
+    points = outline_camera[..., :2] / -outline_camera[..., 2:]
+    middle = np.concatenate([(points.min(axis=1) + points.max(axis=1)) / 2, np.full((len(points), 1), -1.0)], axis=1)
+    turn = turn_to_axis(middle / np.linalg.norm(middle, axis=1, keepdims=True))
+    seen = outline_camera @ turn.transpose(0, 2, 1)
+    half_extent = np.abs(seen[..., :2] / -seen[..., 2:]).max(axis=(1, 2))
     focal_px = FILL * size / 2 / half_extent
-    return VirtualCamera(turn, np.array([focal_px, focal_px, size / 2, size / 2]))
+    half_size = np.full_like(focal_px, size / 2)
+    return VirtualCamera(turn, np.stack([focal_px, focal_px, half_size, half_size], axis=1))
 
 
 def box_sides(outline_camera: np.ndarray, view: VirtualCamera) -> np.ndarray:
-    """(4,) left, bottom, right, top of an outline (P, 3) in the view's image coordinates x / -z, y / -z."""
-    seen = outline_camera @ view.virtual_from_camera.T
-    points = seen[:, :2] / -seen[:, 2:]
-    return np.concatenate([points.min(axis=0), points.max(axis=0)])
+    """(B, 4) left, bottom, right, top of outlines (B, P, 3) in the view's image coordinates x / -z, y / -z."""
+    seen = outline_camera @ view.virtual_from_camera.transpose(0, 2, 1)
+    points = seen[..., :2] / -seen[..., 2:]
+    return np.concatenate([points.min(axis=1), points.max(axis=1)], axis=1)
 
 
 def turn_to_axis(direction: np.ndarray) -> np.ndarray:
-    """(3, 3) smallest rotation that takes a unit direction with z < 0 to -z."""
-    forward = np.array([0.0, 0.0, -1.0])
-    axis = np.cross(direction, forward)
-    sine, cosine = np.linalg.norm(axis), direction @ forward
-    rotvec = axis * (np.arctan2(sine, cosine) / max(sine, 1e-12))  # no axis, no turn
+    """(B, 3, 3) smallest rotations that take unit directions (B, 3) with z < 0 to -z."""
+    axis = np.cross(direction, (0.0, 0.0, -1.0))
+    sine, cosine = np.linalg.norm(axis, axis=1), -direction[:, 2]
+    rotvec = axis * (np.arctan2(sine, cosine) / np.maximum(sine, 1e-12))[:, None]  # no axis, no turn
     return rotations.matrix_from_wxyz(rotations.wxyz_from_rotvec(rotvec))
 
 
@@ -126,16 +166,6 @@ def turn_pose(camera_b_from_a: np.ndarray, pose_a: np.ndarray) -> np.ndarray:
     return np.concatenate([rotations.normalized(wxyz), position], axis=-1)
 
 
-def observe(
-    coverages: Sequence[np.ndarray], cameras: Sequence[Camera], views: Sequence[VirtualCamera], size: int
-) -> PoseObservation:
-    """Masks (H, W), each in its camera's image, as the virtual cameras see them."""
-    seen = [_warp(*one, size) for one in zip(coverages, cameras, views, strict=True)]
-    coverage = np.stack([part for part, _ in seen])
-    evidence = np.stack([part for _, part in seen])
-    return PoseObservation(coverage, evidence, coverage_distance(coverage))
-
-
 def coverage_distance(coverage: np.ndarray) -> np.ndarray:
     """(B, H, W) signed distance in pixels to where coverage (B, H, W) passes one half; partly covered pixels tell exactly."""
     distance = render.signed_distance(coverage >= 0.5)
@@ -143,41 +173,64 @@ def coverage_distance(coverage: np.ndarray) -> np.ndarray:
     return np.where(is_partial, 0.5 - coverage, distance).astype(np.float32)
 
 
-def _warp(coverage: np.ndarray, camera: Camera, view: VirtualCamera, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Coverage (size, size) float32 seen by the view, and (size, size) bool where the image reaches.
+def _warp(
+    coverage: np.ndarray, intrinsics: np.ndarray, view: VirtualCamera, size: int, known: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Coverage (B, size, size) float32 seen by the views, and (B, size, size) bool where the image reaches and is known.
 
-    Beyond the border the nearest pixel is repeated: an outline goes straight on there, and evidence says not to trust it.
+    coverage, known: (B, H, W).  Beyond the border the nearest pixel is repeated: an outline goes straight on there, and
+    evidence says not to trust it.
     """
-    reduction = max(1, round(camera.fx / view.intrinsics[0]))  # image pixels a crop pixel, near the axis
-    height, width = coverage.shape
+    count, height, width = coverage.shape
+    # A pixel of the view to one of the image, both as (column, row, 1): pixel to ray, turned back, ray to pixel.
+    to_ray, to_pixel = np.zeros((2, count, 3, 3))
+    to_ray[:, 0, 0], to_ray[:, 1, 1] = 1 / view.intrinsics[:, 0], -1 / view.intrinsics[:, 1]
+    to_ray[:, 0, 2], to_ray[:, 1, 2] = -size / 2 / view.intrinsics[:, 0], size / 2 / view.intrinsics[:, 1]
+    to_ray[:, 2, 2] = -1
+    to_pixel[:, 0, 0], to_pixel[:, 0, 2] = intrinsics[:, 0], -intrinsics[:, 2]
+    to_pixel[:, 1, 1], to_pixel[:, 1, 2] = -intrinsics[:, 1], -intrinsics[:, 3]
+    to_pixel[:, 2, 2] = -1
+    homography = to_pixel @ view.virtual_from_camera.transpose(0, 2, 1) @ to_ray
     centres = np.arange(size) + 0.5
-    columns, rows = np.meshgrid(centres, centres)
-    rays_camera = rays(columns, rows, view.intrinsics) @ view.virtual_from_camera  # inverse rotation, (size, size, 3)
-    is_in_front = rays_camera[..., 2] < -1e-3
-    rays_camera[~is_in_front] = (0.0, 0.0, -1.0)
-    points = project(rays_camera, camera.intrinsics)
-    evidence = is_in_front & (points > 0).all(axis=-1) & (points[..., 0] < width) & (points[..., 1] < height)
-    reduced = block_mean(coverage, reduction)
-    return _bilinear(reduced, points[..., 0] / reduction - 0.5, points[..., 1] / reduction - 0.5), evidence
+    by_column, by_row, constant = homography[:, :, 0], homography[:, :, 1], homography[:, :, 2]
+    across, down, depth = (
+        by_column[:, axis, None, None] * centres + (by_row[:, axis, None] * centres + constant[:, axis, None])[:, :, None]
+        for axis in range(3)
+    )  # (B, size, size) each
+    is_in_front = depth > 1e-3
+    depth = np.where(is_in_front, depth, 1.0)
+    columns, rows = across / depth, down / depth
+    evidence = is_in_front & (columns > 0) & (rows > 0) & (columns < width) & (rows < height)
+    if known is not None:
+        column, row = np.clip(columns.astype(int), 0, width - 1), np.clip(rows.astype(int), 0, height - 1)
+        evidence &= known[np.arange(count)[:, None, None], row, column]
+    reductions = np.maximum(1, np.rint(intrinsics[:, 0] / view.intrinsics[:, 0]).astype(int))  # image pixels a crop pixel
+    seen = np.empty((count, size, size), np.float32)
+    for reduction in np.unique(reductions):
+        part = np.flatnonzero(reductions == reduction)
+        reduced = block_mean(coverage[part], reduction)
+        seen[part] = _bilinear(reduced, columns[part] / reduction - 0.5, rows[part] / reduction - 0.5)
+    return seen, evidence
 
 
-def block_mean(image: np.ndarray, factor: int) -> np.ndarray:
-    """Means of factor x factor blocks; the last blocks repeat the border to be full."""
+def block_mean(images: np.ndarray, factor: int) -> np.ndarray:
+    """Means of factor x factor blocks of images (B, H, W); the last blocks repeat the border to be full."""
     if factor == 1:
-        return image.astype(np.float32, copy=False)
-    height, width = image.shape
-    padded = np.pad(image, ((0, -height % factor), (0, -width % factor)), mode="edge")
-    blocks = padded.reshape(padded.shape[0] // factor, factor, padded.shape[1] // factor, factor)
-    return blocks.mean(axis=(1, 3), dtype=np.float32)
+        return images.astype(np.float32, copy=False)
+    count, height, width = images.shape
+    padded = np.pad(images, ((0, 0), (0, -height % factor), (0, -width % factor)), mode="edge")
+    blocks = padded.reshape(count, padded.shape[1] // factor, factor, padded.shape[2] // factor, factor)
+    return blocks.mean(axis=(2, 4), dtype=np.float32)
 
 
-def _bilinear(image: np.ndarray, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Values between pixel centres, the first centre at (0, 0); beyond the border the nearest pixel."""
-    height, width = image.shape
+def _bilinear(images: np.ndarray, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Values (B, h, w) between pixel centres of images (B, H, W), the first centre at (0, 0); beyond the border the nearest."""
+    count, height, width = images.shape
     columns, rows = np.clip(columns, 0, width - 1), np.clip(rows, 0, height - 1)
     left, top = np.minimum(columns.astype(int), max(width - 2, 0)), np.minimum(rows.astype(int), max(height - 2, 0))
-    right, bottom = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
     across, down = (columns - left).astype(np.float32), (rows - top).astype(np.float32)
-    upper = image[top, left] * (1 - across) + image[top, right] * across
-    lower = image[bottom, left] * (1 - across) + image[bottom, right] * across
+    right, below = int(width > 1), int(height > 1) * width
+    pixels, first = images.ravel(), (np.arange(count)[:, None, None] * height + top) * width + left
+    upper = pixels[first] * (1 - across) + pixels[first + right] * across
+    lower = pixels[first + below] * (1 - across) + pixels[first + below + right] * across
     return upper * (1 - down) + lower * down

@@ -76,8 +76,8 @@ def _level(
 ) -> RefineLevel:
     left, top, width, height = window
     seen, evidence = _cut_out(coverage, window)
-    seen = block_mean(seen, reduction)
-    evidence = block_mean(evidence.astype(np.float32), reduction) == 1
+    seen = block_mean(seen[None], reduction)[0]
+    evidence = block_mean(evidence[None].astype(np.float32), reduction)[0] == 1
     level_camera = camera.window(left, top, width, height).scaled(1 / reduction, seen.shape[1], seen.shape[0])
     problem = PoseProblem([mesh], level_camera.intrinsics[None], *seen.shape)
     is_object = (seen >= 0.5).astype(np.float32)

@@ -24,7 +24,7 @@ from .conftest import make_case
 def test_turn_takes_the_direction_to_the_axis(direction):
     direction = np.array(direction) / np.linalg.norm(direction)
 
-    turn = turn_to_axis(direction)
+    turn = turn_to_axis(direction[None])[0]
 
     np.testing.assert_allclose(turn @ direction, (0, 0, -1), atol=1e-12)
     np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-12)
@@ -61,11 +61,11 @@ def test_crop_does_not_depend_on_the_resolution(chair_case):
 
 
 def test_box_fills_its_part_of_the_crop(chair_case):
-    outline = outline_rays(chair_case.mask.astype(np.float32), chair_case.camera)
+    outline = outline_rays(chair_case.mask[None], chair_case.camera.intrinsics[None])
 
     view = virtual_camera(outline, CROP_SIZE)
 
-    points = project(outline @ view.virtual_from_camera.T, view.intrinsics)
+    points = project(outline[0] @ view.virtual_from_camera[0].T, view.intrinsics[0])
     extent = (points.max(axis=0) - points.min(axis=0)).max()
     assert 0.70 * CROP_SIZE < extent <= 0.7201 * CROP_SIZE
 
@@ -79,10 +79,18 @@ def test_box_fills_its_part_of_the_crop(chair_case):
     ],
 )
 def test_cut_sides_are_those_the_mask_touches(window, expected):
-    coverage = np.zeros((10, 10), dtype=np.float32)
-    coverage[window] = 1
+    is_object = np.zeros((1, 10, 10), dtype=bool)
+    is_object[0][window] = True
 
-    assert tuple(cut_sides(coverage)) == expected
+    assert tuple(cut_sides(is_object)[0]) == expected
+
+
+def test_side_that_ends_at_unknown_pixels_is_cut():
+    is_object, known = np.zeros((1, 10, 10), dtype=bool), np.ones((1, 10, 10), dtype=bool)
+    is_object[0, 3:7, 3:7] = True
+    known[0, 4:6, 7:9] = False
+
+    assert tuple(cut_sides(is_object, known)[0]) == (False, False, True, False)
 
 
 def test_distance_of_partial_coverage_lies_between_pixels():
@@ -98,7 +106,7 @@ def test_distance_of_partial_coverage_lies_between_pixels():
 
 def test_turned_pose_is_seen_at_the_turned_place(rng):
     pose = SE3().random(rng, 5)
-    turn = turn_to_axis(np.array([0.3, 0.1, -0.95]) / np.linalg.norm([0.3, 0.1, -0.95]))
+    turn = turn_to_axis(np.array([[0.3, 0.1, -0.95]]) / np.linalg.norm([0.3, 0.1, -0.95]))[0]
     points = rng.normal(size=(5, 10, 3))
 
     turned = turn_pose(turn, pose)
