@@ -16,6 +16,7 @@ from solver_core.frames import Camera, rays
 from solver_core.mesh import Mesh
 from solver_core.problem import Update, take
 from solver_core.problems.pose.align import align_update
+from solver_core.problems.pose.damage import beside
 from solver_core.problems.pose.features import CROP_SIZE, FILL
 from solver_core.problems.pose.observation import PoseObservation
 from solver_core.problems.pose.problem import PoseProblem
@@ -120,9 +121,7 @@ def cut_sides(is_object: np.ndarray, known: np.ndarray | None = None) -> np.ndar
 
 def _ends_unknown(is_object: np.ndarray, known: np.ndarray) -> np.ndarray:
     """(B, 4) bool: whether the outermost lines of masks (B, H, W) touch pixels that are not known."""
-    unknown = np.pad(~known, ((0, 0), (1, 1), (1, 1)))
-    beside = unknown[:, :-2, 1:-1] | unknown[:, 2:, 1:-1] | unknown[:, 1:-1, :-2] | unknown[:, 1:-1, 2:]
-    touching = is_object & beside
+    touching = is_object & beside(~known)
     ends = []
     for axis in (1, 2):
         has_object, touches = is_object.any(axis=axis), touching.any(axis=axis)  # by column, by row

@@ -12,21 +12,26 @@ from solver_core.kernel.contour import contour_points
 from solver_core.network.spec import NetworkSpec
 from solver_core.problem import Features
 from solver_core.problems.pose.contour import gauss_newton_step, mean_distance
+from solver_core.problems.pose.likelihood import CUT, misfit_of_outline
 from solver_core.problems.pose.observation import PoseObservation, overlap
 
 INPUT_LAYOUT = (
-    "pose 2: sdf_observed sdf_estimate difference coverage mask depth evidence; gn4 gn16 distance overlap perspective rotation6"
+    "pose 3: sdf_observed sdf_estimate difference coverage mask depth evidence; "
+    "gn4 gn16 distance overlap perspective rotation6 outline unexplained hidden"
 )
 CROP_SIZE = 64  # pixels of the square image the network sees
+FILL = 0.72  # the mask's longer side takes this part of the crop; the rest shows how far an estimate sticks out
+CROP_CUT_PX = CUT * FILL * CROP_SIZE
 NUM_CHANNELS = 7
-NUM_NUMBERS = 21
+NUM_NUMBERS = 24
 # What a network may look at, for comparison: channels and numbers.  "masks" are the paper's three, "observation" leaves out
 # what the forward process makes of the estimate, for direct regression.
 INPUTS = {
+    "robust": (range(NUM_CHANNELS), range(NUM_NUMBERS)),
     "all": (range(NUM_CHANNELS), range(15)),
     "no depth": ((0, 1, 2, 3, 4, 6), range(15)),
     "masks": ((3, 4, 6), ()),
-    "observation": ((0, 3, 6), range(14, NUM_NUMBERS)),
+    "observation": ((0, 3, 6), range(14, 21)),
 }
 MAX_DISTANCE_PX = 16.0  # signed distances are cut here: a quarter of the crop
 ROBUST_PX = (4.0, 16.0)  # scales of the two Gauss-Newton steps: close fit, and everything in reach
@@ -37,9 +42,10 @@ MAX_OUTPUT = 3.0  # Gauss-Newton steps are cut at this many typical residuals
 def network_spec(settings: dict[str, Any]) -> NetworkSpec:
     """Network for these features.
 
-    settings: `convolutions`, a list of [channels, stride]; `hidden`, widths; `inputs`, a key of INPUTS, default "all".
+    settings: `convolutions`, a list of [channels, stride]; `hidden`, widths; `inputs`, a key of INPUTS, default "all";
+    `proposals`, how many alternative steps it gives, default 1.
     """
-    if set(settings) - {"inputs"} != {"convolutions", "hidden"}:
+    if set(settings) - {"inputs", "proposals"} != {"convolutions", "hidden"}:
         raise ConfigError(f"[network] must give convolutions and hidden, it gives {', '.join(sorted(settings)) or 'nothing'}")
     inputs = settings.get("inputs", "all")
     if inputs not in INPUTS:
@@ -54,6 +60,7 @@ def network_spec(settings: dict[str, Any]) -> NetworkSpec:
         convolutions=tuple((channels, stride) for channels, stride in settings["convolutions"]),
         channels=None if len(channels) == NUM_CHANNELS else tuple(channels),
         numbers=tuple(numbers),
+        proposals=settings.get("proposals", 1),
     )
 
 
@@ -65,7 +72,7 @@ def output_scale(intrinsics: np.ndarray, height: int) -> np.ndarray:
 
 
 def features(x: np.ndarray, depth: np.ndarray, observation: PoseObservation, intrinsics: np.ndarray) -> Features:
-    """Images (B, 64, 64, 7) and numbers (B, 21), as INPUT_LAYOUT names them; all of order one.
+    """Images (B, 64, 64, 7) and numbers (B, 24), as INPUT_LAYOUT names them; all of order one.
 
     x: (B, 7).  depth: (B, 64, 64) of the render at x.  intrinsics: (B, 4) of the crop cameras.
     """
@@ -96,6 +103,7 @@ def _numbers(
             overlap(mask, observation)[:, None],
             1 / (1 - x[:, 6:]),  # strength of perspective: 0 far away, towards 1 close by
             rotations.matrix_from_wxyz(x[:, :4])[:, :2].reshape(len(x), 6),  # two rows: continuous, and the third follows
+            np.stack(misfit_of_outline(points, mask, observation, CROP_CUT_PX), axis=1),
         ],
         axis=1,
     ).astype(np.float32)

@@ -13,6 +13,7 @@ from solver_core.manifolds import SE3
 from solver_core.mesh import Mesh
 from solver_core.problem import Features
 from solver_core.problems.pose import features as pose_features
+from solver_core.problems.pose.likelihood import misfit
 from solver_core.problems.pose.observation import PoseObservation, overlap
 
 
@@ -21,6 +22,7 @@ class PoseProblem:
     """A batch of meshes, each before its own pinhole camera; all images are height x width.
 
     meshes: B of them, centred on the origin; the same one may come several times.  intrinsics: (B, 4), see frames.py.
+    cut_px: scale of the robust energy, see likelihood.py; None = 1 - IoU.
     x: (B, 7) camera_from_object, wxyz + xyz.  f(x): (B, H, W) depth of the render, infinite beside the object.
     """
 
@@ -29,6 +31,7 @@ class PoseProblem:
     height: int
     width: int
     manifold: SE3 = SE3()
+    cut_px: float | None = None
 
     def repeated(self, count: int) -> PoseProblem:
         """A single instance as `count` equal ones."""
@@ -39,8 +42,10 @@ class PoseProblem:
         return render.render_depth(meshes, matrix_from_pose(x), self.intrinsics[rows], self.height, self.width)
 
     def energy(self, prediction: np.ndarray, observation: PoseObservation, rows: np.ndarray) -> np.ndarray:
-        """1 - IoU with the observed coverage, over the pixels that give evidence."""
-        return 1 - overlap(np.isfinite(prediction), observation)
+        """How badly the render explains the mask, over the pixels that give evidence."""
+        if self.cut_px is None:
+            return 1 - overlap(np.isfinite(prediction), observation)
+        return misfit(prediction, observation, self.cut_px).energy
 
     def features(self, x: np.ndarray, prediction: np.ndarray, observation: PoseObservation, rows: np.ndarray) -> Features:
         return pose_features.features(x, prediction, observation, self.intrinsics[rows])

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from solver_core import render, rotations
 from solver_core.errors import ConfigError
-from solver_core.frames import Camera, matrix_from_pose
+from solver_core.frames import matrix_from_pose
 from solver_core.loop import solve
 from solver_core.manifolds import SE3, AddedPose
 from solver_core.mesh import Mesh
 from solver_core.mesh_library import MeshEntry, load_library
 from solver_core.problem import Samples
 from solver_core.problems.pose.align import ALIGN_LOOP
-from solver_core.problems.pose.crop import CroppedPoses, crop_poses, turn_pose
+from solver_core.problems.pose.crop import CroppedPoses, crop_images, turn_pose
+from solver_core.problems.pose.damage import MaskDamage, damage_masks
+from solver_core.problems.pose.features import CROP_CUT_PX
+from solver_core.problems.pose.observation import PoseObservation
 from solver_core.problems.pose.views import view_rotation
 
 CATEGORIES = ("car", "plane", "chair", "bench", "table", "sofa", "cabinet", "bed", "monitor")
 CAMERA_DISTANCE = 2.732  # object diagonals; with the field of view the setup of Kato et al. 2018
 VERTICAL_FOV = np.radians(30.0)
-MIN_PIXELS = 60  # smaller masks say nothing
+MIN_PIXELS, MIN_SHARE = 60, 0.02  # of the image, whichever is less; smaller masks say nothing
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,10 @@ class PoseSampling:
     samples from categories beyond the nine measured ones.  max_stretch: each axis is scaled by up to this factor.
     varied_perspective: fraction seen from nearer or farther.  cut: fraction shifted towards the image border.
     resolutions: sizes of the square masks.  additive: steps are those of AddedPose, not of SE3; for comparison.
+    per_view: samples that share a mesh and a true pose, each with its own start and damage; they cost one render.
+    wrong_mesh: fraction of views whose mesh differs from the one that was seen, each axis by up to mesh_error.
+    wrong_focal: fraction of views whose focal length is off by a factor of up to focal_error; the truth is then the
+    pose at the distance that shows the object as large.  damage: fields of MaskDamage.
     """
 
     max_angle_deg: float = 40.0
@@ -51,51 +58,94 @@ class PoseSampling:
     cut: float = 0.0
     resolutions: tuple[int, ...] = (128,)
     additive: bool = False
+    per_view: int = 1
+    wrong_mesh: float = 0.0
+    mesh_error: float = 1.05
+    wrong_focal: float = 0.0
+    focal_error: float = 1.2
+    damage: dict[str, float] = field(default_factory=dict)
 
 
 def make_sampler(data: Path, split: str, settings: dict[str, Any]) -> PoseSampler:
     """Sampler over a split of a mesh folder; settings: fields of PoseSampling.  Raises ConfigError."""
-    known = {field.name for field in fields(PoseSampling)}
-    for key in settings:
-        if key not in known:
-            raise ConfigError(f"unknown key {key!r} in [sampling]; known: {', '.join(sorted(known))}")
+    check_keys(settings, PoseSampling, "[sampling]")
+    check_keys(settings.get("damage", {}), MaskDamage, "[sampling.damage]")
     return PoseSampler(load_library(data, split), PoseSampling(**settings))
 
 
+def check_keys(settings: dict[str, Any], of: type, where: str) -> None:
+    """Raises ConfigError for a key that is no field of the dataclass `of`."""
+    known = {one.name for one in fields(of)}
+    for key in settings:
+        if key not in known:
+            raise ConfigError(f"unknown key {key!r} in {where}; known: {', '.join(sorted(known))}")
+
+
+class _Views(NamedTuple):
+    """What is seen of V objects: meshes as the solver knows them, masks (V, H, W), cameras (V, 4) and true poses (V, 7)."""
+
+    meshes: list[Mesh]
+    masks: np.ndarray
+    intrinsics: np.ndarray
+    start: np.ndarray
+    truth: np.ndarray
+
+
 class PoseSampler:
-    """Draws Samples; see PoseSampling for what of."""
+    """Draws Samples; see PoseSampling for what of.  The views of a batch are rendered, damaged and cropped together."""
 
     def __init__(self, library: list[MeshEntry], sampling: PoseSampling) -> None:
         self.sampling = sampling
         self.measured = [entry.mesh for entry in library if entry.category in CATEGORIES]
         self.other = [entry.mesh for entry in library if entry.category not in CATEGORIES]
+        self.damage = MaskDamage(**sampling.damage)
 
     def draw(self, rng: np.random.Generator, count: int) -> Samples:
         """Count samples in their virtual cameras, with the closed-form alignment done."""
-        meshes: list[Mesh] = []
-        cameras, starts, truths, masks = [], [], [], []
-        while len(meshes) < count:
-            batch = self._propose(rng, count - len(meshes))
-            for parts, part in zip((meshes, cameras, starts, truths, masks), batch, strict=True):
-                parts.extend(part)
-        manifold = AddedPose() if self.sampling.additive else SE3()
-        return cropped_samples(meshes, masks, cameras, np.stack(starts), np.stack(truths), manifold)
+        num_views = -(-count // self.sampling.per_view)
+        sizes, views_of_size = np.unique(rng.choice(self.sampling.resolutions, size=num_views), return_counts=True)
+        parts: list[Samples] = []
+        for size, num_of_size in zip(sizes, views_of_size, strict=True):
+            while num_of_size > 0:
+                views = self._views(rng, int(num_of_size), int(size))
+                num_of_size -= len(views.meshes)
+                if views.meshes:
+                    parts.append(self._samples(rng, views))
+        return _shuffled(parts, rng, count, AddedPose() if self.sampling.additive else SE3())
 
-    def _propose(self, rng: np.random.Generator, count: int) -> tuple[list[Any], ...]:
-        """Up to count samples: those whose mask is large enough."""
+    def _views(self, rng: np.random.Generator, count: int, size: int) -> _Views:
+        """Up to count views: those whose mask is large enough."""
+        sampling = self.sampling
         meshes = [self._mesh(rng) for _ in range(count)]
-        start, truth = draw_poses(self.sampling, rng, count)
-        cameras = self._cameras(rng, truth)
-        kept: tuple[list[Any], ...] = ([], [], [], [], [])
-        for mesh, camera, x0, x_true in zip(meshes, cameras, start, truth, strict=True):
-            depth = render.render_depth(
-                [mesh], matrix_from_pose(x_true[None]), camera.intrinsics[None], camera.height, camera.width
-            )
-            mask = np.isfinite(depth[0])
-            if mask.sum() >= MIN_PIXELS:
-                for parts, part in zip(kept, (mesh, camera, x0, x_true, mask.astype(np.float32)), strict=True):
-                    parts.append(part)
-        return kept
+        start, truth = draw_poses(sampling, rng, count)
+        intrinsics = self._cameras(rng, truth, size)
+        seen = [self._seen_mesh(rng, mesh) for mesh in meshes]
+        is_wrong = rng.uniform(size=count) < sampling.wrong_focal
+        factor = np.where(is_wrong, np.exp(rng.uniform(-1, 1, size=count) * np.log(sampling.focal_error)), 1.0)
+        focal = np.stack([factor, factor, np.ones(count), np.ones(count)], axis=1)
+        depth = render.render_depth(seen, matrix_from_pose(truth), intrinsics * focal, size, size)
+        truth[:, 6] /= factor
+        masks = np.isfinite(depth)
+        kept = np.flatnonzero(masks.sum(axis=(1, 2)) >= np.minimum(MIN_PIXELS, MIN_SHARE * size**2))
+        return _Views([meshes[row] for row in kept], masks[kept], intrinsics[kept], start[kept], truth[kept])
+
+    def _samples(self, rng: np.random.Generator, views: _Views) -> Samples:
+        """Per_view samples of each view."""
+        sampling, count = self.sampling, len(views.meshes)
+        again = np.tile(np.arange(count), sampling.per_view)
+        masks, known = damage_masks(views.masks[again], self.damage, rng)
+        truth, start = views.truth[again], views.start[again]
+        turn = rotations.wxyz_from_rotvec(rotations.random_rotvec(rng, len(again) - count, np.radians(sampling.max_angle_deg)))
+        start[count:, :4] = rotations.multiply(turn, truth[count:, :4])
+        outlines = [outline_mesh(mesh) for mesh in views.meshes]
+        cropped = crop_images(
+            [outlines[row] for row in again], masks.astype(np.float32), views.intrinsics[again], None if known.all() else known
+        )
+        start = turn_pose(cropped.virtual_from_camera, start)
+        rows = np.arange(len(again))
+        x0 = SE3().retract(start, cropped.align(0, start, None, None, rows))
+        problem = replace(cropped.problem, meshes=[views.meshes[row] for row in again], cut_px=CROP_CUT_PX)
+        return Samples(problem, cropped.observation, x0, turn_pose(cropped.virtual_from_camera, truth))
 
     def _mesh(self, rng: np.random.Generator) -> Mesh:
         sampling = self.sampling
@@ -108,23 +158,54 @@ class PoseSampler:
         turn = rotations.matrix_from_wxyz(rotations.random_wxyz(rng)) if is_tumbled else np.eye(3)
         if not is_tumbled and sampling.max_stretch == 1:
             return mesh
-        return Mesh(((mesh.vertices * stretch) @ turn.T).astype(np.float32), mesh.faces).unit().mesh
+        return Mesh((mesh.vertices @ (turn * stretch).T.astype(np.float32)), mesh.faces).unit().mesh
 
-    def _cameras(self, rng: np.random.Generator, truth: np.ndarray) -> list[Camera]:
-        """Cameras that see the object as large as the standard one does, some with the object near the border."""
+    def _seen_mesh(self, rng: np.random.Generator, mesh: Mesh) -> Mesh:
+        """What is photographed where the mesh is said to be `mesh`."""
+        if rng.uniform() >= self.sampling.wrong_mesh:
+            return mesh
+        stretch = np.exp(rng.uniform(-1, 1, size=3) * np.log(self.sampling.mesh_error))
+        return Mesh(mesh.vertices * stretch.astype(np.float32), mesh.faces)
+
+    def _cameras(self, rng: np.random.Generator, truth: np.ndarray, size: int) -> np.ndarray:
+        """(B, 4) cameras that see the object as large as the standard one does, some with the object near the border."""
         sampling = self.sampling
-        cameras = []
-        for pose in truth:
-            size = int(rng.choice(sampling.resolutions))
-            zoom = (
-                max(-pose[6] / CAMERA_DISTANCE, 1 - sampling.max_shift / CAMERA_DISTANCE) if sampling.varied_perspective else 1
-            )
-            focal_px = size / 2 / np.tan(VERTICAL_FOV / 2) * zoom
-            offset = np.zeros(2)
-            if rng.uniform() < sampling.cut:
-                offset = rng.uniform(-0.5, 0.5, size=2) * size
-            cameras.append(Camera(size, size, focal_px, focal_px, size / 2 + offset[0], size / 2 + offset[1]))
-        return cameras
+        zoom = np.ones(len(truth))
+        if sampling.varied_perspective:
+            zoom = np.maximum(-truth[:, 6] / CAMERA_DISTANCE, 1 - sampling.max_shift / CAMERA_DISTANCE)
+        focal_px = size / 2 / np.tan(VERTICAL_FOV / 2) * zoom
+        is_cut = rng.uniform(size=len(truth)) < sampling.cut
+        offset = np.where(is_cut[:, None], rng.uniform(-0.5, 0.5, size=(len(truth), 2)) * size, 0)
+        return np.concatenate([focal_px[:, None], focal_px[:, None], size / 2 + offset], axis=1)
+
+
+def outline_mesh(mesh: Mesh) -> Mesh:
+    """The vertices that lie farthest out in one of many directions: all that the box of a silhouette depends on, nearly."""
+    return Mesh(mesh.vertices[np.argmax(OUTLINE_DIRECTIONS @ mesh.vertices.T, axis=1)], mesh.faces[:0])
+
+
+def _shuffled(parts: list[Samples], rng: np.random.Generator, count: int, manifold: SE3) -> Samples:
+    """The parts as one, in random order, of which count are kept."""
+    meshes = [mesh for part in parts for mesh in part.problem.meshes]
+    order = rng.permutation(len(meshes))[:count]
+    intrinsics = np.concatenate([part.problem.intrinsics for part in parts])[order]
+    observation = PoseObservation(
+        *(np.concatenate(arrays)[order] for arrays in zip(*(part.observation for part in parts), strict=True))
+    )
+    problem = replace(parts[0].problem, meshes=[meshes[row] for row in order], intrinsics=intrinsics, manifold=manifold)
+    x0, x_true = (np.concatenate([getattr(part, name) for part in parts])[order] for name in ("x0", "x_true"))
+    return Samples(problem, observation, x0, x_true)
+
+
+def _directions(count: int) -> np.ndarray:
+    """(count, 3) unit vectors spread over the sphere: a Fibonacci lattice."""
+    height = (2 * np.arange(count) + 1) / count - 1
+    angle = np.pi * (1 + 5**0.5) * np.arange(count)
+    radius = np.sqrt(1 - height**2)
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle), height], axis=1).astype(np.float32)
+
+
+OUTLINE_DIRECTIONS = _directions(128)
 
 
 def draw_poses(sampling: PoseSampling, rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -144,21 +225,6 @@ def draw_poses(sampling: PoseSampling, rng: np.random.Generator, count: int) -> 
     true_wxyz = rotations.multiply(rotations.wxyz_from_rotvec(turn), start_wxyz)
     start = np.concatenate([start_wxyz, position], axis=1)
     return start, np.concatenate([true_wxyz, position + shift], axis=1)
-
-
-def cropped_samples(
-    meshes: list[Mesh],
-    masks: list[np.ndarray],
-    cameras: list[Camera],
-    start: np.ndarray,
-    truth: np.ndarray,
-    manifold: SE3 = SE3(),
-) -> Samples:
-    """Samples as their virtual cameras see them, aligned; start, truth: (B, 7) in the real cameras."""
-    cropped = crop_poses(meshes, masks, cameras)
-    x0 = align(cropped, turn_pose(cropped.virtual_from_camera, start))
-    problem = replace(cropped.problem, manifold=manifold)
-    return Samples(problem, cropped.observation, x0, turn_pose(cropped.virtual_from_camera, truth))
 
 
 def align(cropped: CroppedPoses, x0: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ class FixedOutput(torch.nn.Module):
         self.output = torch.tensor(output)
 
     def forward(self, image, vector):
-        return self.output.expand(len(vector), 6)
+        return self.output.expand(len(vector), *self.output.shape)
 
 
 def mirrored(case):
@@ -64,6 +64,24 @@ def test_loss_is_smallest_at_the_target():
 
     assert 0 < at_target < 0.01
     assert beside > 0.2
+
+
+def test_loss_of_proposals_is_that_of_the_best_and_small_only_if_it_says_so():
+    target = torch.tensor([[0.0, 0.0, 0.0, 0.0, 0.1, 0.2]])  # its own mirror image
+    right, wrong = target[0].tolist(), (target[0] + torch.tensor([1.0, 0, 0, 0, 0, 0])).tolist()
+    image, vector = torch.zeros(1, 7, 64, 64), torch.zeros(1, len(MIRRORED_NUMBERS))
+
+    def of(*proposals: list[float]) -> float:
+        return float(loss(FixedOutput(proposals), image, vector, {"target": target}))
+
+    sure, unsure, missed = (
+        of([*right, 3.0], [*wrong, -3.0]),
+        of([*right, -3.0], [*wrong, 3.0]),
+        of([*wrong, 3.0], [*wrong, 3.0]),
+    )
+    assert sure < 0.05
+    assert sure < unsure < missed
+    assert missed > 1
 
 
 def test_render_is_symmetric_for_the_mirrored_mesh(chair_case):

@@ -7,7 +7,15 @@ from solver_core import rotations
 from solver_core.errors import ConfigError
 from solver_core.mesh_library import MeshEntry
 from solver_core.problems.pose.metrics import is_outlier, loss_inputs, measure
-from solver_core.problems.pose.sampler import CAMERA_DISTANCE, PoseSampler, PoseSampling, draw_poses, make_sampler
+from solver_core.problems.pose.observation import overlap
+from solver_core.problems.pose.sampler import (
+    CAMERA_DISTANCE,
+    PoseSampler,
+    PoseSampling,
+    draw_poses,
+    make_sampler,
+    outline_mesh,
+)
 from solver_core.problems.pose.views import view_rotation
 
 VARIED = PoseSampling(
@@ -33,8 +41,9 @@ def test_truth_explains_the_observation(sampler, rng):
 
     energy = samples.problem.energy(samples.problem.forward(samples.x_true, rows), samples.observation, rows)
 
-    assert np.median(energy) < 0.15  # a 64-pixel mask seen in a 64-pixel crop
-    assert energy.max() < 0.4
+    wrong = samples.problem.energy(samples.problem.forward(samples.x0, rows), samples.observation, rows)
+    assert np.median(energy) < 0.3  # half a pixel of the cut of 1.4: a 64-pixel mask seen in a 64-pixel crop
+    assert np.median(wrong) > 2 * np.median(energy)
 
 
 def test_truth_lies_within_the_protocols_bounds(rng):
@@ -64,9 +73,44 @@ def test_view_is_upright_without_roll():
     assert up_camera[1] > 0
 
 
-def test_unknown_setting_is_refused_by_name(tmp_path):
+@pytest.mark.parametrize("settings", [{"colour": 1}, {"damage": {"colour": 1}}])
+def test_unknown_setting_is_refused_by_name(tmp_path, settings):
     with pytest.raises(ConfigError, match="'colour'"):
-        make_sampler(tmp_path, "train", {"colour": 1})
+        make_sampler(tmp_path, "train", settings)
+
+
+def test_samples_of_one_view_share_the_mesh_and_differ_in_start_and_damage(chair, rng):
+    sampling = PoseSampling(per_view=4, damage={"hidden": 1.0, "marked": 0.0})
+    sampler = PoseSampler([MeshEntry("a", "s", "chair", chair)], sampling)
+
+    samples = sampler.draw(rng, 4)
+
+    angle_deg = np.degrees(rotations.angle_between(samples.x0[:, None, :4], samples.x0[None, :, :4]))
+    assert angle_deg[np.triu_indices(4, 1)].min() > 0.1
+    assert len(np.unique(samples.observation.coverage.reshape(4, -1), axis=0)) > 1
+    assert len({id(mesh) for mesh in samples.problem.meshes}) == 1
+
+
+def test_wrong_focal_length_leaves_the_truth_where_the_object_is_seen_as_large(chair):
+    sampling = PoseSampling(wrong_focal=1.0, focal_error=1.3, resolutions=(192,), max_shift=0.0)
+    sampler = PoseSampler([MeshEntry("a", "s", "chair", chair)], sampling)
+
+    samples = sampler.draw(np.random.default_rng(3), 20)
+
+    rows = np.arange(20)
+    mask = np.isfinite(samples.problem.forward(samples.x_true, rows))
+    assert (1 - overlap(mask, samples.observation)).max() < 0.25  # perspective differs, thin legs move by a pixel
+    distances = np.linalg.norm(samples.x_true[:, 4:], axis=1)
+    assert distances.min() < 0.9 * CAMERA_DISTANCE < 1.1 * CAMERA_DISTANCE < distances.max()
+
+
+def test_box_of_an_outline_mesh_is_that_of_the_mesh(chair, rng):
+    outline = outline_mesh(chair)
+
+    directions = rng.normal(size=(3, 50))
+    np.testing.assert_allclose(
+        (outline.vertices @ directions).max(axis=0), (chair.vertices @ directions).max(axis=0), atol=0.02
+    )
 
 
 def test_errors_of_the_truth_are_zero_and_its_target_too(sampler, rng):
