@@ -80,7 +80,7 @@ class Sampler(Protocol):
     def draw(self, rng: np.random.Generator, count: int) -> Samples: ...
 
 
-def take(arrays: Arrays, rows: np.ndarray) -> Arrays:
+def take(arrays: Arrays, rows: np.ndarray | slice) -> Arrays:
     """The given rows of every array."""
     if hasattr(arrays, "_make"):  # a NamedTuple
         return arrays._make(None if array is None else array[rows] for array in arrays)
@@ -94,3 +94,13 @@ def put(arrays: Arrays, rows: np.ndarray, values: Arrays) -> Arrays:
     arrays = arrays.copy()
     arrays[rows] = values
     return arrays
+
+
+def in_parts(update: Update, size: int) -> Update:
+    """The same update, asked about at most `size` instances at a time, so that what it works with stays small."""
+
+    def update_parts(stage: int, x: np.ndarray, prediction: Arrays, observation: Arrays, rows: np.ndarray) -> np.ndarray:
+        parts = [slice(first, first + size) for first in range(0, len(x), size)]
+        return np.concatenate([update(stage, x[p], take(prediction, p), take(observation, p), rows[p]) for p in parts])
+
+    return update_parts

@@ -119,6 +119,10 @@ class Session(ABC, Generic[StepT, ResultT]):
                 self.history.append(step)
                 yield step
 
+    def _passed(self, iteration: Iteration) -> Iteration:
+        """What a loop's Solution keeps of an iteration once there is a later one; problems with large unknowns keep less."""
+        return iteration
+
     def _loop(
         self,
         show: Callable[[Iteration], StepT],
@@ -134,6 +138,8 @@ class Session(ABC, Generic[StepT, ResultT]):
         """
         history: list[Iteration] = []
         for iteration in iterate(problem, update, observation, x0, settings):
+            if history:
+                history[-1] = self._passed(history[-1])
             history.append(replace(iteration, prediction=None))
             if iteration.index or not self.history:
                 yield show(iteration)

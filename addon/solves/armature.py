@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import time
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
@@ -13,12 +13,12 @@ import numpy as np
 
 from solver_core.problem import take
 from solver_core.problems.inverse_kinematics.files.bvh_text import END_SITE
+from solver_core.problems.inverse_kinematics.setup import KinematicSetup
 from solver_core.problems.inverse_kinematics.skeleton.kinematics import forward_kinematics
 from solver_core.problems.inverse_kinematics.solve import (
+    KinematicOptions,
     KinematicResult,
-    KinematicSettings,
-    KinematicSetup,
-    KinematicSolving,
+    KinematicSession,
 )
 
 from ..bridge.armature import (
@@ -39,8 +39,6 @@ from .armature_source import TargetSource, frames_to_solve
 from .armature_task import ArmatureTask
 from .bone_map import check_rows, guess_bones, node_targets, node_weights
 from .solve import NO_IMAGE_LINES, Step, mean_milliseconds
-
-USUAL_STEPS = 20  # for "step 3/20" only
 
 
 class _Inputs(NamedTuple):
@@ -155,11 +153,11 @@ class ArmatureSolve:
         setup = KinematicSetup.checked(
             inputs.targets, chain.skeleton, inputs.weights, limits=inputs.limits, limit_axes=chain.rest
         )
-        solving = KinematicSolving(setup, KinematicSettings(self.task.refine, self.task.smooth))
+        session = KinematicSession(setup, KinematicOptions(refine=self.task.refine, smooth=self.task.smooth))
         frame = np.array([inputs.shown])
         observation = take(setup.request.observation, frame)
 
-        def show(index: int, phase: str, x: np.ndarray, energy: float) -> Step:
+        def show(phase: str, x: np.ndarray, energy: float) -> Step:
             posture = setup.problem.forward(x[frame], frame)
             shift = setup.problem.shift(observation.positions - posture.positions, observation)
             root = (setup.request.origin[frame] + shift)[0]
@@ -167,22 +165,23 @@ class ArmatureSolve:
             goals = inputs.to_world(inputs.targets[inputs.shown], inputs.shown)
             return Step(
                 self.parts[0],
-                index,
-                max(index, USUAL_STEPS),
+                next(numbers),
+                session.expected_steps,
                 phase,
                 energy,
                 f"{100 * energy:.2f} cm",
                 PoseAnswer(x[inputs.shown], root[0]),
-                time.perf_counter() - solving.started,
+                session.seconds,
                 world_lines=np.float32(np.stack([points, goals], axis=1)[self._given]),
                 world_points=np.float32(points),
             )
 
-        for index, iteration in enumerate(solving.steps()):
-            yield show(index, solving.phase, iteration.x, float(iteration.energy.mean()))
-        self.result = solving.result()
+        numbers = itertools.count()
+        for step in session:
+            yield show(step.phase, step.x, step.energy)
+        self.result = session.result()
         energy = float(np.nanmean(self.result.position_error))
-        yield show(len(solving.history), "result", self.result.rotations[:, chain.skeleton.joints], energy)
+        yield show("result", self.result.rotations[:, chain.skeleton.joints], energy)
 
     def apply(self, step: Step) -> None:
         scene, armature = self._find()
@@ -224,6 +223,8 @@ class ArmatureSolve:
         error_cm = 100 * np.where(self._given, result.position_error, np.nan)
         frame, node = np.unravel_index(np.nanargmax(error_cm), error_cm.shape)
         return {
+            "verdict": result.verdict.value,
+            "explanation": result.explanation,
             "reason": result.reason.value,
             "seconds": result.seconds,
             "steps": steps,

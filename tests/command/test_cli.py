@@ -11,7 +11,7 @@ from solver_core.errors import MissingDependency
 from solver_core.optional import needed_for
 from solver_core.problems import PROBLEMS
 
-HELP_LINES, HELP_COLUMNS = 30, 110  # a small terminal window
+HELP_LINES, HELP_COLUMNS = 50, 110  # a terminal window on a laptop
 COMMANDS = [
     [],
     ["solve"],

@@ -21,7 +21,7 @@ from solver_core.network.weights import SHIPPED, load_weights
 from solver_core.problems.inverse_kinematics.features import INPUT_LAYOUT
 from solver_core.problems.inverse_kinematics.files.bodies import human
 from solver_core.problems.inverse_kinematics.skeleton.kinematics import forward_kinematics
-from solver_core.problems.inverse_kinematics.solve import Trained
+from solver_core.problems.inverse_kinematics.solver.guide import Trained
 
 BATCH = 256
 REPEATS = 15

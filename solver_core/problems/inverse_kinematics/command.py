@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from solver_core.command import console
+from solver_core.command.arguments import add_options, options_from
 from solver_core.command.pictures import write_animation, write_picture
 from solver_core.errors import ConfigError
 from solver_core.problems.inverse_kinematics.drawing import View, draw_strip
@@ -22,14 +23,14 @@ from solver_core.problems.inverse_kinematics.names.mapping import skeleton_mappi
 from solver_core.problems.inverse_kinematics.skeleton.kinematics import forward_kinematics
 from solver_core.problems.inverse_kinematics.skeleton.motion import Motion
 from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
-from solver_core.problems.inverse_kinematics.solve import KinematicResult, Trained, solve_inverse_kinematics
+from solver_core.problems.inverse_kinematics.solve import KinematicOptions, KinematicResult, solve_inverse_kinematics
+from solver_core.problems.inverse_kinematics.solver.guide import Trained
 from solver_core.problems.inverse_kinematics.training.rig import prepare_rig
 from solver_core.writing import write_text
 
 HELP = "Finds the rotations of a skeleton's joints from positions of all or some of them."
 EXAMPLE = "solver_core solve ik --skeleton rest.bvh --targets points.csv --out motion.bvh --picture motion.png"
 
-POOR_CM = 2.0  # a mean distance above this is called poor; markers on skin are within it of the joints
 STRIP_FRAMES = 6
 ANIMATION_FRAMES = 60
 
@@ -51,12 +52,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     files.add_argument("--picture", action=console.Output, metavar="PNG", help="some frames, with their targets")
     files.add_argument("--animation", action=console.Output, metavar="GIF", help="the motion, with its targets")
     parser.add_argument("--unit", type=float, metavar="METRES", help="of the skeleton's file (default: guessed, 0.01 or 1)")
-    parser.add_argument("--no-refine", action="store_true", help="stop after the learned steps")
-    parser.add_argument("--smooth", type=float, default=0.0, metavar="FRAMES", help="even out over so many (default 0)")
+    add_options(parser, KinematicOptions)
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 if the skeleton meets the targets, else 1 with the reason on stderr.  Raises SolverError for wrong input."""
+    """Exit code of the verdict.  Raises SolverError for wrong input."""
     if args.unit is not None and not args.unit > 0:
         raise ConfigError(f"--unit must be a positive number of metres, got {args.unit:g}")
     rest = read_bvh(args.skeleton, args.unit)
@@ -71,9 +71,8 @@ def run(args: argparse.Namespace) -> int:
             skeleton,
             weights=given.astype(float),
             limits=_limits(args, skeleton),
-            refine=not args.no_refine,
-            smooth=args.smooth,
-            on_step=lambda step: show(f"step {step.index}, {100 * float(np.mean(step.energy)):.3f} cm off"),
+            options=options_from(args, KinematicOptions),
+            on_step=lambda step: show(f"{step.phase}, {100 * step.energy:.3f} cm off"),
             mapping=known.body,
             trained=None if args.weights is None else Trained.load(args.weights),
         )
@@ -88,11 +87,7 @@ def run(args: argparse.Namespace) -> int:
     if args.picture is not None or args.animation is not None:
         _draw(args, motion, targets)
     console.print_result(_content(result), args.json)
-    mean_cm = float(100 * np.nanmean(result.position_error))
-    if mean_cm > POOR_CM:
-        console.print_note(f"poor: the joints are {mean_cm:.1f} cm off their targets on average. {result.reason.value}")
-        return 1
-    return 0
+    return console.conclude(result.verdict, result.explanation)
 
 
 def add_train_arguments(parser: argparse.ArgumentParser, source: Any) -> None:
@@ -145,11 +140,18 @@ def _content(result: KinematicResult) -> dict[str, Any]:
         "position_mean_cm": round(float(np.nanmean(error_cm)), 5),
         "position_median_cm": round(float(np.nanmedian(error_cm)), 5),
         "worst_frame_cm": round(float(np.nanmean(error_cm, axis=1).max()), 5),
+        "verdict": result.verdict.value,
+        "explanation": result.explanation,
         "reasons": {reason.value: count for reason, count in Counter(result.reasons).items()},
         "notices": list(result.notices),
         "seconds": round(result.seconds, 4),
         "steps": [
-            {"energy_cm": round(float(100 * np.mean(step.energy)), 5), "active": int(step.is_active.sum())}
+            {
+                "phase": step.phase,
+                "energy_cm": round(100 * step.energy, 5),
+                "active": step.num_active,
+                "seconds": round(step.seconds, 4),
+            }
             for step in result.history
         ],
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from solver_core.kernel.tree import damped_step
@@ -21,11 +23,11 @@ LEAST_DAMPING = 1e-6  # square metres; below this float32 loses the weakest dire
 POOR = 0.01  # energy over the root mean square bone length above which another start is tried
 
 
-def random_starts(problem: KinematicProblem, x: np.ndarray, count: int, rng: np.random.Generator) -> list[np.ndarray]:
+def random_starts(problem: KinematicProblem, x: np.ndarray, count: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """`count` starts (B, J, 4) around the poses x, within the limits: turned a little at first, up to anyhow at last."""
     spreads = np.linspace(0.3, 2, count)  # radians
     steps = (spread * rng.normal(size=(len(x), problem.manifold.dim)) for spread in spreads)
-    return [problem.manifold.retract(x, step).astype(x.dtype) for step in steps]
+    return (problem.manifold.retract(x, step).astype(x.dtype) for step in steps)
 
 
 def least_squares_update(problem: KinematicProblem) -> Update:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -27,7 +27,8 @@ from solver_core.problems.inverse_kinematics.refine import FAR, REFINE, least_sq
 from solver_core.problems.inverse_kinematics.sampler import effectors, limbs
 from solver_core.problems.inverse_kinematics.skeleton.kinematics import forward_kinematics
 from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
-from solver_core.problems.inverse_kinematics.solve import Trained, solve_inverse_kinematics
+from solver_core.problems.inverse_kinematics.solve import KinematicStep, solve_inverse_kinematics
+from solver_core.problems.inverse_kinematics.solver.guide import Trained
 from solver_core.problems.inverse_kinematics.solver.start import mean_pose_start
 from solver_core.problems.inverse_kinematics.training.clips import load_rotations, split_clips
 from solver_core.solution import Iteration, Solution
@@ -263,18 +264,13 @@ def _least_squares(settings: LoopSettings) -> Solver:
 _REFINE_ALONE = _from(None, _least_squares(FAR))
 
 
-def _timed(history: list[Iteration], seconds: float) -> list[tuple[float, np.ndarray]]:
-    """Seconds since the beginning and rotations, of iterations of one loop or of several after each other.
+def _timed(history: Sequence[Iteration] | Sequence[KinematicStep], seconds: float) -> list[tuple[float, np.ndarray]]:
+    """Seconds since the beginning of a call and rotations, of its steps.
 
-    What of the whole call's seconds was not spent in loops counts as spent before the first.
+    What of the call's seconds was spent outside of them counts as spent before the first.
     """
-    ended, last, clock = 0.0, 0.0, []
-    for iteration in history:
-        if iteration.index == 0:  # the next loop starts its own clock
-            ended += last
-        last = iteration.seconds
-        clock.append(ended + last)
-    return [(at + seconds - clock[-1], iteration.x) for at, iteration in zip(clock, history, strict=True)]
+    before = seconds - history[-1].seconds
+    return [(before + step.seconds, step.x) for step in history]
 
 
 def _measure(run: Run, name: str, condition: str, cases: Cases, method: Method, batch: int = BATCH) -> Errors:

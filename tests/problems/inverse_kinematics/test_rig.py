@@ -14,7 +14,7 @@ from solver_core.problems.inverse_kinematics.files.bodies import body_path, read
 from solver_core.problems.inverse_kinematics.files.bvh import read_bvh, write_bvh
 from solver_core.problems.inverse_kinematics.skeleton.limits import JointLimits, LimitedRotations
 from solver_core.problems.inverse_kinematics.skeleton.motion import Motion
-from solver_core.problems.inverse_kinematics.solve import Trained
+from solver_core.problems.inverse_kinematics.solver.guide import Trained
 from solver_core.problems.inverse_kinematics.training import rig as rig_module
 from solver_core.problems.inverse_kinematics.training.rig import prepare_rig
 

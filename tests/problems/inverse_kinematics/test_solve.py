@@ -1,16 +1,19 @@
 import re
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from solver_core import rotations
-from solver_core.errors import ObservationError, SetupError
+from solver_core.errors import ConfigError, ObservationError, SetupError
+from solver_core.problems.inverse_kinematics import solve as solve_module
 from solver_core.problems.inverse_kinematics.sampler import effectors
+from solver_core.problems.inverse_kinematics.setup import KinematicSetup
+from solver_core.problems.inverse_kinematics.skeleton import kinematics
 from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
 from solver_core.problems.inverse_kinematics.solve import (
-    KinematicSettings,
-    KinematicSetup,
-    KinematicSolving,
+    KinematicOptions,
+    KinematicSession,
     solve_inverse_kinematics,
 )
 from solver_core.problems.inverse_kinematics.solver.smooth import continuous_signs, smoothed
@@ -156,14 +159,14 @@ def test_smoothing_keeps_a_constant_pose_whatever_its_signs(rng):
 def test_on_step_sees_every_step_and_cancels(body, motion):
     seen = []
 
-    def stop_at_two(iteration):
-        seen.append(iteration.index)
-        if iteration.index == 2:
+    def stop_at_two(step):
+        seen.append(step.phase)
+        if len(seen) == 3:
             raise Cancelled
 
     result = solve_inverse_kinematics(positions_of(body.skeleton, motion), body.skeleton, on_step=stop_at_two)
 
-    assert seen == [0, 1, 2]
+    assert seen == ["start", "network", "network"]
     assert result.reason is StopReason.CANCELLED
     assert result.history[-1].x.shape == motion.shape
 
@@ -202,7 +205,8 @@ def test_solve_raises_a_sentence_for_targets_it_cannot_use(change, sentence, bod
         ({"weights": -np.ones(57)}, ObservationError, "finite numbers of at least 0"),
         ({"start": np.ones((57, 3))}, SetupError, "start must be wxyz rotations of shape (57, 4)"),
         ({"start": np.zeros((57, 4))}, SetupError, "unit quaternions"),
-        ({"smooth": -1.0}, SetupError, "at least 0, got -1"),
+        ({"smooth": -1.0}, ConfigError, "smooth must be a number from 0 to 1000, got -1"),
+        ({"restarts": 2.5}, ConfigError, "restarts must be a whole number from 0 to 64, got 2.5"),
         ({"mapping": {"hip": "hipp"}}, SetupError, "did you mean 'hip'"),
         ({"mapping": {"lHand": "lHand"}}, SetupError, "the joint that stands for 'hip'"),
     ],
@@ -227,12 +231,12 @@ def test_a_solve_can_be_taken_step_by_step(arm, rng):
     arguments = (positions_of(skeleton, x), skeleton)
     expected = solve_inverse_kinematics(*arguments, limits=limits)
 
-    solving = KinematicSolving(KinematicSetup.checked(*arguments, limits=limits), KinematicSettings())
-    steps = list(solving.steps())
+    session = KinematicSession(KinematicSetup.checked(*arguments, limits=limits), KinematicOptions())
+    steps = list(session)
 
-    assert (solving.result().rotations == expected.rotations).all()
+    assert (session.result().rotations == expected.rotations).all()
     assert len(steps) == len(expected.history)
-    energies = np.array([step.energy for step in steps])
+    energies = np.array([step.energies for step in steps])
     assert (np.diff(energies, axis=0) <= 0).all()
 
 
@@ -240,10 +244,40 @@ def test_a_solve_that_is_cancelled_during_restarts_keeps_the_best(arm, rng):
     skeleton, limits = arm
     targets = 3 * positions_of(skeleton, rotations.random_wxyz(rng, 2, skeleton.num_joints))  # out of reach
     setup = KinematicSetup.checked(targets, skeleton, limits=limits)
-    solving = KinematicSolving(setup, KinematicSettings())
-    step = next(step for step in solving.steps() if solving.phase == "restart")
+    session = KinematicSession(setup, KinematicOptions())
+    step = next(step for step in session if step.phase == "restart")
 
-    result = solving.result(is_cancelled=True)
+    session.cancel()
+    result = session.result()
 
-    assert StopReason.CANCELLED in result.reasons
-    assert (result.history[-1].energy <= step.energy).all()
+    assert result.reason is StopReason.CANCELLED
+    assert (result.rotations[:, skeleton.joints] == step.x).all()
+
+
+def test_the_history_of_a_long_motion_keeps_energies_and_the_latest_poses(body, motion, monkeypatch):
+    monkeypatch.setattr(solve_module, "HISTORY_BYTES", 3 * motion.astype(np.float32).nbytes)
+
+    result = solve_inverse_kinematics(positions_of(body.skeleton, motion), body.skeleton)
+
+    assert all(step.energies.shape == (len(motion),) for step in result.history)
+    kept = [step.x is not None for step in result.history]
+    assert len(kept) > 4
+    assert kept == [False] * (len(kept) - 3) + [True] * 3
+
+
+def test_10_000_frames_fit_into_300_megabytes(body, rng, monkeypatch):
+    tenth = 0.1  # of everything: a tenth of the frames, and of what is kept and worked on at once
+    monkeypatch.setattr(solve_module, "HISTORY_BYTES", tenth * solve_module.HISTORY_BYTES)
+    for module in (solve_module, kinematics):
+        monkeypatch.setattr(module, "AT_ONCE", int(tenth * module.AT_ONCE))
+    x = natural_poses(body, rng, 1000).astype(np.float32)
+    start = np.tile(np.array([1, 0, 0, 0], np.float32), (1000, body.skeleton.num_nodes, 1))
+    start[:, body.skeleton.joints] = rotations.multiply(x, rotations.wxyz_from_rotvec(0.01 * rng.normal(size=x[..., 1:].shape)))
+    targets = positions_of(body.skeleton, x)
+
+    tracemalloc.start()
+    solve_inverse_kinematics(targets, body.skeleton, start=start)
+    megabytes = tracemalloc.get_traced_memory()[1] / 1e6
+    tracemalloc.stop()
+
+    assert megabytes / tenth < 300 - 50  # NumPy and this library take 50

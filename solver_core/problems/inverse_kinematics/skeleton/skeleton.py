@@ -75,6 +75,14 @@ class Skeleton(JointTree):
         lengths[self.root] = 0
         return lengths
 
+    @cached_property
+    def reach(self) -> float:
+        """Length of the longest way along the bones from the root to an end, metres."""
+        lengths = np.zeros(self.num_nodes)
+        for level in self.levels:
+            lengths[level.nodes] = lengths[level.parents] + self.bone_lengths[level.nodes]
+        return float(lengths.max())
+
     def index(self, name: str) -> int:
         return self.names.index(name)
 

@@ -1,15 +1,21 @@
-"""Checks the targets a user gives and puts the root at the origin."""
+"""What a motion is solved from, checked: targets around the origin, skeleton, limits, networks."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from solver_core.errors import ObservationError
-from solver_core.problems.inverse_kinematics.problem import Targets
+from solver_core.checks import checked_array
+from solver_core.errors import ObservationError, SetupError
+from solver_core.problems.inverse_kinematics.problem import KinematicProblem, Targets
+from solver_core.problems.inverse_kinematics.skeleton.body import Body
+from solver_core.problems.inverse_kinematics.skeleton.limits import JointLimits
 from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
+from solver_core.problems.inverse_kinematics.solver.guide import Guide, Trained, find_guide
 
 WRONG_UNIT = 8.0  # bones whose ends are this many times farther apart than at rest, or nearer, are in another unit
 
@@ -24,10 +30,43 @@ class Request(NamedTuple):
     notices: tuple[str, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class KinematicSetup:
+    """A checked problem of inverse kinematics.  guide: None for what resembles no body that networks know.
+
+    start: (F, J, 4) given by the user, or None.  Build it with `checked`, whose arguments are those of
+    solve_inverse_kinematics; it raises ObservationError or SetupError with one sentence for what cannot be used.
+    """
+
+    problem: KinematicProblem
+    request: Request
+    guide: Guide | None
+    start: np.ndarray | None
+
+    @classmethod
+    def checked(
+        cls,
+        targets: np.ndarray,
+        skeleton: Skeleton,
+        weights: np.ndarray | None = None,
+        start: np.ndarray | None = None,
+        limits: np.ndarray | None = None,
+        mapping: Mapping[str, str] | None = None,
+        trained: Trained | None = None,
+        limit_axes: np.ndarray | None = None,
+    ) -> KinematicSetup:
+        request = checked_targets(targets, weights, skeleton)
+        limited = None if limits is None else JointLimits.from_ranges(skeleton, limits, limit_axes)
+        offsets = np.broadcast_to(skeleton.offsets.astype(np.float32), request.observation.positions.shape)
+        problem = KinematicProblem(Body.at_rest(skeleton), offsets, limited)
+        guide = find_guide(skeleton, mapping, trained)
+        return cls(problem, request, guide, None if start is None else _checked_start(start, problem))
+
+
 def checked_targets(targets: np.ndarray, weights: np.ndarray | None, skeleton: Skeleton) -> Request:
     """What solve_inverse_kinematics was given, as float32 relative to the root's target.  Raises ObservationError."""
-    positions = np.asarray(targets, dtype=np.float64)
     num_nodes = skeleton.num_nodes
+    positions = checked_array(targets, "targets", f"(frames, {num_nodes}, 3)", ObservationError).astype(np.float64)
     if positions.ndim == 2:
         positions = positions[None]
     if positions.ndim != 3 or positions.shape[2] != 3:
@@ -47,11 +86,26 @@ def checked_targets(targets: np.ndarray, weights: np.ndarray | None, skeleton: S
     return Request(observation, origin, notices)
 
 
+def _checked_start(start: np.ndarray, problem: KinematicProblem) -> np.ndarray:
+    """(F, J, 4) from (F, N, 4) or (N, 4).  Raises SetupError."""
+    num_frames, num_nodes = problem.offsets.shape[:2]
+    start = checked_array(start, "start", f"({num_frames}, {num_nodes}, 4)").astype(np.float32)
+    if start.shape not in ((num_nodes, 4), (num_frames, num_nodes, 4)):
+        raise SetupError(
+            f"start must be wxyz rotations of shape ({num_nodes}, 4) or ({num_frames}, {num_nodes}, 4), got {start.shape}"
+        )
+    x = np.broadcast_to(start, (num_frames, num_nodes, 4))[:, problem.skeleton.joints]
+    lengths = np.linalg.norm(x, axis=-1, keepdims=True)
+    if not np.isfinite(x).all() or lengths.min() < 0.5:
+        raise SetupError("start must hold unit quaternions, wxyz")
+    return problem.within_limits(x / lengths)
+
+
 def _checked_weights(weights: np.ndarray | None, positions: np.ndarray) -> np.ndarray:
     """(F, N)."""
     if weights is None:
         return np.ones(positions.shape[:2])
-    weights = np.asarray(weights, dtype=np.float64)
+    weights = checked_array(weights, "weights", str(positions.shape[:2]), ObservationError).astype(np.float64)
     if weights.shape not in (positions.shape[1:2], positions.shape[:2]):
         raise ObservationError(
             f"weights must be {positions.shape[1:2]} or {positions.shape[:2]} numbers, one for each target, got {weights.shape}"
