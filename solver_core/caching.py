@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from solver_core.errors import SolverError
+from solver_core.errors import ConfigError, SolverError
+from solver_core.reading import read_arrays, reading
 from solver_core.writing import make_folder, whole_file
 
 logger = logging.getLogger(__name__)
@@ -27,9 +27,9 @@ def cached_arrays(name: str, make: Callable[[], Arrays]) -> Arrays:
     """
     path = cache_folder() / f"{name}.npz"
     try:
-        with path.open("rb") as file, np.load(file) as content:
-            return dict(content)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):  # there is none, or a disk damaged it
+        with reading(path, "cache", ConfigError):
+            return read_arrays(path)
+    except SolverError:  # there is none, or a disk damaged it
         arrays = make()
     content: dict[str, Any] = arrays  # NumPy's stub takes the names for options
     try:

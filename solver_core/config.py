@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from solver_core.errors import ConfigError
+from solver_core.reading import read_toml
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,7 @@ def load_train_settings(path: str | Path) -> TrainSettings:
 
     Raises ConfigError that names the file and the key.
     """
-    try:
-        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read the configuration {path}: {error.strerror or error}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"the configuration {path} is not valid TOML: {error}") from error
-    return train_settings(content, str(path))
+    return train_settings(read_toml(path, "configuration", ConfigError), str(path))
 
 
 def train_settings(content: dict[str, Any], source: str) -> TrainSettings:

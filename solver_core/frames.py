@@ -16,6 +16,7 @@ import numpy as np
 
 from solver_core import rotations
 from solver_core.errors import SetupError
+from solver_core.reading import read_json, reading
 from solver_core.writing import write_text
 
 LARGEST = 1e9  # pixels; a camera has no larger number, and what is not finite is not below it
@@ -64,7 +65,8 @@ class Camera:
         if not isinstance(content, dict) or set(content) != known:
             came = ", ".join(sorted(content)) if isinstance(content, dict) else type(content).__name__
             raise SetupError(f"camera file {path} must hold exactly the keys {', '.join(sorted(known))}; it holds {came}")
-        return cls(**content)
+        with reading(path, "camera file"):
+            return cls(**content)
 
     def to_json(self, path: str | Path) -> None:
         """Writes a file that from_json reads.  Raises ConfigError if it cannot be written."""
@@ -82,16 +84,6 @@ class Camera:
     def scaled(self, factor: float, width: int, height: int) -> Camera:
         """The same view with `factor` times as many pixels a length, on a width x height image."""
         return Camera(width, height, self.fx * factor, self.fy * factor, self.cx * factor, self.cy * factor)
-
-
-def read_json(path: str | Path, what: str) -> object:
-    """Content of a JSON file.  Raises SetupError that names the file and what it should have been."""
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SetupError(f"cannot read the {what} file {path}: {error.strerror or error}") from error
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise SetupError(f"the {what} file {path} is not valid JSON: {error}") from error
 
 
 def project(points_camera: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from solver_core.caching import Arrays, cached_arrays
 from solver_core.command.files import MESH_SUFFIXES, read_mesh
 from solver_core.errors import ConfigError, SetupError
 from solver_core.mesh import Mesh
+from solver_core.reading import read_json, reading
 
 logger = logging.getLogger(__name__)
 
@@ -90,14 +90,12 @@ def _listing(folder: Path) -> list[tuple[str, str, str, str]]:
     """(relative path, source, category, split) of every mesh in the folder."""
     manifest, splits = folder / "manifest.csv", folder / "splits.json"
     if manifest.exists() and splits.exists():
-        try:
-            sources = json.loads(splits.read_text(encoding="utf-8"))
+        sources = read_json(splits, "splits", ConfigError)
+        with reading(splits, "splits file", ConfigError):
             split_of = {source: split for split, names in sources.items() for source in names}
-            with manifest.open(encoding="utf-8", newline="") as file:
-                rows = list(csv.DictReader(file))
+        with reading(manifest, "manifest", ConfigError), manifest.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
             return [(row["path"], row["source"], row["category"], split_of.get(row["source"], "unused")) for row in rows]
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ConfigError(f"manifest.csv or splits.json in {folder} is damaged: {error!r}") from error
     paths = sorted(folder.glob("*/*/models/model_normalized.obj"))
     if paths:
         relative = [path.relative_to(folder) for path in paths]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from solver_core.errors import ConfigError
 from solver_core.optional import needed_for
+from solver_core.reading import MAX_TEXT_BYTES, read_bytes, reading
 from solver_core.solution import Verdict
 from solver_core.writing import check_place, refuse_overwriting, write_text
 
@@ -38,10 +39,10 @@ def conclude(verdict: Verdict, explanation: str) -> int:
 
 def read_text(path: Path) -> str:
     """What a file that will be written holds so far; nothing if it is not there.  Raises ConfigError if it is no text."""
-    try:
-        return path.read_text(encoding="utf-8") if path.exists() else ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot add to {path}, which is no text that can be read ({error}); give another file") from error
+    if not path.exists():
+        return ""
+    with reading(path, "file to add to", ConfigError):
+        return read_bytes(path, MAX_TEXT_BYTES).decode()
 
 
 class Output(argparse.Action):

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,15 +14,25 @@ import numpy as np
 
 from solver_core.colour import linear_from_srgb
 from solver_core.errors import ObservationError, SetupError
-from solver_core.frames import read_json
 from solver_core.mesh import Mesh
 from solver_core.optional import needed_for
+from solver_core.reading import check_count, numbers, read_bytes, read_json, reading
 from solver_core.render.gbuffer import Albedo, Texture
 
 if TYPE_CHECKING:
     from PIL import Image
 
 MESH_SUFFIXES = (".obj", ".ply", ".glb", ".gltf", ".off", ".stl")
+# What pillow is asked for.  It knows many more, some of which start other programs: an EPS is run by Ghostscript.
+IMAGE_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
+
+MAX_PIXELS = 80_000_000  # a full-frame camera has 61 million, which take 1 GB as float32 RGBA; pillow warns from 89 on
+MAX_FACES = 20_000_000  # a scan has up to 10 million
+MAX_VERTICES = 3 * MAX_FACES  # as in an stl, where no two faces share one
+MAX_MESH_BYTES = 4 * 2**30  # 20 million faces as text
+MAX_GLTF_NUMBERS = 16 * MAX_FACES  # corners, and vertices with normal and texture coordinates
+MAX_GLTF_NODES = 100_000  # parts of an assembly
+MAX_GLTF_DEPTH = 256  # levels of such parts; each node's place is found by walking up
 
 
 def read_mesh(path: str | Path) -> Mesh:
@@ -25,49 +40,91 @@ def read_mesh(path: str | Path) -> Mesh:
 
     Raises SetupError if the file cannot be read or holds no triangles.
     """
-    loaded = _load_mesh(path)
-    try:
-        return Mesh.checked(loaded.vertices, loaded.faces)
-    except SetupError as error:
-        raise SetupError(f"cannot use the mesh file {path}: {error}") from error
+    with _loaded_mesh(path, has_colours=False) as mesh:
+        return Mesh.checked(mesh.vertices, mesh.faces)
 
 
 def read_albedo(path: str | Path) -> Albedo:
     """What a mesh file says of its surface's colour: a texture, colours by vertex or face, a material's colour, or None.
 
     Colours by vertex or face are taken to be sRGB, as ply files have them; a material's colour is linear, as in glTF.
-    Raises SetupError if the file cannot be read.
+    Textures are looked for in the mesh's folder and below.  Raises SetupError if the file cannot be read.
     """
-    loaded = _load_mesh(path)
-    visual = loaded.visual
-    if visual.kind == "vertex":
-        return linear_from_srgb(np.asarray(visual.vertex_colors)[:, :3] / 255)
-    if visual.kind == "face":
-        return linear_from_srgb(np.asarray(visual.face_colors)[:, :3] / 255)
-    if visual.kind != "texture":
-        return None
-    material = visual.material
-    image = getattr(material, "baseColorTexture", None) or getattr(material, "image", None)
-    factor = getattr(material, "baseColorFactor", getattr(material, "diffuse", None))
-    colour = np.ones(3, np.float32) if factor is None else np.asarray(factor, np.float32)[:3] / 255
-    if image is None or visual.uv is None:
-        return colour
-    pixels = linear_from_srgb(np.asarray(image.convert("RGB")) / 255) * colour
-    return Texture(np.asarray(visual.uv, np.float32)[loaded.faces], pixels)
+    with _loaded_mesh(path, has_colours=True) as mesh:
+        visual = mesh.visual
+        if visual.kind == "vertex":
+            return linear_from_srgb(np.asarray(visual.vertex_colors)[:, :3] / 255)
+        if visual.kind == "face":
+            return linear_from_srgb(np.asarray(visual.face_colors)[:, :3] / 255)
+        if visual.kind != "texture":
+            return None
+        material = visual.material
+        image = getattr(material, "baseColorTexture", None) or getattr(material, "image", None)
+        factor = getattr(material, "baseColorFactor", getattr(material, "diffuse", None))
+        colour = np.ones(3, np.float32) if factor is None else np.asarray(factor, np.float32)[:3] / 255
+        if image is None or visual.uv is None:
+            return colour
+        if image.format not in (*IMAGE_FORMATS, None):  # None: trimesh made it, from several
+            raise ValueError(f"its texture is {image.format}; known: {', '.join(IMAGE_FORMATS)}")
+        check_count(image.width * image.height, MAX_PIXELS, "pixels in its texture")
+        pixels = linear_from_srgb(np.asarray(image.convert("RGB")) / 255) * colour
+        return Texture(np.asarray(visual.uv, np.float32)[mesh.faces], pixels)
 
 
-def _load_mesh(path: str | Path) -> Any:
-    """What trimesh makes of a file.  Raises SetupError."""
+@contextmanager
+def _loaded_mesh(path: str | Path, has_colours: bool) -> Iterator[Any]:
+    """What trimesh makes of a file.  Turns what goes wrong in the block into a SetupError.
+
+    Without colours nothing but the file is read, and the buffers that a glTF names.
+    """
     with needed_for("reading mesh files", extra="cli"):
         import trimesh
-    if Path(path).suffix.lower() not in MESH_SUFFIXES:
+    kind = Path(path).suffix.lower()
+    if kind not in MESH_SUFFIXES:
         raise SetupError(f"cannot read the mesh file {path}: its name must end in {', '.join(MESH_SUFFIXES)}")
-    if not Path(path).is_file():
-        raise SetupError(f"cannot read the mesh file {path}: there is no such file")
-    try:
-        return trimesh.load_mesh(path, process=False)
-    except Exception as error:  # trimesh lets through whatever its parsers raise, IndexError included
-        raise SetupError(f"cannot read the mesh file {path}: {error}") from error
+    options: dict[str, Any] = {} if has_colours or kind in (".off", ".ply", ".stl") else {"skip_materials": True}
+    with reading(path, "mesh file"):
+        check_count(Path(path).stat().st_size, MAX_MESH_BYTES, "bytes")
+        if kind in (".glb", ".gltf"):
+            _check_gltf(_gltf_header(path))
+        resolver = trimesh.resolvers.FilePathResolver(str(path))  # refuses what lies outside of the mesh's folder
+        with Path(path).open("rb") as file:
+            scene = trimesh.load_scene(file, file_type=kind[1:], resolver=resolver, process=False, **options)
+        # A part may stand in many places, so that few bytes become many faces.
+        parts = [scene.geometry[scene.graph[node][1]] for node in scene.graph.nodes_geometry]
+        check_count(sum(len(getattr(part, "faces", ())) for part in parts), MAX_FACES, "faces")
+        check_count(sum(len(part.vertices) for part in parts), MAX_VERTICES, "vertices")
+        mesh = scene.to_mesh()
+        if not isinstance(mesh, trimesh.Trimesh):
+            raise ValueError("it has no faces; a silhouette needs surfaces, not only vertices or edges")
+        yield mesh
+
+
+def _gltf_header(path: str | Path) -> Any:
+    """The JSON of a glTF file."""
+    if Path(path).suffix.lower() == ".gltf":
+        return json.loads(read_bytes(path, MAX_MESH_BYTES))
+    with Path(path).open("rb") as file:
+        _, _, _, length, _ = struct.unpack("<5I", file.read(20))
+        return json.loads(file.read(length))
+
+
+def _check_gltf(header: dict[str, Any]) -> None:
+    """Refuses a glTF file that claims more than there can be: its header is believed by whoever makes room for it."""
+    accessors, nodes = header.get("accessors", []), header.get("nodes", [])
+    check_count(sum(abs(accessor["count"]) for accessor in accessors), MAX_GLTF_NUMBERS, "numbers")
+    check_count(len(nodes), MAX_GLTF_NODES, "nodes")
+    children = [node.get("children", []) for node in nodes]
+    is_child = {child for some in children for child in some}
+    if sum(map(len, children)) != len(is_child):
+        raise ValueError("a node has two parents")
+    level, depth, reached = [node for node in range(len(nodes)) if node not in is_child], 0, 0
+    while level:
+        depth, reached = depth + 1, reached + len(level)
+        check_count(depth, MAX_GLTF_DEPTH, "levels of nodes")
+        level = [child for node in level for child in children[node]]
+    if reached < len(nodes):
+        raise ValueError("its nodes form a circle")
 
 
 def read_mask(path: str | Path) -> np.ndarray:
@@ -76,29 +133,29 @@ def read_mask(path: str | Path) -> np.ndarray:
     That is the image's alpha where some of it is transparent, else its brightness: white is the object.
     Raises ObservationError if the file is no image.
     """
-    image = _read_image(path, "mask")
-    if image.mode.startswith("I"):  # 16 bits a pixel; pillow's own conversion to 8 would clip them
-        return np.asarray(image, np.float32) / 65535
-    alpha = np.asarray(image.convert("RGBA"))[..., 3]
-    values = alpha if alpha.min() < 255 else np.asarray(image.convert("L"))
-    return values.astype(np.float32) / 255
+    with _image(path, "mask file") as image:
+        if image.mode.startswith("I"):  # 16 bits a pixel; pillow's own conversion to 8 would clip them
+            return np.asarray(image, np.float32) / 65535
+        alpha = np.asarray(image.convert("RGBA"))[..., 3]
+        values = alpha if alpha.min() < 255 else np.asarray(image.convert("L"))
+        return values.astype(np.float32) / 255
 
 
 def read_photo(path: str | Path) -> np.ndarray:
     """(H, W, 3) uint8 sRGB.  Raises ObservationError if the file is no image."""
-    return np.asarray(_read_image(path, "photograph").convert("RGB"))
+    with _image(path, "photograph file") as image:
+        return np.asarray(image.convert("RGB"))
 
 
 def read_radiance(path: str | Path, is_linear: bool = False) -> np.ndarray:
-    """(H, W, 3) float32 linear RGB of a photograph or render: PNG of 8 or 16 bits, JPEG, EXR and what else pillow reads.
+    """(H, W, 3) float32 linear RGB of a photograph or render: EXR, PNG of 8 or 16 bits, JPEG and the other IMAGE_FORMATS.
 
     EXR holds linear values; other files are taken to be sRGB unless is_linear.  Pixels that are more than half transparent
     are NaN.  Raises ObservationError if the file is no image.
     """
     if Path(path).suffix.lower() == ".exr":
         return _read_exr(path)
-    values = _read_png16(path) if _is_png16(path) else np.asarray(_read_image(path, "photograph").convert("RGBA")) / 255
-    values = values.astype(np.float32)
+    values = _read_png16(path) if _is_png16(path) else _read_rgba(path)
     colour, alpha = values[..., :3], values[..., 3:]
     return np.where(alpha > 0.5, colour if is_linear else linear_from_srgb(colour), np.float32(np.nan))
 
@@ -112,66 +169,67 @@ def read_pose(path: str | Path) -> np.ndarray:
     if not isinstance(content, dict) or "camera_from_object" not in content:
         came = ", ".join(sorted(content)) if isinstance(content, dict) else type(content).__name__
         raise SetupError(f"pose file {path} must hold the key camera_from_object; it holds {came}")
-    try:
-        camera_from_object = np.array(content["camera_from_object"], dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise SetupError(f"camera_from_object in {path} must be four rows of four numbers") from error
-    if camera_from_object.shape != (4, 4):
-        raise SetupError(f"camera_from_object in {path} must be (4, 4) numbers, got shape {camera_from_object.shape}")
-    return camera_from_object
+    with reading(path, "pose file"):
+        return numbers(content["camera_from_object"], (4, 4), "camera_from_object")
 
 
 def _is_png16(path: str | Path) -> bool:
     """Whether a file is a PNG of 16 bits a channel in colour, which pillow would cut to 8."""
-    try:
-        with Path(path).open("rb") as file:
-            header = file.read(26)
-    except OSError:
-        return False  # said by whoever reads it
+    with reading(path, "photograph file", ObservationError), Path(path).open("rb") as file:
+        header = file.read(26)
     return header[:8] == b"\x89PNG\r\n\x1a\n" and header[24:25] == b"\x10"
 
 
 def _read_png16(path: str | Path) -> np.ndarray:
-    """(H, W, 4) in [0, 1]."""
+    """(H, W, 4) float32 in [0, 1]."""
     with needed_for("reading 16-bit images", extra="cli"):
         import png
-    try:
-        width, height, rows, _ = png.Reader(bytes=Path(path).read_bytes()).asRGBA()
-        return np.array([np.asarray(row, np.uint16) for row in rows]).reshape(height, width, 4) / 65535
-    except (png.Error, OSError) as error:
-        raise ObservationError(f"cannot read the photograph file {path}: {error}") from error
+    with reading(path, "photograph file", ObservationError), Path(path).open("rb") as file:
+        reader = png.Reader(file=file)
+        reader.preamble()
+        check_count(reader.width * reader.height, MAX_PIXELS, "pixels")
+        width, height, rows, _ = reader.asRGBA()
+        values = np.empty((height, 4 * width), np.float32)
+        for value, row in zip(values, rows, strict=True):
+            value[:] = np.asarray(row, np.float32) / 65535
+        return values.reshape(height, width, 4)
+
+
+def _read_rgba(path: str | Path) -> np.ndarray:
+    """(H, W, 4) float32 in [0, 1]."""
+    with _image(path, "photograph file") as image:
+        return np.asarray(image.convert("RGBA"), np.float32) / 255
 
 
 def _read_exr(path: str | Path) -> np.ndarray:
     """(H, W, 3) float32, NaN where it is transparent."""
     with needed_for("reading EXR images", extra="cli"):
         import OpenEXR
-    if not Path(path).is_file():
-        raise ObservationError(f"cannot read the photograph file {path}: No such file or directory")
-    try:
+    with reading(path, "photograph file", ObservationError):
+        for part in OpenEXR.File(str(path), header_only=True).parts:
+            low, high = np.array(part.header["dataWindow"], dtype=object)  # Python's integers do not overflow
+            check_count(int(np.prod(high - low + 1)), MAX_PIXELS, "pixels")
         channels = OpenEXR.File(str(path)).channels()
-    except RuntimeError as error:
-        raise ObservationError(f"cannot read the photograph file {path}: {error}") from error
-    # Layers are named "Layer.RGBA"; without layers it is "RGBA" alone.
-    found = [name for kind in ("RGBA", "RGB", "Y") for name in channels if name.rpartition(".")[2] == kind]
-    if not found:
-        raise ObservationError(
-            f"the photograph file {path} must hold the channels R, G, B or Y, it holds {', '.join(channels)}; save one layer"
-        )
-    pixels = np.asarray(channels[found[0]].pixels, np.float32)
-    if pixels.ndim == 2:
-        pixels = pixels[..., None]
-    colour = np.broadcast_to(pixels[..., : min(3, pixels.shape[2])], (*pixels.shape[:2], 3))
-    is_seen = pixels[..., 3] > 0.5 if pixels.shape[2] == 4 else np.ones(pixels.shape[:2], bool)
-    return np.where(is_seen[..., None], colour, np.float32(np.nan))
+        # Layers are named "Layer.RGBA"; without layers it is "RGBA" alone.
+        found = [name for kind in ("RGBA", "RGB", "Y") for name in channels if name.rpartition(".")[2] == kind]
+        if not found:
+            raise ValueError(f"it must hold the channels R, G, B or Y, and holds {', '.join(channels)}; save one layer")
+        pixels = np.asarray(channels[found[0]].pixels, np.float32)
+        if pixels.ndim == 2:
+            pixels = pixels[..., None]
+        colour = np.broadcast_to(pixels[..., : min(3, pixels.shape[2])], (*pixels.shape[:2], 3))
+        is_seen = pixels[..., 3] > 0.5 if pixels.shape[2] == 4 else np.ones(pixels.shape[:2], bool)
+        return np.where(is_seen[..., None], colour, np.float32(np.nan))
 
 
-def _read_image(path: str | Path, what: str) -> Image.Image:
+@contextmanager
+def _image(path: str | Path, what: str) -> Iterator[Image.Image]:
+    """A loaded image.  Turns what goes wrong in the block into an ObservationError."""
     with needed_for("reading images", extra="cli"):
         from PIL import Image
-    try:
-        with Image.open(path) as image:
+    with reading(path, what, ObservationError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of damage that pillow gets over, and of a size that is refused below
+        with Image.open(path, formats=IMAGE_FORMATS) as image:
+            check_count(image.width * image.height, MAX_PIXELS, "pixels")
             image.load()
-            return image
-    except (OSError, Image.DecompressionBombError) as error:  # pillow's "this is no image" is an OSError too
-        raise ObservationError(f"cannot read the {what} file {path}: {getattr(error, 'strerror', '') or error}") from error
+            yield image

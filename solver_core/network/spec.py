@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from solver_core.problem import Features
 
 LEAK = 0.1  # slope of the rectifier for negative inputs
+LARGEST_SIZE = 2**16  # of what a file says; our own widest layer has 2**12 numbers
 
 
 @dataclass(frozen=True)
@@ -85,11 +86,24 @@ class NetworkSpec:
 
     @classmethod
     def from_json(cls, text: str) -> NetworkSpec:
-        """Inverse of to_json.  Raises ValueError, TypeError or KeyError for other text."""
+        """Inverse of to_json.  Raises ValueError, TypeError, KeyError or RecursionError for other text."""
         content = json.loads(text)
-        content["hidden"] = tuple(content["hidden"])
-        content["convolutions"] = tuple((int(c), int(s)) for c, s in content["convolutions"])
+        content["convolutions"] = tuple((_size(c), _size(s)) for c, s in content["convolutions"])
+        content["hidden"] = tuple(map(_size, content["hidden"]))
         for key in ("channels", "numbers"):
             if content.get(key) is not None:
-                content[key] = tuple(int(index) for index in content[key])
-        return cls(**content)
+                content[key] = tuple(_size(index, 0) for index in content[key])
+        spec = cls(**content)
+        _size(spec.outputs)
+        for size in (spec.vector_size, spec.image_size, spec.image_channels):
+            _size(size, 0)
+        if not isinstance(spec.skip, bool) or bool(spec.image_channels) != bool(spec.convolutions) or spec.flat_size < 1:
+            raise ValueError("its layers do not fit each other")
+        return spec
+
+
+def _size(value: object, least: int = 1) -> int:
+    """A size of a layer, checked.  Raises ValueError."""
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= LARGEST_SIZE:
+        raise ValueError(f"sizes are whole numbers from {least} to {LARGEST_SIZE}, got {value!r}")
+    return value

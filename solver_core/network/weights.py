@@ -18,10 +18,12 @@ from safetensors.numpy import save
 from solver_core.errors import WeightsError
 from solver_core.network.numpy_forward import NumpyNetwork
 from solver_core.network.spec import NetworkSpec
+from solver_core.reading import reading
 from solver_core.writing import write_bytes
 
 FORMAT = "solver_core weights 2"
 SCALE = "_scale"
+FLOATS = (np.float16, np.float32)
 SMALLEST_SCALE = 1e-6  # of float16, so that an output whose weights are all zero has one
 SHIPPED = Path(__file__).parent.parent / "weights"
 
@@ -72,14 +74,13 @@ def load_weights(path: str | Path, problem: str, input_layout: str) -> tuple[lis
 
     Raises WeightsError if the file is missing, damaged, incomplete or made for another problem or input layout.
     """
-    try:
-        with safe_open(str(path), framework="numpy") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
-    except OSError as error:
-        raise WeightsError(f"cannot read the weights file {path}: {error.strerror or error}") from error
-    except SafetensorError as error:
-        raise WeightsError(f"the weights file {path} is damaged ({error}); install it again") from error
+    with reading(path, "weights file", WeightsError):
+        try:
+            with safe_open(str(path), framework="numpy") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
+        except (SafetensorError, TypeError, KeyError) as error:  # the latter two for types that NumPy does not have
+            raise WeightsError(f"the weights file {path} is damaged ({error}); install it again") from error
     if metadata.get("format") != FORMAT:
         raise WeightsError(f"{path} is no weights file of solver_core: its format is {metadata.get('format')!r}")
     for key, wanted in (("problem", problem), ("input_layout", input_layout)):
@@ -89,8 +90,10 @@ def load_weights(path: str | Path, problem: str, input_layout: str) -> tuple[lis
         spec = NetworkSpec.from_json(metadata["spec"])
         num_stages = int(metadata["stages"])
         info = WeightsInfo(problem, spec, input_layout, metadata["commit"], metadata["data"], metadata["licence"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise WeightsError(f"the metadata of the weights file {path} is damaged ({error}); install it again") from error
+    if num_stages < 1:
+        raise WeightsError(f"the weights file {path} must hold at least one stage, it says {num_stages}; install it again")
     return [_stage_weights(tensors, index, spec, path) for index in range(num_stages)], info
 
 
@@ -107,22 +110,23 @@ def shipped_networks(name: str, problem: str, input_layout: str) -> list[NumpyNe
 
 
 def _stage_weights(tensors: dict[str, np.ndarray], stage: int, spec: NetworkSpec, path: str | Path) -> dict[str, np.ndarray]:
+    def tensor(name: str, shape: tuple[int, ...], dtypes: tuple[type, ...] = FLOATS) -> np.ndarray:
+        name = f"stage{stage}.{name}"
+        if name not in tensors:
+            raise WeightsError(f"the weights file {path} lacks {name}; install it again")
+        found = tensors[name]
+        if found.shape != shape or found.dtype not in dtypes or not np.isfinite(found).all():
+            raise WeightsError(
+                f"{name} in the weights file {path} must be {shape} finite numbers, got {found.shape} of {found.dtype}"
+            )
+        return found.astype(np.float32)
+
     weights = {}
     for layer, shape in spec.layers():
-        for part, expected in (("weight", shape), ("bias", shape[-1:])):
-            name = f"stage{stage}.{layer}.{part}"
-            if name not in tensors:
-                raise WeightsError(f"the weights file {path} lacks {name}; install it again")
-            if tensors[name].shape != expected or not np.isfinite(tensors[name]).all():
-                raise WeightsError(
-                    f"{name} in the weights file {path} must be {expected} finite numbers, got {tensors[name].shape}"
-                )
-            weights[f"{layer}.{part}"] = tensors[name].astype(np.float32)
+        weights[f"{layer}.weight"] = tensor(f"{layer}.weight", shape, (*FLOATS, np.int8))
+        weights[f"{layer}.bias"] = tensor(f"{layer}.bias", shape[-1:])
         if tensors[f"stage{stage}.{layer}.weight"].dtype == np.int8:
-            scale = f"stage{stage}.{layer}.weight{SCALE}"
-            if scale not in tensors or tensors[scale].shape != shape[-1:] or not np.isfinite(tensors[scale]).all():
-                raise WeightsError(f"{scale} in the weights file {path} must be {shape[-1:]} finite numbers; install it again")
-            weights[f"{layer}.weight"] *= tensors[scale].astype(np.float32)
+            weights[f"{layer}.weight"] *= tensor(f"{layer}.weight{SCALE}", shape[-1:])
     return weights
 
 

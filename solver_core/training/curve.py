@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from solver_core.writing import whole_file
 
@@ -15,7 +16,7 @@ def draw_curve(log: Path, picture: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    lines = [line for text in log.read_text(encoding="utf-8").splitlines() if (line := _entry(text))]
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4))
     for stage in sorted({line["stage"] for line in lines}):
         of_stage = [line for line in lines if line["stage"] == stage and "loss" in line]
@@ -35,3 +36,11 @@ def draw_curve(log: Path, picture: Path) -> None:
     with whole_file(picture, "plot") as part:
         figure.savefig(part, dpi=110)
     pyplot.close(figure)
+
+
+def _entry(text: str) -> dict[str, Any]:
+    """A line of a log; nothing for one that a kill broke off."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return {}

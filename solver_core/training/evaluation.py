@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from solver_core.errors import ConfigError
+from solver_core.reading import read_arrays, reading
 from solver_core.training.plots import Plot
 from solver_core.training.provenance import machine, source_revision
 from solver_core.writing import make_folder, whole_file
@@ -88,8 +89,8 @@ class Run:
         identity = repr((self.table, self.num_samples, self.seed, key, rows[0], rows[-1]))
         path = self.parts / f"{self.table}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.npz"
         if path.exists():
-            with np.load(path) as file:
-                errors = dict(file)
+            with reading(path, "part of a table", ConfigError):
+                errors = read_arrays(path)
         else:
             errors = {**method(rows), "revision": np.array(_revision())}
             content: dict[str, Any] = errors  # NumPy's stub takes the names for options

@@ -71,12 +71,12 @@ def test_limits_are_read_in_degrees(body, tmp_path):
     ("name", "content", "sentence"),
     [
         ("t.txt", "", "must end in .bvh, .csv, .npz"),
-        ("t.csv", "a,b,c\n1,2,3\n", "need the columns name_x, name_y and name_z"),
+        ("t.csv", "a,b,c\n1,2,3\n", "needs the columns name_x, name_y and name_z"),
         ("t.csv", "a_x,a_y,a_z\n", "the motion is empty"),
         ("t.csv", "a_x,a_y,a_z\n1,2,three\n", "cannot read the targets"),
-        ("t.csv", "a_x,a_y,a_z\n1,2,3\n1,2\n", "line 3 of the targets"),
-        ("t.csv", "", "need the columns name_x, name_y and name_z"),
-        ("t.npz", "no zip", "need the arrays positions and names"),
+        ("t.csv", "a_x,a_y,a_z\n1,2,3\n1,2\n", "line 3 does not have the 3 values"),
+        ("t.csv", "", "needs the columns name_x, name_y and name_z"),
+        ("t.npz", "no zip", "File is not a zip file"),
     ],
 )
 def test_read_targets_raises_a_sentence_for_files_it_cannot_use(name, content, sentence, tmp_path):

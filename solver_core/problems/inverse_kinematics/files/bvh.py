@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from solver_core.errors import ObservationError
 from solver_core.problems.inverse_kinematics.files.bvh_text import END_SITE, Node, read_bvh_text
 from solver_core.problems.inverse_kinematics.skeleton.euler import euler_from_wxyz, wxyz_from_euler
 from solver_core.problems.inverse_kinematics.skeleton.motion import Motion
 from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
+from solver_core.reading import reading
 from solver_core.writing import write_text
 
 DEFAULT_ORDER = "ZXY"
@@ -25,11 +27,12 @@ def read_bvh(path: str | Path, metres_per_unit: float | None = None) -> Motion:
     as metres.  Raises ObservationError if the file is missing, truncated or no BVH.
     """
     text = read_bvh_text(path)
-    unit = text.guessed_unit() if metres_per_unit is None else metres_per_unit
-    skeleton = Skeleton(text.names, text.parents, unit * text.offsets)
-    rotations, root = _apply_channels(text.nodes, text.values)
-    orders = tuple(_complete_order("".join(c[0] for c in n.channels if c.endswith("rotation"))) for n in text.nodes)
-    return Motion(skeleton, rotations, unit * root, text.frame_time, orders, unit)
+    with reading(path, "BVH file", ObservationError):
+        unit = text.guessed_unit() if metres_per_unit is None else metres_per_unit
+        skeleton = Skeleton(text.names, text.parents, unit * text.offsets)
+        rotations, root = _apply_channels(text.nodes, text.values)
+        orders = tuple(_complete_order("".join(c[0] for c in n.channels if c.endswith("rotation"))) for n in text.nodes)
+        return Motion(skeleton, rotations, unit * root, text.frame_time, orders, unit)
 
 
 def write_bvh(path: str | Path, motion: Motion) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,15 @@ from typing import NamedTuple
 import numpy as np
 
 from solver_core.errors import ObservationError
+from solver_core.reading import check_count, read_bytes, reading
+
+MAX_BVH_BYTES = 2 * 2**30  # 200,000 frames of 300 joints take 1.7 GB
+MAX_JOINTS = 10_000  # a face rig has a thousand, a crowd of hair some more
+MAX_DEPTH = 500  # a rope has a hundred links
+MAX_MOTION_NUMBERS = 400_000_000  # 200,000 frames of 500 joints with four numbers each; 3 GB
+SPLIT_CHARACTERS = 2**24  # that are split into words at a time: a word takes ten times its length
+WHITE_SPACE = re.compile(r"\s")
+MOTION_LINE = re.compile(r"^\s*MOTION\s*$", re.MULTILINE)
 
 END_SITE = "_end"  # an end site has no name of its own: it is "<parent>_end"
 LARGEST_REST_IN_METRES = 10.0  # a rest pose with a longer side is taken for centimetres
@@ -57,20 +67,20 @@ class BvhText(NamedTuple):
 
 def read_bvh_text(path: str | Path) -> BvhText:
     """Raises ObservationError if the file is missing, truncated or no BVH."""
+    with reading(path, "BVH file", ObservationError):
+        return _parse(read_bytes(path, MAX_BVH_BYTES).decode("utf-8", "replace"))
+
+
+def _parse(text: str) -> BvhText:
+    """Raises ValueError."""
+    motion = MOTION_LINE.search(text)
+    if not text.lstrip().startswith("HIERARCHY") or motion is None:
+        raise ValueError("it is no complete BVH file: it needs the sections HIERARCHY and MOTION")
     try:
-        text = Path(path).read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise ObservationError(f"cannot read the BVH file {path}: {error.strerror or error}") from error
-    header, found, motion = text.partition("MOTION")
-    if not header.lstrip().startswith("HIERARCHY") or not found:
-        raise ObservationError(f"{path} is no complete BVH file: it needs the sections HIERARCHY and MOTION")
-    try:
-        nodes = _read_hierarchy(iter(header.split()))
+        nodes = _read_hierarchy(iter(text[: motion.start()].split()))
     except StopIteration:
-        raise ObservationError(f"the BVH file {path} is truncated in the middle of its hierarchy") from None
-    except ValueError as error:
-        raise ObservationError(f"the hierarchy of the BVH file {path} cannot be read: {error}") from error
-    return BvhText(nodes, *_read_motion(motion, sum(len(node.channels) for node in nodes), path))
+        raise ValueError("it is truncated in the middle of its hierarchy") from None
+    return BvhText(nodes, *_read_motion(text[motion.end() :], sum(len(node.channels) for node in nodes), len(nodes)))
 
 
 def _read_hierarchy(words: Iterator[str]) -> list[Node]:
@@ -93,6 +103,8 @@ def _read_hierarchy(words: Iterator[str]) -> list[Node]:
             full_name = nodes[parent].name + END_SITE if word == "End" else " ".join(name)
             nodes.append(Node(full_name, parent, [0.0, 0.0, 0.0], []))
             open_nodes.append(len(nodes) - 1)
+            check_count(len(nodes), MAX_JOINTS, "joints")
+            check_count(len(open_nodes), MAX_DEPTH, "levels of joints")
         elif word == "OFFSET" and open_nodes:
             nodes[open_nodes[-1]].offset = [float(next(words)) for _ in range(3)]
         elif word == "CHANNELS" and open_nodes:
@@ -113,27 +125,35 @@ def _channel(word: str) -> str:
     raise ValueError(f"unknown channel {word!r}")
 
 
-def _read_motion(text: str, num_channels: int, path: str | Path) -> tuple[float, np.ndarray]:
-    """Frame time and (F, C) channel values."""
-    words = text.split()
-    try:
-        if words[0] != "Frames:" or words[2:4] != ["Frame", "Time:"]:
-            raise ValueError("its MOTION section must state Frames and Frame Time")
-        num_frames, frame_time = int(words[1]), float(words[4])
-        values = np.array(words[5:], dtype=np.float64)
-    except (IndexError, ValueError) as error:
-        raise ObservationError(f"the motion of the BVH file {path} cannot be read: {error}") from error
+def _read_motion(text: str, num_channels: int, num_nodes: int) -> tuple[float, np.ndarray]:
+    """Frame time and (F, C) channel values.  Raises ValueError."""
+    words = text.split(maxsplit=5)
+    if words[:1] != ["Frames:"] or words[2:4] != ["Frame", "Time:"] or len(words) < 5:
+        raise ValueError("its MOTION section must state Frames and Frame Time")
+    num_frames, frame_time = int(words[1]), float(words[4])
     if num_frames < 1:
-        raise ObservationError(f"the BVH file {path} holds no frames")
-    if not frame_time > 0:
-        raise ObservationError(f"the BVH file {path} has a frame time of {frame_time:g}; it must be positive seconds")
+        raise ValueError("it holds no frames")
+    if not 0 < frame_time < np.inf:
+        raise ValueError(f"its frame time is {frame_time:g}; it must be positive seconds")
+    check_count(num_frames * max(num_channels, 4 * num_nodes), MAX_MOTION_NUMBERS, "numbers of motion")
+    values = _floats("".join(words[5:]))
     if len(values) < num_frames * num_channels:
         complete = len(values) // max(num_channels, 1)
-        raise ObservationError(
-            f"the BVH file {path} is truncated: it announces {num_frames} frames of {num_channels} numbers "
-            f"and holds {complete} complete ones"
+        raise ValueError(
+            f"it is truncated: it announces {num_frames} frames of {num_channels} numbers and holds {complete} complete ones"
         )
     values = values[: num_frames * num_channels].reshape(num_frames, num_channels)
     if not np.isfinite(values).all():
-        raise ObservationError(f"the BVH file {path} holds motion values that are no finite numbers")
+        raise ValueError("it holds motion values that are no finite numbers")
     return frame_time, values
+
+
+def _floats(text: str) -> np.ndarray:
+    """(C,) float64 of numbers with white space between them.  Raises ValueError."""
+    pieces, first = [], 0
+    while first < len(text):
+        gap = WHITE_SPACE.search(text, first + SPLIT_CHARACTERS)
+        end = gap.start() if gap else len(text)
+        pieces.append(np.fromiter(map(float, text[first:end].split()), np.float64))
+        first = end
+    return np.concatenate(pieces) if pieces else np.zeros(0)

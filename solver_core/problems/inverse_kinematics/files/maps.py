@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from solver_core.errors import SetupError
-from solver_core.frames import read_json
 from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton, check_names
+from solver_core.reading import numbers, read_json
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ def read_limits(path: Path, skeleton: Skeleton) -> np.ndarray:
     check_names(content.keys(), skeleton.names, "the skeleton", f"the file {path}")
     for name, ranges in content.items():
         try:
-            for axis, (lower, upper) in ranges.items():
-                limits[skeleton.index(name), "xyz".index(axis)] = np.radians([float(lower), float(upper)])
-        except (AttributeError, TypeError, ValueError) as error:
+            for axis, pair in ranges.items():
+                limits[skeleton.index(name), "xyz".index(axis)] = np.radians(numbers(pair, (2,), axis))
+        except (AttributeError, OverflowError, ValueError) as error:
             raise SetupError(
                 f'the limits of {name!r} in {path} must look like {{"x": [-20, 90]}}, degrees about x, y or z'
             ) from error

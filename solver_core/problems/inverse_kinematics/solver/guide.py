@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from solver_core.errors import SetupError, WeightsError
 from solver_core.network.numpy_forward import NumpyNetwork
+from solver_core.network.spec import NetworkSpec
 from solver_core.network.update import Network
 from solver_core.network.weights import load_weights, shipped_networks
 from solver_core.problems.inverse_kinematics.features import INPUT_LAYOUT, num_features
@@ -39,7 +40,8 @@ class Trained(NamedTuple):
         stages, info = load_weights(weights, "inverse_kinematics", INPUT_LAYOUT)
         path = body_path(Path(weights))
         body = read_body(path) if path.exists() else human()
-        if (info.spec.outputs, info.spec.vector_size) != (3 * body.skeleton.num_joints, num_features(body.skeleton)):
+        fitting = (3 * body.skeleton.num_joints, info.spec.hidden, num_features(body.skeleton))
+        if info.spec != NetworkSpec(*fitting, skip=info.spec.skip, proposals=info.spec.proposals):
             raise WeightsError(f"the weights {weights} are for another body; keep theirs beside them, as {path.name}")
         return cls(body, [NumpyNetwork(info.spec, stage) for stage in stages])
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from solver_core.caching import cached_arrays
 from solver_core.errors import ConfigError, SetupError
-from solver_core.frames import read_json
 from solver_core.problems.inverse_kinematics.files.bvh import read_bvh
+from solver_core.reading import read_json
 
 FOLDERS = {"train_retargeted": "bvh_retargeted"}  # every other split lies in bvh
 

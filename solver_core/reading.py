@@ -1,0 +1,177 @@
+"""The border where files come in: whatever a reader meets there, the user gets one sentence with the file and the reason.
+
+A reader checks how much a file claims to hold before it makes room for it.  The limits are far above real work, and
+`without_limits` lifts them for files that are trusted.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from solver_core.errors import MissingDependency, ResourceError, SetupError, SolverError, system_error
+
+MAX_TEXT_BYTES = 64 * 2**20  # of JSON: a job of ten thousand tasks has 10 MB
+MAX_RECIPE_BYTES = 2**20  # of TOML: a recipe with the paths of ten thousand clips
+MAX_NESTING = 32  # levels of JSON and TOML; our own files have up to 6
+MAX_ARCHIVE_BYTES = 4 * 2**30  # of the arrays of an npz, unpacked: 200,000 frames of 500 points take 2.4 GB
+LONGEST_REASON = 300  # characters of what a library says
+
+# What takes tomllib a time that grows with the square of its length: a.b.c.d and so on.
+_CHAIN = re.compile(rf"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{MAX_NESTING}}}""")
+
+_has_limits: ContextVar[bool] = ContextVar("has_limits", default=True)
+
+
+@contextmanager
+def without_limits() -> Iterator[None]:
+    """While active, files are read however much they hold, as long as the memory lasts."""
+    token = _has_limits.set(False)
+    try:
+        yield
+    finally:
+        _has_limits.reset(token)
+
+
+def check_count(count: int, limit: int, what: str) -> None:
+    """Refuses what a file claims to hold.  Inside of `reading` the error becomes one that names the file."""
+    if count > limit and _has_limits.get():
+        raise ValueError(f"it has {count:,} {what}, more than the {limit:,} that are read; --no-limits lifts this limit")
+
+
+@contextmanager
+def reading(path: str | Path, what: str, error: type[SolverError] = SetupError) -> Iterator[None]:
+    """Turns whatever goes wrong in the block into an `error` that names the file, as the given kind of thing.
+
+    A SolverError stays what it is, and gets the file's name where it lacks it.  What the machine lacks is a ResourceError.
+    """
+    try:
+        _check_regular(Path(path))
+        yield
+    except SolverError as known:
+        if str(path) in str(known) or isinstance(known, (MissingDependency, ResourceError)):
+            raise
+        raise type(known)(f"cannot use the {what} {path}: {known}") from known
+    except (MemoryError, OSError) as known:
+        raise system_error(known, f"cannot read the {what} {path}", error) from known
+    except RecursionError as known:
+        raise error(f"cannot read the {what} {path}: it is nested too deeply") from known
+    except UnicodeDecodeError as known:
+        raise error(f"cannot read the {what} {path}: it is no text in UTF-8") from known
+    except Exception as unknown:  # the parsers of meshes and images let through whatever hits them
+        raise error(f"cannot read the {what} {path}: {_reason(unknown)}") from unknown
+
+
+def read_bytes(path: str | Path, limit: int) -> bytes:
+    """Content of a file of at most so many bytes.  To be called inside of `reading`."""
+    with Path(path).open("rb") as file:
+        check_count(Path(path).stat().st_size, limit, "bytes")
+        return file.read()
+
+
+def read_json(path: str | Path, what: str, error: type[SolverError] = SetupError) -> Any:
+    """Content of a JSON file.  Raises an `error` that names the file and what it should have been."""
+    with reading(path, f"{what} file", error):
+        text = read_bytes(path, MAX_TEXT_BYTES).decode("utf-8-sig")  # some editors of Windows begin with a mark
+        try:
+            content = json.loads(text)
+        except ValueError as reason:
+            raise error(f"the {what} file {path} is not valid JSON: {reason}") from reason
+        _check_nesting(content)
+        return content
+
+
+def read_toml(path: str | Path, what: str, error: type[SolverError] = SetupError) -> dict[str, Any]:
+    """Content of a TOML file.  Raises an `error` that names the file and what it should have been."""
+    with reading(path, what, error):
+        text = read_bytes(path, MAX_RECIPE_BYTES).decode()
+        if _CHAIN.search(text):
+            raise RecursionError
+        try:
+            content = tomllib.loads(text)
+        except ValueError as reason:
+            raise error(f"the {what} {path} is not valid TOML: {reason}") from reason
+        _check_nesting(content)
+        return content
+
+
+def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
+    """The arrays of an npz file.  To be called inside of `reading`.
+
+    np.load believes what an archive and its arrays claim to hold, and makes room for it.
+    """
+    arrays = {}
+    with zipfile.ZipFile(path) as archive:
+        entries = [entry for entry in archive.infolist() if entry.filename.endswith(".npy")]
+        check_count(sum(entry.file_size for entry in entries), MAX_ARCHIVE_BYTES, "bytes")
+        for entry in entries:
+            with archive.open(entry) as file:
+                version = np.lib.format.read_magic(file)
+                read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+                shape, is_fortran, dtype = read_header[version](file)
+                count = int(np.prod(shape, dtype=object))
+                if dtype.hasobject or count * dtype.itemsize > entry.file_size or count < 0:
+                    raise ValueError(f"the array {entry.filename} is damaged")
+                values = np.frombuffer(bytearray(file.read(count * dtype.itemsize)), dtype, count)
+            arrays[entry.filename.removesuffix(".npy")] = values.reshape(shape, order="F" if is_fortran else "C")
+    return arrays
+
+
+def numbers(value: object, shape: tuple[int, ...], what: str) -> np.ndarray:
+    """Float64 array of this shape from lists of JSON, in which true and "1" are no numbers.
+
+    Raises ValueError, to be called inside of `reading`.
+    """
+
+    def is_fitting(value: object, shape: tuple[int, ...]) -> bool:
+        if not shape:
+            return isinstance(value, (int, float)) and not isinstance(value, bool)
+        return isinstance(value, list) and len(value) == shape[0] and all(is_fitting(part, shape[1:]) for part in value)
+
+    if not is_fitting(value, shape):
+        raise ValueError(f"{what} must be {' x '.join(map(str, shape))} numbers")
+    return np.array(value, dtype=np.float64)
+
+
+def _check_regular(path: Path) -> None:
+    """Raises OSError or ValueError for what cannot be read from start to end: a folder, a device, a pipe, nothing."""
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(None, "it is a folder")
+    if not stat.S_ISREG(mode):
+        raise ValueError("it is no file, but a device or a pipe")
+
+
+def _check_nesting(content: object) -> None:
+    """Raises RecursionError for what others could not walk through."""
+    level = [content]
+    for _ in range(MAX_NESTING):
+        level = [
+            child
+            for parent in level
+            if isinstance(parent, (dict, list))
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+        ]
+        if not level:
+            return
+    raise RecursionError
+
+
+def _reason(error: Exception) -> str:
+    """What a library says, as one line."""
+    said = " ".join(str(error).split())
+    if len(said) > LONGEST_REASON:
+        said = f"{said[:LONGEST_REASON]}..."
+    if isinstance(error, ValueError) and said:  # the way parsers speak to people
+        return said
+    return f"it is damaged ({type(error).__name__}{': ' if said else ''}{said})"
