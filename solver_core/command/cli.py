@@ -1,43 +1,52 @@
 """The command line.  It parses and calls; what a problem's `solve` takes and does is in the problem's command.py.
 
-Exit code 0: solved.  1: solved but poor, the reason is on stderr.  2: wrong input, one sentence on stderr.
+Exit code 0: solved.  1: solved but poor, the reason is on stderr.  2: wrong input, one sentence on stderr.  3: the machine
+lacks something, such as room on the disk, or the fault is ours.  130: interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
 import shutil
+import sys
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import solver_core
 from solver_core.command import console
-from solver_core.errors import ConfigError, SolverError, WeightsError
+from solver_core.errors import ConfigError, WeightsError
 from solver_core.optional import needed_for
 from solver_core.problems import ALIASES, PROBLEMS, problem_module
+from solver_core.reading import reading, without_limits
 from solver_core.writing import make_folder, write_text
 
 if TYPE_CHECKING:
     from solver_core.training.evaluation import Run
 
-WRONG_INPUT = 2
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+COMMON_FLAGS = ("--debug", "--no-limits")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command line (default: the process's own) and returns the exit code."""
-    args = command_parser().parse_args(arguments)
-    console.show_log()
+    is_debugging = False
     try:
+        args = command_parser().parse_args(arguments)
+        is_debugging = args.debug
+        console.prepare(is_debugging)
         console.check_outputs(args)
-        return args.run(args)
-    except SolverError as error:
-        console.print_note(str(error))
-        return WRONG_INPUT
+        with without_limits() if args.no_limits else nullcontext():
+            return args.run(args)
     except KeyboardInterrupt:
         console.print_note("interrupted")
-        return INTERRUPTED
+        return console.INTERRUPTED
+    except Exception as error:
+        if is_debugging:
+            raise
+        sentence, code = console.fault(error)
+        console.print_note(sentence)
+        return code
 
 
 class _Parser(argparse.ArgumentParser):
@@ -46,17 +55,31 @@ class _Parser(argparse.ArgumentParser):
     def __init__(self, *, example: str = "", **options: Any) -> None:
         epilog = f"example:\n  {example}" if example else None
         super().__init__(epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+        for flag in COMMON_FLAGS:  # anywhere on the line
+            self.add_argument(flag, action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
 
     def error(self, message: str) -> NoReturn:
-        self.exit(WRONG_INPUT, f"{self.prog}: {message}; try {self.prog} --help\n")
+        self.exit(console.WRONG_INPUT, f"{message}; try {self.prog} --help")
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        if message:
+            console.print_note(message)
+        sys.exit(status)
+
+    def _print_message(self, message: str, file: object = None) -> None:
+        console.print_out(message)
 
 
 def command_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="solver_core",
-        description="Recovers what is hidden from what is seen, by a few learned steps.",
+        description=(
+            "Recovers what is hidden from what is seen, by a few learned steps.\n\n"
+            "Every command takes --no-limits, to read files however much they hold,\nand --debug, to show where an error arose."
+        ),
         example="solver_core solve pose --help",
     )
+    parser.set_defaults(debug=False, no_limits=False)
     parser.add_argument("--version", action="version", version=solver_core.__version__)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_solve(commands)
@@ -211,11 +234,7 @@ def _info(args: argparse.Namespace) -> int:
 
 def _metadata(path: Path) -> dict[str, str]:
     """What a weights file says about itself, all but the list of layers."""
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(f"the weights file {path} is damaged ({error}); install it again") from error
-    return {key: value for key, value in metadata.items() if key != "spec"}
+    with reading(path, "weights file", WeightsError), safe_open(path, framework="numpy") as file:
+        return {key: value for key, value in (file.metadata() or {}).items() if key != "spec"}

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import io
 import json
 import logging
+import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from solver_core.errors import ConfigError
+from solver_core.errors import OUT_OF_RESOURCES, ConfigError, ResourceError, SolverError, system_error
 from solver_core.optional import needed_for
 from solver_core.reading import MAX_TEXT_BYTES, read_bytes, reading
 from solver_core.solution import Verdict
@@ -20,13 +24,29 @@ from solver_core.writing import check_place, refuse_overwriting, write_text
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
+WRONG_INPUT, OUR_FAULT = 2, 3  # exit codes
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+LONGEST_NOTE = 2000  # characters; a name in a file may have a million
+
 
 def print_result(content: dict[str, Any], path: Path | None = None) -> None:
-    """Prints a result and, if a path is given, writes the same there.  Raises ConfigError if it cannot be written."""
+    """Writes a result to the given path, if any, and prints it.  Raises ConfigError or ResourceError if it cannot."""
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"
-    sys.stdout.write(text)
     if path is not None:
         write_text(path, text, "result")
+    print_out(text)
+
+
+def print_out(text: str) -> None:
+    """Prints to stdout, all of it now.  Raises ResourceError if stdout is closed, full or has lost its reader."""
+    try:
+        if sys.stdout is None:  # Python's word for a descriptor that was closed when it started
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except (OSError, ValueError) as error:
+        _drop_stdout()
+        raise ResourceError(f"cannot print to stdout: {getattr(error, 'strerror', None) or error}") from error
 
 
 def conclude(verdict: Verdict, explanation: str) -> int:
@@ -76,13 +96,47 @@ def natural_number(text: str) -> int:
 
 
 def print_note(sentence: str) -> None:
-    """A sentence for the person in front of the screen."""
-    sys.stderr.write(f"solver_core: {sentence}\n")
+    """A sentence for the person in front of the screen; without one, nobody is told."""
+    with suppress(OSError, ValueError, AttributeError):  # closed, full, or None
+        sys.stderr.write(f"solver_core: {plain_line(sentence)}\n")
+        sys.stderr.flush()
 
 
-def show_log() -> None:
-    """Shows what the library logs, progress of a training run for example."""
+def plain_line(text: str) -> str:
+    """A text as one line without what would move the cursor, cut where nobody would read on."""
+    line = "".join(letter if letter.isprintable() else " " if letter.isspace() else ascii(letter)[1:-1] for letter in text)
+    return line if len(line) <= LONGEST_NOTE else f"{line[:LONGEST_NOTE]}..."
+
+
+def prepare(is_debugging: bool) -> None:
+    """Shows what the library logs, such as progress of a training run, and lets every text be printed everywhere."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what the terminal has no letter for
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
+    logging.raiseExceptions = is_debugging  # a log that cannot be shown stops nobody
+    if not is_debugging:
+        warnings.simplefilter("ignore")  # they are for developers
+
+
+def fault(error: Exception) -> tuple[str, int]:
+    """The sentence that an error is told in, and the exit code: WRONG_INPUT, or OUR_FAULT, which is the machine's too."""
+    if isinstance(error, ResourceError):
+        return str(error), OUR_FAULT
+    if isinstance(error, SolverError):
+        return str(error), WRONG_INPUT
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in OUT_OF_RESOURCES):
+        return str(system_error(error, "the machine lacks what this takes", ResourceError)), OUR_FAULT
+    said = f"{type(error).__name__}: {error}".removesuffix(": ")
+    return f"this is a fault of solver_core itself ({said}); add --debug to see where, and report it", OUR_FAULT
+
+
+def _drop_stdout() -> None:
+    """Nothing is written to stdout any more: Python would try once more at its end, and complain in its own words."""
+    with suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 @contextmanager

@@ -94,7 +94,8 @@ class NetworkSpec:
             if content.get(key) is not None:
                 content[key] = tuple(_size(index, 0) for index in content[key])
         spec = cls(**content)
-        _size(spec.outputs)
+        for size in (spec.outputs, spec.proposals):
+            _size(size)
         for size in (spec.vector_size, spec.image_size, spec.image_channels):
             _size(size, 0)
         if not isinstance(spec.skip, bool) or bool(spec.image_channels) != bool(spec.convolutions) or spec.flat_size < 1:

@@ -1,0 +1,117 @@
+"""What the command line does where the world around it is not as usual; each case is a process of its own."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="descriptors, limits and signals of POSIX")
+
+
+def run(*arguments, script="", **options) -> subprocess.CompletedProcess:
+    """Runs the command line; with a script, it runs the command as "$@"."""
+    command = [sys.executable, "-m", "solver_core", *map(str, arguments)]
+    if script:
+        command = ["sh", "-c", script, "sh", *command]
+    options = {"stdout": subprocess.PIPE, "env": os.environ | {"PYTHONPATH": str(ROOT)}} | options
+    return subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, timeout=300, **options)
+
+
+def one_sentence(done: subprocess.CompletedProcess) -> str:
+    """The sentence on stderr, where the kernel may have had one of its own before."""
+    *before, sentence = done.stderr.splitlines()
+    assert sentence.startswith("solver_core: "), done.stderr
+    assert not [line for line in before if "no compiled kernel" not in line]
+    return sentence
+
+
+@pytest.mark.parametrize("script", ['"$@" >&-', '"$@" > /dev/full'], ids=["closed", "full"])
+@pytest.mark.parametrize("arguments", [("info",), ("--help",)], ids=" ".join)
+def test_stdout_that_takes_nothing_is_a_sentence(script, arguments):
+    done = run(*arguments, script=script)
+
+    assert done.returncode == 3
+    assert "cannot print to stdout" in one_sentence(done)
+
+
+def test_a_reader_that_went_away_is_a_sentence():
+    read, write = os.pipe()
+    os.close(read)
+
+    done = run("info", stdout=write)
+
+    os.close(write)
+    assert done.returncode == 3
+    assert "Broken pipe" in one_sentence(done)
+
+
+def test_a_result_is_kept_though_stdout_takes_nothing(demo_dir, tmp_path):
+    out = tmp_path / "motion.json"
+    files = ["--skeleton", demo_dir / "ik_rest.bvh", "--targets", demo_dir / "ik_targets.csv", "--json", out]
+
+    done = run("solve", "ik", *files, "--no-refine", script='"$@" >&-')
+
+    assert done.returncode == 3
+    assert json.loads(out.read_text())["frames"] > 1
+
+
+@pytest.mark.parametrize("script", ['"$@" 2>&-', '"$@" 2> /dev/full'], ids=["closed", "full"])
+def test_stderr_that_takes_nothing_changes_no_exit_code(script, tmp_path):
+    assert run("solve", "pose", script=script).returncode == 2
+    assert run("info", script=script).returncode == 0
+
+
+def test_letters_that_the_terminal_lacks_are_spelled_out(tmp_path):
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PATH": os.environ["PATH"]}
+    missing = tmp_path / "größe \x1b[2J\n.json"
+
+    done = run(
+        "solve", "pose", "--mesh", missing, "--mask", missing, "--camera", missing, env=plain | {"PYTHONPATH": str(ROOT)}
+    )
+
+    assert done.returncode == 2
+    assert r"\x1b" in one_sentence(done)
+    assert run("--help", env=plain | {"PYTHONPATH": str(ROOT)}).returncode == 0
+
+
+def test_a_user_without_a_home_is_served(tmp_path):
+    surroundings = {key: value for key, value in os.environ.items() if key not in ("HOME", "XDG_CACHE_HOME")}
+
+    assert run("info", env=surroundings | {"PYTHONPATH": str(ROOT)}).returncode == 0
+
+
+@pytest.mark.parametrize("room_mb", [200, 400])
+def test_too_little_memory_is_a_sentence(room_mb, demo_dir):
+    files = ["--mesh", demo_dir / "pose_model.ply", "--mask", demo_dir / "pose_mask.png", "--camera", demo_dir / "camera.json"]
+    limit = room_mb * 2**20
+
+    done = run("solve", "pose", *files, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)))
+
+    assert done.returncode in (0, 1, 3)
+    assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_at_any_moment_is_a_sentence_and_leaves_no_file(demo_dir, tmp_path):
+    picture, files = tmp_path / "motion.gif", ["--skeleton", demo_dir / "ik_rest.bvh", "--targets", demo_dir / "ik_targets.csv"]
+    command = [sys.executable, "-m", "solver_core", "solve", "ik", *files, "--animation", picture, "--out", tmp_path / "m.bvh"]
+    process = subprocess.Popen(
+        [*map(str, command)], stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+    while not (tmp_path / "m.bvh").exists() and process.poll() is None:  # the animation comes after it
+        time.sleep(0.01)
+
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=300)
+
+    assert process.returncode == 130
+    assert said.endswith("solver_core: interrupted\n")
+    assert "Traceback" not in said
+    assert {path.name for path in tmp_path.iterdir()} == {"m.bvh"}
