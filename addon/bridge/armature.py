@@ -10,10 +10,12 @@ import bpy
 import numpy as np
 from mathutils import Matrix
 
+from solver_core import rotations
 from solver_core.errors import ObservationError, SetupError
 from solver_core.problems.inverse_kinematics.files.bvh_text import END_SITE
 
-from .transform import rotation_channel, set_rotation
+from .keyframes import set_keys
+from .transform import rotation_channel, rotation_values
 
 FREE = (-np.inf, np.inf)
 
@@ -130,39 +132,66 @@ def unmute_constraints(armature: bpy.types.Object, muted: Sequence[tuple[str, st
             found.mute = False
 
 
-def write_pose(
-    armature: bpy.types.Object, pose: dict[str, np.ndarray], parent_pose: np.ndarray, root: str, is_root_moved: bool
-) -> None:
-    """Poses bones: name -> (4, 4) in the armature's space, parents first, the root first of all.
-
-    parent_pose: (4, 4) of the root's parent.  is_root_moved: write the root's location as well.
+class LocalPose(NamedTuple):
+    """What bones are set to at F frames.  rotations: name -> (F, 4) wxyz, the root first.  location: (F, 3) of the root, None
+    where it stays.
     """
-    for name, matrix in pose.items():
-        bone = armature.pose.bones[name]
-        basis = Matrix(matrix)
-        if bone.parent is not None:
-            parent = parent_pose if name == root else pose[bone.parent.name]
-            basis = bone.bone.convert_local_to_pose(
-                basis,
-                bone.bone.matrix_local,
-                parent_matrix=Matrix(parent),
-                parent_matrix_local=bone.parent.bone.matrix_local,
-                invert=True,
-            )
-        else:
-            basis = bone.bone.convert_local_to_pose(basis, bone.bone.matrix_local, invert=True)
-        set_rotation(bone, np.array(basis.to_3x3().normalized()))
-        if name == root and is_root_moved:
-            bone.location = basis.translation
+
+    rotations: dict[str, np.ndarray]
+    location: np.ndarray | None
 
 
-def key_pose(armature: bpy.types.Object, names: Sequence[str], moved: str, frame: int) -> None:
-    """Keyframes the rotations of bones, and the location of the one that is moved, if any."""
-    for name in names:
+def local_pose(
+    armature: bpy.types.Object, pose: dict[str, np.ndarray], parent_pose: np.ndarray, is_root_moved: bool
+) -> LocalPose:
+    """What bones have to be set to for a pose: name -> (F, 4, 4) in the armature's space, the root first, parents first.
+
+    parent_pose: (F, 4, 4) of the root's parent.  is_root_moved: whether the root's location is set as well.
+    """
+    bones = armature.data.bones
+    (root, root_pose), *others = pose.items()
+    basis = _root_basis(bones[root], root_pose, parent_pose)
+    turns = {root: _rotation(basis)}
+    for name, matrix in others:
+        rest = np.array(bones[name].matrix_local)
+        if bones[name].use_inherit_rotation:
+            parent = bones[name].parent
+            rest = pose[parent.name] @ np.linalg.solve(np.array(parent.matrix_local), rest)
+        turns[name] = _rotation(np.linalg.solve(rest, matrix))
+    return LocalPose(turns, basis[:, :3, 3] if is_root_moved else None)
+
+
+def _root_basis(bone: bpy.types.Bone, pose: np.ndarray, parent_pose: np.ndarray) -> np.ndarray:
+    """(F, 4, 4) from poses (F, 4, 4), by Blender's own rules for what a bone takes over from its parent."""
+    basis = []
+    for matrix, parent in zip(pose, parent_pose, strict=True):
+        above = {"parent_matrix": Matrix(parent), "parent_matrix_local": bone.parent.matrix_local} if bone.parent else {}
+        basis.append(bone.convert_local_to_pose(Matrix(matrix), bone.matrix_local, invert=True, **above))
+    return np.array(basis)
+
+
+def _rotation(matrix: np.ndarray) -> np.ndarray:
+    """(F, 4) wxyz of matrices (F, 4, 4), whose scale is left out."""
+    turn = matrix[:, :3, :3]
+    return rotations.wxyz_from_matrix(turn / np.linalg.norm(turn, axis=1, keepdims=True))
+
+
+def write_pose(armature: bpy.types.Object, pose: LocalPose) -> None:
+    """Poses bones as in the first frame."""
+    for name, wxyz in pose.rotations.items():
         bone = armature.pose.bones[name]
-        bone.keyframe_insert(rotation_channel(bone), frame=frame)
-        if name == moved:
-            bone.keyframe_insert("location", frame=frame)
+        setattr(bone, rotation_channel(bone), rotation_values(bone, wxyz[:1])[0])
+    if pose.location is not None:
+        armature.pose.bones[next(iter(pose.rotations))].location = pose.location[0]
+
+
+def key_pose(armature: bpy.types.Object, frames: Sequence[int], pose: LocalPose) -> None:
+    """Keyframes the rotations of bones, and the location of the root where it moves.  Raises SetupError if that cannot be."""
+    for name, wxyz in pose.rotations.items():
+        bone = armature.pose.bones[name]
+        set_keys(bone, rotation_channel(bone), frames, rotation_values(bone, wxyz))
+    if pose.location is not None:
+        set_keys(armature.pose.bones[next(iter(pose.rotations))], "location", frames, pose.location)
 
 
 def read_collection(depsgraph: bpy.types.Depsgraph, collection: bpy.types.Collection) -> dict[str, np.ndarray]:

@@ -32,13 +32,6 @@ def require_editable(thing: bpy.types.ID) -> None:
         raise SetupError(f"'{thing.name}' is linked from another file and cannot be changed: make it local, or an override.")
 
 
-def require_keyable(thing: bpy.types.Object) -> None:
-    """Raises SetupError if keyframes cannot be inserted."""
-    action = thing.animation_data.action if thing.animation_data else None
-    if action is not None and action.library is not None:
-        raise SetupError(f"The action of '{thing.name}' is linked from another file and takes no keyframes: make it local.")
-
-
 def evaluate(scene: bpy.types.Scene) -> bpy.types.Depsgraph:
     """The evaluated scene at its current frame."""
     if bpy.context.scene == scene:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import bpy
 import numpy as np
-from mathutils import Matrix
+from mathutils import Euler, Matrix, Quaternion
 
 from solver_core.errors import SetupError
 
@@ -97,16 +97,28 @@ def place(thing: bpy.types.Object, placement: Placement, world_from_thing: np.nd
 
 def set_rotation(thing: bpy.types.Object | bpy.types.PoseBone, rotation: np.ndarray) -> None:
     """Writes a rotation (3, 3) in the rotation mode of an object or bone, as near to its present numbers as can be."""
-    quaternion = Matrix(rotation).to_quaternion()
-    if thing.rotation_mode == "QUATERNION":
-        quaternion.make_compatible(thing.rotation_quaternion)
-        thing.rotation_quaternion = quaternion
-    elif thing.rotation_mode == "AXIS_ANGLE":
-        axis, angle = quaternion.to_axis_angle()
-        sign = -1 if np.dot(axis, thing.rotation_axis_angle[1:]) < 0 else 1
-        thing.rotation_axis_angle = (sign * angle, *(sign * axis))
-    else:
-        thing.rotation_euler = quaternion.to_euler(thing.rotation_mode, thing.rotation_euler)
+    wxyz = np.array(Matrix(rotation).to_quaternion())
+    setattr(thing, rotation_channel(thing), rotation_values(thing, wxyz[None])[0])
+
+
+def rotation_values(thing: bpy.types.Object | bpy.types.PoseBone, wxyz: np.ndarray) -> np.ndarray:
+    """(F, C) numbers of a thing's rotation channel for rotations (F, 4) that follow each other.
+
+    Each is as near as can be to the one before, the first to the thing's present numbers.
+    """
+    mode, values = thing.rotation_mode, [tuple(getattr(thing, rotation_channel(thing)))]
+    for quaternion in map(Quaternion, wxyz.tolist()):
+        before = values[-1]
+        if mode == "QUATERNION":
+            quaternion.make_compatible(Quaternion(before))
+            values.append(tuple(quaternion))
+        elif mode == "AXIS_ANGLE":
+            axis, angle = quaternion.to_axis_angle()
+            sign = -1 if np.dot(axis, before[1:]) < 0 else 1
+            values.append((sign * angle, *(sign * axis)))
+        else:
+            values.append(tuple(quaternion.to_euler(mode, Euler(before, mode))))
+    return np.array(values[1:])
 
 
 def rotation_channel(thing: bpy.types.Object | bpy.types.PoseBone) -> str:

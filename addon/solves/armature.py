@@ -22,8 +22,10 @@ from solver_core.problems.inverse_kinematics.solve import (
 )
 
 from ..bridge.armature import (
+    LocalPose,
     check_armature,
     key_pose,
+    local_pose,
     mute_constraints,
     pulling_bones,
     read_limits,
@@ -32,8 +34,9 @@ from ..bridge.armature import (
     unmute_constraints,
     write_pose,
 )
-from ..bridge.scene import evaluate, find_object, find_scene, require_editable, require_keyable
-from ..bridge.transform import animation_notices, read_channels, world_matrix, write_channels
+from ..bridge.keyframes import require_keyable
+from ..bridge.scene import evaluate, find_object, find_scene, require_editable
+from ..bridge.transform import animation_notices, read_channels, rotation_channel, world_matrix, write_channels
 from .armature_chain import Chain, build_chain, metres_per_unit
 from .armature_source import TargetSource, frames_to_solve
 from .armature_task import ArmatureTask
@@ -93,14 +96,15 @@ class ArmatureSolve:
         armature = find_object(scene, task.armature, "armature")
         check_armature(armature)
         require_editable(armature)
-        if task.is_range:
-            require_keyable(armature)
         source = TargetSource.open(scene, task)
         frames, notices = frames_to_solve(scene, task, source)
         bones, rows = read_rest(armature), task.bones or guess_bones(scene, task)
         nodes = {*bones, *(name + END_SITE for name in bones.keys() - {bone.parent for bone in bones.values()})}
         check_rows(rows, nodes, source.names(scene), task)
         chain = build_chain(bones, {row.bone for row in rows if row.weight > 0}, metres_per_unit(scene, armature))
+        if task.is_range:
+            for bone in map(armature.pose.bones.get, chain.bones):
+                require_keyable(bone, "location", rotation_channel(bone))
         rows = tuple(row for row in rows if row.weight > 0)
         task = replace(task, bones=rows)
         channels = {name: read_channels(armature.pose.bones[name]) for name in chain.bones}
@@ -188,16 +192,16 @@ class ArmatureSolve:
         frame = self.frames[self.inputs.shown]
         if scene.frame_current != frame:
             scene.frame_set(frame)
-        self._write(armature, step.answer, self.inputs.shown)
+        shown = slice(self.inputs.shown, self.inputs.shown + 1)
+        write_pose(armature, self._local_pose(armature, step.answer.rotations[None], step.answer.root[None], shown))
 
     def keep(self) -> None:
         scene, armature = self._find()
-        joints = self.chain.skeleton.joints
-        for number, frame in enumerate(self.frames):
-            answer = PoseAnswer(self.result.rotations[number, joints], self.result.root[number])
-            self._write(armature, answer, number)
-            if self.task.is_range:
-                key_pose(armature, self.chain.bones, self.chain.moved, frame)
+        pose = self._local_pose(armature, self.result.rotations[:, self.chain.skeleton.joints], self.result.root, slice(None))
+        if self.task.is_range:
+            key_pose(armature, self.frames, pose)
+        else:
+            write_pose(armature, pose)
         unmute_constraints(armature, self.muted)
         holding = sorted({bone for bone, _ in self.muted})
         if holding:
@@ -256,15 +260,19 @@ class ArmatureSolve:
         check_armature(armature)
         return scene, armature
 
-    def _write(self, armature: bpy.types.Object, answer: PoseAnswer, number: int) -> None:
-        """Poses the bones as in an answer for a frame, given by its number in the range."""
+    def _local_pose(self, armature: bpy.types.Object, rotations: np.ndarray, root: np.ndarray, numbers: slice) -> LocalPose:
+        """What the bones are set to.  rotations: (F, J, 4) of the skeleton's joints.  root: (F, 3) metres.  numbers: of the
+        frames in the range.
+        """
         chain, inputs = self.chain, self.inputs
-        posture = forward_kinematics(chain.skeleton, chain.skeleton.offsets[None], answer.rotations[None].astype(np.float64))
-        armature_from_solve = inputs.parent_pose[number] @ np.linalg.inv(chain.rest_parent)
+        offsets = np.broadcast_to(chain.skeleton.offsets, (len(root), *chain.skeleton.offsets.shape))
+        posture = forward_kinematics(chain.skeleton, offsets, rotations.astype(np.float64))
+        parent_pose = inputs.parent_pose[numbers]
+        armature_from_solve = parent_pose @ np.linalg.inv(chain.rest_parent)
         pose = {}
-        for name, orientation, node in zip(chain.bones, posture.orientations[0], chain.skeleton.joints, strict=True):
-            matrix = np.eye(4)
-            matrix[:3, :3] = orientation @ chain.rest[node]
-            matrix[:3, 3] = (posture.positions[0, node] + answer.root) / inputs.metres
+        for number, (name, node) in enumerate(zip(chain.bones, chain.skeleton.joints, strict=True)):
+            matrix = np.tile(np.eye(4), (len(root), 1, 1))
+            matrix[:, :3, :3] = posture.orientations[:, number] @ chain.rest[node]
+            matrix[:, :3, 3] = (posture.positions[:, node] + root) / inputs.metres
             pose[name] = armature_from_solve @ matrix
-        write_pose(armature, pose, inputs.parent_pose[number], chain.root.name, chain.is_floating)
+        return local_pose(armature, pose, parent_pose, chain.is_floating)

@@ -37,11 +37,6 @@ class Chain(NamedTuple):
         """Those that turn, parents first."""
         return self.skeleton.joint_names
 
-    @property
-    def moved(self) -> str:
-        """The bone whose head moves, or ""."""
-        return self.root.name if self.is_floating else ""
-
 
 class _Node(NamedTuple):
     """A head or tail.  offset: (3,) from the parent's node at rest, in the armature's space.  rest: (3, 3) of the bone."""

@@ -20,8 +20,9 @@ from solver_core.problems.pose.solve import PoseAlternative, PoseOptions, PoseSe
 
 from ..bridge.camera import camera_of_image, read_camera, read_camera_pose
 from ..bridge.image import Picture
+from ..bridge.keyframes import require_keyable
 from ..bridge.mesh import RigidMesh, read_rigid_mesh
-from ..bridge.scene import evaluate, find_object, find_scene, require_editable, require_keyable
+from ..bridge.scene import evaluate, find_object, find_scene, require_editable
 from ..bridge.transform import (
     Placement,
     animation_notices,
@@ -142,7 +143,7 @@ class PoseSolve:
         moved = scene.objects[task.moved]
         require_editable(moved)
         if task.is_range:
-            require_keyable(moved)
+            require_keyable(moved, "location", rotation_channel(moved))
         return cls(scene.name, task, parts, scene.frame_current, read_channels(moved))
 
     def read(self, part: int) -> None:

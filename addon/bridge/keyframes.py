@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keyframes of many frames at once; one by one they take a time that grows with the square of their number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import bpy
+import numpy as np
+
+from solver_core.errors import SetupError
+
+Keyable = bpy.types.Object | bpy.types.PoseBone
+# All that there is of a key: number of values and their type, by the names that foreach_get knows.
+KEY = {
+    "co": (2, np.float32),
+    "handle_left": (2, np.float32),
+    "handle_right": (2, np.float32),
+    "handle_left_type": (1, np.int32),
+    "handle_right_type": (1, np.int32),
+    "interpolation": (1, np.int32),
+    "type": (1, np.int32),
+    "easing": (1, np.int32),
+    "back": (1, np.float32),
+    "amplitude": (1, np.float32),
+    "period": (1, np.float32),
+    "select_control_point": (1, bool),
+    "select_left_handle": (1, bool),
+    "select_right_handle": (1, bool),
+}
+
+
+def require_keyable(owner: Keyable, *channels: str) -> None:
+    """Raises SetupError if properties of an object or bone, such as "location", take no keyframes."""
+    thing = owner.id_data
+    if thing.animation_data is None or thing.animation_data.action is None:
+        return
+    if thing.animation_data.action.library is not None:
+        raise SetupError(f"The action of '{thing.name}' is linked from another file and takes no keyframes: make it local.")
+    paths = [owner.path_from_id(channel) for channel in channels]
+    for curve in _curves(thing):
+        if curve.data_path in paths and (curve.lock or (curve.group is not None and curve.group.lock)):
+            raise SetupError(f"A curve of '{owner.name}' is locked and takes no keyframes: unlock it in the Graph Editor.")
+
+
+def set_keys(owner: Keyable, channel: str, frames: Sequence[int], values: np.ndarray) -> None:
+    """Keyframes a property of an object or bone.
+
+    channel: such as "location".  frames: rising.  values: (F, C).  Keys before the first frame and after the last one stay,
+    those between are replaced.  Raises SetupError if the property takes no keyframes.
+    """
+    require_keyable(owner, channel)
+    try:
+        owner.keyframe_insert(channel, frame=frames[0])  # makes action, slot, group and curves as Blender does
+    except RuntimeError as error:
+        raise SetupError(f"'{owner.name}' takes no keyframes: {str(error).removeprefix('Error: ').strip()}") from error
+    curves, path = _curves(owner.id_data), owner.path_from_id(channel)
+    for index, column in enumerate(values.T):
+        curve = curves.find(path, index=index)
+        _replace(curve.keyframe_points, np.stack([np.asarray(frames, np.float32), column], axis=1))
+        curve.update()
+
+
+def _curves(thing: bpy.types.Object) -> Sequence[bpy.types.FCurve]:
+    """The curves of an object's action; since Blender 4.4 those of its slot."""
+    data = thing.animation_data
+    if not hasattr(data, "action_slot"):
+        return data.action.fcurves
+    bags = (strip.channelbag(data.action_slot) for layer in data.action.layers for strip in layer.strips)
+    return next((bag.fcurves for bag in bags if bag is not None), ())
+
+
+def _replace(points: bpy.types.FCurveKeyframePoints, new: np.ndarray) -> None:
+    """Puts new keys (F, 2), frame and value, in the place of those that their range covers."""
+    frame = _read(points, "co")[:, 0]
+    is_kept = (frame < new[0, 0]) | (frame > new[-1, 0])
+    kept = {name: _read(points, name)[is_kept] for name in KEY} if is_kept.any() else {}
+    points.clear()
+    points.add(is_kept.sum() + len(new))  # with the interpolation that the user prefers
+    for name, values in kept.items():
+        every = _read(points, name)
+        every[: len(values)] = values
+        points.foreach_set(name, every.ravel())
+    coordinates = np.concatenate([kept.get("co", new[:0]), new])
+    points.foreach_set("co", coordinates.ravel())
+    points.sort()
+
+
+def _read(points: bpy.types.FCurveKeyframePoints, name: str) -> np.ndarray:
+    """(K, C) of all keys."""
+    width, kind = KEY[name]
+    values = np.empty(len(points) * width, kind)
+    points.foreach_get(name, values)
+    return values.reshape(-1, width)
