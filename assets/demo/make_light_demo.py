@@ -3,7 +3,7 @@
     python assets/demo/make_light_demo.py            (needs bpy and trimesh; a minute)
 
 Everything this writes is CC0.  The solver sees the meshes, one a paint, the photograph, camera.json and pose.json; the
-lamp is in truth.json, for the test.
+light is in truth.json, for the test.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Lambert shading with cast shadows, by a depth map from the lamp.
+"""Lambert shading with cast shadows, by a depth map from the light.
 
 A depth map covers what receives light and nothing else, so that its resolution goes where it is needed.  Before a point
 is looked up it moves along its normal, by as much as the surface rises over the neighbouring texels: just enough that a
@@ -18,7 +18,7 @@ MAP_SIZE = 192  # texels along a side of a depth map; the edge of a shadow is of
 MARGIN = 2.0  # texels around the receivers: one for the neighbours of a lookup, one for the move along the normal
 NEIGHBOUR = 1.5  # texels from a point to the farthest of the four that are compared, a little more than sqrt(2)
 ROUNDING = 1e-4  # of the receivers' extent: what float32 loses on the way, times ten
-SIDES = np.array(  # of a cube around the lamp: rotations of the frame that looks along -z
+SIDES = np.array(  # of a cube around the light: rotations of the frame that looks along -z
     [
         np.eye(3),
         [[0, 0, 1], [0, 1, 0], [-1, 0, 0]],
@@ -39,7 +39,7 @@ def sun_shading(
     casters: B meshes.  points, normals: (B, P, 3).  directions: (B, 3) unit, towards the sun.  All in one frame.
     """
     directions = directions.astype(np.float32)
-    rotation = _frames(directions)  # (B, 3, 3) lamp from scene
+    rotation = _frames(directions)  # (B, 3, 3) light from scene
     seen, turned = _turned(rotation, points), _turned(rotation, normals)  # (B, 3, P)
     low, high = seen[:, :2].min(axis=2), seen[:, :2].max(axis=2)
     intrinsics = _window(low, high, map_size)
@@ -51,12 +51,12 @@ def sun_shading(
     return np.maximum(turned[:, 2], 0) * lit
 
 
-def lamp_shading(
+def point_light_shading(
     casters: Sequence[Mesh], points: np.ndarray, normals: np.ndarray, positions: np.ndarray, map_size: int = MAP_SIZE
 ) -> np.ndarray:
-    """(B, P) cosine between normal and lamp over squared distance, 0 in shadow: irradiance by a lamp of 1 W/sr.
+    """(B, P) cosine between normal and light over squared distance, 0 in shadow: irradiance by a light of 1 W/sr.
 
-    positions: (B, 3) of point lamps; the rest as for sun_shading.  A lamp inside the scene sees it on six sides.
+    positions: (B, 3) of the lights; the rest as for sun_shading.  A light inside the scene sees it on six sides.
     """
     positions = positions.astype(np.float32)
     back = positions - points.mean(axis=1)
@@ -88,7 +88,7 @@ def _lit_from_side(
     seen: np.ndarray,
     normals: np.ndarray,
     is_here: np.ndarray,
-    lamp_from_scene: np.ndarray,
+    light_from_scene: np.ndarray,
     map_size: int,
 ) -> np.ndarray:
     """(B, P) lit fraction of the points that are on this side of the cube; seen, normals: (B, 3, P) in its frame."""
@@ -97,7 +97,7 @@ def _lit_from_side(
     low = np.where(is_here[:, None], on_image, np.inf).min(axis=2)
     high = np.where(is_here[:, None], on_image, -np.inf).max(axis=2)
     intrinsics = _window(low, high, map_size)
-    maps = render.render_depth(casters, lamp_from_scene, intrinsics, map_size, map_size)
+    maps = render.render_depth(casters, light_from_scene, intrinsics, map_size, map_size)
     texel = depth / intrinsics[:, :2].min(axis=1, keepdims=True).astype(np.float32)
     moved = seen + _along_normal(normals, texel)
     moved_depth = np.where(is_here, -moved[:, 2], 1)
@@ -123,7 +123,7 @@ def _frames(backwards: np.ndarray) -> np.ndarray:
 
 
 def _matrices(rotation: np.ndarray, origin: np.ndarray | None = None) -> np.ndarray:
-    """(B, 4, 4) lamp_from_scene of a rotation (B, 3, 3) about an origin (B, 3)."""
+    """(B, 4, 4) light_from_scene of a rotation (B, 3, 3) about an origin (B, 3)."""
     matrices = np.tile(np.eye(4), (len(rotation), 1, 1))
     matrices[:, :3, :3] = rotation
     if origin is not None:
@@ -151,7 +151,7 @@ def _along_normal(normals: np.ndarray, texel: np.ndarray) -> np.ndarray:
 
 
 def _texels(seen: np.ndarray, intrinsics: np.ndarray, depth: np.ndarray | np.float32) -> tuple[np.ndarray, np.ndarray]:
-    """(B, P) columns and rows of points (B, 3, P) in the lamp's frame."""
+    """(B, P) columns and rows of points (B, 3, P) in the light's frame."""
     fx, fy, cx, cy = intrinsics.astype(np.float32).T[:, :, None]
     return cx + fx * seen[:, 0] / depth, cy - fy * seen[:, 1] / depth
 
@@ -163,7 +163,7 @@ def _side(seen: np.ndarray) -> np.ndarray:
 
 
 def _lit_fraction(maps: np.ndarray, columns: np.ndarray, rows: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """(B, P) share of the four texels around each lookup that are not nearer to the lamp than the point."""
+    """(B, P) share of the four texels around each lookup that are not nearer to the light than the point."""
     size = maps.shape[1]
     column, row = columns - 0.5, rows - 0.5
     left = np.clip(np.floor(column), 0, size - 2)

@@ -1,7 +1,7 @@
 """Lambert images with shadows by pyrender: observations that the solver's own shading has no part in.
 
 Needs the `dev` extra.  Two lines of its shader are replaced, see REPLACED.  It shades one side of a face only, so faces are
-turned towards the camera first.  Its point lamp throws no shadows; a spot lamp whose cone holds the object stands in for it.
+turned towards the camera first.  Its point light throws no shadows; a spot light whose cone holds the object stands in for it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from solver_core.training.pyrender_depth import open_pyrender
 
 # Lambert's law instead of a material with a highlight; and a bias that grows with the slope as a shadow map's error does,
 # 2.5 texels of it: pyrender's own leaves stripes of shadow on surfaces that the light grazes.  Depth is linear for a sun,
-# where w is 1; for a lamp at w object diagonals a step of it is 0.01 / w^2 of the map's depth, and a texel 0.0007 w for a cone
+# where w is 1; for a light at w object diagonals a step of it is 0.01 / w^2 of the map's depth, and a texel 0.0007 w for a cone
 # of 20 degrees to the side; in the widest, of 60 degrees, texels are five times as large.
 REPLACED = {
     "vec3 color = nl * radiance * (diffuse_contrib + spec_contrib);": (
@@ -67,20 +67,20 @@ class PyrenderLambert:
         sun = self._pyrender.DirectionalLight(color=np.ones(3), intensity=strength)
         return self._render(mesh, sun, _facing(direction))
 
-    def render_lamp(self, mesh: Mesh, position: np.ndarray, intensity: float) -> np.ndarray:
-        """As render_sun, by a lamp at a position (3,) outside the mesh's bounding sphere, of this many W/sr."""
+    def render_point_light(self, mesh: Mesh, position: np.ndarray, intensity: float) -> np.ndarray:
+        """As render_sun, by a light at a position (3,) outside the mesh's bounding sphere, of this many W/sr."""
         low, high = mesh.bounds
         back = position - (low + high) / 2
         distance = np.linalg.norm(back)
         towards = mesh.vertices - position
         cosine = (towards @ -back) / (distance * np.linalg.norm(towards, axis=1))
         half_angle = np.arccos(np.clip(cosine.min(), -1, 1))
-        lamp = self._pyrender.SpotLight(
+        light = self._pyrender.SpotLight(
             color=np.ones(3), intensity=intensity, innerConeAngle=half_angle + 0.02, outerConeAngle=half_angle + 0.04
         )
         pose = _facing(back / distance)
         pose[:3, 3] = position
-        return self._render(mesh, lamp, pose)
+        return self._render(mesh, light, pose)
 
     def _render(self, mesh: Mesh, light: Any, pose: np.ndarray) -> np.ndarray:
         pyrender = self._pyrender

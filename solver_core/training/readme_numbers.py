@@ -49,11 +49,11 @@ def _refined_joints(n: dict[str, float]) -> str:
     return f"{_below(n['position_mean_cm'], '0.0001')} cm | {n['rotation_mean_deg']:.2f}°"
 
 
-def _of_lamp(lamp: str, method: str) -> Cells:
-    return {"lamp": lamp, "strength": "known", "method": method}
+def _of_light(light: str, method: str) -> Cells:
+    return {"light": light, "strength": "known", "method": method}
 
 
-def _lamp(n: dict[str, float]) -> str:
+def _light(n: dict[str, float]) -> str:
     return f"{n['squared_mean']:.4f} / {n['squared_median']:.5f} | {n['outliers_percent']:.1f} % | {n['angle_median_deg']:.2f}°"
 
 
@@ -75,7 +75,7 @@ def _joints_beside(n: dict[str, float]) -> str:
     return f"{n['num_samples']:.0f} | {numbers}"
 
 
-def _lamp_beside(n: dict[str, float]) -> str:
+def _light_beside(n: dict[str, float]) -> str:
     squared = f"{n['squared_mean']:.4f} / {n['squared_median']:.5f}"
     return f"{n['num_samples']:.0f} | {squared} | {n['outliers_percent']:.1f} % | {n['median_ms']:.0f} ms | {_sooner(n)}"
 
@@ -88,8 +88,8 @@ def _beside_joints(method: str) -> Cells:
     return {"condition": "every 40th frame", "method": method}
 
 
-def _beside_lamp(lamp: str, method: str) -> Cells:
-    return {"lamp": lamp, "strength": "known, every 5th sample", "method": method}
+def _beside_light(light: str, method: str) -> Cells:
+    return {"light": light, "strength": "known, every 5th sample", "method": method}
 
 
 def _below(number: float, bound: str) -> str:
@@ -107,10 +107,10 @@ CLAIMS = [
         _of_pose("any", "alignment + refine + restarts, no network"),
         _pose,
     ),
-    Claim("sun, 7 steps", "Table 4", _of_lamp("sun", "ours, 7 steps"), _lamp),
-    Claim("sun, 7 steps + refine + restarts", "Table 4", _of_lamp("sun", "ours + refine + restarts"), _lamp),
-    Claim("point lamp, 7 steps", "Table 4", _of_lamp("point", "ours, 7 steps"), _lamp),
-    Claim("point lamp, 7 steps + refine + restarts", "Table 4", _of_lamp("point", "ours + refine + restarts"), _lamp),
+    Claim("sun, 7 steps", "Table 4", _of_light("sun", "ours, 7 steps"), _light),
+    Claim("sun, 7 steps + refine + restarts", "Table 4", _of_light("sun", "ours + refine + restarts"), _light),
+    Claim("point light, 7 steps", "Table 4", _of_light("point", "ours, 7 steps"), _light),
+    Claim("point light, 7 steps + refine + restarts", "Table 4", _of_light("point", "ours + refine + restarts"), _light),
     Claim("4 steps", "Table 5", {"method": "ours, 4 steps", "condition": "as recorded"}, _joints),
     Claim("4 steps + refine", "Table 5", {"method": "ours + refine", "condition": "as recorded"}, _refined_joints),
     Claim("pose: ours + refine", "Table 1", _beside_pose("ours + refine"), _pose_beside),
@@ -121,12 +121,14 @@ CLAIMS = [
     Claim("joints: L-BFGS on Euler angles", "Table 5", _beside_joints("L-BFGS"), _joints_beside),
     Claim("joints: Adam on Euler angles", "Table 5", _beside_joints("Adam"), _joints_beside),
     Claim("joints: Deep6D", "Table 5", _beside_joints("Deep6D"), _joints_beside),
-    Claim("sun: ours + refine + restarts", "Table 4", _beside_lamp("sun", "ours + refine + restarts"), _lamp_beside),
-    Claim("sun: Adam, 6 starts", "Table 4", _beside_lamp("sun", "Adam on Lambert shading, 6 starts"), _lamp_beside),
-    Claim("sun: regression", "Table 4", _beside_lamp("sun", "regression, no feedback"), _lamp_beside),
-    Claim("point lamp: ours + refine + restarts", "Table 4", _beside_lamp("point", "ours + refine + restarts"), _lamp_beside),
-    Claim("point lamp: Adam, 6 starts", "Table 4", _beside_lamp("point", "Adam on Lambert shading, 6 starts"), _lamp_beside),
-    Claim("point lamp: regression", "Table 4", _beside_lamp("point", "regression, no feedback"), _lamp_beside),
+    Claim("sun: ours + refine + restarts", "Table 4", _beside_light("sun", "ours + refine + restarts"), _light_beside),
+    Claim("sun: Adam, 6 starts", "Table 4", _beside_light("sun", "Adam on Lambert shading, 6 starts"), _light_beside),
+    Claim("sun: regression", "Table 4", _beside_light("sun", "regression, no feedback"), _light_beside),
+    Claim(
+        "point light: ours + refine + restarts", "Table 4", _beside_light("point", "ours + refine + restarts"), _light_beside
+    ),
+    Claim("point light: Adam, 6 starts", "Table 4", _beside_light("point", "Adam on Lambert shading, 6 starts"), _light_beside),
+    Claim("point light: regression", "Table 4", _beside_light("point", "regression, no feedback"), _light_beside),
 ]
 
 

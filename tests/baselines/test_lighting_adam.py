@@ -3,16 +3,14 @@
 import numpy as np
 import pytest
 
-pytest.importorskip("torch")
-
 from solver_core.baselines.lighting_adam import adam, adam_from_several, lambert_descent
 from solver_core.mesh import Mesh
+from solver_core.problems.lighting.lights import LIGHTS as KINDS
 from solver_core.problems.lighting.observation import Linear, compose, observe
-from solver_core.problems.lighting.problem import LightingProblem, shade
+from solver_core.problems.lighting.problem import MAP_SIZE, LightingProblem
 from solver_core.problems.lighting.surface import choose_pixels, lit_scene
 from solver_core.render.gbuffer import join_scene, render_gbuffer
 
-pytestmark = pytest.mark.torch
 SIZE = 32
 LIGHTS = {"sun": np.array([[0.36, 0.48, 0.8]]), "point": np.array([[0.6, 0.5, 0.9]])}
 ONE = np.zeros(1, dtype=int)
@@ -34,10 +32,10 @@ def dome_problem(kind: str) -> LightingProblem:
     scene = join_scene([dome()], [np.eye(4)], [None])
     buffer = render_gbuffer([scene], np.array([60.0, 60.0, SIZE / 2, SIZE / 2]), SIZE, SIZE)
     lit = lit_scene([scene.mesh], buffer, [choose_pixels(buffer.mask[0], SIZE)])
-    shading = shade(kind, lit, LIGHTS[kind].astype(np.float32))
+    shading = KINDS[kind].shade(lit, LIGHTS[kind].astype(np.float32), MAP_SIZE)
     image = compose(shading, lit.surface.albedo, Linear(np.ones((1, 3), np.float32), np.zeros((1, 3), np.float32)))
     observation = observe(image, lit.surface.weight)
-    return LightingProblem(kind, lit, observation, np.repeat(1 / observation.level[:, None], 3, axis=1))
+    return LightingProblem(KINDS[kind], lit, observation, np.repeat(1 / observation.level[:, None], 3, axis=1))
 
 
 @both_kinds

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from solver_core.mesh import Mesh
-from solver_core.render.shading import lamp_shading, sun_shading
+from solver_core.render.shading import point_light_shading, sun_shading
 
 FLOOR = np.array([[-2, -2, 0], [2, -2, 0], [2, 2, 0], [-2, 2, 0]], float)
 ROOF = np.array([[-0.5, -0.5, 1], [0.5, -0.5, 1], [0.5, 0.5, 1], [-0.5, 0.5, 1]], float)
@@ -38,12 +38,12 @@ def test_sun_on_a_floor_gives_the_cosine_without_acne(rng, slope):
 
 
 @pytest.mark.parametrize("position", [(0, 0, 1), (0.4, -0.3, 0.2), (0.7, 1.5, 0.6), (5, 3, 4), (0, 0, 0.05)])
-def test_lamp_over_a_floor_gives_cosine_over_squared_distance_without_acne(rng, position):
+def test_point_light_over_a_floor_gives_cosine_over_squared_distance_without_acne(rng, position):
     points = floor_points(rng)
     towards = np.array(position) - points[0]
     distance = np.linalg.norm(towards, axis=1)
 
-    shading = lamp_shading([FLOOR_ALONE], points, facing_up(points), np.array([position], float))
+    shading = point_light_shading([FLOOR_ALONE], points, facing_up(points), np.array([position], float))
 
     np.testing.assert_allclose(shading[0], towards[:, 2] / distance**3, rtol=1e-3, atol=1e-5)
 
@@ -66,23 +66,23 @@ def test_roof_throws_its_shape_along_the_sun(rng, direction):
     np.testing.assert_allclose(shading[beside > 0.05], unit(*direction)[0, 2], atol=1e-5)
 
 
-def test_roof_throws_a_larger_shadow_by_a_lamp(rng):
+def test_roof_throws_a_larger_shadow_by_a_point_light(rng):
     points = floor_points(rng)
     beside = np.abs(points[0, :, :2]).max(axis=1) - 1.0  # twice as high as the roof: twice its size
 
-    shading = lamp_shading([FLOOR_AND_ROOF], points, facing_up(points), np.array([[0.0, 0.0, 2.0]]))[0]
+    shading = point_light_shading([FLOOR_AND_ROOF], points, facing_up(points), np.array([[0.0, 0.0, 2.0]]))[0]
 
     assert not shading[beside < -0.05].any()
     assert (shading[beside > 0.05] > 0).all()
 
 
-def test_lamp_between_floor_and_roof_lights_both_sides(rng):
+def test_point_light_between_floor_and_roof_lights_both_sides(rng):
     points = floor_points(rng, 500)
     ceiling = points[:, :100] * 0.2 + [0, 0, 1]
     both = np.concatenate([points, ceiling], axis=1).astype(np.float32)
     normals = np.concatenate([facing_up(points), -facing_up(ceiling)], axis=1)
 
-    shading = lamp_shading([FLOOR_AND_ROOF], both, normals, np.array([[0.0, 0.0, 0.5]]))
+    shading = point_light_shading([FLOOR_AND_ROOF], both, normals, np.array([[0.0, 0.0, 0.5]]))
 
     assert (shading > 0).all()
 

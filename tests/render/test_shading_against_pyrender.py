@@ -5,7 +5,7 @@ import pytest
 
 from solver_core.frames import Camera
 from solver_core.render.gbuffer import join_scene, render_gbuffer
-from solver_core.render.shading import lamp_shading, sun_shading
+from solver_core.render.shading import point_light_shading, sun_shading
 from solver_core.training.pyrender_shading import PyrenderLambert
 
 trimesh = pytest.importorskip("trimesh")
@@ -67,8 +67,8 @@ def test_shading_agrees_with_pyrender_away_from_edges(pyrender, scene, kind, lig
         theirs = pyrender.render_sun(scene.mesh, light, np.pi)[..., 0]
     else:
         position = light - [0, 0, DISTANCE]
-        ours[mask] = 0.3 * lamp_shading([scene.mesh], points, normals, position[None], 512)[0]
-        theirs = pyrender.render_lamp(scene.mesh, position, 0.3 * np.pi)[..., 0]
+        ours[mask] = 0.3 * point_light_shading([scene.mesh], points, normals, position[None], 512)[0]
+        theirs = pyrender.render_point_light(scene.mesh, position, 0.3 * np.pi)[..., 0]
 
     difference = np.abs(ours - theirs)[away_from_edges(ours, mask)]
 

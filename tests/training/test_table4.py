@@ -1,4 +1,4 @@
-"""Table 4 on a few samples: every method on the same ones, each with the lamp's whole path."""
+"""Table 4 on a few samples: every method on the same ones, each with the light's whole path."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from solver_core.mesh_library import load_library
 from solver_core.network.torch_modules import TorchNetwork
 from solver_core.network.weights import WeightsInfo, save_weights
 from solver_core.problems.lighting.features import INPUT_LAYOUT, network_spec
-from solver_core.problems.lighting.problem import START_DIRECTION
+from solver_core.problems.lighting.lights import LIGHTS
 from solver_core.problems.lighting.sampler import CATEGORIES
 from solver_core.training.evaluation import Run, evaluate
 from solver_core.training.tables import table4
@@ -33,7 +33,7 @@ def quick(monkeypatch, tmp_path):
     weights = {name: np.zeros_like(array) for name, array in TorchNetwork(spec).to_numpy_weights().items()}
     path = tmp_path / "lighting_sun_regression.safetensors"
     save_weights(path, [weights], WeightsInfo("lighting", spec, INPUT_LAYOUT, "0123abc", "meshes"))
-    monkeypatch.setattr(table4, "KINDS", ("sun",))
+    monkeypatch.delitem(LIGHTS, "point")
     monkeypatch.setattr(table4, "REGRESSION_WEIGHTS", str(tmp_path / "lighting_{kind}_regression.safetensors"))
     monkeypatch.setattr(table4.adam_from_several, "__defaults__", (LoopSettings(steps=3),))
 
@@ -66,7 +66,7 @@ def test_regression_takes_one_step_without_looking_at_the_relit_image(data_dir, 
     for case in cases:
         answer = table4.regression("sun")["regression, no feedback"].method(table4._setup(case, is_strength_known=True))
         assert len(answer.path) == 2
-        np.testing.assert_allclose(answer.light, START_DIRECTION[0], atol=1e-6)  # where a bias of zero leaves it
+        np.testing.assert_allclose(answer.light, LIGHTS["sun"].start[0], atol=1e-6)  # where a bias of zero leaves it
 
 
 def test_errors_on_the_way_start_with_those_of_the_start(data_dir, quick):
@@ -75,7 +75,7 @@ def test_errors_on_the_way_start_with_those_of_the_start(data_dir, quick):
 
     errors = table4._errors(case, table4.methods("sun")["ours, 7 steps"].method, is_strength_known=True)
 
-    start = np.sum((START_DIRECTION[0] - case.light) ** 2)
+    start = np.sum((LIGHTS["sun"].start[0] - case.light) ** 2)
     assert errors["by_step"][0] == pytest.approx(start, rel=1e-5)
     assert errors["by_time"][0] == pytest.approx(start, rel=1e-5)
     assert errors["by_step"][-1] == errors["by_time"][-1] == pytest.approx(float(errors["squared"]), rel=1e-6)

@@ -114,7 +114,7 @@ def test_gradient_steps_on_one_batch_lower_its_loss(config, data, tmp_path):
 
 
 def test_depth_decoder_is_trained_along_and_not_kept(config, data, tmp_path):
-    lighting = CONFIG.replace('"pose"', '"lighting"').replace("resolutions = [64]", "lamps_per_view = 2")
+    lighting = CONFIG.replace('"pose"', '"lighting"').replace("resolutions = [64]", "lights_per_view = 2")
     config.write_text(lighting.replace("hidden = [8]", 'hidden = [8]\ninputs = "image"\ndepth_weight = 0.5'))
 
     run = trainer._Run(load_train_settings(config), data, tmp_path / "run", torch.device("cpu"))

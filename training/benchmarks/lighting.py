@@ -1,4 +1,4 @@
-"""Time of a lamp from one image of 256 x 256 pixels on one core, beside its limits.
+"""Time of a light from one image of 256 x 256 pixels on one core, beside its limits.
 
 python training/benchmarks/lighting.py
 """
@@ -16,7 +16,7 @@ import numpy as np
 from solver_core import render
 from solver_core.command.files import read_mesh
 from solver_core.frames import Camera
-from solver_core.problems.lighting.problem import KINDS, shade
+from solver_core.problems.lighting.lights import LIGHTS
 from solver_core.problems.lighting.sampler import CANONICAL_DEG, VERTICAL_FOV, view_matrices
 from solver_core.problems.lighting.solve import LightingSettings, LightingSetup, solve_setup
 from solver_core.problems.lighting.surface import Pixels
@@ -24,7 +24,9 @@ from solver_core.problems.lighting.surface import Pixels
 SIZE = 256
 REPEATS = 7
 MESH = "assets/demo/pose_model.ply"
-LIGHT = np.array([[0.48, 0.6, 0.64]], np.float32)  # towards the sun; a lamp there, in units of the scene about its centre
+LIGHT = np.array(
+    [[0.48, 0.6, 0.64]], np.float32
+)  # towards the sun; a point light there, in units of the scene about its centre
 CASES = {
     "7 steps": (LightingSettings(7, False, 0), 400),
     "7 steps + refine": (LightingSettings(7, True, 0), None),
@@ -41,7 +43,7 @@ def make_setup(kind: str) -> LightingSetup:
     seen = LightingSetup.checked(np.full((SIZE, SIZE, 3), 0.5), *geometry)
     row, column = np.nonzero(seen.buffer.mask[0])
     scene = seen.problem_at(Pixels(np.arange(len(row)), row, column), 4 * SIZE).scene
-    shading = shade(kind, scene, LIGHT, 4 * SIZE)[0, :, None]
+    shading = LIGHTS[kind].shade(scene, LIGHT, 4 * SIZE)[0, :, None]
     image = np.zeros((SIZE, SIZE, 3))
     noise = np.random.default_rng(0).normal(scale=0.005, size=(len(row), 3))
     image[row, column] = np.maximum(shading + noise * shading.max(), 0)
@@ -50,7 +52,7 @@ def make_setup(kind: str) -> LightingSetup:
 
 def main() -> None:
     render.set_num_threads(1)
-    for kind in KINDS:
+    for kind in LIGHTS:
         setup = make_setup(kind)
         for name, (settings, limit) in CASES.items():
             times = []

@@ -62,7 +62,7 @@ def reason(stderr: str) -> str:
 def measure_mitsuba_sun(mitsuba: Any, data: Path, count: int) -> Row:
     """Angle to the true sun on samples of Table 4 with the strength known, from the usual start; and ours on the same."""
     from solver_core.mesh_library import load_library
-    from solver_core.problems.lighting.problem import START_DIRECTION
+    from solver_core.problems.lighting.lights import LIGHTS
     from solver_core.problems.lighting.sampler import CATEGORIES
     from solver_core.problems.lighting.solve import solve_lighting
     from solver_core.training.tables import table4
@@ -74,16 +74,16 @@ def measure_mitsuba_sun(mitsuba: Any, data: Path, count: int) -> Row:
     angles, seconds, our_angles, our_seconds = [], [], [], []
     for case in cases:
         vertices = case.mesh.vertices @ case.camera_from_object[:3, :3].T + case.camera_from_object[:3, 3]
-        lamp = {"type": "directional", "direction": [0, 0, -1], "irradiance": strength}
-        scene = mitsuba_scene(mitsuba, case, vertices, {"type": "direct"}, {"type": "twosided", "bsdf": white()}, lamp)
+        light = {"type": "directional", "direction": [0, 0, -1], "irradiance": strength}
+        scene = mitsuba_scene(mitsuba, case, vertices, {"type": "direct"}, {"type": "twosided", "bsdf": white()}, light)
         wanted = mitsuba.TensorXf(np.ascontiguousarray(case.image, np.float32))
         parameters = mitsuba.traverse(scene)
         optimizer = mitsuba.ad.Adam(lr=LIGHT_RATE)
-        optimizer["light"] = mitsuba.Vector3f(*START_DIRECTION[0].tolist())
+        optimizer["light"] = mitsuba.Vector3f(*LIGHTS["sun"].start[0].tolist())
         started = time.perf_counter()
         for step in range(LIGHT_STEPS):
             towards = drjit().normalize(optimizer["light"])
-            parameters["lamp.to_world"] = mitsuba.Transform4f().look_at(origin=[0, 0, 0], target=-towards, up=[0.1, 1, 0.2])
+            parameters["light.to_world"] = mitsuba.Transform4f().look_at(origin=[0, 0, 0], target=-towards, up=[0.1, 1, 0.2])
             parameters.update()
             image = mitsuba.render(scene, parameters, spp=LIGHT_SAMPLES_PER_PIXEL, seed=step)
             drjit().backward(drjit().mean(drjit().square(image - wanted), axis=None))
@@ -210,7 +210,7 @@ def measure_pytorch_kinematics(module: Any, data: Path, count: int) -> Row:
 
 
 def mitsuba_scene(
-    mitsuba: Any, case: Any, vertices: np.ndarray, integrator: dict, bsdf: dict, lamp: dict | None, glow: dict | None = None
+    mitsuba: Any, case: Any, vertices: np.ndarray, integrator: dict, bsdf: dict, light: dict | None, glow: dict | None = None
 ) -> Any:
     """Mesh with vertices in the camera's frame, seen by the case's camera."""
     properties = mitsuba.Properties()
@@ -237,7 +237,7 @@ def mitsuba_scene(
         },
     }
     content = {"type": "scene", "integrator": integrator, "sensor": sensor, "object": mesh}
-    return mitsuba.load_dict(content if lamp is None else content | {"lamp": lamp})
+    return mitsuba.load_dict(content if light is None else content | {"light": light})
 
 
 def white() -> dict:

@@ -22,6 +22,7 @@ from solver_core.command.pictures import resize, write_picture
 from solver_core.frames import Camera
 from solver_core.mesh import Mesh
 from solver_core.mesh_library import load_library
+from solver_core.problems.lighting.lights import LIGHTS
 from solver_core.problems.lighting.sampler import (
     CANONICAL_DEG,
     CATEGORIES,
@@ -30,9 +31,8 @@ from solver_core.problems.lighting.sampler import (
     draw_lights,
     view_matrices,
 )
-from solver_core.problems.lighting.solve import LAMP_WATTS
 from solver_core.render.gbuffer import GBuffer, join_scene, render_gbuffer
-from solver_core.render.shading import lamp_shading, sun_shading
+from solver_core.render.shading import point_light_shading, sun_shading
 from solver_core.training.pyrender_shading import PyrenderLambert
 
 logger = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ Row = dict[str, float | str]
 
 
 class Comparison(NamedTuple):
-    """Shading by a lamp of strength one, (H, W) each, on the pixels `mask` that both see; facing: it without any shadow."""
+    """Shading by a light of strength one, (H, W) each, on the pixels `mask` that both see; facing: it without any shadow."""
 
     ours: np.ndarray
     theirs: np.ndarray
@@ -79,7 +79,7 @@ def measure(comparison: Comparison) -> dict[str, float]:
 
 
 def near_shadow_edge(image: np.ndarray, facing: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """(H, W) bool: within NEAR_EDGE_PX of what the lamp reaches and of what faces it and lies in a shadow."""
+    """(H, W) bool: within NEAR_EDGE_PX of what the light reaches and of what faces it and lies in a shadow."""
     is_lit = mask & (image > facing / 2)
     is_in_shadow = mask & (facing > 0) & ~is_lit
     return grown(is_lit, NEAR_EDGE_PX) & grown(is_in_shadow, NEAR_EDGE_PX)
@@ -93,18 +93,18 @@ def grown(mask: np.ndarray, by_px: int) -> np.ndarray:
 
 
 class Shaded(NamedTuple):
-    """What the camera sees of a mesh in its own frame, and a lamp: (3,) direction, or position."""
+    """What the camera sees of a mesh in its own frame, and a light: (3,) direction, or position."""
 
     kind: str
     mesh: Mesh
     buffer: GBuffer
-    lamp: np.ndarray
+    light: np.ndarray
 
     @classmethod
-    def of(cls, kind: str, mesh: Mesh, lamp: np.ndarray, camera: Camera = CAMERA) -> Shaded:
+    def of(cls, kind: str, mesh: Mesh, light: np.ndarray, camera: Camera = CAMERA) -> Shaded:
         """mesh: in the camera's frame."""
         joined = join_scene([mesh], [np.eye(4)], [None])
-        return cls(kind, mesh, render_gbuffer([joined], camera.intrinsics, camera.height, camera.width), lamp)
+        return cls(kind, mesh, render_gbuffer([joined], camera.intrinsics, camera.height, camera.width), light)
 
     @property
     def mask(self) -> np.ndarray:
@@ -114,8 +114,8 @@ class Shaded(NamedTuple):
         """(H, W) the shading without shadows."""
         normal, position = self.buffer.normal[0], self.buffer.position[0]
         if self.kind == "sun":
-            return np.maximum(normal @ self.lamp, 0)
-        towards = self.lamp - position
+            return np.maximum(normal @ self.light, 0)
+        towards = self.light - position
         distance = np.linalg.norm(towards, axis=2)
         return np.maximum(np.sum(normal * towards, axis=2), 0) / distance**3
 
@@ -123,8 +123,8 @@ class Shaded(NamedTuple):
         """(H, W) shading with shadows by solver_core."""
         image = np.zeros(self.mask.shape, np.float32)
         points, normals = self.buffer.position[0][self.mask][None], self.buffer.normal[0][self.mask][None]
-        shade = sun_shading if self.kind == "sun" else lamp_shading
-        image[self.mask] = shade([self.mesh], points, normals, self.lamp[None], map_size)[0]
+        shade = sun_shading if self.kind == "sun" else point_light_shading
+        image[self.mask] = shade([self.mesh], points, normals, self.light[None], map_size)[0]
         return image
 
     def cycles(self, camera: Camera = CAMERA) -> np.ndarray:
@@ -132,16 +132,16 @@ class Shaded(NamedTuple):
         scene.new_scene(camera, bounces=0, samples=1)
         scene.add_mesh(self.mesh, np.eye(4), scene.matt(1.0))
         if self.kind == "sun":
-            scene.add_sun(self.lamp, np.pi)
+            scene.add_sun(self.light, np.pi)
         else:
-            scene.add_lamp(self.lamp, np.pi * LAMP_WATTS)
+            scene.add_point_light(self.light, LIGHTS["point"].strength_unit(np.ones(1))[0])
         return scene.render_linear().mean(axis=2)
 
     def pyrender(self, pyrender: PyrenderLambert) -> np.ndarray:
         """(H, W) the same by pyrender, from 8 bits."""
         exposure = 0.99 / max(1.0, float(self.facing()[self.mask].max()))
-        draw = pyrender.render_sun if self.kind == "sun" else pyrender.render_lamp
-        return draw(self.mesh, self.lamp, np.pi * exposure).mean(axis=2) / exposure
+        draw = pyrender.render_sun if self.kind == "sun" else pyrender.render_point_light
+        return draw(self.mesh, self.light, np.pi * exposure).mean(axis=2) / exposure
 
     def away_from_creases(self) -> np.ndarray:
         """(H, W) bool: pixels that show one flat piece of surface all over, as pyrender averages over a pixel."""
@@ -160,7 +160,7 @@ def compare(name: str, shaded: Shaded, pyrender: PyrenderLambert) -> tuple[list[
         "Cycles": Comparison(ours, cycles, facing, shaded.mask),
         "pyrender": Comparison(ours, shaded.pyrender(pyrender), facing, shaded.away_from_creases()),
     }
-    rows = [{"lamp": shaded.kind, "renderer": key, "mesh": name, **measure(value)} for key, value in by_name.items()]
+    rows = [{"light": shaded.kind, "renderer": key, "mesh": name, **measure(value)} for key, value in by_name.items()]
     brightest = cycles[shaded.mask].max()
     panels = [cycles / brightest, ours / brightest, np.abs(ours - cycles) / brightest]
     return rows, np.concatenate([cropped(panel, shaded.mask) for panel in panels], axis=1)
@@ -185,11 +185,11 @@ def sheet(pictures: list[np.ndarray]) -> np.ndarray:
 
 def summary(rows: list[Row]) -> str:
     """Markdown: the mean over the meshes and the worst of them, then every mesh."""
-    keys = [key for key in rows[0] if key not in ("lamp", "renderer", "mesh")]
-    lines = ["| lamp | renderer | mesh | " + " | ".join(key.replace("_", " ") for key in keys) + " |"]
+    keys = [key for key in rows[0] if key not in ("light", "renderer", "mesh")]
+    lines = ["| light | renderer | mesh | " + " | ".join(key.replace("_", " ") for key in keys) + " |"]
     lines.append("|" + " --- |" * (3 + len(keys)))
-    for group in sorted({(row["lamp"], row["renderer"]) for row in rows}, reverse=True):
-        of_group = [row for row in rows if (row["lamp"], row["renderer"]) == group]
+    for group in sorted({(row["light"], row["renderer"]) for row in rows}, reverse=True):
+        of_group = [row for row in rows if (row["light"], row["renderer"]) == group]
         worst = max(of_group, key=lambda row: row["difference_percent"])
         mean = {key: np.mean([row[key] for row in of_group]) for key in keys}
         for name, values in ((f"mean of {len(of_group)}", mean), (f"worst: {worst['mesh']}", worst)):
@@ -211,9 +211,9 @@ def main() -> None:
     with PyrenderLambert(CAMERA) as pyrender:
         for index in np.linspace(0, len(entries) - 1, NUM_MESHES).astype(int):
             mesh = join_scene([entries[index].mesh], [view], [None]).mesh
-            light = draw_lights(rng, 1)[0]
-            for kind, lamp in (("sun", light), ("point", OBJECT_CENTRE + light)):
-                found, picture = compare(entries[index].name, Shaded.of(kind, mesh, lamp), pyrender)
+            direction = draw_lights(rng, 1)[0]
+            for kind, light in (("sun", direction), ("point", OBJECT_CENTRE + direction)):
+                found, picture = compare(entries[index].name, Shaded.of(kind, mesh, light), pyrender)
                 logger.info("%s %s: %.3f %%", entries[index].name, kind, found[0]["difference_percent"])
                 rows += found
                 pictures.append(picture)

@@ -62,11 +62,11 @@ def add_sun(direction: np.ndarray, strength: float, angle: float = 0.0) -> None:
     _link(bpy.data.objects.new("sun", sun)).rotation_euler = Vector(direction).to_track_quat("Z", "Y").to_euler()
 
 
-def add_lamp(position: np.ndarray, watts: float) -> None:
-    """A point lamp without extent."""
-    lamp = bpy.data.lights.new("lamp", "POINT")
-    lamp.energy, lamp.shadow_soft_size = watts, 0
-    _link(bpy.data.objects.new("lamp", lamp)).location = position
+def add_point_light(position: np.ndarray, watts: float) -> None:
+    """A point light without extent."""
+    light = bpy.data.lights.new("point", "POINT")
+    light.energy, light.shadow_soft_size = watts, 0
+    _link(bpy.data.objects.new("point", light)).location = position
 
 
 def set_ambient(colour: np.ndarray) -> None:

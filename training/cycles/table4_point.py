@@ -1,4 +1,4 @@
-"""Table 4's rows of the point lamp with observations by Blender's Cycles, whose shadows are exact.
+"""Table 4's rows of the point light with observations by Blender's Cycles, whose shadows are exact.
 
     python training/cycles/table4_point.py --data DATA --samples 100 --out DIR
 
@@ -17,9 +17,8 @@ import scene
 
 from solver_core import render
 from solver_core.mesh_library import load_library
-from solver_core.problems.lighting.problem import KINDS
+from solver_core.problems.lighting.lights import LIGHTS
 from solver_core.problems.lighting.sampler import CATEGORIES, OBJECT_CENTRE
-from solver_core.problems.lighting.solve import LAMP_WATTS
 from solver_core.training.evaluation import Run
 from solver_core.training.tables import table4
 
@@ -34,7 +33,7 @@ def photographed(case: table4.LightingCase, kept: Path) -> table4.LightingCase:
         return case._replace(image=np.load(kept))
     scene.new_scene(case.camera, bounces=0, samples=SAMPLES_PER_PIXEL)
     scene.add_mesh(case.mesh, case.camera_from_object, scene.matt(1.0))
-    scene.add_lamp(OBJECT_CENTRE + case.light, np.pi * LAMP_WATTS * table4.BRIGHTNESS["point"])
+    scene.add_point_light(OBJECT_CENTRE + case.light, table4.BRIGHTNESS["point"] * LIGHTS["point"].strength_unit(np.ones(1))[0])
     image = scene.render_linear()
     np.save(kept, image)
     return case._replace(image=image)
@@ -49,7 +48,7 @@ def main() -> None:
     args = parser.parse_args()
     render.set_num_threads(1)
     meshes = [entry.mesh for entry in load_library(args.data, "test") if entry.category in CATEGORIES]
-    rng = np.random.default_rng([args.seed, KINDS.index("point")])
+    rng = np.random.default_rng([args.seed, list(LIGHTS).index("point")])
     args.out.mkdir(parents=True, exist_ok=True)
     cases = [
         photographed(case, args.out / f"point_{args.seed}_{index:04d}.npy")

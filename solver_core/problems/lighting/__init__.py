@@ -1,1 +1,1 @@
-"""A sun or a point lamp from one image of known geometry."""
+"""A sun or a point light from one image of known geometry."""

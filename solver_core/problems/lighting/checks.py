@@ -10,7 +10,7 @@ import numpy as np
 from solver_core.errors import ObservationError, SetupError
 from solver_core.frames import Camera
 from solver_core.mesh import Mesh
-from solver_core.problems.lighting.problem import KINDS
+from solver_core.problems.lighting.lights import LIGHTS, Light
 from solver_core.render.gbuffer import Albedo, Scene, Texture, join_scene
 
 SAME_ASPECT = 0.01  # image and camera may differ by a rounded pixel
@@ -27,10 +27,11 @@ class Photograph(NamedTuple):
     camera: Camera
 
 
-def checked_kind(kind: str) -> str:
-    if kind not in KINDS:
-        raise SetupError(f"unknown kind of lamp {kind!r}; known: {', '.join(KINDS)}")
-    return kind
+def checked_kind(kind: str) -> Light:
+    """The kind of light of a name.  Raises SetupError."""
+    if kind not in LIGHTS:
+        raise SetupError(f"unknown kind of light {kind!r}; known: {', '.join(LIGHTS)}")
+    return LIGHTS[kind]
 
 
 def checked_photograph(image: np.ndarray, camera: Camera, mask: np.ndarray | None) -> Photograph:
@@ -128,15 +129,14 @@ def checked_strength(strength: float | np.ndarray | None, albedo: object) -> np.
     return np.broadcast_to(strength, 3).copy()
 
 
-def checked_start(start: np.ndarray | None, kind: str) -> np.ndarray | None:
+def checked_start(start: np.ndarray | None, kind: Light) -> np.ndarray | None:
     """(3,) unit direction, or position, to start from.  Raises SetupError."""
     if start is None:
         return None
     start = np.asarray(start, dtype=np.float64)
-    if start.shape != (3,) or not np.isfinite(start).all() or (kind == "sun" and not start.any()):
-        what = "direction towards the sun" if kind == "sun" else "position of the lamp"
-        raise SetupError(f"start must be three finite numbers, the {what} in the camera's frame")
-    return start / np.linalg.norm(start) if kind == "sun" else start
+    if start.shape != (3,) or not np.isfinite(start).all() or not (kind.has_position or start.any()):
+        raise SetupError(f"start must be three finite numbers, the {kind.meaning} in the camera's frame")
+    return start if kind.has_position else start / np.linalg.norm(start)
 
 
 def _as_list(value: Any, is_list: bool) -> list[Any]:

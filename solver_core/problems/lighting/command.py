@@ -15,15 +15,15 @@ from solver_core.command.pictures import write_animation, write_picture
 from solver_core.errors import SetupError
 from solver_core.frames import Camera
 from solver_core.problems.lighting import drawing
-from solver_core.problems.lighting.problem import KINDS
+from solver_core.problems.lighting.lights import LIGHTS
 from solver_core.problems.lighting.solve import LightingSettings, LightingSetup, LightingSolution, LightingStep, solve_setup
 from solver_core.render.gbuffer import Albedo
 
-HELP = "Finds the sun or the lamp of an image from the geometry it shows and the camera."
+HELP = "Finds the sun or the point light of an image from the geometry it shows and the camera."
 EXAMPLE = "solver_core solve lighting --mesh car.obj --image car.png --camera camera.json --picture lit.png"
 
 POOR_ERROR = 0.15  # of the bright level: materials that are not matt and light from several sides still stay below it
-POOR_UNCERTAINTY_DEG = 20.0  # a lamp known no better is none that one would relight with
+POOR_UNCERTAINTY_DEG = 20.0  # a light known no better is none that one would relight with
 STEP_MILLISECONDS = 350  # long enough to see what a step changed
 
 
@@ -40,23 +40,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     files.add_argument("--mask", type=Path, metavar="PNG", help="white, or opaque, where the image may be used")
     files.add_argument("--out", action=console.Output, metavar="JSON", help="also write the result here")
     files.add_argument(
-        "--picture", action=console.Output, metavar="PNG", help="photograph, relit estimate and difference, with the lamp"
+        "--picture", action=console.Output, metavar="PNG", help="photograph, relit estimate and difference, with the light"
     )
     files.add_argument("--animation", action=console.Output, metavar="GIF", help="the relit estimate at every step")
-    parser.add_argument("--kind", default="sun", choices=KINDS, help="of the lamp (default sun)")
+    parser.add_argument("--kind", default="sun", choices=LIGHTS, help="of the light (default sun)")
     albedo = parser.add_mutually_exclusive_group()
     albedo.add_argument(
         "--albedo", type=float, nargs=3, metavar=("R", "G", "B"), help="linear, of all meshes; unknown if left out"
     )
     albedo.add_argument("--mesh-colors", action="store_true", help="albedo is what mesh files hold: textures, vertex colours")
-    parser.add_argument("--strength", type=float, metavar="W", help="W/m2 of the sun or W of the lamp; needs known albedo")
+    parser.add_argument("--strength", type=float, metavar="W", help=f"where it is known, in {_units()}; needs known albedo")
     parser.add_argument("--linear", action="store_true", help="png and jpg hold linear values, not sRGB")
     parser.add_argument("--no-refine", action="store_true", help="stop after the first steps")
     parser.add_argument("--restarts", type=int, default=4, metavar="N", help="other starts that are tried (default 4)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 if the lamp explains the image and is determined by it, else 1 with the reason on stderr.  Raises SolverError."""
+    """0 if the light explains the image and is determined by it, else 1 with the reason on stderr.  Raises SolverError."""
     setup = _read_setup(args)
     with console.progress("solving") as show:
         result = solve_setup(
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.picture is not None:
         canvas = drawing.LightingCanvas.of(setup)
-        captions = ["photograph and lamp", "estimate", f"difference: {result.image_error:.1%}"]
+        captions = ["photograph and light", "estimate", f"difference: {result.image_error:.1%}"]
         write_picture(args.picture, drawing.draw_result(canvas, result.light, captions))
     if args.animation is not None:
         write_animation(args.animation, _frames(drawing.LightingCanvas.of(setup), result), STEP_MILLISECONDS)
@@ -80,8 +80,12 @@ def run(args: argparse.Namespace) -> int:
             f"poor: the relit image is off by {result.image_error:.0%} of the bright level. {result.reason.value}"
         )
     if result.uncertainty_deg > POOR_UNCERTAINTY_DEG:
-        console.print_note(f"poor: the image does not tell lamps up to {result.uncertainty_deg:.0f} degrees apart.")
+        console.print_note(f"poor: the image does not tell lights up to {result.uncertainty_deg:.0f} degrees apart.")
     return int(result.image_error > POOR_ERROR or result.uncertainty_deg > POOR_UNCERTAINTY_DEG)
+
+
+def _units() -> str:
+    return ", ".join(f"{kind.unit} ({kind.label})" for kind in LIGHTS.values())
 
 
 def _read_setup(args: argparse.Namespace) -> LightingSetup:

@@ -1,4 +1,4 @@
-"""Pictures of a lamp: photograph, relit estimate and difference, with the sun as an arrow or the lamp as a dot."""
+"""Pictures of a light: photograph, relit estimate and difference, with a direction as an arrow or a position as a dot."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PANEL_PX = 560  # longer side of a panel: three of them fit a screen
 MAP_SIZE = 2048  # texels of the shadow maps of pictures
 DIMMED = 0.35  # what is not used of the photograph, so that the eye is on the rest
 EXPOSURE = 0.7  # linear display value of the photograph's bright level, which leaves room for highlights
-ARROW = 0.7  # length of the sun's arrow when it is seen from the side, units of the scene
+ARROW = 0.7  # length of an arrow when it is seen from the side, units of the scene
 HEAD_PX, STROKE_PX, HALO_PX, DOT_PX = 22.0, 5.0, 9.0, 11.0
 HEAD_HALF_WIDTH = 0.55  # of an arrow's head, of its length
 HALO: Colour = (12, 12, 14)
@@ -52,25 +52,24 @@ class LightingCanvas:
         tint = np.where(residual[:, None] > 0, np.array(ORANGE), np.array(CYAN)) / 255
         return self._scaled(np.round(255 * self._spread(tint * np.clip(np.abs(residual), 0, 1)[:, None])).astype(np.uint8))
 
-    def draw_lamp(self, picture: np.ndarray, light: np.ndarray, colour: Colour) -> np.ndarray:
-        """A copy of a picture with the lamp: an arrow from the scene towards the sun, or a dot where the lamp is."""
+    def draw_light(self, picture: np.ndarray, light: np.ndarray, colour: Colour) -> np.ndarray:
+        """A copy of a picture with the light: an arrow from the scene towards it, or a dot where it is."""
         scene, camera = self.problem.scene, self.setup.photograph.camera
         centre = scene.centre[0].astype(np.float64)
-        tip = centre + ARROW * float(scene.scale[0]) * light if self.setup.kind == "sun" else light
-        nearest = -0.05 * np.linalg.norm(centre)  # a lamp behind the camera is drawn in its direction
+        tip = light if self.setup.kind.has_position else centre + ARROW * float(scene.scale[0]) * light
+        nearest = -0.05 * np.linalg.norm(centre)  # a light behind the camera is drawn in its direction
         tip = tip if tip[2] < nearest else centre + (tip - centre) * (nearest - centre[2]) / (tip[2] - centre[2])
         start, end = project(np.stack([centre, tip]), camera.intrinsics) * picture.shape[1] / camera.width
-        if self.setup.kind == "sun":
-            segments, width = _arrow(start, _within(picture, start, end)), STROKE_PX
-        else:
+        if self.setup.kind.has_position:
             segments, width = [(end, end)], 2 * DOT_PX
+        else:
+            segments, width = _arrow(start, _within(picture, start, end)), STROKE_PX
         return _stroke(_stroke(picture, segments, HALO, width + HALO_PX - STROKE_PX), segments, colour, width)
 
     def _prediction(self, light: np.ndarray) -> np.ndarray:
         """(P, 3) relit image in bright levels."""
-        scene = self.problem.scene
-        x = light if self.setup.kind == "sun" else (light - scene.centre[0]) / scene.scale[0]
-        return self.problem.forward(x[None].astype(np.float32), np.zeros(1, dtype=int)).image[0]
+        x = self.setup.kind.from_camera(light, self.problem.scene).astype(np.float32)
+        return self.problem.forward(x, np.zeros(1, dtype=int)).image[0]
 
     def _spread(self, values: np.ndarray) -> np.ndarray:
         """(H, W, 3) image of the values (P, 3) of the usable pixels."""
@@ -88,14 +87,14 @@ class LightingCanvas:
 
 
 def draw_result(canvas: LightingCanvas, light: np.ndarray, captions: Sequence[str]) -> np.ndarray:
-    """Photograph with the lamp, relit estimate and difference, side by side, each with its caption."""
-    pictures = [canvas.draw_lamp(canvas.photograph(), light, ORANGE), canvas.relit(light), canvas.difference(light)]
+    """Photograph with the light, relit estimate and difference, side by side, each with its caption."""
+    pictures = [canvas.draw_light(canvas.photograph(), light, ORANGE), canvas.relit(light), canvas.difference(light)]
     return side_by_side([Panel(picture, caption) for picture, caption in zip(pictures, captions, strict=True)])
 
 
 def draw_step(canvas: LightingCanvas, light: np.ndarray, caption: str, is_last: bool) -> np.ndarray:
     """One frame of an animation: photograph and relit estimate."""
-    relit = canvas.draw_lamp(canvas.relit(light), light, CYAN if is_last else ORANGE)
+    relit = canvas.draw_light(canvas.relit(light), light, CYAN if is_last else ORANGE)
     return side_by_side([Panel(canvas.photograph(), "photograph"), Panel(relit, caption)])
 
 

@@ -26,7 +26,7 @@ INPUTS = {
     "image": ((0, 1, 2, 8), (0, 1, 2)),
     "observation": ((0, 4, 5, 6, 7, 8), (0, 1, 2, 9)),
 }
-OUTPUT_SCALE = 0.5  # radians for a sun, units of the scene for a lamp: a typical first residual
+OUTPUT_SCALE = 0.5  # radians for a sun, units of the scene for a point light: a typical first residual
 MAX_NUMBER = 4.0  # positions beyond this many units of the scene look alike, and so do energies
 MAX_BRIGHTNESS = 2.0  # highlights are cut here, in bright levels
 

@@ -1,7 +1,7 @@
-"""The classical way to a lamp: least squares on the shading equation over the pixels that are lit.
+"""The classical way to a light: least squares on the shading equation over the pixels that are lit.
 
 Where a point is lit, its brightness is linear in the direction of a sun times its strength, and nearly linear in the
-position of a lamp.  Which points are lit is taken from the render at the current estimate; so it iterates.
+position of a point light.  Which points are lit is taken from the render at the current estimate; so it iterates.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from solver_core.problems.lighting.observation import LightingObservation, Light
 from solver_core.problems.lighting.surface import Surface
 
 if TYPE_CHECKING:
+    from solver_core.problems.lighting.lights import Light
     from solver_core.problems.lighting.problem import LightingProblem
 
-FARTHEST = 10.0  # units of the scene: beyond it a lamp is a sun
 RIDGE = 1e-3  # of the largest curvature: keeps what the lit points do not determine where it is
 
 
 def shading_solution(
-    kind: str, x: np.ndarray, surface: Surface, prediction: LightingPrediction, observation: LightingObservation
+    kind: Light, x: np.ndarray, surface: Surface, prediction: LightingPrediction, observation: LightingObservation
 ) -> np.ndarray:
     """(B, 3) light that explains the points lit by x; x itself where it lights none.
 
@@ -33,17 +33,9 @@ def shading_solution(
     irradiance = (observation.image.mean(axis=2) / albedo - prediction.ambient.mean(axis=1)[:, None]) / strength  # (B, P)
     weight = observation.weight * robust_weight(prediction.image - observation.image) * albedo**2
     weight = np.where(prediction.shading > 0, weight, 0)
-    if kind == "sun":
-        target = irradiance
-    else:
-        distance = np.linalg.norm(x[:, None] - surface.position, axis=2)
-        # irradiance = normal . (x - position) / distance^3, with the distance taken from the current estimate
-        target = irradiance * distance**3 + np.sum(surface.normal * surface.position, axis=2)
-        weight = weight / np.maximum(distance, 1e-3) ** 6
-    solved = _weighted_least_squares(surface.normal, target, weight, x)
-    length = np.maximum(np.linalg.norm(solved, axis=1, keepdims=True), np.finfo(np.float32).eps)
-    solved /= length if kind == "sun" else np.maximum(length / FARTHEST, 1)
-    return solved.astype(np.float32)
+    equation = kind.shading_equation(surface, x, irradiance)
+    solved = _weighted_least_squares(surface.normal, equation.target, weight / equation.variance, x)
+    return kind.bounded(solved).astype(np.float32)
 
 
 def shading_update(problem: LightingProblem) -> Update:

@@ -28,7 +28,7 @@ def make_loss(spec: NetworkSpec, settings: dict[str, Any], generator: torch.Gene
 class LightingLoss(nn.Module):
     """Mean length of the error, over the batch and its mirror images; with a decoder, that of depth beside it.
 
-    Lengths, not squares: where two lamps fit the median is one of them, the mean neither.
+    Lengths, not squares: where two lights fit the median is one of them, the mean neither.
     """
 
     def __init__(self, decoder: DepthDecoder | None, depth_weight: float) -> None:

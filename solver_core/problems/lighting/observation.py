@@ -8,10 +8,10 @@ import numpy as np
 
 ROBUST = 0.05  # residuals beyond this, of the image's bright level, count by their size instead of its square
 ROUNDS = 3  # of reweighting; the fit moves by less than 1e-3 after them
-# Where few faces are seen and no shadow, many lamps fit, each with its own ambient light: draw it to what is usual.
-USUAL_AMBIENT = 0.2  # of the lamp's light where it is brightest; renders by daylight have 0.1 to 0.3
+# Where few faces are seen and no shadow, many lights fit, each with its own ambient light: draw it to what is usual.
+USUAL_AMBIENT = 0.2  # of the light's where it is brightest; renders by daylight have 0.1 to 0.3
 USUAL_WEIGHT = 0.003  # against the pixels: where they determine the ambient light, it moves by less than a hundredth of the way
-TINT_ROUNDS = 4  # of fitting lamp and albedo by turns
+TINT_ROUNDS = 4  # of fitting light and albedo by turns
 BRIGHT_PERCENTILE = 95.0
 
 
@@ -33,7 +33,7 @@ class Linear(NamedTuple):
 
 
 class LightingPrediction(NamedTuple):
-    """shading: (B, P) by a lamp of strength one.  strength, ambient: (B, 3), known or fitted.  albedo: (B, P, 3) likewise.
+    """shading: (B, P) by a light of strength one.  strength, ambient: (B, 3), known or fitted.  albedo: (B, P, 3) likewise.
     tint: (B, K, 3) the albedo that was found for K objects, over what was assumed.  image: (B, P, 3) in bright levels.
     """
 
@@ -79,7 +79,7 @@ def fit_tinted(
 ) -> tuple[Linear, np.ndarray]:
     """Strength and ambient as fit_linear finds them, and tints (B, K, 3) >= 0 by which the albedo of K objects is multiplied.
 
-    is_of: (B, K, P) float, 1 where a point is on an object.  The two are fitted by turns, first the lamp to the points whose
+    is_of: (B, K, P) float, 1 where a point is on an object.  The two are fitted by turns, first the light to the points whose
     albedo is not in question.
     """
     is_other = 1 - is_of.sum(axis=1)

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from solver_core.manifolds import Euclidean, Manifold, UnitSphere
+from solver_core.manifolds import Manifold
 from solver_core.problem import Features, take
 from solver_core.problems.lighting import features as lighting_features
 from solver_core.problems.lighting.least_squares import shading_solution
+from solver_core.problems.lighting.lights import Light
 from solver_core.problems.lighting.observation import (
     LightingObservation,
     LightingPrediction,
@@ -22,37 +23,21 @@ from solver_core.problems.lighting.observation import (
     unusual_cost,
 )
 from solver_core.problems.lighting.surface import LitScene
-from solver_core.render.shading import lamp_shading, sun_shading
 
-KINDS = ("sun", "point")
 MAP_SIZE = 96  # texels of a shadow map against 64 cells of a grid
-START_DIRECTION = np.array([[0.0, 0.6, 0.8]], dtype=np.float32)  # over the camera: most lamps are above, few behind
-START_DISTANCE = 1.5  # of a point lamp, units of the scene
-
-
-def start_light(kind: str) -> np.ndarray:
-    """(1, 3) where the steps begin."""
-    return START_DIRECTION * (1 if kind == "sun" else START_DISTANCE)
-
-
-def shade(kind: str, scene: LitScene, x: np.ndarray, map_size: int = MAP_SIZE) -> np.ndarray:
-    """(B, P) shading of a scene's points by lamps (B, 3) of strength one."""
-    shading = sun_shading if kind == "sun" else lamp_shading
-    return shading(scene.casters, scene.surface.position, scene.surface.normal, x, map_size)
 
 
 @dataclass(frozen=True, eq=False)
 class LightingProblem:
-    """A batch of scenes of known geometry, each lit by one lamp.
+    """A batch of scenes of known geometry, each lit by one light.
 
-    kind: "sun", x (B, 3) is the unit direction towards it; or "point", x is its position.  Both in camera axes; positions
-    are about scene.centre and in units of scene.scale.  observation: what strength and ambient are fitted to inside f
+    kind: of the light; it says what x (B, 3) is.  observation: what strength and ambient are fitted to inside f
     (variable projection), which keeps the unknown at the paper's three numbers.  strength: (B, 3) in bright levels where
     it is known, NaN elsewhere; with it known there is no ambient light.  tinted: indexes of the objects whose albedo is
     multiplied by an unknown colour, which is fitted likewise.
     """
 
-    kind: str
+    kind: Light
     scene: LitScene
     observation: LightingObservation
     strength: np.ndarray
@@ -66,11 +51,11 @@ class LightingProblem:
 
     @property
     def manifold(self) -> Manifold:
-        return UnitSphere() if self.kind == "sun" else Euclidean(3)
+        return self.kind.manifold
 
     def forward(self, x: np.ndarray, rows: np.ndarray) -> LightingPrediction:
         scene = self.scene.of(rows)
-        shading = shade(self.kind, scene, x, self.map_size)
+        shading = self.kind.shade(scene, x, self.map_size)
         albedo, observed, strength = scene.surface.albedo, take(self.observation, rows), self.strength[rows]
         if self.tinted:
             is_of = scene.surface.object_index[:, None] == np.array(self.tinted)[:, None]  # (B, K, P)
@@ -107,10 +92,8 @@ class LightingProblem:
         return lighting_features.features(x, proposal, energy, is_known, surface, prediction, observation)
 
     def step_from_output(self, output: np.ndarray, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Outputs are the light's velocity, for both lamps; the sun's steps are rotation vectors."""
-        velocity = output * lighting_features.OUTPUT_SCALE
-        return np.cross(x, velocity) if self.kind == "sun" else velocity
+        """Outputs are the light's velocity, whatever its steps are."""
+        return self.kind.step_from_velocity(x, output * lighting_features.OUTPUT_SCALE)
 
     def output_from_step(self, step: np.ndarray, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        velocity = np.cross(step, x) if self.kind == "sun" else step
-        return velocity / lighting_features.OUTPUT_SCALE
+        return self.kind.velocity_from_step(x, step) / lighting_features.OUTPUT_SCALE

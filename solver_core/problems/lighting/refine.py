@@ -1,6 +1,6 @@
-"""Refinement of a light: Gauss-Newton on the image, with derivatives taken by moving the lamp and its shadows.
+"""Refinement of a light: Gauss-Newton on the image, with derivatives taken by moving the light and its shadows.
 
-Shading alone has derivatives on paper, shadows have not: their edges move.  So the image is rendered with the lamp moved
+Shading alone has derivatives on paper, shadows have not: their edges move.  So the image is rendered with the light moved
 to either side, by turns far, which sees the edges of large shadows come, and near, which is exact.
 """
 
@@ -13,7 +13,7 @@ from solver_core.problem import Update
 from solver_core.problems.lighting.observation import LightingObservation, LightingPrediction, robust_weight
 from solver_core.problems.lighting.problem import LightingProblem
 
-REACHES = (0.12, 0.04, 0.012)  # radians, or parts of a lamp's distance: how far it is moved, in turn
+REACHES = (0.12, 0.04, 0.012)  # radians, or parts of a light's distance: how far it is moved, in turn
 MAX_STEP = 3.0  # of the reach: farther, the derivative says nothing
 DAMPING = 1e-3  # of the curvature: keeps steps finite along directions the image does not see
 REFINE_LOOP = LoopSettings(steps=12, halvings=2, patience=len(REACHES), min_decrease=1e-3)
@@ -21,13 +21,13 @@ FINE_LOOP = LoopSettings(steps=6, halvings=2, patience=2, min_decrease=1e-3)
 
 
 def gauss_newton_update(problem: LightingProblem) -> Update:
-    """Update that moves the lamp to where the linearised, robust difference of the images is least."""
+    """Update that moves the light to where the linearised, robust difference of the images is least."""
 
     def update(
         stage: int, x: np.ndarray, prediction: LightingPrediction, observation: LightingObservation, rows: np.ndarray
     ) -> np.ndarray:
         reach = REACHES[stage % len(REACHES)]
-        moves = reach * unit_moves(problem.kind, x)  # (B, K, 3)
+        moves = reach * problem.kind.unit_moves(x)  # (B, K, 3)
         count, num_moves, _ = moves.shape
         both_ways = np.stack([moves, -moves], axis=2).reshape(-1, 3)  # (B K 2, 3)
         probes = problem.manifold.retract(np.repeat(x, 2 * num_moves, axis=0), both_ways).astype(np.float32)
@@ -45,16 +45,3 @@ def gauss_newton_update(problem: LightingProblem) -> Update:
         return np.sum(amounts * moves, axis=1)
 
     return update
-
-
-def unit_moves(kind: str, x: np.ndarray) -> np.ndarray:
-    """(B, K, 3) independent steps of one radian, or of the lamp's whole distance: 2 for a sun, 3 for a point lamp."""
-    distance = np.maximum(np.linalg.norm(x, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-    towards = x / distance
-    helper = np.where(np.abs(towards[:, 1:2]) < 0.9, [0, 1, 0], [1, 0, 0])
-    right = np.cross(helper, towards)
-    right /= np.linalg.norm(right, axis=1, keepdims=True)
-    up = np.cross(towards, right)
-    if kind == "sun":  # rotation vectors
-        return np.stack([right, up], axis=1)
-    return np.stack([right, up, towards], axis=1) * distance[..., None]

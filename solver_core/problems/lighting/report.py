@@ -1,4 +1,4 @@
-"""What an image tells about its lamp and what it does not."""
+"""What an image tells about its light and what it does not."""
 
 from __future__ import annotations
 
@@ -7,23 +7,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from solver_core.problems.lighting.lights.light import across
 from solver_core.problems.lighting.problem import LightingProblem
-from solver_core.problems.lighting.refine import unit_moves
 
 RING_DEG = (2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 90.0)
 PER_RING = 8
-FARTHER = 2.0  # times the distance of a point lamp
 SAME_RELATIVE, SAME_ABSOLUTE = 0.1, 0.001  # energies this close are called equal: what noise and 8 bits change
 FLAT = 0.02  # smallest spread of normals, of 1, that is no flat surface: a bend of about 15 degrees
-LIT = 0.01  # of the points: fewer lit ones show no lamp
+LIT = 0.01  # of the points: fewer lit ones show no light
 
 
 @dataclass(frozen=True)
 class Report:
-    """How well the image determines the lamp.
+    """How well the image determines the light.
 
-    growth_5_deg, growth_15_deg: by how much the energy grows at least when the lamp moves by that angle.
-    uncertainty_deg: the largest angle at which some lamp explains the image as well.  notes: sentences for the user.
+    growth_5_deg, growth_15_deg: by how much the energy grows at least when the light moves by that angle.
+    uncertainty_deg: the largest angle at which some light explains the image as well.  notes: sentences for the user.
     """
 
     growth_5_deg: float
@@ -51,7 +50,7 @@ def examine(problem: LightingProblem, x: np.ndarray) -> Report:
 def _rings(problem: LightingProblem, x: np.ndarray) -> np.ndarray:
     """(rings, PER_RING) energies of lights on circles around x."""
     azimuth = 2 * np.pi * np.arange(PER_RING) / PER_RING
-    first, second = unit_moves("sun", x)[0]
+    first, second = across(x)[0]
     axes = np.cos(azimuth)[:, None] * first + np.sin(azimuth)[:, None] * second  # (PER_RING, 3)
     towards = x / np.linalg.norm(x)
     angles = np.radians(RING_DEG)[:, None, None]
@@ -66,13 +65,14 @@ def _notes(problem: LightingProblem, x: np.ndarray, energy: float, uncertainty: 
     prediction = problem.forward(x, row)
     is_lit = prediction.shading[0][surface.weight[0] > 0] > 0
     if is_lit.mean() < LIT or prediction.strength.max() == 0:
-        notes.append("No pixel is lit by the lamp: it is behind what is seen, or there is only ambient light.")
+        notes.append("No pixel is lit directly: the light is behind what is seen, or there is only ambient light.")
     normals = surface.normal[0]
     spread = np.linalg.eigvalsh(np.cov(normals.T))[-1] if len(normals) > 1 else 0.0
     if spread < FLAT:
         notes.append(f"What is seen is flat: the direction is known only up to about {uncertainty:.0f} degrees.")
     elif uncertainty >= 10:
-        notes.append(f"Lamps up to {uncertainty:.0f} degrees away explain the image as well.")
-    if problem.kind == "point" and problem.image_energies(FARTHER * x)[0] <= same_energy(energy):
-        notes.append("The lamp's distance is not visible: one twice as far, with the strength to match, fits as well.")
+        notes.append(f"Lights up to {uncertainty:.0f} degrees away explain the image as well.")
+    for doubt in problem.kind.doubts(x):
+        if problem.image_energies(doubt.x)[0] <= same_energy(energy):
+            notes.append(doubt.sentence)
     return notes

@@ -1,4 +1,4 @@
-"""Random lamps over random meshes, and the images they give: what lighting networks learn from."""
+"""Random lights over random meshes, and the images they give: what lighting networks learn from."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from solver_core.mesh import Mesh
 from solver_core.mesh_library import MeshEntry, load_library
 from solver_core.problem import Samples
 from solver_core.problems.lighting.features import GRID_SIZE
+from solver_core.problems.lighting.lights import LIGHTS
 from solver_core.problems.lighting.observation import Linear, compose, observe
-from solver_core.problems.lighting.problem import KINDS, LightingProblem, shade, start_light
+from solver_core.problems.lighting.problem import MAP_SIZE, LightingProblem
 from solver_core.problems.lighting.surface import LitScene, choose_pixels, lit_scene
 from solver_core.render.gbuffer import GBuffer, join_scene, render_gbuffer
 
@@ -34,13 +35,13 @@ MIN_BRIGHT = 1e-3  # of the strength: darker samples show no light at all
 class LightingSampling:
     """Distribution of the samples; angles in degrees, lengths in object diagonals.
 
-    kind: of the lamp, a direction or a position on the camera's half of a sphere.  canonical: fraction of samples as in
-    the paper, seen from azimuth 30, elevation 30 and, if by a point lamp, lit from a distance of 1; the others are seen
-    from any azimuth and an elevation in [min, max]_elevation_deg, with the lamp in [min, max]_distance of the object's
+    kind: of the light, a key of LIGHTS; it is drawn on the camera's half of a sphere.  canonical: fraction of samples as in
+    the paper, seen from azimuth 30, elevation 30 and, if it is a point light, lit from a distance of 1; the others are seen
+    from any azimuth and an elevation in [min, max]_elevation_deg, with a point light in [min, max]_distance of the object's
     centre.  other_categories: fraction of samples from categories beyond the nine measured ones.  unknown_strength:
     fraction whose strength is not known and that have ambient light up to max_ambient of it.  noise: standard deviation of
-    the image, of its bright level.  lamps_per_view: samples that share a mesh and a view, which costs more to draw than a
-    lamp.
+    the image, of its bright level.  lights_per_view: samples that share a mesh and a view, which costs more to draw than a
+    light.
     """
 
     kind: str = "sun"
@@ -53,7 +54,7 @@ class LightingSampling:
     unknown_strength: float = 0.25
     max_ambient: float = 0.3
     noise: float = 0.01
-    lamps_per_view: int = 4
+    lights_per_view: int = 4
 
 
 def make_sampler(data: Path, split: str, settings: dict[str, Any]) -> LightingSampler:
@@ -63,8 +64,8 @@ def make_sampler(data: Path, split: str, settings: dict[str, Any]) -> LightingSa
         if key not in known:
             raise ConfigError(f"unknown key {key!r} in [sampling]; known: {', '.join(sorted(known))}")
     sampling = LightingSampling(**settings)
-    if sampling.kind not in KINDS:
-        raise ConfigError(f"unknown kind of lamp {sampling.kind!r} in [sampling]; known: {', '.join(KINDS)}")
+    if sampling.kind not in LIGHTS:
+        raise ConfigError(f"unknown kind of light {sampling.kind!r} in [sampling]; known: {', '.join(LIGHTS)}")
     return LightingSampler(load_library(data, split), sampling)
 
 
@@ -72,33 +73,30 @@ class LightingSampler:
     """Draws Samples; see LightingSampling for what of."""
 
     def __init__(self, library: list[MeshEntry], sampling: LightingSampling) -> None:
-        self.sampling = sampling
+        self.sampling, self.kind = sampling, LIGHTS[sampling.kind]
         self.measured = [entry.mesh for entry in library if entry.category in CATEGORIES]
         self.other = [entry.mesh for entry in library if entry.category not in CATEGORIES]
 
     def draw(self, rng: np.random.Generator, count: int) -> Samples:
         sampling = self.sampling
-        num_views = math.ceil(count / sampling.lamps_per_view)
+        num_views = math.ceil(count / sampling.lights_per_view)
         is_canonical = rng.uniform(size=num_views) < sampling.canonical
         view = np.arange(count) % num_views
         scene = self._scene(rng, is_canonical).of(view)
         distance = rng.uniform(sampling.min_distance, sampling.max_distance, (count, 1))
-        light = draw_lights(rng, count) * np.where(is_canonical[view, None], 1, distance)
-        x_true = light if sampling.kind == "sun" else (OBJECT_CENTRE + light - scene.centre) / scene.scale[:, None]
-        x_true = x_true.astype(np.float32)
-        if sampling.kind == "sun":
-            x_true /= np.linalg.norm(x_true, axis=1, keepdims=True)
+        offset = draw_lights(rng, count) * np.where(is_canonical[view, None], 1, distance)
+        x_true = self.kind.from_camera(self.kind.at_offset(OBJECT_CENTRE, offset), scene).astype(np.float32)
         is_unknown = rng.uniform(size=(count, 1)) < sampling.unknown_strength
         ambient = np.where(is_unknown, rng.uniform(0, sampling.max_ambient, (count, 1)), 0)
-        shading = shade(sampling.kind, scene, x_true)
+        shading = self.kind.shade(scene, x_true, MAP_SIZE)
         bright = np.maximum(shading.max(axis=1, keepdims=True), MIN_BRIGHT)
         linear = Linear(np.repeat(1 / bright, 3, axis=1), np.repeat(ambient, 3, axis=1))
         image = compose(shading, scene.surface.albedo, linear)
         image = np.maximum(image + rng.normal(scale=sampling.noise, size=image.shape), 0)
         observation = observe(image, scene.surface.weight)
         strength = np.where(is_unknown, np.nan, linear.strength / observation.level[:, None]).astype(np.float32)
-        problem = LightingProblem(sampling.kind, scene, observation, strength)
-        return Samples(problem, observation, np.repeat(start_light(sampling.kind), count, axis=0), x_true)
+        problem = LightingProblem(self.kind, scene, observation, strength)
+        return Samples(problem, observation, np.repeat(self.kind.start, count, axis=0), x_true)
 
     def _scene(self, rng: np.random.Generator, is_canonical: np.ndarray) -> LitScene:
         """(B,) meshes before cameras that show them as large as the grid."""

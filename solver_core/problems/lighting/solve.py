@@ -1,4 +1,4 @@
-"""The public way to a lamp: image, geometry and camera in, direction or position and strength out."""
+"""The public way to a light: image, geometry and camera in, direction or position and strength out."""
 
 from __future__ import annotations
 
@@ -26,11 +26,13 @@ from solver_core.problems.lighting.checks import (
 )
 from solver_core.problems.lighting.features import GRID_SIZE, INPUT_LAYOUT
 from solver_core.problems.lighting.least_squares import shading_update
+from solver_core.problems.lighting.lights import Light
+from solver_core.problems.lighting.metrics import angle_deg
 from solver_core.problems.lighting.observation import mean_square, observe
-from solver_core.problems.lighting.problem import MAP_SIZE, LightingPrediction, LightingProblem, start_light
+from solver_core.problems.lighting.problem import MAP_SIZE, LightingPrediction, LightingProblem
 from solver_core.problems.lighting.refine import FINE_LOOP, REFINE_LOOP, gauss_newton_update
 from solver_core.problems.lighting.report import Report, examine, same_energy
-from solver_core.problems.lighting.search import candidate_lights, distinct_best
+from solver_core.problems.lighting.search import distinct_best
 from solver_core.problems.lighting.surface import LitScene, Pixels, choose_pixels, lit_scene
 from solver_core.render.gbuffer import Albedo, GBuffer, Scene, render_gbuffer
 from solver_core.solution import Cancelled, Iteration, StopReason
@@ -40,7 +42,6 @@ GOOD_ERROR = 0.1  # of the image's bright level: what edges and 8 bits leave sta
 SEARCH_GRID, SEARCH_MAP = 32, 48  # the coarse look: cells of the grid and texels of the shadow map along a side
 FINE_GRID, FINE_MAP = 128, 384  # the last refinement
 FINE_STARTS, FINE_DISTINCT_DEG = 3, 3.0  # answers that it starts from: edges of shadows tell at full size which one is right
-LAMP_WATTS = 4 * np.pi  # of Blender's point lamp for 1 W/sr
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class LightingStep:
     """One step of a solve, as the user may watch it.  Within a phase the energy never rises.
 
     phase: "start", "first", "refine", "restart" or "fine".  light: (3,) unit direction towards the sun or position of the
-    lamp, in the camera's frame.  energy: 0 explains the image, 1 explains nothing.  damping: factor by which the step was
+    light, in the camera's frame.  energy: 0 explains the image, 1 explains nothing.  damping: factor by which the step was
     taken, 0 = not at all.  seconds since the start.
     """
 
@@ -63,12 +64,12 @@ class LightingStep:
 class LightingSolution:
     """Result of a solve, in the camera's frame.
 
-    direction: (3,) unit, from the scene towards the light.  position: (3,) of a point lamp, None for a sun.
-    strength: (3,) linear RGB, W/m2 for a sun and W for a point lamp, as Blender has them; it includes the albedo where that
+    direction: (3,) unit, from the scene towards the light.  position: (3,) of a light that has one, else None.
+    strength: (3,) linear RGB, in Blender's unit for the kind of light; it includes the albedo where that
     is unknown.  ambient: (3,) radiance of the light from all around.  albedo: (M, 3) found for each mesh, relative to that
     which the strength includes; NaN where it was given or is not seen.  image_error: root mean square difference to the
     relit image, of its bright level; GOOD_ERROR or less explains the image.  uncertainty_deg: the largest angle at which
-    some lamp explains the image as well.  report: how that was found, with sentences on what cannot be known.
+    some light explains the image as well.  report: how that was found, with sentences on what cannot be known.
     alternatives: (N, 3) other lights that explain the image as well.
     """
 
@@ -87,7 +88,7 @@ class LightingSolution:
 
     @property
     def light(self) -> np.ndarray:
-        """(3,) position of a point lamp, direction of a sun."""
+        """(3,) position of a light that has one, else its direction."""
         return self.direction if self.position is None else self.position
 
 
@@ -113,7 +114,7 @@ class LightingSetup:
     be used.
     """
 
-    kind: str
+    kind: Light
     scene: Scene
     photograph: Photograph
     buffer: GBuffer
@@ -137,7 +138,7 @@ class LightingSetup:
         start: np.ndarray | None = None,
         normals: np.ndarray | Sequence[np.ndarray | None] | None = None,
     ) -> LightingSetup:
-        kind = checked_kind(kind)
+        light = checked_kind(kind)
         photograph = checked_photograph(image, camera, mask)
         scene, is_unknown = checked_scene(vertices, faces, camera_from_object, albedo, normals)
         size = photograph.image.shape[:2]
@@ -148,14 +149,16 @@ class LightingSetup:
         if not usable.any():
             raise ObservationError("no pixel of the object can be used: the mask misses it, or all are NaN or clipped white")
         if not photograph.image[usable].any():
-            raise ObservationError("the image is black wherever the object is; a lamp needs some light to be seen")
+            raise ObservationError(
+                "the image is black wherever the object is; the direction of light shows only where some falls"
+            )
         known = checked_strength(strength, albedo)
         seen, num_pixels = np.unique(buffer.object_index[0][usable], return_counts=True)
         has_gauge = known is None and bool(is_unknown[seen].all())
         gauge = int(seen[np.argmax(num_pixels)]) if has_gauge else None
         tinted = tuple(int(index) for index in seen if is_unknown[index] and index != gauge)
         buffer = buffer._replace(mask=usable[None])
-        return cls(kind, scene, photograph, buffer, known, checked_start(start, kind), gauge, tinted)
+        return cls(light, scene, photograph, buffer, known, checked_start(start, light), gauge, tinted)
 
     def problem(self, grid_size: int, map_size: int) -> LightingProblem:
         """The problem of one instance at a resolution: cells of its grid and texels of its shadow maps."""
@@ -168,13 +171,12 @@ class LightingSetup:
         observation = observe(image, lit.surface.weight)
         strength = np.full((1, 3), np.nan, np.float32)
         if self.strength is not None:
-            strength = (self.strength / self.watts(lit) / observation.level[:, None]).astype(np.float32)
+            strength = (self.strength / self.strength_unit(lit) / observation.level[:, None]).astype(np.float32)
         return LightingProblem(self.kind, lit, observation, strength, map_size, self.tinted)
 
-    def watts(self, scene: LitScene) -> np.ndarray:
-        """(1, 1) strength in Blender's units of a lamp that makes albedo times shading of one the radiance."""
-        scale = scene.scale[:, None].astype(np.float64)
-        return np.full_like(scale, np.pi) if self.kind == "sun" else np.pi * LAMP_WATTS * scale**2
+    def strength_unit(self, scene: LitScene) -> np.ndarray:
+        """(1, 1) strength, as Blender has it, of a light that makes albedo times shading the radiance."""
+        return self.kind.strength_unit(scene.scale)[:, None]
 
 
 def solve_lighting(
@@ -194,7 +196,7 @@ def solve_lighting(
     steps: int = STEPS,
     normals: np.ndarray | Sequence[np.ndarray | None] | None = None,
 ) -> LightingSolution:
-    """Sun or point lamp from one image of known geometry (Ma et al. 2020), refined on the image with its shadows.
+    """Sun or point light from one image of known geometry (Ma et al. 2020), refined on the image with its shadows.
 
     image: (H, W, 3) linear float.  vertices: (V, 3), faces: (F, 3), camera_from_object: (4, 4); or lists of them, one
     entry a mesh.  kind: "sun" or "point".  albedo: linear RGB (3,), by vertex (V, 3) or by face (F, 3), a Texture, or a list
@@ -275,49 +277,44 @@ class LightingSolving:
         image_error = self._image_error(prediction)
         report = examine(self.problem, x)
         alternatives = self._alternatives(x)
-        to_blender = self.setup.watts(self.final.scene) * self.final.observation.level[:, None]
+        to_blender = self.setup.strength_unit(self.final.scene) * self.final.observation.level[:, None]
         reason = StopReason.CONVERGED if image_error <= GOOD_ERROR else self.best.reasons[0]
         light = self._to_camera(x[0])
         return LightingSolution(
             x[0] / np.linalg.norm(x[0]),
-            None if self.setup.kind == "sun" else light,
+            light if self.setup.kind.has_position else None,
             (prediction.strength * to_blender)[0],
             (prediction.ambient * self.final.observation.level[:, None])[0],
             self._albedo(prediction),
             image_error,
-            max([report.uncertainty_deg, *(_angle_deg(x[0], other) for other in alternatives)]),
+            max([report.uncertainty_deg, *angle_deg(x, alternatives)]),
             StopReason.CANCELLED if is_cancelled else reason,
             self.history,
             time.perf_counter() - self.started,
             report,
-            np.array([self._to_camera(other) for other in alternatives]).reshape(-1, 3),
+            self.setup.kind.to_camera(alternatives, self.problem.scene),
         )
 
     def _start(self) -> np.ndarray:
         """(1, 3) the given start or the usual one."""
         if self.setup.start is None:
-            return start_light(self.setup.kind)
-        start, scene = self.setup.start, self.problem.scene
-        if self.setup.kind == "point":
-            start = (start - scene.centre[0]) / scene.scale[0]
-        return start[None].astype(np.float32)
+            return self.setup.kind.start
+        return self.setup.kind.from_camera(self.setup.start, self.problem.scene).astype(np.float32)
 
     def _first_update(self) -> Update:
-        """Steps of the networks where weights for this kind of lamp ship, else least squares on the shading equation."""
-        name = f"lighting_{self.setup.kind}"
+        """Steps of the networks where weights for this kind of light ship, else least squares on the shading equation."""
+        name = self.setup.kind.weights
         if (SHIPPED / f"{name}.safetensors").exists():
             return network_update(self.problem, shipped_networks(name, "lighting", INPUT_LAYOUT))
         return shading_update(self.problem)
 
     def _to_camera(self, x: np.ndarray) -> np.ndarray:
         """(3,) light in the camera's frame."""
-        if self.setup.kind == "sun":
-            return x
-        return self.problem.scene.centre[0] + self.problem.scene.scale[0] * x
+        return self.setup.kind.to_camera(x[None], self.problem.scene)[0]
 
     def _search(self) -> np.ndarray:
         """(restarts, 3) the best distinct lights of a coarse look at all."""
-        lights = candidate_lights(self.setup.kind)
+        lights = self.setup.kind.candidates()
         problem, rows = self.setup.problem(SEARCH_GRID, SEARCH_MAP), np.zeros(len(lights), dtype=int)
         energy = problem.energy(problem.forward(lights, rows), take(problem.observation, rows), rows)
         return lights[distinct_best(lights, energy, self.settings.restarts)]
@@ -368,7 +365,3 @@ class LightingSolving:
         lights = np.concatenate([x, self.found.x[energy[1:] <= same_energy(float(energy[0]))]])
         order = distinct_best(lights, np.arange(len(lights)), len(lights))
         return lights[order[1:]]
-
-
-def _angle_deg(a: np.ndarray, b: np.ndarray) -> float:
-    return math.degrees(math.atan2(float(np.linalg.norm(np.cross(a, b))), float(a @ b)))

@@ -1,4 +1,4 @@
-"""The points of known geometry at which an image is compared with what a lamp would make of it."""
+"""The points of known geometry at which an image is compared with what a light would make of it."""
 
 from __future__ import annotations
 

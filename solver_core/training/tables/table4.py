@@ -1,4 +1,4 @@
-"""Table 4: a sun or a point lamp from one image of known geometry, on meshes of sources never trained on. [torch]"""
+"""Table 4: a sun or a point light from one image of known geometry, on meshes of sources never trained on. [torch]"""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ from solver_core.network.weights import load_networks
 from solver_core.problems.lighting.drawing import LightingCanvas, draw_result
 from solver_core.problems.lighting.features import GRID_SIZE, INPUT_LAYOUT
 from solver_core.problems.lighting.least_squares import shading_update
+from solver_core.problems.lighting.lights import LIGHTS
 from solver_core.problems.lighting.metrics import angle_deg, is_outlier, squared_error
-from solver_core.problems.lighting.problem import KINDS, MAP_SIZE, LightingProblem, start_light
+from solver_core.problems.lighting.problem import MAP_SIZE, LightingProblem
 from solver_core.problems.lighting.sampler import (
     CANONICAL_DEG,
     CATEGORIES,
@@ -33,7 +34,7 @@ from solver_core.problems.lighting.sampler import (
     draw_lights,
     view_matrices,
 )
-from solver_core.problems.lighting.solve import LAMP_WATTS, LightingSettings, LightingSetup, solve_setup
+from solver_core.problems.lighting.solve import LightingSettings, LightingSetup, solve_setup
 from solver_core.render.gbuffer import join_scene
 from solver_core.solution import Solution
 from solver_core.training.evaluation import Errors, Row, Run, warn_missing
@@ -52,7 +53,7 @@ TITLE = "Table 4: lighting from one image"
 NUM_SAMPLES = 1000
 QUICK_SAMPLES = 50
 IMAGE_SIZE = 256
-BRIGHTNESS = {"sun": 0.99, "point": 0.15}  # of a white surface that faces the lamp from 1 away; nearer ones may clip
+BRIGHTNESS = {"sun": 0.99, "point": 0.15}  # of a white surface that faces the light from 1 away; nearer ones may clip
 LEAST_SQUARES_LOOP = LoopSettings(steps=20, halvings=3)
 KNOWN, UNKNOWN = "known", "unknown"
 ADAM = "Adam on Lambert shading, 6 starts"
@@ -92,21 +93,21 @@ class Measured(NamedTuple):
 
 
 def rows(run: Run) -> list[Row]:
-    """Errors of every method on the same samples, for both lamps, and with the strength known and unknown."""
+    """Errors of every method on the same samples, for both kinds of light, and with the strength known and unknown."""
     render.set_num_threads(1)
     meshes = [entry.mesh for entry in load_library(run.data, "test") if entry.category in CATEGORIES]
     table = []
-    for index, kind in enumerate(KINDS):
+    for index, kind in enumerate(LIGHTS):
         cases = draw_cases(kind, meshes, np.random.default_rng([run.seed, index]), run.num_samples)
         for strength in (KNOWN, UNKNOWN):
             condition = f"{kind}, strength {strength}"
             is_known = strength == KNOWN
             chosen = cases if is_known else cases[::UNKNOWN_STEP]
             errors = {name: _measure(run, f"{condition}, {name}", chosen, one, is_known) for name, one in methods(kind).items()}
-            table += [{"lamp": kind, "strength": strength, "method": name, **_summary(e)} for name, e in errors.items()]
+            table += [{"light": kind, "strength": strength, "method": name, **_summary(e)} for name, e in errors.items()]
             if is_known:
                 slow = _measure(run, f"{condition}, {ADAM}", cases[::COMPARED_STEP], Measured(_adam, ADAM_LOOP), is_known)
-                table.append({"lamp": kind, "strength": strength, "method": ADAM, **_summary(slow)})
+                table.append({"light": kind, "strength": strength, "method": ADAM, **_summary(slow)})
                 compared = {name: {key: e[key][::COMPARED_STEP] for key in e} for name, e in errors.items()} | {ADAM: slow}
                 table += _rows_beside(kind, compared)
                 run.plots += _plots(kind, compared)
@@ -129,7 +130,7 @@ def methods(kind: str) -> dict[str, Measured]:
 
 
 def regression(kind: str) -> dict[str, Measured]:
-    """The lamp in one step from what is observed alone, by a network that never sees the estimate relit."""
+    """The light in one step from what is observed alone, by a network that never sees the estimate relit."""
     weights = Path(REGRESSION_WEIGHTS.format(kind=kind))
     if not weights.exists():
         warn_missing("direct regression", weights)
@@ -139,7 +140,7 @@ def regression(kind: str) -> dict[str, Measured]:
 
 
 def draw_cases(kind: str, meshes: list[Mesh], rng: np.random.Generator, count: int) -> list[LightingCase]:
-    """Random test samples as the protocol says; one of which the lamp lights nothing in view is drawn again."""
+    """Random test samples as the protocol says; one of which the light reaches nothing in view is drawn again."""
     camera = Camera.from_fov(IMAGE_SIZE, IMAGE_SIZE, VERTICAL_FOV)
     view = view_matrices(np.radians([CANONICAL_DEG]), np.radians([CANONICAL_DEG]))[0]
     cases: list[LightingCase] = []
@@ -151,7 +152,7 @@ def draw_cases(kind: str, meshes: list[Mesh], rng: np.random.Generator, count: i
             if kind == "sun":
                 image = pyrender.render_sun(seen, light, np.pi * BRIGHTNESS[kind])
             else:
-                image = pyrender.render_lamp(seen, OBJECT_CENTRE + light, np.pi * BRIGHTNESS[kind])
+                image = pyrender.render_point_light(seen, OBJECT_CENTRE + light, np.pi * BRIGHTNESS[kind])
             if image.any():
                 cases.append(LightingCase(kind, mesh, image, camera, view, light))
     return cases
@@ -173,13 +174,13 @@ def _errors(case: LightingCase, method: Method, is_strength_known: bool) -> Erro
     ready = time.perf_counter() - started
     answer = method(setup)
     seconds = time.perf_counter() - started
-    origin = np.zeros(3) if case.kind == "sun" else OBJECT_CENTRE
+    kind = LIGHTS[case.kind]
     path = [(ready + at, light) for at, light in answer.path]
     times, lights = zip(*path, (seconds, answer.light), strict=True)
-    squared = squared_error(np.stack(lights) - origin, case.light)  # (T,)
+    squared = squared_error(kind.offset_from(OBJECT_CENTRE, np.stack(lights)), case.light)  # (T,)
     return {
         "squared": squared[-1],
-        "angle_deg": angle_deg(answer.light[None] - origin, case.light[None])[0],
+        "angle_deg": angle_deg(kind.offset_from(OBJECT_CENTRE, answer.light[None]), case.light[None])[0],
         "seconds": np.array(seconds),
         "light": answer.light,
         "by_time": at_times(np.array(times), squared[:, None])[0],
@@ -205,7 +206,7 @@ def _summary(errors: Errors) -> Row:
 def _setup(case: LightingCase, is_strength_known: bool) -> LightingSetup:
     strength = None
     if is_strength_known:
-        strength = np.pi * BRIGHTNESS[case.kind] * (1 if case.kind == "sun" else LAMP_WATTS)
+        strength = BRIGHTNESS[case.kind] * LIGHTS[case.kind].strength_unit(np.ones(1))[0]
     return LightingSetup.checked(
         case.image,
         case.mesh.vertices,
@@ -229,8 +230,8 @@ def _ours(settings: LightingSettings) -> Measured:
 def _least_squares(setup: LightingSetup) -> Answer:
     """Robust least squares on the shading equation, repeated with the shadows of its own answer, damped as ours is."""
     problem = setup.problem(GRID_SIZE, MAP_SIZE)
-    start = start_light(setup.kind)
-    return _answer(problem, solve(problem, shading_update(problem), problem.observation, start, LEAST_SQUARES_LOOP))
+    update = shading_update(problem)
+    return _answer(problem, solve(problem, update, problem.observation, setup.kind.start, LEAST_SQUARES_LOOP))
 
 
 def _adam(setup: LightingSetup) -> Answer:
@@ -243,14 +244,14 @@ def _regression(networks: Sequence[NumpyNetwork], setup: LightingSetup) -> Answe
     """One look at the observation, one whole step."""
     problem = setup.problem(GRID_SIZE, MAP_SIZE)
     update, loop = network_update(problem, networks), LoopSettings(steps=1, halvings=None)
-    return _answer(problem, solve(problem, update, problem.observation, start_light(setup.kind), loop))
+    return _answer(problem, solve(problem, update, problem.observation, setup.kind.start, loop))
 
 
 def _answer(problem: LightingProblem, solution: Solution) -> Answer:
     """Answer of the instance with the least energy, and of that which was best on the way."""
 
     def to_camera(x: np.ndarray) -> np.ndarray:
-        return x if problem.kind == "sun" else problem.scene.centre[0] + problem.scene.scale[0] * x
+        return problem.kind.to_camera(x[None], problem.scene)[0]
 
     path = [(step.seconds, to_camera(step.x[np.argmin(step.energy)])) for step in solution.history]
     return Answer(to_camera(solution.x[np.argmin(solution.energy)]), path)
@@ -263,7 +264,7 @@ def _rows_beside(kind: str, compared: dict[str, Errors]) -> list[Row]:
     for name, errors in compared.items():
         faster = times_sooner(ours, errors["by_time"].mean(axis=0), OWN_FINAL)
         condition = f"{KNOWN}, every {COMPARED_STEP}th sample"
-        table.append({"lamp": kind, "strength": condition, "method": name, **_summary(errors), "ours_faster_by": faster})
+        table.append({"light": kind, "strength": condition, "method": name, **_summary(errors), "ours_faster_by": faster})
     return table
 
 

@@ -1,4 +1,4 @@
-"""A box on a floor under a known lamp, drawn without the solver: points on planes and a shadow by ray and box."""
+"""A box on a floor under a known light, drawn without the solver: points on planes and a shadow by ray and box."""
 
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ BOX = Mesh.checked(np.array([[x, y, z] for x in (-0.3, 0.2) for y in (-0.2, 0.25
 
 
 class LightingCase(NamedTuple):
-    """image: (H, W, 3) linear.  light: (3,) in the camera's frame, the direction of a sun or the position of a lamp."""
+    """image: (H, W, 3) linear.  light: (3,) in the camera's frame, the direction of a sun or the position of a point light."""
 
     image: np.ndarray
     light: np.ndarray
@@ -75,7 +75,7 @@ def make_case(kind: str, light_world, strength: float, ambient: float, meshes=(F
 
 
 def _hits_box(points: np.ndarray, towards: np.ndarray) -> np.ndarray:
-    """(...) bool: whether the ray from a point (..., 3) towards the lamp meets the box."""
+    """(...) bool: whether the ray from a point (..., 3) towards the light meets the box."""
     with np.errstate(divide="ignore", invalid="ignore"):
         first, second = (BOX_LOW - points) / towards, (BOX_HIGH - points) / towards
     enter = np.fmin(first, second).max(axis=-1)
@@ -89,5 +89,5 @@ def sun_case() -> LightingCase:
 
 
 @pytest.fixture(scope="session")
-def lamp_case() -> LightingCase:
+def point_case() -> LightingCase:
     return make_case("point", [0.7, -0.6, 1.1], strength=60.0, ambient=0.05)

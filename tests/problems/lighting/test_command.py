@@ -51,15 +51,15 @@ def test_sun_of_an_8_bit_srgb_image_is_found_and_drawn(files, sun_case, capsys):
         assert animation.n_frames == len(result["steps"])
 
 
-def test_point_lamp_has_a_position(files, lamp_case, capsys):
-    bright = lamp_case.image / lamp_case.image.max()
+def test_point_light_has_a_position(files, point_case, capsys):
+    bright = point_case.image / point_case.image.max()
     Image.fromarray(np.round(255 * srgb_from_linear(bright)).astype(np.uint8)).save(files / "image.png")
 
     code = solve(files, "--kind=point", f"--picture={files / 'out.png'}")
 
     result = json.loads(capsys.readouterr().out)
     assert code == 0
-    np.testing.assert_allclose(result["position"], lamp_case.light, atol=0.1)
+    np.testing.assert_allclose(result["position"], point_case.light, atol=0.1)
 
 
 def test_image_that_does_not_tell_ends_with_code_1(files, capsys):

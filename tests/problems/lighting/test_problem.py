@@ -10,12 +10,13 @@ from solver_core.mesh_library import MeshEntry
 from solver_core.problem import take
 from solver_core.problems.lighting.features import GRID_SIZE, NUM_CHANNELS, NUM_NUMBERS, network_spec
 from solver_core.problems.lighting.least_squares import shading_solution
+from solver_core.problems.lighting.lights import LIGHTS
 from solver_core.problems.lighting.metrics import angle_deg, loss_inputs, measure
 from solver_core.problems.lighting.observation import fit_linear, observe
-from solver_core.problems.lighting.problem import LightingProblem, shade
+from solver_core.problems.lighting.problem import MAP_SIZE, LightingProblem
 from solver_core.problems.lighting.refine import gauss_newton_update
 from solver_core.problems.lighting.sampler import LightingSampler, LightingSampling, draw_lights, make_sampler, view_matrices
-from solver_core.problems.lighting.search import candidate_lights, distinct_best
+from solver_core.problems.lighting.search import distinct_best
 from solver_core.problems.lighting.solve import LightingSetup
 from solver_core.problems.lighting.surface import choose_pixels, lit_scene
 from solver_core.render.gbuffer import join_scene, render_gbuffer
@@ -136,8 +137,8 @@ def test_features_of_a_mirrored_scene_are_mirrored_features():
         scene = lit_scene([mesh], buffer, [choose_pixels(buffer.mask[0], GRID_SIZE)])
         strength = np.ones((1, 3), np.float32)
         start, answer = (UnitSphere().retract((x * sign).astype(np.float32), np.zeros((1, 3))) for x in (light, truth))
-        image = shade("sun", scene, answer)[..., None] * scene.surface.albedo
-        problem = LightingProblem("sun", scene, observe(image, scene.surface.weight), strength)
+        image = LIGHTS["sun"].shade(scene, answer, MAP_SIZE)[..., None] * scene.surface.albedo
+        problem = LightingProblem(LIGHTS["sun"], scene, observe(image, scene.surface.weight), strength)
         rows = np.zeros(1, int)
         x = start.astype(np.float32)
         target = problem.output_from_step(problem.manifold.difference(x, answer), x, rows)
@@ -187,7 +188,7 @@ def near_the_truth():
 def test_least_squares_near_the_truth_leads_there(near_the_truth):
     problem, x, x_true = near_the_truth
 
-    moved = shading_solution("sun", x, problem.scene.surface, problem.forward(x, ROW), problem.observation)
+    moved = shading_solution(LIGHTS["sun"], x, problem.scene.surface, problem.forward(x, ROW), problem.observation)
 
     assert angle_deg(moved, x_true)[0] < 0.75 * angle_deg(x, x_true)[0]  # shadows are still those of x
 
@@ -229,7 +230,7 @@ def test_single_usable_pixel_is_found():
 
 
 def test_candidates_leave_no_gap_in_the_half_sphere(rng):
-    candidates = candidate_lights("sun")
+    candidates = LIGHTS["sun"].candidates()
 
     nearest = np.degrees(np.arccos(np.clip(draw_lights(rng, 500) @ candidates.T, -1, 1))).min(axis=1)
 
@@ -237,7 +238,7 @@ def test_candidates_leave_no_gap_in_the_half_sphere(rng):
 
 
 def test_distinct_best_are_good_and_apart():
-    lights = candidate_lights("sun")
+    lights = LIGHTS["sun"].candidates()
     energy = np.arange(len(lights), dtype=float)
 
     chosen = lights[distinct_best(lights, energy, 4, 30.0)]

@@ -33,10 +33,10 @@ def test_sun_is_recovered(sun_case):
     assert result.reason is StopReason.CONVERGED
 
 
-def test_point_lamp_is_recovered(lamp_case):
-    result = solve(lamp_case)
+def test_point_light_is_recovered(point_case):
+    result = solve(point_case)
 
-    np.testing.assert_allclose(result.position, lamp_case.light, atol=0.05)
+    np.testing.assert_allclose(result.position, point_case.light, atol=0.05)
     np.testing.assert_allclose(result.strength, 60, rtol=0.1)
     assert result.uncertainty_deg < 3
 
@@ -60,20 +60,20 @@ def test_unknown_albedo_goes_into_the_strength(sun_case):
     np.testing.assert_allclose(result.strength, 1.25, rtol=0.03)
 
 
-def test_colour_of_the_lamp_is_recovered(sun_case):
+def test_colour_of_the_light_is_recovered(sun_case):
     result = solve(sun_case._replace(image=sun_case.image * [1.0, 0.8, 0.5]))
 
     np.testing.assert_allclose(result.strength / result.strength[0], [1, 0.8, 0.5], rtol=0.02)
 
 
-def test_result_scales_with_the_unit_of_length(lamp_case):
-    matrix = lamp_case.arguments()["camera_from_object"][0].copy()
+def test_result_scales_with_the_unit_of_length(point_case):
+    matrix = point_case.arguments()["camera_from_object"][0].copy()
     matrix[:3, 3] *= 100
     vertices = [FLOOR.vertices * 100, BOX.vertices * 100]
 
-    result = solve(lamp_case, vertices=vertices, camera_from_object=[matrix] * 2)
+    result = solve(point_case, vertices=vertices, camera_from_object=[matrix] * 2)
 
-    np.testing.assert_allclose(result.position / 100, lamp_case.light, atol=0.05)
+    np.testing.assert_allclose(result.position / 100, point_case.light, atol=0.05)
     np.testing.assert_allclose(result.strength / 1e4, 60, rtol=0.1)
 
 
@@ -119,7 +119,7 @@ def test_flat_surface_says_what_it_cannot_tell(sun_case):
     assert any("flat" in note for note in result.report.notes)
 
 
-def test_distance_of_a_far_lamp_is_said_to_be_invisible():
+def test_distance_of_a_far_point_light_is_said_to_be_invisible():
     case = make_case("point", [20.0, -16.0, 32.0], strength=60000.0, ambient=0)
 
     result = solve(case)
@@ -153,11 +153,11 @@ def test_cancelled_solve_returns_the_last_estimate(sun_case):
     np.testing.assert_allclose(result.direction, result.history[-1].light, atol=1e-6)
 
 
-def test_given_start_is_where_it_starts(lamp_case):
-    result = solve(lamp_case, start=lamp_case.light, restarts=0)
+def test_given_start_is_where_it_starts(point_case):
+    result = solve(point_case, start=point_case.light, restarts=0)
 
-    np.testing.assert_allclose(result.history[0].light, lamp_case.light, atol=1e-5)
-    np.testing.assert_allclose(result.position, lamp_case.light, atol=0.05)
+    np.testing.assert_allclose(result.history[0].light, point_case.light, atol=1e-5)
+    np.testing.assert_allclose(result.position, point_case.light, atol=0.05)
 
 
 def test_same_input_gives_the_same_result(sun_case):
@@ -203,7 +203,7 @@ def buffer_of(case, **changes):
 
 
 @pytest.mark.parametrize("is_floor_known", [False, True])
-def test_albedo_of_each_mesh_is_found_with_the_lamp(sun_case, is_floor_known):
+def test_albedo_of_each_mesh_is_found_with_the_light(sun_case, is_floor_known):
     paint = np.array([0.6, 0.3, 0.1])
     is_box = (buffer_of(sun_case).object_index[0] == 1)[..., None]
     painted = sun_case.image * np.where(is_box, paint, 1)
