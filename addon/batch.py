@@ -34,7 +34,7 @@ the settings of the panels; what is left out has the panel's default.
   },
   {
     "name": "sun", "scene": "yard.blend", "problem": "lighting",
-    "image": {"use_background": true}, "camera": "Camera", "kind": "SUN", "lamp": "Sun",
+    "image": {"use_background": true}, "camera": "Camera", "kind": "sun", "light": "Sun",
     "outputs": {"blend": "yard_lit.blend"}
   },
   {

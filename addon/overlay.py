@@ -120,8 +120,8 @@ def ghosts(result: Result) -> list[tuple[int, float]]:
     return [(index, FADING ** (result.current - index)) for index in range(first, result.current)]
 
 
-def lamp_path(result: Result) -> np.ndarray:
-    """(N, 2, 3) segments in the world through the places of the lamp up to the current step."""
+def light_path(result: Result) -> np.ndarray:
+    """(N, 2, 3) segments in the world through the places of the light up to the current step."""
     places = np.concatenate([step.world_points for step in result.steps[: result.current + 1]])
     return np.stack([places[:-1], places[1:]], axis=1)
 
@@ -180,7 +180,7 @@ def _draw_result(context: bpy.types.Context, result: Result) -> None:
             _stroke(context, frame.place(result.steps[index].image_lines), _faded(colors.color_current, opacity), GHOST_WIDTH)
         _stroke(context, frame.place(step.image_lines), colors.color_current, LINE_WIDTH)
     if result.problem == "lighting":
-        _stroke(context, view.lines(lamp_path(result)), _faded(colors.color_current, FADING), GHOST_WIDTH)
+        _stroke(context, view.lines(light_path(result)), _faded(colors.color_current, FADING), GHOST_WIDTH)
     for index, opacity in ghosts(result):
         _stroke(context, view.lines(result.steps[index].world_lines), _faded(colors.color_current, opacity), GHOST_WIDTH)
     _stroke(context, view.lines(step.world_lines), colors.color_current, LINE_WIDTH)

@@ -83,7 +83,7 @@ class LightingOptions:
     use_base_color: BoolProperty(
         name="Use Base Colors",
         description="Takes the base colors of the materials as the color of the surfaces; "
-        "otherwise the strength of the lamp includes the brightness of the surfaces",
+        "otherwise the strength of the light includes the brightness of the surfaces",
         default=True,
     )
     steps: IntProperty(
@@ -92,7 +92,7 @@ class LightingOptions:
     refine: BoolProperty(name="Refine", description="Fits shading and shadow edges closely after the first steps", default=True)
     restarts: IntProperty(
         name="Restarts",
-        description="Number of other lamps, the best of a coarse search, that are followed as well",
+        description="Number of other lights, the best of a coarse search, that are followed as well",
         default=4,
         min=0,
         max=64,
@@ -119,7 +119,7 @@ def _is_perspective(_: object, thing: bpy.types.Object) -> bool:
     return thing.type == "CAMERA" and thing.data.type == "PERSP"
 
 
-def _is_lamp(_: object, thing: bpy.types.Object) -> bool:
+def _is_light(_: object, thing: bpy.types.Object) -> bool:
     return thing.type == "LIGHT" and thing.data.type in {"SUN", "POINT"}
 
 
@@ -190,16 +190,16 @@ class DEEP_FEEDBACK_PG_lighting(LightingOptions, bpy.types.PropertyGroup):
     )
     lamp: PointerProperty(
         type=bpy.types.Object,
-        name="Lamp",
+        name="Light",
         description="The Sun or Point light that is set; a new one is added if this is empty",
-        poll=_is_lamp,
+        poll=_is_light,
     )
     kind: EnumProperty(
-        name="New Lamp",
+        name="New Light",
         description="The kind of light that is added",
         items=[
             ("SUN", "Sun", "Finds the direction of light from far away"),
-            ("POINT", "Point", "Finds the position of a lamp that is near"),
+            ("POINT", "Point", "Finds the position of a light that is near"),
         ],
     )
     use_mask: BoolProperty(

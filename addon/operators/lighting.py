@@ -12,7 +12,7 @@ from .live import LiveOperator
 class DEEP_FEEDBACK_OT_solve_lighting(LiveOperator, LightingOptions, bpy.types.Operator):
     bl_idname = "deep_feedback.solve_lighting"
     bl_label = "Solve Lighting"
-    bl_description = "Turns or moves a lamp, and sets its strength and color, until the scene is lit as in the picture"
+    bl_description = "Turns or moves a light, and sets its strength and color, until the scene is lit as in the picture"
     problem = "lighting"
     solve_class = LightingSolve
 
@@ -28,8 +28,8 @@ class DEEP_FEEDBACK_OT_solve_lighting(LiveOperator, LightingOptions, bpy.types.O
             image=settings.image.chosen,
             camera=(settings.camera or context.scene.camera).name,
             objects=tuple(thing.name for thing in chosen),
-            kind=settings.lamp.data.type if settings.lamp else settings.kind,
-            lamp=settings.lamp.name if settings.lamp else "",
+            kind=(settings.lamp.data.type if settings.lamp else settings.kind).lower(),
+            light=settings.lamp.name if settings.lamp else "",
             use_base_color=self.use_base_color,
             mask=settings.mask.chosen if settings.use_mask else None,
             steps=self.steps,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Solve Lighting: turns or moves a lamp until the shading and shadows of the scene are those of an image."""
+"""Solve Lighting: turns or moves a light until the shading and shadows of the scene are those of an image."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ import numpy as np
 
 from solver_core.errors import ObservationError, SetupError
 from solver_core.frames import Camera
+from solver_core.problems.lighting.checks import checked_kind
+from solver_core.problems.lighting.lights import LIGHTS
+from solver_core.problems.lighting.metrics import angle_deg
 from solver_core.problems.lighting.solve import LightingSettings, LightingSetup, LightingSolution, LightingSolving
 from solver_core.render.gbuffer import Texture
 
@@ -20,12 +23,12 @@ from ..bridge.camera import camera_of_image, read_camera, read_camera_pose
 from ..bridge.image import LUMINANCE, Picture
 from ..bridge.light import (
     aim,
-    check_lamp,
+    check_light,
     energy_and_color,
-    new_lamp,
-    read_lamp_pose,
+    new_light,
+    read_light_pose,
     read_strength,
-    remove_lamp,
+    remove_light,
     set_strength,
     write_strength,
 )
@@ -43,7 +46,7 @@ OPAQUE = 0.99  # alpha of a pixel that shows the scene and nothing else
 
 @dataclass(frozen=True)
 class LightingTask:
-    """objects: what is seen and casts shadows, empty = all that is visible.  kind: SUN or POINT.  lamp: "" = a new one.
+    """objects: what is seen and casts shadows, empty = all that is visible.  kind: a key of LIGHTS.  light: "" = a new one.
 
     use_base_color: the materials' colours are the albedo; without, the strength includes it.  mask: pixels to use.
     """
@@ -51,8 +54,8 @@ class LightingTask:
     image: ImageSource
     camera: str
     objects: tuple[str, ...] = ()
-    kind: Literal["SUN", "POINT"] = "SUN"
-    lamp: str = ""
+    kind: Literal["sun", "point"] = "sun"
+    light: str = ""
     use_base_color: bool = True
     mask: ImageSource | None = None
     steps: int = 7
@@ -60,7 +63,7 @@ class LightingTask:
     restarts: int = 4
 
 
-class LampAnswer(NamedTuple):
+class LightAnswer(NamedTuple):
     """light_world: (3,) unit direction towards the sun, or position.  strength: (3,) in Blender's units, None on the way."""
 
     light_world: np.ndarray
@@ -88,7 +91,7 @@ class _Inputs(NamedTuple):
             self.faces,
             self.camera,
             here,
-            kind.lower(),
+            kind,
             albedo=self.albedo,
             mask=self.mask,
             start=self.start,
@@ -105,24 +108,24 @@ class _Inputs(NamedTuple):
         return self.world_from_camera[:3, :3] @ point_camera + self.world_from_camera[:3, 3]
 
 
-class _Lamp(NamedTuple):
-    """A lamp as it was."""
+class _Light(NamedTuple):
+    """A light as it was."""
 
     placement: Placement
-    world_from_lamp: np.ndarray
+    world_from_light: np.ndarray
     channels: dict[str, tuple[float, ...]]
     strength: dict[str, Any]
 
 
 @dataclass(eq=False)
 class LightingSolve:
-    """See solves/solve.py.  A new lamp appears with the first step that is shown."""
+    """See solves/solve.py.  A new light appears with the first step that is shown."""
 
     scene: str
     task: LightingTask
     parts: tuple[int, ...]
-    lamp: str  # its name, "" while a new one is not there
-    before: _Lamp | None = None
+    light: str  # its name, "" while a new one is not there
+    before: _Light | None = None
     inputs: _Inputs | None = None
     solution: LightingSolution | None = None
     moved_deg: float = 0.0
@@ -130,20 +133,19 @@ class LightingSolve:
 
     @classmethod
     def gather(cls, scene: bpy.types.Scene, task: LightingTask) -> Self:
-        if task.kind not in ("SUN", "POINT"):
-            raise SetupError(f"The kind of lamp must be SUN or POINT, not '{task.kind}'.")
+        checked_kind(task.kind)
         find_object(scene, task.camera, "camera")
         for name in task.objects:
             find_object(scene, name, "object")
         before = None
-        if task.lamp:
-            lamp = find_object(scene, task.lamp, "lamp")
-            check_lamp(lamp, task.kind)
+        if task.light:
+            light = find_object(scene, task.light, "light")
+            check_light(light, task.kind)
             depsgraph = evaluate(scene)
-            before = _Lamp(
-                read_placement(depsgraph, lamp), read_lamp_pose(depsgraph, lamp), read_channels(lamp), read_strength(lamp)
+            before = _Light(
+                read_placement(depsgraph, light), read_light_pose(depsgraph, light), read_channels(light), read_strength(light)
             )
-        return cls(scene.name, task, (scene.frame_current,), task.lamp, before)
+        return cls(scene.name, task, (scene.frame_current,), task.light, before)
 
     def read(self, part: int) -> None:
         scene, task = find_scene(self.scene), self.task
@@ -174,15 +176,15 @@ class LightingSolve:
         )
 
     def steps(self) -> Iterator[Step]:
-        task, inputs, part = self.task, self.inputs, self.parts[0]
+        task, inputs, part, kind = self.task, self.inputs, self.parts[0], LIGHTS[self.task.kind]
         solving = LightingSolving(inputs.checked(task.kind), LightingSettings(task.steps, task.refine, task.restarts))
         expected = 2 + task.steps + (USUAL_REFINEMENT if task.refine else 0)
         centre, radius = inputs.bounds()
 
         def show(phase: str, light_camera: np.ndarray, energy: float, seconds: float, strength: np.ndarray | None) -> Step:
             index = len(solving.history) - (strength is None)
-            answer = LampAnswer(self._light_world(light_camera), strength)
-            place = answer.light_world if task.kind == "POINT" else centre + 2 * radius * answer.light_world
+            answer = LightAnswer(self._light_world(light_camera), strength)
+            place = answer.light_world if kind.has_position else centre + 2 * radius * answer.light_world
             return Step(
                 part,
                 index,
@@ -200,27 +202,27 @@ class LightingSolve:
             yield show(step.phase, step.light, step.energy, step.seconds, None)
         self.solution = solving.solution()
         first, last = solving.history[0], solving.history[-1]
-        seen_from = solving.problem.scene.centre[0] if task.kind == "POINT" else np.zeros(3)
-        self.moved_deg = _angle_deg(first.light - seen_from, self.solution.light - seen_from)
+        moved = (kind.offset_from(solving.problem.scene.centre, light[None]) for light in (first.light, self.solution.light))
+        self.moved_deg = float(angle_deg(*moved)[0])
         yield show("result", self.solution.light, last.energy, self.solution.seconds, self.solution.strength)
 
     def apply(self, step: Step) -> None:
         self._write(step.answer)
 
     def keep(self) -> None:
-        self._write(LampAnswer(self._light_world(self.solution.light), self.solution.strength))
+        self._write(LightAnswer(self._light_world(self.solution.light), self.solution.strength))
 
     def restore(self) -> None:
         scene = bpy.data.scenes.get(self.scene)
-        lamp = scene and scene.objects.get(self.lamp)
-        if lamp is None:
+        light = scene and scene.objects.get(self.light)
+        if light is None:
             return
         if self.before is None:
-            remove_lamp(lamp)
-            self.lamp = ""
+            remove_light(light)
+            self.light = ""
         else:
-            write_channels(lamp, self.before.channels)
-            write_strength(lamp, self.before.strength)
+            write_channels(light, self.before.channels)
+            write_strength(light, self.before.strength)
 
     def report(self) -> dict[str, Any]:
         solution, steps = self.solution, len(self.solution.history)
@@ -228,7 +230,7 @@ class LightingSolve:
         sentences = list(solution.report.notes)
         if not self.task.use_base_color:
             sentences.append("The strength includes the brightness of the surfaces, because base colors were not used.")
-        sentences += animation_notices(find_object(find_scene(self.scene), self.lamp, "lamp"))
+        sentences += animation_notices(find_object(find_scene(self.scene), self.light, "light"))
         return {
             "reason": solution.reason.value,
             "seconds": solution.seconds,
@@ -242,7 +244,7 @@ class LightingSolve:
             "uncertainty_deg": solution.uncertainty_deg,
             "image_error": solution.image_error,
             "sentences": sentences,
-            "lamp": self.lamp,
+            "light": self.light,
         }
 
     @property
@@ -254,34 +256,34 @@ class LightingSolve:
         return NO_POINTS
 
     def _start(self, world_from_camera: np.ndarray) -> np.ndarray | None:
-        """(3,) where the lamp is, in the camera's frame; None for a new one."""
+        """(3,) where the light is, in the camera's frame; None for a new one."""
         if self.before is None:
             return None
-        camera_from_lamp = np.linalg.solve(world_from_camera, self.before.world_from_lamp)
-        return camera_from_lamp[:3, 2] if self.task.kind == "SUN" else camera_from_lamp[:3, 3]
+        camera_from_light = np.linalg.solve(world_from_camera, self.before.world_from_light)
+        return camera_from_light[:3, 3] if LIGHTS[self.task.kind].has_position else camera_from_light[:3, 2]
 
     def _light_world(self, light_camera: np.ndarray) -> np.ndarray:
         """(3,) direction or position in the world."""
-        if self.task.kind == "SUN":
-            return self.inputs.world_from_camera[:3, :3] @ light_camera
-        return self.inputs.to_world(light_camera)
+        if LIGHTS[self.task.kind].has_position:
+            return self.inputs.to_world(light_camera)
+        return self.inputs.world_from_camera[:3, :3] @ light_camera
 
-    def _write(self, answer: LampAnswer) -> None:
+    def _write(self, answer: LightAnswer) -> None:
         scene = find_scene(self.scene)
-        if self.before is None and scene.objects.get(self.lamp) is None:
-            self.lamp = new_lamp(scene, self.task.kind).name
-        lamp = find_object(scene, self.lamp, "lamp")
-        world_from_lamp = np.eye(4) if self.before is None else self.before.world_from_lamp.copy()
-        if self.task.kind == "POINT":
-            world_from_lamp[:3, 3] = answer.light_world
+        if self.before is None and scene.objects.get(self.light) is None:
+            self.light = new_light(scene, self.task.kind).name
+        light = find_object(scene, self.light, "light")
+        world_from_light = np.eye(4) if self.before is None else self.before.world_from_light.copy()
+        if LIGHTS[self.task.kind].has_position:
+            world_from_light[:3, 3] = answer.light_world
         else:
-            world_from_lamp = aim(world_from_lamp, answer.light_world)
-            if self.before is None:  # where a lamp stands has no effect, but it should be found easily
+            world_from_light = aim(world_from_light, answer.light_world)
+            if self.before is None:  # where a sun stands has no effect, but it should be found easily
                 centre, radius = self.inputs.bounds()
-                world_from_lamp[:3, 3] = centre + 2 * radius * answer.light_world
-        place(lamp, AT_ORIGIN if self.before is None else self.before.placement, world_from_lamp)
+                world_from_light[:3, 3] = centre + 2 * radius * answer.light_world
+        place(light, AT_ORIGIN if self.before is None else self.before.placement, world_from_light)
         if answer.strength is not None:
-            set_strength(lamp, answer.strength)
+            set_strength(light, answer.strength)
 
 
 def _is_chosen(thing: bpy.types.Object, names: tuple[str, ...]) -> bool:
@@ -303,7 +305,3 @@ def _shrunk(image: np.ndarray, factor: int) -> np.ndarray:
     height, width = image.shape[0] // factor, image.shape[1] // factor
     squares = image[: height * factor, : width * factor].reshape(height, factor, width, factor, *image.shape[2:])
     return squares.mean(axis=(1, 3), dtype=np.float32)
-
-
-def _angle_deg(a: np.ndarray, b: np.ndarray) -> float:
-    return math.degrees(math.atan2(float(np.linalg.norm(np.cross(a, b))), float(a @ b)))

@@ -1,4 +1,4 @@
-"""The same shading and the same hard shadows as Blender's Cycles, for both lamps; training/cycles compares more meshes."""
+"""Shading and hard shadows of both kinds of light as Blender's Cycles has them; training/cycles compares more meshes."""
 
 import sys
 from pathlib import Path
@@ -49,8 +49,8 @@ def before_camera(parts) -> Mesh:
 @pytest.mark.parametrize("parts", [box_on_floor, ball_and_ring])
 def test_shading_equals_cycles_away_from_shadow_edges(compare_shading, parts, kind):
     light = np.array([0.7, 0.6, 0.5]) / np.linalg.norm([0.7, 0.6, 0.5])
-    lamp = light if kind == "sun" else light + CENTRE
-    shaded = compare_shading.Shaded.of(kind, before_camera(parts()), lamp, CAMERA)
+    placed = light if kind == "sun" else light + CENTRE
+    shaded = compare_shading.Shaded.of(kind, before_camera(parts()), placed, CAMERA)
     ours, theirs, facing = shaded.ours(), shaded.cycles(CAMERA), shaded.facing()
 
     found = compare_shading.measure(compare_shading.Comparison(ours, theirs, facing, shaded.mask))

@@ -17,10 +17,10 @@ def photograph(tmp_path_factory):
     bpy.ops.wm.read_factory_settings(use_empty=True)
     scene = bpy.context.scene
     build(scene)
-    lamp = bpy.data.objects.new("Sun", bpy.data.lights.new("Sun", "SUN"))
-    lamp.data.energy = 3.0
-    lamp.matrix_world = SUN.to_track_quat("Z", "Y").to_matrix().to_4x4()
-    scene.collection.objects.link(lamp)
+    light = bpy.data.objects.new("Sun", bpy.data.lights.new("Sun", "SUN"))
+    light.data.energy = 3.0
+    light.matrix_world = SUN.to_track_quat("Z", "Y").to_matrix().to_4x4()
+    scene.collection.objects.link(light)
     path = tmp_path_factory.mktemp("lighting") / "photograph.png"
     scene.render.engine, scene.cycles.samples, scene.cycles.max_bounces = "CYCLES", 16, 0
     scene.view_settings.view_transform = "Standard"
@@ -47,9 +47,9 @@ def lit(photograph, registered):
     return registered
 
 
-def towards(lamp):
+def towards(light):
     bpy.context.view_layer.update()
-    return lamp.matrix_world.to_3x3() @ Vector((0, 0, 1))
+    return light.matrix_world.to_3x3() @ Vector((0, 0, 1))
 
 
 def test_button_adds_the_sun_of_the_photograph(lit):
@@ -57,9 +57,9 @@ def test_button_adds_the_sun_of_the_photograph(lit):
 
     assert answer == {"FINISHED"}
     report = results.find("lighting", lit).report
-    lamp = bpy.data.objects[report["lamp"]]
-    assert np.degrees(towards(lamp).angle(SUN)) < 3  # 96 x 72 pixels, 16 samples
-    assert lamp.data.energy == pytest.approx(3.0, rel=0.1)
+    light = bpy.data.objects[report["light"]]
+    assert np.degrees(towards(light).angle(SUN)) < 3  # 96 x 72 pixels, 16 samples
+    assert light.data.energy == pytest.approx(3.0, rel=0.1)
 
 
 def test_button_gives_the_result_of_the_solve_in_a_script(lit):
@@ -70,20 +70,20 @@ def test_button_gives_the_result_of_the_solve_in_a_script(lit):
 
     bpy.ops.deep_feedback.solve_lighting(**QUICK)
 
-    lamp = bpy.data.objects[results.find("lighting", lit).report["lamp"]]
-    np.testing.assert_allclose(towards(lamp), last.answer.light_world, atol=1e-5)  # float32 Euler angles
+    light = bpy.data.objects[results.find("lighting", lit).report["light"]]
+    np.testing.assert_allclose(towards(light), last.answer.light_world, atol=1e-5)  # float32 Euler angles
 
 
 def test_button_turns_the_lamp_that_is_chosen(lit):
-    lamp = bpy.data.objects.new("Key", bpy.data.lights.new("Key", "SUN"))
-    lit.collection.objects.link(lamp)
-    lit.deep_feedback.lighting.lamp = lamp
+    light = bpy.data.objects.new("Key", bpy.data.lights.new("Key", "SUN"))
+    lit.collection.objects.link(light)
+    lit.deep_feedback.lighting.lamp = light
 
     bpy.ops.deep_feedback.solve_lighting(**QUICK)
 
-    assert results.find("lighting", lit).report["lamp"] == "Key"
+    assert results.find("lighting", lit).report["light"] == "Key"
     assert len([thing for thing in lit.objects if thing.type == "LIGHT"]) == 1
-    assert np.degrees(towards(lamp).angle(SUN)) < 10
+    assert np.degrees(towards(light).angle(SUN)) < 10
 
 
 def test_button_looks_at_the_selected_objects_only_when_told(lit):
@@ -107,8 +107,8 @@ def test_button_takes_the_new_lamp_away_when_the_mask_is_empty(lit):
 def test_slider_moves_the_lamp_through_its_path(lit):
     bpy.ops.deep_feedback.solve_lighting(**QUICK)
     result = results.find("lighting", lit)
-    lamp = bpy.data.objects[result.report["lamp"]]
+    light = bpy.data.objects[result.report["light"]]
 
     lit.deep_feedback.lighting.step = 1
 
-    np.testing.assert_allclose(towards(lamp), result.steps[0].answer.light_world, atol=1e-5)
+    np.testing.assert_allclose(towards(light), result.steps[0].answer.light_world, atol=1e-5)

@@ -92,10 +92,10 @@ def test_ghosts_are_the_last_steps_and_fade(result):
     assert all(earlier < later < 1 for (_, earlier), (_, later) in itertools.pairwise(shown))
 
 
-def test_lamp_path_ends_at_the_step_that_is_shown(result):
+def test_light_path_ends_at_the_step_that_is_shown(result):
     result.current = 2
 
-    np.testing.assert_allclose(overlay.lamp_path(result)[:, :, 0], [[0, 1], [1, 2]])
+    np.testing.assert_allclose(overlay.light_path(result)[:, :, 0], [[0, 1], [1, 2]])
 
 
 def test_camera_frame_is_where_blender_draws_it(registered):

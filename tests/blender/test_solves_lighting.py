@@ -37,66 +37,66 @@ def lit(scene):
     return scene
 
 
-def add_lamp(scene, kind):
-    lamp = bpy.data.objects.new("Lamp", bpy.data.lights.new("Lamp", kind))
-    scene.collection.objects.link(lamp)
+def add_light(scene, kind):
+    light = bpy.data.objects.new("Light", bpy.data.lights.new("Light", kind))
+    scene.collection.objects.link(light)
     if kind == "SUN":
-        lamp.rotation_euler, lamp.data.energy, lamp.data.angle = (0.7, 0.3, 0.5), 3, 0
+        light.rotation_euler, light.data.energy, light.data.angle = (0.7, 0.3, 0.5), 3, 0
     else:
-        lamp.location, lamp.data.energy, lamp.data.shadow_soft_size = (2, -1, 3), 600, 0
-    lamp.data.color = (1, 0.8, 0.6)
-    return lamp
+        light.location, light.data.energy, light.data.shadow_soft_size = (2, -1, 3), 600, 0
+    light.data.color = (1, 0.8, 0.6)
+    return light
 
 
 def angle_deg(a, b) -> float:
     return np.degrees(np.arccos(np.dot(a, b) / np.linalg.norm(a) / np.linalg.norm(b)))
 
 
-def towards_sun(lamp) -> np.ndarray:
+def towards_sun(light) -> np.ndarray:
     bpy.context.view_layer.update()
-    return np.array(lamp.matrix_world)[:3, 2]
+    return np.array(light.matrix_world)[:3, 2]
 
 
 @pytest.mark.parametrize("is_new", [True, False])
 def test_a_sun_has_the_direction_strength_and_color_of_the_picture(is_new, lit, folder):
-    lamp = add_lamp(lit, "SUN")
-    expected = towards_sun(lamp)
-    source = ImageSource(file=render(lit, folder / f"{lamp.data.type}.exr", "OPEN_EXR", samples=16))
-    lamp.rotation_euler, lamp.data.energy, lamp.data.color = (0.2, 0.1, 0.2), 1, (1, 1, 1)
+    light = add_light(lit, "SUN")
+    expected = towards_sun(light)
+    source = ImageSource(file=render(lit, folder / f"{light.data.type}.exr", "OPEN_EXR", samples=16))
+    light.rotation_euler, light.data.energy, light.data.color = (0.2, 0.1, 0.2), 1, (1, 1, 1)
 
-    solve = LightingSolve.gather(lit, LightingTask(source, "Camera", kind="SUN", lamp="" if is_new else "Lamp"))
+    solve = LightingSolve.gather(lit, LightingTask(source, "Camera", kind="sun", light="" if is_new else "Light"))
     steps = drain(solve)
 
-    solved = lit.objects[solve.lamp]
-    assert (solved.name == "Lamp") != is_new
+    solved = lit.objects[solve.light]
+    assert (solved.name == "Light") != is_new
     assert angle_deg(towards_sun(solved), expected) < 4
     assert solved.data.energy == pytest.approx(3, rel=0.1)
     np.testing.assert_allclose(solved.data.color, (1, 0.8, 0.6), atol=0.05)
     report = solve.report()
-    assert report["lamp"] == solved.name
+    assert report["light"] == solved.name
     assert report["angle_moved_deg"] > 4
     np.testing.assert_allclose(np.array(report["color"]) * report["energy"], report["strength"])
     assert steps[-1].phase == "result"
 
 
 def test_a_point_lamp_has_the_place_and_power_of_the_picture(lit, folder):
-    lamp = add_lamp(lit, "POINT")
-    source = ImageSource(file=render(lit, folder / f"{lamp.data.type}.exr", "OPEN_EXR", samples=16))
-    lamp.location, lamp.data.energy = (0, 0, 5), 1
+    light = add_light(lit, "POINT")
+    source = ImageSource(file=render(lit, folder / f"{light.data.type}.exr", "OPEN_EXR", samples=16))
+    light.location, light.data.energy = (0, 0, 5), 1
     parent = bpy.data.objects.new("Parent", None)
     lit.collection.objects.link(parent)
     parent.location, parent.rotation_euler, parent.scale = (1, 2, 3), (0.3, 0.2, 0.1), (2, 2, 2)
-    lamp.parent = parent
+    light.parent = parent
 
-    drain(LightingSolve.gather(lit, LightingTask(source, "Camera", kind="POINT", lamp="Lamp")))
+    drain(LightingSolve.gather(lit, LightingTask(source, "Camera", kind="point", light="Light")))
 
     bpy.context.view_layer.update()
-    np.testing.assert_allclose(lamp.matrix_world.translation, (2, -1, 3), atol=0.2)
-    assert lamp.data.energy == pytest.approx(600, rel=0.1)
+    np.testing.assert_allclose(light.matrix_world.translation, (2, -1, 3), atol=0.2)
+    assert light.data.energy == pytest.approx(600, rel=0.1)
 
 
 def test_the_result_is_that_of_the_library(lit, folder):
-    add_lamp(lit, "SUN")
+    add_light(lit, "SUN")
     for polygon in lit.objects["Suzanne"].data.polygons:
         polygon.use_smooth = True
     source = ImageSource(file=render(lit, folder / "smooth.png"))
@@ -126,11 +126,11 @@ def test_the_result_is_that_of_the_library(lit, folder):
 
 @pytest.mark.parametrize("is_new", [True, False])
 def test_restore_puts_back_the_lamp_or_removes_the_new_one(is_new, lit, folder):
-    lamp = add_lamp(lit, "SUN")
+    light = add_light(lit, "SUN")
     source = ImageSource(file=render(lit, folder / "picture.png"))
-    before = (tuple(lamp.rotation_euler), lamp.data.energy, tuple(lamp.data.color))
+    before = (tuple(light.rotation_euler), light.data.energy, tuple(light.data.color))
     objects, lights = list(bpy.data.objects), list(bpy.data.lights)
-    task = LightingTask(source, "Camera", lamp="" if is_new else "Lamp", steps=2, refine=False)
+    task = LightingTask(source, "Camera", light="" if is_new else "Light", steps=2, refine=False)
     solve = LightingSolve.gather(lit, task)
     for step in drain(solve):
         solve.apply(step)
@@ -138,22 +138,22 @@ def test_restore_puts_back_the_lamp_or_removes_the_new_one(is_new, lit, folder):
 
     solve.restore()
 
-    assert (tuple(lamp.rotation_euler), lamp.data.energy, tuple(lamp.data.color)) == before
+    assert (tuple(light.rotation_euler), light.data.energy, tuple(light.data.color)) == before
     assert (list(bpy.data.objects), list(bpy.data.lights)) == (objects, lights)
 
 
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"lamp": "Suzanne"}, "'Suzanne' is not a Sun lamp"),
-        ({"lamp": "Lamp", "kind": "POINT"}, "'Lamp' is not a Point lamp"),
+        ({"light": "Suzanne"}, "'Suzanne' is not a Sun light"),
+        ({"light": "Light", "kind": "point"}, "'Light' is not a Point light"),
         ({"objects": ("Camera",)}, "No visible object with faces"),
-        ({"kind": "AREA"}, "must be SUN or POINT, not 'AREA'"),
+        ({"kind": "AREA"}, "unknown kind of light .AREA.; known: sun, point"),
         ({"camera": ""}, "Choose a camera: none is given."),
     ],
 )
 def test_what_cannot_be_solved_is_a_sentence(changes, sentence, lit):
-    add_lamp(lit, "SUN")
+    add_light(lit, "SUN")
     image = bpy.data.images.new("white", 128, 96)
     task = {"image": ImageSource(image=image.name), "camera": "Camera"} | changes
 
