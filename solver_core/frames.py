@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from solver_core import rotations
+from solver_core.distortion import FISHEYE_COUNT, RADIAL_COUNTS, undistorted_image
 from solver_core.errors import SetupError
-from solver_core.reading import read_json, reading
 from solver_core.writing import write_text
 
 LARGEST = 1e9  # pixels; a camera has no larger number, and what is not finite is not below it
@@ -27,7 +27,9 @@ class Camera:
     """Pinhole camera.  A point (x, y, z) is seen at column cx - fx x / z and row cy + fy y / z (z is negative in view).
 
     width, height: image size in pixels.  fx, fy: focal lengths in pixels.  cx, cy: principal point in pixels from the
-    left and from the top.  Raises SetupError if a number is not finite, a size is below 1 or a focal length not positive.
+    left and from the top.  distortion: of the lens, OpenCV's k1 k2 p1 p2 [k3 [k4 k5 k6]], or k1 k2 k3 k4 of its fisheye
+    model with is_fisheye; none for a pinhole.  Raises SetupError if a number is not finite, a size is below 1, a focal
+    length not positive, or distortion of another length.
     """
 
     width: int
@@ -36,9 +38,11 @@ class Camera:
     fy: float
     cx: float
     cy: float
+    distortion: tuple[float, ...] = ()
+    is_fisheye: bool = False
 
     def __post_init__(self) -> None:
-        for field in fields(self):
+        for field in fields(self)[:6]:
             value = getattr(self, field.name)
             if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
                 raise SetupError(f"camera {field.name} must be a number, got {value!r}")
@@ -48,6 +52,7 @@ class Camera:
             raise SetupError(f"camera image size must be whole pixels, at least 1 x 1, got {self.width} x {self.height}")
         if self.fx <= 0 or self.fy <= 0:
             raise SetupError(f"camera focal lengths must be positive pixels, got fx = {self.fx}, fy = {self.fy}")
+        object.__setattr__(self, "distortion", _checked_distortion(self.distortion, self.is_fisheye))
 
     @classmethod
     def from_fov(cls, width: int, height: int, vertical_fov: float) -> Camera:
@@ -58,24 +63,39 @@ class Camera:
         return cls(width, height, focal_px, focal_px, width / 2, height / 2)
 
     @classmethod
-    def from_json(cls, path: str | Path) -> Camera:
-        """Camera from a file holding {"width", "height", "fx", "fy", "cx", "cy"}.  Raises SetupError."""
-        content = read_json(path, "camera")
-        known = {field.name for field in fields(cls)}
-        if not isinstance(content, dict) or set(content) != known:
-            came = ", ".join(sorted(content)) if isinstance(content, dict) else type(content).__name__
-            raise SetupError(f"camera file {path} must hold exactly the keys {', '.join(sorted(known))}; it holds {came}")
-        with reading(path, "camera file"):
-            return cls(**content)
+    def read(cls, path: str | Path, size: tuple[int, int] | None = None) -> Camera:
+        """The camera of a file of many kinds, see solver_core/camera_files.py.
+
+        Args:
+            path: the file.
+            size: (width, height) in pixels of the image it belongs to, for files that do not say.
+
+        Raises:
+            SetupError: if the file cannot be used.
+        """
+        from solver_core.camera_files import read_camera
+
+        return read_camera(path, size)
 
     def to_json(self, path: str | Path) -> None:
-        """Writes a file that from_json reads.  Raises ConfigError if it cannot be written."""
+        """Writes a file that `read` takes.  Raises ConfigError if it cannot be written."""
         write_text(path, json.dumps(asdict(self), indent=2) + "\n", "camera")
 
     @property
     def intrinsics(self) -> np.ndarray:
         """(4,) float64: fx, fy, cx, cy, as the renderer takes them."""
         return np.array([self.fx, self.fy, self.cx, self.cy], dtype=np.float64)
+
+    @property
+    def pinhole(self) -> Camera:
+        """The same camera with an ideal lens, for images that were made by `undistorted`."""
+        return replace(self, distortion=(), is_fisheye=False)
+
+    def undistorted(self, image: np.ndarray) -> np.ndarray:
+        """An image (H, W) or (H, W, C) float as the pinhole would have taken it; itself if there is no distortion."""
+        if not self.distortion:
+            return image
+        return undistorted_image(image, self.intrinsics, self.distortion, self.is_fisheye)
 
     def window(self, left: int, top: int, width: int, height: int) -> Camera:
         """The same camera seen through a window of its image; the window may reach over the border."""
@@ -84,6 +104,18 @@ class Camera:
     def scaled(self, factor: float, width: int, height: int) -> Camera:
         """The same view with `factor` times as many pixels a length, on a width x height image."""
         return Camera(width, height, self.fx * factor, self.fy * factor, self.cx * factor, self.cy * factor)
+
+
+def _checked_distortion(values: object, is_fisheye: bool) -> tuple[float, ...]:
+    """Raises SetupError."""
+    try:
+        coefficients = tuple(float(value) for value in values)  # type: ignore[attr-defined]
+    except (TypeError, ValueError) as error:
+        raise SetupError(f"camera distortion must be a list of numbers, got {values!r}") from error
+    allowed = (0, FISHEYE_COUNT) if is_fisheye else (0, *RADIAL_COUNTS)
+    if len(coefficients) not in allowed or not all(abs(value) < LARGEST for value in coefficients):
+        raise SetupError(f"camera distortion must be {', '.join(map(str, allowed))} finite numbers, got {list(coefficients)}")
+    return coefficients
 
 
 def project(points_camera: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:

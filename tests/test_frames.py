@@ -1,4 +1,3 @@
-import json
 import math
 
 import numpy as np
@@ -64,7 +63,7 @@ def test_pose_round_trip_over_matrix(rng):
 def test_camera_json_round_trip(tmp_path):
     CAMERA.to_json(tmp_path / "camera.json")
 
-    assert Camera.from_json(tmp_path / "camera.json") == CAMERA
+    assert Camera.read(tmp_path / "camera.json") == CAMERA
 
 
 @pytest.mark.parametrize(
@@ -90,24 +89,6 @@ def test_from_fov_refuses_what_is_no_angle_of_view(angle):
         Camera.from_fov(10, 10, angle)
 
 
-@pytest.mark.parametrize(
-    ("content", "sentence"),
-    [
-        pytest.param("{", "not valid JSON", id="no JSON"),
-        pytest.param("[1, 2]", "it holds list", id="a list"),
-        pytest.param('{"width": 640}', "must hold exactly the keys", id="keys missing"),
-        pytest.param(json.dumps({**vars(CAMERA), "focal": 3}), "it holds cx, cy, focal", id="a key too many"),
-    ],
-)
-def test_camera_file_is_refused_with_its_name(tmp_path, content, sentence):
-    path = tmp_path / "camera.json"
-    path.write_text(content)
-
-    with pytest.raises(SetupError, match=sentence) as error:
-        Camera.from_json(path)
-    assert str(path) in str(error.value)
-
-
 def test_missing_camera_file_is_named():
-    with pytest.raises(SetupError, match=r"nowhere\.json: No such file"):
-        Camera.from_json("nowhere.json")
+    with pytest.raises(SetupError, match=r"nowhere\.json: .*[Nn]o such file"):
+        Camera.read("nowhere.json")

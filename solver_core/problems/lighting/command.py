@@ -97,7 +97,7 @@ def _read_setup(args: argparse.Namespace) -> LightingSetup:
         read_radiance(args.image, args.linear),
         [mesh.vertices for mesh in meshes],
         [mesh.faces for mesh in meshes],
-        Camera.from_json(args.camera),
+        Camera.read(args.camera),
         poses * (len(meshes) // len(poses)),
         args.kind,
         _read_albedos(args),

@@ -27,7 +27,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     files = parser.add_argument_group("files")
     files.add_argument("--mesh", type=Path, required=True, metavar="FILE", help="obj, ply, glb, off or stl, in metres")
     files.add_argument("--mask", type=Path, required=True, metavar="PNG", help="white, or opaque, where the object is")
-    files.add_argument("--camera", type=Path, required=True, metavar="JSON", help="width, height, fx, fy, cx, cy (pixels)")
+    files.add_argument(
+        "--camera",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="JSON with width, height, fx, fy, cx, cy (pixels), or a file of BOP, COLMAP, OpenCV, ROS, fSpy, ...",
+    )
     files.add_argument("--start", type=Path, metavar="JSON", help="camera_from_object, a rough guess (4 x 4)")
     files.add_argument("--photo", type=Path, metavar="IMAGE", help="to draw on, of the mask's size; not used to solve")
     files.add_argument("--out", action=console.Output, metavar="JSON", help="also write the result here")
@@ -38,9 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exit code of the verdict.  Raises SolverError for wrong input."""
-    mesh, mask, camera = read_mesh(args.mesh), read_mask(args.mask), Camera.from_json(args.camera)
+    mesh, mask = read_mesh(args.mesh), read_mask(args.mask)
+    camera = Camera.read(args.camera, mask.shape[::-1])
     start = None if args.start is None else read_pose(args.start)
     photo = None if args.photo is None else _photo_of_size(args.photo, mask)
+    if photo is not None:
+        photo = camera.undistorted(photo)
     with console.progress("solving") as show:
         result = solve_pose(
             mask,
@@ -54,13 +63,13 @@ def run(args: argparse.Namespace) -> int:
 
     console.print_result(_content(result), args.out)  # before the pictures: a folder that is missing must not lose it
     if args.picture is not None:
-        canvas = drawing.PoseCanvas.of_size(mesh, mask, camera, photo, drawing.PANEL_PX)
+        canvas = drawing.PoseCanvas.of_size(mesh, camera.undistorted(mask), camera.pinhole, photo, drawing.PANEL_PX)
         first = result.history[0]
         captions = [f"before: {_overlap(1 - first.energy)} with the mask (white)", f"after: {_overlap(result.iou)}"]
         picture = drawing.draw_before_and_after(canvas, first.camera_from_object, result.camera_from_object, captions)
         write_picture(args.picture, picture)
     if args.animation is not None:
-        canvas = drawing.PoseCanvas.of_size(mesh, mask, camera, photo, drawing.FRAME_PX)
+        canvas = drawing.PoseCanvas.of_size(mesh, camera.undistorted(mask), camera.pinhole, photo, drawing.FRAME_PX)
         write_animation(args.animation, _frames(canvas, result), STEP_MILLISECONDS)
 
     return console.conclude(result.verdict, result.explanation)

@@ -38,9 +38,9 @@ class PoseSetup:
         Raises:
             ObservationError: for the mask; SetupError: for the rest.
         """
-        coverage = checked_coverage(mask, checked_camera(camera))
+        coverage = checked_camera(camera).undistorted(checked_coverage(mask, camera))
         mesh, centre, diagonal = UnitMesh.checked(vertices, faces)
-        return cls(coverage, mesh, centre, diagonal, camera, None if start is None else _checked_start(start, centre))
+        return cls(coverage, mesh, centre, diagonal, camera.pinhole, None if start is None else _checked_start(start, centre))
 
     def starts(self) -> np.ndarray:
         """(B, 7) poses of the unit mesh to begin with: the given one, or views from around the upright object."""

@@ -75,7 +75,7 @@ def test_mesh_that_is_no_surface_is_refused(files, capsys, mesh, sentence):
     ("change", "sentence"),
     [
         pytest.param({"fx": 0}, "focal lengths must be positive", id="zero focal length"),
-        pytest.param({"focal": 60}, "must hold exactly the keys", id="wrong key"),
+        pytest.param({"fx": None}, "it gives no focal length", id="no focal length"),
         pytest.param({"cx": "centre"}, "cx must be a number", id="text"),
     ],
 )
@@ -83,6 +83,19 @@ def test_camera_that_sees_nothing_is_refused(files, capsys, change, sentence):
     (files / "camera.json").write_text(json.dumps({**CAMERA, **change}))
 
     assert_refused(sentence, solve(files), capsys)
+
+
+def test_camera_of_another_program_is_read_and_its_distortion_taken_out(files, capsys):
+    (files / "camera.json").write_text(json.dumps(CAMERA))
+    plain = solve(files), capsys.readouterr().out
+    (files / "camera.json").write_text(json.dumps({"0": {"cam_K": [60, 0, 32, 0, 60, 24, 0, 0, 1], "depth_scale": 1.0}}))
+    other = solve(files), capsys.readouterr().out
+    (files / "camera.json").write_text(json.dumps({**CAMERA, "k1": 0.3}))
+    distorted = solve(files), capsys.readouterr().out
+
+    found = [np.array(json.loads(out)["camera_from_object"]) for _, out in (plain, other, distorted)]
+    np.testing.assert_array_equal(found[0], found[1])
+    assert np.abs(found[2] - found[0]).max() > 1e-3
 
 
 def with_depth(z: float) -> list[list[float]]:
