@@ -46,7 +46,7 @@ the settings of the panels; what is left out has the panel's default.
 
 Without "scene" a task takes the file that Blender has open. One line of JSON is written for each task as it ends, and
 DIR/<name>.json, or the output "json", keeps it. Tasks whose outputs are there already are skipped.
-Exit code: 0 all solved, 1 some failed, 2 the job cannot be run.
+Exit code: 0 all good, 1 some doubtful or failed, 2 the job cannot be run.
 """
 
 
@@ -92,12 +92,12 @@ def main(arguments: Sequence[str]) -> int:
         _complain([f"The folder {args.out} cannot be made: {error.strerror}."])
         return 2
     lines = (jobs.run(task) for task in tasks) if args.jobs == 1 else _run_in_processes(tasks, args)
-    has_failed = False
+    is_all_good = True
     for line in lines:
         sys.stdout.write(json.dumps(line) + "\n")
         sys.stdout.flush()
-        has_failed |= line["status"] == "failed"
-    return int(has_failed)
+        is_all_good &= line.get("verdict") == "good"
+    return int(not is_all_good)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import bpy
 
 from solver_core.errors import SolverError
+from solver_core.solution import Verdict
 
 from .schema import Invalid, read_record, read_value, schema_of
 from .solves.armature import ArmatureSolve
@@ -31,6 +32,7 @@ PROBLEMS: dict[str, tuple[type[Solve], type]] = {
     "inverse_kinematics": (ArmatureSolve, ArmatureTask),
 }
 ALIASES = {"ik": "inverse_kinematics", "armature": "inverse_kinematics"}  # other names that jobs may use
+STATUS = {Verdict.GOOD: "done", Verdict.DOUBTFUL: "doubtful", Verdict.BAD: "failed"}
 OUTPUTS = ("blend", "json", "png")
 PICTURE_SIZE, PICTURE_SAMPLES = 960, 16  # longer side in pixels and Cycles samples: enough to see what was solved
 
@@ -113,21 +115,28 @@ def read_job(path: Path, out: Path) -> list[BatchTask]:
 
 
 def run(task: BatchTask) -> dict[str, Any]:
-    """Solves a task unless that is done, writes its outputs and returns its line."""
+    """Solves a task unless that is done, writes its outputs and returns its line.
+
+    The status is "done" or "doubtful" as the verdict says, "skipped" if it was so before, "failed" for an error or a bad
+    result.  The outputs of a bad result are there to be looked at, but do not count as done.
+    """
     fingerprint = task.fingerprint()
-    line = {"task": task.name, "status": "done", "problem": task.problem}
-    if _is_done(task, fingerprint):
-        return line | {"status": "skipped"}
+    line = {"task": task.name, "problem": task.problem}
+    record = _finished_record(task, fingerprint)
+    if record is not None:
+        return line | {"status": "skipped", "verdict": record["verdict"]}
     try:
         bpy.ops.wm.open_mainfile(filepath=str(task.scene), load_ui=False)
         report = _solve(bpy.context.scene, task)
-        _write_outputs(task, line | {"report": report, "fingerprint": fingerprint})
+        solved = line | {"status": STATUS[Verdict(report["verdict"])], "verdict": report["verdict"], "report": report}
+        solved |= {"error": report["explanation"]} if solved["status"] == "failed" else {}
+        _write_outputs(task, solved | {"fingerprint": fingerprint})
     except (SolverError, OSError, RuntimeError) as error:  # Blender's operators fail with RuntimeError
         return line | {"status": "failed", "error": str(error).strip()}
     except Exception as error:  # a mistake of ours must not stop the other tasks either
         traceback.print_exc()
         return line | {"status": "failed", "error": f"{type(error).__name__}: {error}"}
-    return line | {"report": report}
+    return solved
 
 
 def _solve(scene: bpy.types.Scene, task: BatchTask) -> dict[str, Any]:
@@ -192,13 +201,14 @@ def _render(camera: str, path: Path) -> None:
     bpy.ops.render.render(write_still=True)
 
 
-def _is_done(task: BatchTask, fingerprint: str) -> bool:
+def _finished_record(task: BatchTask, fingerprint: str) -> dict[str, Any] | None:
+    """The record of an earlier run of the same task, if that did not fail and all that it wrote is there."""
     try:
         record = json.loads(task.outputs["json"].read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return False
-    is_same = isinstance(record, dict) and record.get("fingerprint") == fingerprint
-    return is_same and all(path.exists() for path in task.outputs.values())
+        return None
+    is_same = isinstance(record, dict) and record.get("fingerprint") == fingerprint and record.get("status") != "failed"
+    return record if is_same and all(path.exists() for path in task.outputs.values()) else None
 
 
 def _stamp(path: Path) -> _Stamp | None:

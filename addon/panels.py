@@ -8,9 +8,16 @@ from collections.abc import Callable
 
 import bpy
 
-from . import results
-from .results import Result
+from solver_core.solution import Verdict
 
+from . import results
+from .options import draw as draw_options
+from .results import Result
+from .solves.armature_task import ArmatureOptions
+from .solves.pose import PoseTaskOptions
+
+# Squares of green, yellow and red, from Blender's bone color sets.
+MARKS = {Verdict.GOOD: "COLORSET_03_VEC", Verdict.DOUBTFUL: "COLORSET_09_VEC", Verdict.BAD: "COLORSET_01_VEC"}
 PIXELS_PER_LETTER = 7  # of Blender's interface font, before its scale
 
 
@@ -118,14 +125,7 @@ def draw_mask_options(layout: bpy.types.UILayout, options: object) -> None:
 
 
 def draw_pose_options(layout: bpy.types.UILayout, options: object) -> None:
-    column = split(layout).column()
-    column.row().prop(options, "move", expand=True)
-    column.prop(options, "steps")
-    column.prop(options, "refine")
-    column.prop(options, "restarts")
-    seed = column.row()
-    seed.active = options.restarts > 0
-    seed.prop(options, "seed")
+    draw_options(split(layout).column(), options, PoseTaskOptions)
     _draw_range(layout, options)
 
 
@@ -138,10 +138,7 @@ def draw_lighting_options(layout: bpy.types.UILayout, options: object) -> None:
 
 
 def draw_armature_options(layout: bpy.types.UILayout, options: object) -> None:
-    column = split(layout).column()
-    column.prop(options, "use_limits")
-    column.prop(options, "refine")
-    column.prop(options, "smooth")
+    draw_options(split(layout).column(), options, ArmatureOptions)
     _draw_range(layout, options)
 
 
@@ -219,10 +216,19 @@ def _draw_result(layout: bpy.types.UILayout, context: bpy.types.Context, problem
     column.progress(factor=(result.current + 1) / max(len(result.steps), 1), text=describe_step(result))
     if result.notice:
         _draw_sentence(body, context, result.notice, "ERROR")
+    _draw_verdict(body, context, result.report)
     column = body.column(align=True)
     draw(column, context, result.report)
     _draw_value(column, "Steps", f"{result.report['steps']}, {result.report['ms_per_step']:.1f} ms each")
-    _draw_sentence(body, context, result.report["reason"])
+
+
+def _draw_verdict(layout: bpy.types.UILayout, context: bpy.types.Context, report: dict) -> None:
+    """How far the result can be trusted: a coloured mark, a word and the sentence that explains it."""
+    verdict = Verdict(report["verdict"])
+    head = layout.row()
+    head.alert = verdict is Verdict.BAD
+    head.label(text=verdict.value.capitalize(), icon=MARKS[verdict])
+    _draw_sentence(layout, context, report["explanation"])
 
 
 def _draw_pose_result(layout: bpy.types.UILayout, context: bpy.types.Context, report: dict) -> None:

@@ -19,6 +19,7 @@ from bpy.props import (
 from solver_core.problems.inverse_kinematics.files.bvh_text import END_SITE
 
 from . import options, results
+from .solves.armature_task import ArmatureOptions
 from .solves.image_source import ImageSource, MaskKey
 from .solves.pose import PoseTaskOptions
 
@@ -99,20 +100,8 @@ class LightingOptions:
     )
 
 
-class ArmatureOptions(FrameRange):
-    refine: BoolProperty(
-        name="Refine", description="Meets the targets as exactly as the bones allow after the learned steps", default=True
-    )
-    smooth: FloatProperty(
-        name="Smooth",
-        description="Number of frames over which the motion is evened out; 0 leaves it as it is",
-        default=0.0,
-        min=0.0,
-        soft_max=10.0,
-    )
-    use_limits: BoolProperty(
-        name="Respect Limits", description="Keeps locked axes and the IK limits of the bones", default=True
-    )
+class ArmatureProperties(FrameRange, options.mixin(ArmatureOptions)):
+    pass
 
 
 def _is_perspective(_: object, thing: bpy.types.Object) -> bool:
@@ -253,7 +242,7 @@ class DEEP_FEEDBACK_PG_bone(bpy.types.PropertyGroup):
     )
 
 
-class DEEP_FEEDBACK_PG_armature(ArmatureOptions, bpy.types.PropertyGroup):
+class DEEP_FEEDBACK_PG_armature(ArmatureProperties, bpy.types.PropertyGroup):
     armature: PointerProperty(
         type=bpy.types.Object,
         name="Armature",

@@ -5,15 +5,15 @@ import bpy
 
 from solver_core.errors import SolverError
 
-from .. import messages, panels, results
-from ..properties import ArmatureOptions
+from .. import messages, options, panels, results
+from ..properties import ArmatureProperties
 from ..solves.armature import ArmatureSolve
-from ..solves.armature_task import ArmatureTask, BoneTarget
+from ..solves.armature_task import ArmatureOptions, ArmatureTask, BoneTarget
 from ..solves.bone_map import guess_bones
 from .live import LiveOperator
 
 
-def make_task(context: bpy.types.Context, options: ArmatureOptions) -> ArmatureTask:
+def make_task(context: bpy.types.Context, owner: ArmatureProperties) -> ArmatureTask:
     settings = context.scene.deep_feedback.armature
     return ArmatureTask(
         armature=(settings.armature or context.view_layer.objects.active).name,
@@ -23,14 +23,12 @@ def make_task(context: bpy.types.Context, options: ArmatureOptions) -> ArmatureT
         file=settings.file,
         up=settings.up,
         bones=tuple(BoneTarget(line.target, line.bone, line.weight) for line in settings.bones),
-        refine=options.refine,
-        smooth=options.smooth,
-        use_limits=options.use_limits,
-        **options.frames,
+        options=options.read(ArmatureOptions, owner),
+        **owner.frames,
     )
 
 
-class DEEP_FEEDBACK_OT_solve_armature(LiveOperator, ArmatureOptions, bpy.types.Operator):
+class DEEP_FEEDBACK_OT_solve_armature(LiveOperator, ArmatureProperties, bpy.types.Operator):
     bl_idname = "deep_feedback.solve_armature"
     bl_label = "Solve Armature"
     bl_description = "Turns the bones so that their heads meet the targets and the pose stays natural"
@@ -45,7 +43,7 @@ class DEEP_FEEDBACK_OT_solve_armature(LiveOperator, ArmatureOptions, bpy.types.O
         return make_task(context, self)
 
     def summary(self, report: dict) -> str:
-        return f"{report['mean_cm']:.2f} cm from the targets on average after {report['seconds']:.1f} s. {report['reason']}"
+        return f"{report['mean_cm']:.2f} cm from the targets on average after {report['seconds']:.1f} s"
 
     def draw(self, context: bpy.types.Context) -> None:
         panels.draw_armature_options(self.layout, self)

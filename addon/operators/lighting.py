@@ -38,7 +38,7 @@ class DEEP_FEEDBACK_OT_solve_lighting(LiveOperator, LightingOptions, bpy.types.O
         )
 
     def summary(self, report: dict) -> str:
-        return f"Image error {100 * report['image_error']:.1f} % after {report['seconds']:.1f} s. {report['reason']}"
+        return f"Image error {100 * report['image_error']:.1f} % after {report['seconds']:.1f} s"
 
     def draw(self, context: bpy.types.Context) -> None:
         panels.draw_lighting_options(self.layout, self)

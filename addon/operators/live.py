@@ -12,6 +12,7 @@ from typing import Any
 import bpy
 
 from solver_core.errors import SolverError
+from solver_core.solution import Verdict
 
 from .. import messages, results
 from ..results import Result
@@ -137,7 +138,7 @@ class LiveOperator:
         raise NotImplementedError
 
     def summary(self, report: dict) -> str:
-        """The sentence that Blender shows at the end."""
+        """How the result fits, in a phrase, for what Blender shows at the end."""
         raise NotImplementedError
 
     def invoke(self, context: bpy.types.Context, _: bpy.types.Event) -> set[str]:
@@ -209,7 +210,8 @@ class LiveOperator:
         getattr(context.scene.deep_feedback, self.problem).step = len(result.steps)
         result.report = report  # from now on the slider replays
         results.redraw()
-        self.report({"INFO"}, self.summary(report))
+        is_good = report["verdict"] == Verdict.GOOD.value
+        self.report({"INFO" if is_good else "WARNING"}, f"{self.summary(report)}. {report['explanation']}")
         return {"FINISHED"}
 
 

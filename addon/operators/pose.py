@@ -5,13 +5,13 @@ import bpy
 
 from solver_core.errors import SolverError
 
-from .. import messages, panels, results
-from ..properties import PoseOptions
-from ..solves.pose import PoseSolve, PoseTask
+from .. import messages, options, panels, results
+from ..properties import PoseProperties
+from ..solves.pose import PoseSolve, PoseTask, PoseTaskOptions
 from .live import LiveOperator
 
 
-class DEEP_FEEDBACK_OT_solve_pose(LiveOperator, PoseOptions, bpy.types.Operator):
+class DEEP_FEEDBACK_OT_solve_pose(LiveOperator, PoseProperties, bpy.types.Operator):
     bl_idname = "deep_feedback.solve_pose"
     bl_label = "Solve Pose"
     bl_description = "Moves the object, or the camera, until the object's outline fills the silhouette in the image"
@@ -29,16 +29,12 @@ class DEEP_FEEDBACK_OT_solve_pose(LiveOperator, PoseOptions, bpy.types.Operator)
             camera=(settings.camera or context.scene.camera).name,
             silhouette=settings.silhouette.chosen,
             mask=self.mask,
-            steps=self.steps,
-            refine=self.refine,
-            restarts=self.restarts,
-            seed=self.seed,
-            move=self.move,
+            options=options.read(PoseTaskOptions, self),
             **self.frames,
         )
 
     def summary(self, report: dict) -> str:
-        return f"{panels.pose_fit(report)} after {report['seconds']:.1f} s. {report['reason']}"
+        return f"{panels.pose_fit(report)} after {report['seconds']:.1f} s"
 
     def draw(self, context: bpy.types.Context) -> None:
         panels.draw_mask_options(self.layout, self)

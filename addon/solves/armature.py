@@ -16,7 +16,6 @@ from solver_core.problems.inverse_kinematics.files.bvh_text import END_SITE
 from solver_core.problems.inverse_kinematics.setup import KinematicSetup
 from solver_core.problems.inverse_kinematics.skeleton.kinematics import forward_kinematics
 from solver_core.problems.inverse_kinematics.solve import (
-    KinematicOptions,
     KinematicResult,
     KinematicSession,
 )
@@ -145,7 +144,7 @@ class ArmatureSolve:
         if not chain.is_floating:
             targets[:, root], weights[root] = metres * chain.root_head, 1
         ranges = None
-        if task.use_limits:
+        if task.options.use_limits:
             ranges = np.tile([-np.inf, np.inf], (chain.skeleton.num_nodes, 3, 1))
             ranges[chain.skeleton.joints] = [read_limits(armature, name) for name in chain.bones]
         shown = self.frames.index(self.frame) if self.frame in self.frames else 0
@@ -157,7 +156,7 @@ class ArmatureSolve:
         setup = KinematicSetup.checked(
             inputs.targets, chain.skeleton, inputs.weights, limits=inputs.limits, limit_axes=chain.rest
         )
-        session = KinematicSession(setup, KinematicOptions(refine=self.task.refine, smooth=self.task.smooth))
+        session = KinematicSession(setup, self.task.options)
         frame = np.array([inputs.shown])
         observation = take(setup.request.observation, frame)
 

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+from solver_core.options import option
+from solver_core.problems.inverse_kinematics.solve import KinematicOptions
 
 
 @dataclass(frozen=True)
@@ -17,10 +20,17 @@ class BoneTarget:
 
 
 @dataclass(frozen=True)
+class ArmatureOptions(KinematicOptions):
+    """What a user may choose about a solve in Blender."""
+
+    use_limits: bool = option(True, "Respect Limits", "Keeps locked axes and the IK limits of the bones")
+
+
+@dataclass(frozen=True)
 class ArmatureTask:
     """source: COLLECTION (of empties), ARMATURE or FILE (.bvh or .csv, y up unless up is "Z", first frame at frame_start).
 
-    bones: empty = found by the names.  smooth: frames.  Without frame_start and frame_end only the current frame is solved,
+    bones: empty = found by the names.  Without frame_start and frame_end only the current frame is solved,
     and no keyframe is set.
     """
 
@@ -30,11 +40,9 @@ class ArmatureTask:
     target_armature: str = ""
     file: str = ""
     bones: tuple[BoneTarget, ...] = ()
-    refine: bool = True
-    smooth: float = 0.0
+    options: ArmatureOptions = field(default_factory=ArmatureOptions)
     frame_start: int | None = None
     frame_end: int | None = None
-    use_limits: bool = True
     up: Literal["Y", "Z"] = "Y"
 
     @property

@@ -48,7 +48,16 @@ class FakeSolve:
             bpy.data.objects[self.object].location.x = 0
 
     def report(self):
-        return {"reason": "Done.", "seconds": 0.1, "steps": self.count, "ms_per_step": 1.0, "iou_before": 0.5, "iou": 0.9}
+        return {
+            "verdict": "good",
+            "explanation": "It fits.",
+            "reason": "Done.",
+            "seconds": 0.1,
+            "steps": self.count,
+            "ms_per_step": 1.0,
+            "iou_before": 0.5,
+            "iou": 0.9,
+        }
 
 
 def some_result(solve, steps=(), report=None, problem="pose"):

@@ -15,6 +15,7 @@ import pytest
 
 from addon import batch
 from addon.job import JobError, job_schema, read_job
+from addon.solves.armature import ArmatureSolve
 
 from .solve_scenes import add_camera, add_monkey
 
@@ -97,6 +98,29 @@ def test_a_second_run_skips_what_is_done_and_solves_what_changed(folder, capsys)
     assert (folder / "out" / "two.blend").exists()
     assert changed["status"] == "done"
     assert stamp != (folder / "out" / "one.blend").stat().st_mtime_ns
+
+
+def test_a_bad_result_is_failed_but_there_to_be_looked_at_and_is_solved_again(folder, capsys):
+    far = arm_task(bones=[{"target": "goal", "bone": "bone1"}])  # whose head can only move on a circle
+
+    code, (line,) = run(capsys, folder, far)
+    _, (again,) = run(capsys, folder, far)
+
+    assert code == 1
+    assert (line["status"], line["verdict"]) == ("failed", "bad")
+    assert "do not meet their targets" in line["error"]
+    assert (folder / "out" / "arm.blend").exists()
+    assert again["status"] == "failed"
+
+
+def test_a_doubtful_result_is_kept_and_makes_every_run_end_with_1(folder, capsys, monkeypatch):
+    monkeypatch.setattr(ArmatureSolve, "report", lambda solve: {"verdict": "doubtful", "explanation": "It fits roughly."})
+
+    code, (line,) = run(capsys, folder, arm_task())
+    second_code, (second,) = run(capsys, folder, arm_task())
+
+    assert (code, line["status"]) == (1, "doubtful")
+    assert (second_code, second["status"], second["verdict"]) == (1, "skipped", "doubtful")
 
 
 def test_a_record_does_not_vouch_for_a_file_that_a_failed_run_wrote(folder, capsys):
