@@ -138,7 +138,8 @@ def _read_option(one: Option, value: Any, prefix: str) -> Any:
     try:
         return one.checked(value)
     except ConfigError as error:
-        raise Invalid(prefix + one.name, f"it {str(error).removeprefix(one.name).strip()}") from error
+        needed = one.needed.lower() if one.kind is bool else one.needed  # true and false, as JSON has them
+        raise Invalid(prefix + one.name, f"it must be {needed}, not {json.dumps(value)}") from error
 
 
 def _is_needed(one: dataclasses.Field) -> bool:

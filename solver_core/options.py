@@ -85,6 +85,11 @@ class Option(NamedTuple):
         return f"at least {low:g}" if low is not None else f"at most {high:g}" if high is not None else ""
 
     @property
+    def needed(self) -> str:
+        """What a value must be, such as "a whole number from 0 to 50"."""
+        return self.range if self.words.choices else f"{KINDS[self.kind][1]} {self.range}".rstrip()
+
+    @property
     def sentence(self) -> str:
         """Help, unit and default in one line."""
         default = "on" if self.default is True else "off" if self.default is False else self.default
@@ -96,15 +101,14 @@ class Option(NamedTuple):
         """The value as a plain Python object.  Raises ConfigError with one sentence."""
         if value is None and self.may_be_none:
             return None
-        accepted, needed = KINDS[self.kind]
-        needed = f"{needed} {self.range}".rstrip() if not self.words.choices else self.range
+        accepted, _ = KINDS[self.kind]
         is_bool = isinstance(value, (bool, np.bool_))
         try:
             if isinstance(value, accepted) and is_bool == (self.kind is bool) and self._is_within(value):
                 return self.kind(value)
         except OverflowError as error:
-            raise ConfigError(f"{self.name} must be {needed}, got a number that is too large") from error
-        raise ConfigError(f"{self.name} must be {needed}, got {value!r}")
+            raise ConfigError(f"{self.name} must be {self.needed}, got a number that is too large") from error
+        raise ConfigError(f"{self.name} must be {self.needed}, got {value!r}")
 
     def _is_within(self, value: Any) -> bool:
         if self.words.choices:

@@ -93,5 +93,5 @@ def test_job_sets_a_new_option_and_refuses_a_wrong_one(tmp_path):
     task = schema.read_record(MorePoseTask, {"object": "Car", "patience": 9}, "", tmp_path)
 
     assert task == MorePoseTask("Car", MorePoseOptions(patience=9))
-    with pytest.raises(schema.Invalid, match="it must be a whole number at least 1, got 0"):
+    with pytest.raises(schema.Invalid, match="it must be a whole number at least 1, not 0"):
         schema.read_record(MorePoseTask, {"object": "Car", "patience": 0}, "", tmp_path)
