@@ -232,6 +232,8 @@ class LightingSolve:
             sentences.append("The strength includes the brightness of the surfaces, because base colors were not used.")
         sentences += animation_notices(find_object(find_scene(self.scene), self.light, "light"))
         return {
+            "verdict": solution.verdict.value,
+            "explanation": solution.explanation,
             "reason": solution.reason.value,
             "seconds": solution.seconds,
             "steps": steps,

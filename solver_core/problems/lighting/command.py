@@ -22,8 +22,6 @@ from solver_core.render.gbuffer import Albedo
 HELP = "Finds the sun or the point light of an image from the geometry it shows and the camera."
 EXAMPLE = "solver_core solve lighting --mesh car.obj --image car.png --camera camera.json --picture lit.png"
 
-POOR_ERROR = 0.15  # of the bright level: materials that are not matt and light from several sides still stay below it
-POOR_UNCERTAINTY_DEG = 20.0  # a light known no better is none that one would relight with
 STEP_MILLISECONDS = 350  # long enough to see what a step changed
 
 
@@ -75,13 +73,7 @@ def run(args: argparse.Namespace) -> int:
     console.print_result(_content(result), args.out)
     for note in result.report.notes:
         console.print_note(note)
-    if result.image_error > POOR_ERROR:
-        console.print_note(
-            f"poor: the relit image is off by {result.image_error:.0%} of the bright level. {result.reason.value}"
-        )
-    if result.uncertainty_deg > POOR_UNCERTAINTY_DEG:
-        console.print_note(f"poor: the image does not tell lights up to {result.uncertainty_deg:.0f} degrees apart.")
-    return int(result.image_error > POOR_ERROR or result.uncertainty_deg > POOR_UNCERTAINTY_DEG)
+    return console.conclude(result.verdict, result.explanation)
 
 
 def _units() -> str:
@@ -127,6 +119,8 @@ def _content(result: LightingSolution) -> dict[str, Any]:
         "strength": result.strength.tolist(),
         "ambient": result.ambient.tolist(),
         "albedo": [None if np.isnan(found).any() else found.tolist() for found in result.albedo],
+        "verdict": result.verdict.value,
+        "explanation": result.explanation,
         "image_error": round(result.image_error, 4),
         "uncertainty_deg": round(result.uncertainty_deg, 2),
         "growth_5_deg": round(result.report.growth_5_deg, 4),

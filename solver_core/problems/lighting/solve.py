@@ -34,11 +34,11 @@ from solver_core.problems.lighting.refine import FINE_LOOP, REFINE_LOOP, gauss_n
 from solver_core.problems.lighting.report import Report, examine, same_energy
 from solver_core.problems.lighting.search import distinct_best
 from solver_core.problems.lighting.surface import LitScene, Pixels, choose_pixels, lit_scene
+from solver_core.problems.lighting.verdict import judge
 from solver_core.render.gbuffer import Albedo, GBuffer, Scene, render_gbuffer
-from solver_core.solution import Cancelled, Iteration, StopReason
+from solver_core.solution import Cancelled, Iteration, StopReason, Verdict
 
 STEPS = 7  # as in the paper
-GOOD_ERROR = 0.1  # of the image's bright level: what edges and 8 bits leave stays below; beyond, the image is not explained
 SEARCH_GRID, SEARCH_MAP = 32, 48  # the coarse look: cells of the grid and texels of the shadow map along a side
 FINE_GRID, FINE_MAP = 128, 384  # the last refinement
 FINE_STARTS, FINE_DISTINCT_DEG = 3, 3.0  # answers that it starts from: edges of shadows tell at full size which one is right
@@ -68,9 +68,10 @@ class LightingSolution:
     strength: (3,) linear RGB, in Blender's unit for the kind of light; it includes the albedo where that
     is unknown.  ambient: (3,) radiance of the light from all around.  albedo: (M, 3) found for each mesh, relative to that
     which the strength includes; NaN where it was given or is not seen.  image_error: root mean square difference to the
-    relit image, of its bright level; GOOD_ERROR or less explains the image.  uncertainty_deg: the largest angle at which
-    some light explains the image as well.  report: how that was found, with sentences on what cannot be known.
-    alternatives: (N, 3) other lights that explain the image as well.
+    relit image, of its bright level.  uncertainty_deg: the largest angle at which some light explains the image as well.
+    verdict and explanation: how far the light can be trusted, and why.  reason: why the last phase stopped.  report: how
+    the uncertainty was found, with sentences on what cannot be known.  alternatives: (N, 3) other lights that explain the
+    image as well.
     """
 
     direction: np.ndarray
@@ -80,6 +81,8 @@ class LightingSolution:
     albedo: np.ndarray
     image_error: float
     uncertainty_deg: float
+    verdict: Verdict
+    explanation: str
     reason: StopReason
     history: list[LightingStep]
     seconds: float
@@ -278,7 +281,7 @@ class LightingSolving:
         report = examine(self.problem, x)
         alternatives = self._alternatives(x)
         to_blender = self.setup.strength_unit(self.final.scene) * self.final.observation.level[:, None]
-        reason = StopReason.CONVERGED if image_error <= GOOD_ERROR else self.best.reasons[0]
+        uncertainty_deg = float(max([report.uncertainty_deg, *angle_deg(x, alternatives)]))
         light = self._to_camera(x[0])
         return LightingSolution(
             x[0] / np.linalg.norm(x[0]),
@@ -287,8 +290,9 @@ class LightingSolving:
             (prediction.ambient * self.final.observation.level[:, None])[0],
             self._albedo(prediction),
             image_error,
-            max([report.uncertainty_deg, *angle_deg(x, alternatives)]),
-            StopReason.CANCELLED if is_cancelled else reason,
+            uncertainty_deg,
+            *judge(image_error, uncertainty_deg),
+            StopReason.CANCELLED if is_cancelled else self.best.reasons[0],
             self.history,
             time.perf_counter() - self.started,
             report,

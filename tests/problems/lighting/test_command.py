@@ -70,7 +70,7 @@ def test_image_that_does_not_tell_ends_with_code_1(files, capsys):
     captured = capsys.readouterr()
     assert code == 1
     assert json.loads(captured.out)["uncertainty_deg"] > 20
-    assert "poor:" in captured.err
+    assert "bad: The image does not tell the light" in captured.err
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from solver_core.frames import Camera
 from solver_core.problems.lighting.metrics import angle_deg
 from solver_core.problems.lighting.solve import LightingSetup, solve_lighting
 from solver_core.render.gbuffer import Texture
-from solver_core.solution import Cancelled, StopReason
+from solver_core.solution import Cancelled, StopReason, Verdict
 
 from .conftest import BOX, FLOOR, SIZE, make_case
 
@@ -30,7 +30,7 @@ def test_sun_is_recovered(sun_case):
     assert result.position is None
     assert result.image_error < 0.05
     assert result.uncertainty_deg < 3
-    assert result.reason is StopReason.CONVERGED
+    assert result.verdict is Verdict.GOOD
 
 
 def test_point_light_is_recovered(point_case):
