@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from solver_core.errors import ConfigError
 from solver_core.reading import read_toml
+
+MAX_ITERATIONS = 1_000_000_000
+RANGES = {
+    "batch_size": (1, 1_000_000),
+    "learning_rate": (0, 100),
+    "later_learning_rate": (0, 100),
+    "weight_decay": (0, 100),
+    "halvings": (0, 100),
+    "seed": (0, 2**63 - 1),
+    "workers": (0, 1024),
+    "validation_samples": (1, 1_000_000),
+    "validate_every": (1, MAX_ITERATIONS),
+}
 
 
 @dataclass(frozen=True)
@@ -67,10 +84,25 @@ def train_settings(content: dict[str, Any], source: str) -> TrainSettings:
         allowed = {"str": str, "int": int, "bool": bool, "float": (int, float), "tuple[int, ...]": list}[str(wanted)]
         if not isinstance(value, allowed) or (isinstance(value, bool) and allowed is not bool):
             raise ConfigError(f"{key} in [training] of {source} must be {wanted}, got {value!r}")
+        low, high = RANGES.get(key, (-math.inf, math.inf))
+        if isinstance(value, (int, float)) and not low <= value <= high:
+            raise ConfigError(f"{key} in [training] of {source} must be from {low:g} to {high:g}, got {value!r}")
     for key in ("problem", "name", "iterations"):
         if key not in values:
             raise ConfigError(f"{source} must give {key!r} in [training]")
-    if not values["iterations"] or not all(isinstance(n, int) and n > 0 for n in values["iterations"]):
+    for key in ("name", "init"):  # parts of file names
+        if not re.fullmatch(r"[\w. -]*", values.get(key, "")) or values.get(key, "").startswith("."):
+            raise ConfigError(f"{key} in [training] of {source} must be fit for a file name, got {values[key]!r}")
+    if not values["iterations"] or not all(type(n) is int and 0 < n <= MAX_ITERATIONS for n in values["iterations"]):
         raise ConfigError(f"iterations in {source} must list a positive number for each stage, got {values['iterations']}")
     values["iterations"] = tuple(values["iterations"])
     return TrainSettings(**values, network=dict(content.get("network", {})), sampling=dict(content.get("sampling", {})))
+
+
+@contextmanager
+def using(table: str) -> Iterator[None]:
+    """Turns what a problem's own code trips over in a table of a recipe into a ConfigError that names the table."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ConfigError(f"the table [{table}] of the recipe cannot be used: {error}") from error

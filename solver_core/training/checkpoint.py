@@ -1,8 +1,15 @@
-"""The state of a training run on disk. [torch]"""
+"""The state of a training run on disk. [torch]
+
+Network, optimiser and counter are one file, a zip archive in which every entry has a checksum.  The one before it is kept,
+for the case that a disk damages the last.
+"""
 
 from __future__ import annotations
 
+import io
+import logging
 import os
+import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +18,13 @@ import numpy as np
 import torch
 
 from solver_core.config import TrainSettings
-from solver_core.errors import ConfigError
+from solver_core.errors import ConfigError, ResourceError, SolverError, system_error
+from solver_core.reading import reading
+from solver_core.writing import write_bytes
+
+NAME = "checkpoint.pt"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -26,9 +39,15 @@ class Checkpoint:
     seconds: float
 
 
-def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Written beside and moved into place, so that an interruption leaves the last complete one."""
-    beside = path.with_suffix(".partial")
+def checkpoint_paths(folder: Path) -> list[Path]:
+    """Where checkpoints may lie, the newest first: one that a kill kept from its place, the last, the one before it."""
+    last = folder / NAME
+    return [last.with_suffix(".new.pt"), last, last.with_suffix(".before.pt")]
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+    """Writes a checkpoint; at any moment a whole one is there.  Raises ResourceError or ConfigError if it cannot."""
+    content = io.BytesIO()
     torch.save(
         {
             "settings": asdict(checkpoint.settings),
@@ -38,20 +57,57 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
             "optimizer": checkpoint.optimizer,
             "seconds": checkpoint.seconds,
         },
-        beside,
+        content,
     )
-    os.replace(beside, path)
+    new, last, before = checkpoint_paths(folder)
+    write_bytes(new, content.getvalue(), "checkpoint")
+    try:
+        if last.exists():
+            os.replace(last, before)
+        os.replace(new, last)
+    except OSError as error:
+        raise system_error(error, f"cannot write the checkpoint {last}", ConfigError) from error
 
 
-def load_checkpoint(path: Path, settings: TrainSettings) -> Checkpoint:
-    """The run's last checkpoint.  Raises ConfigError if there is none or it belongs to other settings."""
-    if not path.exists():
-        raise ConfigError(f"there is nothing to resume: {path} does not exist; leave out --resume to start a new run")
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    if content["settings"] != asdict(settings):
-        changed = [key for key, value in asdict(settings).items() if content["settings"].get(key) != value]
-        raise ConfigError(
-            f"{path} was written with other settings ({', '.join(changed)}); restore them, or start anew in another folder"
+def load_checkpoint(folder: Path, settings: TrainSettings) -> Checkpoint:
+    """The run's last checkpoint that is whole.
+
+    Raises ConfigError if there is none or it belongs to other settings.
+    """
+    damage = None
+    for path in checkpoint_paths(folder):
+        if not path.exists():
+            continue
+        try:
+            return _load(path, settings)
+        except (_OtherSettings, ResourceError):
+            raise
+        except SolverError as error:
+            damage = error
+            logger.warning("%s; looking for the one before", error)
+    if damage is not None:
+        raise ConfigError(f"no checkpoint in {folder} is whole; start anew in another folder") from damage
+    raise ConfigError(f"there is nothing to resume in {folder}; leave out --resume to start a new run")
+
+
+class _OtherSettings(ConfigError):
+    """The checkpoint is whole, and of another run."""
+
+
+def _load(path: Path, settings: TrainSettings) -> Checkpoint:
+    with reading(path, "checkpoint", ConfigError):
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise ValueError(f"{damaged} in it is damaged")
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        before = content["settings"]
+        changed = [key for key, value in asdict(settings).items() if before.get(key) != value]
+        if changed or len(before) != len(asdict(settings)):
+            raise _OtherSettings(
+                f"{path} was written with other settings ({', '.join(changed)}); restore them, or start anew in another folder"
+            )
+        frozen = [{k: v.numpy() for k, v in stage.items()} for stage in content["frozen"]]
+        return Checkpoint(
+            settings, frozen, int(content["iteration"]), content["network"], content["optimizer"], float(content["seconds"])
         )
-    frozen = [{k: v.numpy() for k, v in stage.items()} for stage in content["frozen"]]
-    return Checkpoint(settings, frozen, content["iteration"], content["network"], content["optimizer"], content["seconds"])

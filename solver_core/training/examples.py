@@ -5,12 +5,17 @@ Batch k of stage t depends only on the seed, t and k, so a resumed run continues
 
 from __future__ import annotations
 
+import functools
 import os
+import signal
+import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +24,7 @@ import torch
 
 from solver_core import render
 from solver_core.config import TrainSettings
+from solver_core.errors import ResourceError
 from solver_core.loop import LoopSettings, iterate
 from solver_core.network.spec import NetworkSpec
 from solver_core.network.torch_modules import TorchNetwork
@@ -104,6 +110,11 @@ def stream_examples(source: StageSource, start: int, stop: int) -> Iterator[Exam
                     pending.append(pool.submit(_work, next_index))
                     next_index += 1
                 yield pending.popleft().result()
+        except BrokenProcessPool as error:
+            raise ResourceError(
+                f"one of the {workers} workers was ended from outside, as the system does when the memory runs out; "
+                "set fewer workers in the recipe"
+            ) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -125,17 +136,33 @@ class _single_threaded_children:
                 os.environ[name] = value
 
 
-_worker: tuple[StageSource, Sampler]  # set once in every worker process
+_source: StageSource  # set once in every worker process
 
 
 def _initialize_worker(source: StageSource) -> None:
-    global _worker
+    global _source
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    for number in (signal.SIGINT, signal.SIGTERM):  # which reach a whole group of processes; the parent ends the workers
+        signal.signal(number, signal.SIG_IGN)
     keep_freed_memory()
     render.set_num_threads(1)
     torch.set_num_threads(1)
-    _worker = (source, source.sampler("train"))
+    _source = source
+
+
+def _end_with_parent() -> None:
+    """Ends this process when its parent has died: a worker would wait for ever for somebody to ask it."""
+    parent = parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
+
+
+@functools.cache
+def _sampler() -> Sampler:
+    """Made with the first batch, so that what goes wrong is told as an error of that batch."""
+    return _source.sampler("train")
 
 
 def _work(index: int) -> Examples:
-    source, sampler = _worker
-    return make_examples(source, sampler, index)
+    return make_examples(_source, _sampler(), index)

@@ -10,27 +10,30 @@ import json
 import logging
 import math
 import signal
+import threading
 import time
 from pathlib import Path
 from types import FrameType
+from typing import Self
 
 import numpy as np
 import torch
 from torch import nn
 
-from solver_core.config import TrainSettings, load_train_settings
+from solver_core.config import TrainSettings, load_train_settings, using
 from solver_core.errors import ConfigError
+from solver_core.locking import sole_writer
 from solver_core.network.spec import NetworkSpec
 from solver_core.network.torch_modules import TorchNetwork, start_from, to_tensors
 from solver_core.network.weights import SHIPPED, WeightsInfo, load_weights, save_weights
 from solver_core.problem import Samples
 from solver_core.problems import problem_module
-from solver_core.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from solver_core.training.checkpoint import Checkpoint, checkpoint_paths, load_checkpoint, save_checkpoint
 from solver_core.training.curve import draw_curve
 from solver_core.training.examples import Examples, StageSource, Weights, roll_forward, stream_examples
 from solver_core.training.memory import keep_freed_memory
 from solver_core.training.provenance import source_revision
-from solver_core.writing import append_line, make_folder
+from solver_core.writing import append_line, make_folder, remove_unfinished
 
 logger = logging.getLogger(__name__)
 
@@ -49,24 +52,30 @@ def train(config: Path, data: Path, out: Path, device: str = "cpu", resume: bool
     settings = load_train_settings(config)
     make_folder(out)
     keep_freed_memory()
-    try:
-        run = _Run(settings, data, out, torch.device(device))
-    except RuntimeError as error:  # torch's word for a device that it does not know or have
-        raise ConfigError(f"cannot train on the device {device!r}: {error}") from error
-    if resume:
-        run.restore(load_checkpoint(run.checkpoint_path, settings))
-    elif run.checkpoint_path.exists():
-        raise ConfigError(f"{out} holds another run; continue it with --resume, or give another folder with --out")
-    with _terminate_as_interrupt():
+    with sole_writer(out), _Interrupts() as interrupts:
+        remove_unfinished(out)
+        try:
+            run = _Run(settings, data, out, torch.device(device), interrupts)
+        except RuntimeError as error:  # torch's word for a device that it does not know or have
+            raise ConfigError(f"cannot train on the device {device!r}: {error}") from error
+        if resume:
+            run.restore(load_checkpoint(out, settings))
+        elif any(path.exists() for path in checkpoint_paths(out)):
+            raise ConfigError(f"{out} holds another run; continue it with --resume, or give another folder with --out")
         return run.train()
 
 
 class _Run:
     """One training run: the finished stages, the network under way, and its files."""
 
-    def __init__(self, settings: TrainSettings, data: Path, out: Path, device: torch.device) -> None:
+    def __init__(
+        self, settings: TrainSettings, data: Path, out: Path, device: torch.device, interrupts: _Interrupts | None = None
+    ) -> None:
         self.settings, self.data, self.out, self.device = settings, data, out, device
-        self.spec: NetworkSpec = problem_module(settings.problem, "features").network_spec(settings.network)
+        self.interrupts = interrupts or _Interrupts()
+        with using("network"):
+            spec = problem_module(settings.problem, "features").network_spec(settings.network)
+            self.spec = NetworkSpec.from_json(spec.to_json())  # which checks it
         self.frozen: list[Weights] = []
         self.iteration = 0
         self.seconds_before = 0.0
@@ -84,22 +93,22 @@ class _Run:
         self.optimizer = self._new_optimizer()
 
     @property
-    def checkpoint_path(self) -> Path:
-        return self.out / "checkpoint.pt"
-
-    @property
     def seconds(self) -> float:
         return self.seconds_before + time.monotonic() - self.started
 
     def restore(self, checkpoint: Checkpoint) -> None:
+        """Raises ConfigError if the checkpoint is of another network."""
         self.frozen, self.iteration = checkpoint.frozen, checkpoint.iteration
-        self.trained.load_state_dict(checkpoint.network)
-        self.optimizer.load_state_dict(checkpoint.optimizer)
+        try:
+            self.trained.load_state_dict(checkpoint.network)
+            self.optimizer.load_state_dict(checkpoint.optimizer)
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise ConfigError(f"the checkpoint in {self.out} does not fit the network; start anew elsewhere") from error
         self.seconds_before = checkpoint.seconds
 
     def save(self) -> None:
         save_checkpoint(
-            self.checkpoint_path,
+            self.out,
             Checkpoint(
                 self.settings,
                 self.frozen,
@@ -113,12 +122,11 @@ class _Run:
     def train(self) -> Path:
         validation = self._validation_samples()
         while len(self.frozen) < len(self.settings.iterations):
-            try:
-                self._train_stage(validation)
-            except KeyboardInterrupt:
+            self._train_stage(validation)
+            if self.interrupts.is_asked:
                 self.save()
-                logger.info("interrupted; continue with --resume")
-                raise
+                logger.info("stopped; continue with --resume")
+                raise KeyboardInterrupt
             self.frozen.append(self.network.to_numpy_weights())
             self.iteration = 0
             self.optimizer = self._new_optimizer()
@@ -146,6 +154,8 @@ class _Run:
                 last_save = now
             if self.iteration % settings.validate_every == 0 or self.iteration == num_iterations:
                 self._validate(validation)
+            if self.interrupts.is_asked:  # only here are network, optimiser and counter of the same iteration
+                return
 
     def _gradient_step(self, examples: Examples) -> float:
         for group in self.optimizer.param_groups:
@@ -173,8 +183,9 @@ class _Run:
         )
 
     def _validation_samples(self) -> Samples:
-        sampler = StageSource(self.settings, self.spec, self.data, []).sampler("val")
-        return sampler.draw(np.random.default_rng(VALIDATION_SEED), self.settings.validation_samples)
+        with using("sampling"):
+            sampler = StageSource(self.settings, self.spec, self.data, []).sampler("val")
+            return sampler.draw(np.random.default_rng(VALIDATION_SEED), self.settings.validation_samples)
 
     def _validate(self, samples: Samples) -> None:
         """Logs mean and median errors after the stages so far, the one under way included."""
@@ -211,15 +222,26 @@ class _Run:
         return path
 
 
-class _terminate_as_interrupt:
-    """While active, a polite kill ends the run as Ctrl-C does: with a checkpoint."""
+class _Interrupts:
+    """While active, the first Ctrl-C or polite kill is noted, so that the run ends between two iterations.
 
-    def __enter__(self) -> None:
-        self.before = signal.signal(signal.SIGTERM, self._interrupt)
+    The second ends it at once, without a checkpoint.
+    """
+
+    def __init__(self) -> None:
+        self.is_asked = False
+
+    def __enter__(self) -> Self:
+        numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+        self._before = {number: signal.signal(number, self._note) for number in numbers}
+        return self
 
     def __exit__(self, *exception: object) -> None:
-        signal.signal(signal.SIGTERM, self.before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
-    @staticmethod
-    def _interrupt(signal_number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.is_asked:
+            raise KeyboardInterrupt
+        self.is_asked = True
+        logger.info("stopping after this iteration; once more to stop at once")

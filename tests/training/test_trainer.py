@@ -1,6 +1,9 @@
 """A small training run from a folder of meshes to a weights file."""
 
 import json
+import os
+import re
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -10,11 +13,12 @@ torch = pytest.importorskip("torch")
 trimesh = pytest.importorskip("trimesh")
 
 from solver_core.config import load_train_settings  # noqa: E402
-from solver_core.errors import ConfigError  # noqa: E402
+from solver_core.errors import ConfigError, ResourceError  # noqa: E402
+from solver_core.locking import sole_writer  # noqa: E402
 from solver_core.network.weights import load_networks  # noqa: E402
 from solver_core.problems.pose.features import INPUT_LAYOUT  # noqa: E402
 from solver_core.training import trainer  # noqa: E402
-from solver_core.training.examples import StageSource, make_examples  # noqa: E402
+from solver_core.training.examples import StageSource, make_examples, stream_examples  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -62,7 +66,7 @@ def test_training_writes_weights_log_curve_and_can_resume_to_the_same_weights(co
     def interrupted_step(run, examples):
         calls.append(run.iteration)
         if len(calls) == 3:
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), signal.SIGINT)  # between the optimiser's step and the counter of iterations
         return step(run, examples)
 
     with monkeypatch.context() as patch:
@@ -99,6 +103,44 @@ def test_batch_depends_on_its_index_alone(config, data):
 def test_resume_without_a_checkpoint_is_refused(config, data, tmp_path):
     with pytest.raises(ConfigError, match="nothing to resume"):
         trainer.train(config, data, tmp_path / "new", resume=True)
+
+
+def test_a_second_trainer_in_the_same_folder_is_refused(config, data, tmp_path):
+    (tmp_path / "run").mkdir()
+
+    with sole_writer(tmp_path / "run"), pytest.raises(ConfigError, match="is writing to the folder"):
+        trainer.train(config, data, tmp_path / "run")
+
+
+def test_a_worker_that_is_killed_ends_the_run_with_a_sentence(config, data, tmp_path, monkeypatch):
+    monkeypatch.setattr("solver_core.training.examples._work", os._exit)  # unpickled by name in the worker
+    settings = load_train_settings(config)
+    spec = trainer.problem_module("pose", "features").network_spec(settings.network)
+
+    with pytest.raises(ResourceError, match="workers was ended from outside"):
+        next(stream_examples(StageSource(settings, spec, data, []), 1, 2))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("hidden = [8]", 'hidden = "8"', "table [network]"),
+        ("hidden = [8]", "hidden = [0]", "table [network]"),
+        ("hidden = [8]", "hidden = [8]\ninputs = []", "table [network]"),
+        ("resolutions = [64]", 'resolutions = ["many"]', "table [sampling]"),
+        ("resolutions = [64]", "resolutions = 0", "table [sampling]"),
+        ('name = "small"', 'name = "../small"', "fit for a file name"),
+        ("validate_every = 2", "validate_every = 0", "must be from 1"),
+        ("workers = 1", "workers = -1", "must be from 0"),
+        ("batch_size = 8", "learning_rate = nan", "must be from 0"),
+        ("iterations = [4, 2]", "iterations = [4, true]", "positive number for each stage"),
+    ],
+)
+def test_a_recipe_that_cannot_be_used_is_a_sentence(old, new, sentence, config, data, tmp_path):
+    config.write_text(CONFIG.replace(old, new))
+
+    with pytest.raises(ConfigError, match=re.escape(sentence)):
+        trainer.train(config, data, tmp_path / "run")
 
 
 def test_gradient_steps_on_one_batch_lower_its_loss(config, data, tmp_path):

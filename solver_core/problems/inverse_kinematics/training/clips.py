@@ -10,7 +10,7 @@ import numpy as np
 from solver_core.caching import cached_arrays
 from solver_core.errors import ConfigError, SetupError
 from solver_core.problems.inverse_kinematics.files.bvh import read_bvh
-from solver_core.reading import read_json
+from solver_core.reading import read_json, reading
 
 FOLDERS = {"train_retargeted": "bvh_retargeted"}  # every other split lies in bvh
 
@@ -34,7 +34,10 @@ def without_subjects(clips: list[Path], subjects: list[str]) -> list[Path]:
 
 def load_rotations(clips: list[Path]) -> np.ndarray:
     """(F, J, 4) float32 joint rotations of all frames of all clips, one after another; all of the same skeleton."""
-    state = [(str(clip.resolve()), clip.stat().st_mtime_ns, clip.stat().st_size) for clip in clips]
+    state = []
+    for clip in clips:
+        with reading(clip, "clip", ConfigError):
+            state.append((str(clip.resolve()), clip.stat().st_mtime_ns, clip.stat().st_size))
     name = f"clips-{hashlib.sha256(repr(state).encode()).hexdigest()[:16]}"
     return cached_arrays(name, lambda: {"rotations": _read_rotations(clips)})["rotations"]
 
