@@ -9,7 +9,7 @@ SOURCES := $(shell find solver_core -name '*.py' -o -name '*.[ch]' -o -name '*.s
 # The Blenders of `make test-gui` and `make pictures`: these versions, installed if need be, or BLENDER=/path/to/blender.
 BLENDERS := $(if $(BLENDER),$(BLENDER),4.3 5.2)
 
-.PHONY: job-schema demo test test-gui lint check bench kernels extension pictures blenders readme-numbers quick-tables clean
+.PHONY: options job-schema demo test test-gui lint check bench kernels extension pictures blenders readme-numbers quick-tables clean
 
 demo: .venv-demo/installed  ## Solves the shipped examples into demo/, and the scenes of the Blender extension into demo/blender/
 	mkdir -p demo
@@ -51,6 +51,9 @@ readme-numbers: .venv/installed  ## Fails if the numbers in README.md are not th
 
 kernels: .venv/installed  ## The compiled kernel for every platform, from this one
 	$(BIN)/python -m solver_core.kernel.build --all
+
+options: .venv/installed  ## docs/options.md, from the classes that declare the options
+	$(BIN)/python docs/make_options.py
 
 job-schema: .venv/installed  ## The JSON Schema of batch jobs, from the options of the solves
 	$(BIN)/python -m addon.batch --schema > addon/job.schema.json.part

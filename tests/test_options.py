@@ -1,7 +1,9 @@
 """Options: declared once, checked everywhere in the same words."""
 
 import inspect
+import runpy
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -97,3 +99,10 @@ def test_table_has_a_row_for_each_option():
 
     assert len(rows) == 2 + len(list(options_of(Walk)))
     assert "| `gait` | How it goes (default: walk) | one of walk, run |" in rows
+
+
+def test_page_of_options_is_that_of_the_classes():
+    docs = Path(__file__).parents[1] / "docs"
+    page = runpy.run_path(str(docs / "make_options.py"))["options_page"]()
+
+    assert (docs / "options.md").read_text(encoding="utf-8") == page, "run: make options"

@@ -88,7 +88,6 @@ class ArmatureSolve:
     muted: list[tuple[str, str]] = field(default_factory=list)
     inputs: _Inputs | None = None
     result: KinematicResult | None = None
-    title = "Solve Armature"
 
     @classmethod
     def gather(cls, scene: bpy.types.Scene, task: ArmatureTask) -> Self:

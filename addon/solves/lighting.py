@@ -129,7 +129,6 @@ class LightingSolve:
     inputs: _Inputs | None = None
     solution: LightingSolution | None = None
     moved_deg: float = 0.0
-    title = "Solve Lighting"
 
     @classmethod
     def gather(cls, scene: bpy.types.Scene, task: LightingTask) -> Self:

@@ -133,7 +133,6 @@ class PoseSolve:
     views: dict[int, _View] = field(default_factory=dict)
     solutions: dict[int, PoseSolution] = field(default_factory=dict)
     iou_before: dict[int, float] = field(default_factory=dict)
-    title = "Solve Pose"
 
     @classmethod
     def gather(cls, scene: bpy.types.Scene, task: PoseTask) -> Self:

@@ -45,7 +45,6 @@ class Solve(Protocol):
     It keeps names and arrays, never Blender's objects, so that it survives timer ticks and undo.
     """
 
-    title: str
     parts: Sequence[int]  # frames that are solved one after the other
 
     @classmethod

@@ -16,7 +16,6 @@ class FakeSolve:
     count: int = 3
     failing_step: int | None = None
     log: list = field(default_factory=list)
-    title = "Solve Nothing"
     observed_image_lines = NO_IMAGE_LINES
     observed_points = NO_POINTS
 
