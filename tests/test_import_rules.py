@@ -18,7 +18,7 @@ BLENDER = {"bpy", "mathutils", "gpu", "bmesh", "bpy_extras", "blf", "gpu_extras"
 READERS_AND_PICTURES = {"trimesh", "PIL", "pyrender"}
 # Blender ships these; whatever else a [torch] file needs comes with the extra.
 ALWAYS_THERE = {"numpy", "safetensors", "solver_core", *sys.stdlib_module_names}
-MAY_IMPORT_READERS = {"files.py", "camera_files.py", "pictures.py", "drawing.py"}  # and training
+MAY_IMPORT_READERS = {"files.py", "masks.py", "camera_files.py", "pictures.py", "drawing.py"}  # and training
 BPY_ARRAYS = {"foreach_get", "foreach_set"}
 CONTEXT_OBJECTS = {"object", "active_object", "selected_objects", "scene", "edit_object"}
 

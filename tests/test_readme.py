@@ -22,11 +22,12 @@ def example_with(call: str) -> str:
 
 def test_python_example_finds_the_pose_of_the_demo(demo_dir, capsys):
     pytest.importorskip("trimesh")
-    from solver_core.command.files import read_mask, read_mesh, read_pose
+    from solver_core.command.files import read_mesh, read_pose
+    from solver_core.command.masks import read_mask
 
     mesh = read_mesh(demo_dir / "pose_model.ply")
     names = {
-        "mask": read_mask(demo_dir / "pose_mask.png"),
+        "mask": read_mask(demo_dir / "pose_mask.png").coverage,
         "vertices": mesh.vertices,
         "faces": mesh.faces,
         "rough_camera_from_object": read_pose(demo_dir / "start.json"),

@@ -1,4 +1,4 @@
-"""Reads what users bring: meshes and their colours, masks, photographs, start poses.  The first three need the `cli` extra."""
+"""Reads what users bring: meshes and their colours, photographs, start poses.  The first three need the `cli` extra."""
 
 from __future__ import annotations
 
@@ -127,23 +127,9 @@ def _check_gltf(header: dict[str, Any]) -> None:
         raise ValueError("its nodes form a circle")
 
 
-def read_mask(path: str | Path) -> np.ndarray:
-    """(H, W) float32 in [0, 1], the fraction of each pixel the object covers.
-
-    That is the image's alpha where some of it is transparent, else its brightness: white is the object.
-    Raises ObservationError if the file is no image.
-    """
-    with _image(path, "mask file") as image:
-        if image.mode.startswith("I"):  # 16 bits a pixel; pillow's own conversion to 8 would clip them
-            return np.asarray(image, np.float32) / 65535
-        alpha = np.asarray(image.convert("RGBA"))[..., 3]
-        values = alpha if alpha.min() < 255 else np.asarray(image.convert("L"))
-        return values.astype(np.float32) / 255
-
-
 def read_photo(path: str | Path) -> np.ndarray:
     """(H, W, 3) uint8 sRGB.  Raises ObservationError if the file is no image."""
-    with _image(path, "photograph file") as image:
+    with open_image(path, "photograph file") as image:
         return np.asarray(image.convert("RGB"))
 
 
@@ -197,7 +183,7 @@ def _read_png16(path: str | Path) -> np.ndarray:
 
 def _read_rgba(path: str | Path) -> np.ndarray:
     """(H, W, 4) float32 in [0, 1]."""
-    with _image(path, "photograph file") as image:
+    with open_image(path, "photograph file") as image:
         return np.asarray(image.convert("RGBA"), np.float32) / 255
 
 
@@ -223,13 +209,13 @@ def _read_exr(path: str | Path) -> np.ndarray:
 
 
 @contextmanager
-def _image(path: str | Path, what: str) -> Iterator[Image.Image]:
-    """A loaded image.  Turns what goes wrong in the block into an ObservationError."""
+def open_image(path: str | Path, what: str) -> Iterator[Image.Image]:
+    """A loaded image, upright as its orientation tag says.  Turns what goes wrong in the block into an ObservationError."""
     with needed_for("reading images", extra="cli"):
-        from PIL import Image
+        from PIL import Image, ImageOps
     with reading(path, what, ObservationError), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of damage that pillow gets over, and of a size that is refused below
         with Image.open(path, formats=IMAGE_FORMATS) as image:
             check_count(image.width * image.height, MAX_PIXELS, "pixels")
             image.load()
-            yield image
+            yield ImageOps.exif_transpose(image)

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from solver_core.colour import linear_from_srgb, srgb_from_linear
-from solver_core.command.files import MESH_SUFFIXES, read_albedo, read_mask, read_mesh, read_photo, read_pose, read_radiance
+from solver_core.command.files import MESH_SUFFIXES, read_albedo, read_mesh, read_photo, read_pose, read_radiance
 from solver_core.errors import ObservationError, SetupError
 
 OpenEXR = pytest.importorskip("OpenEXR")
@@ -70,31 +70,6 @@ def test_read_mesh_says_what_is_wrong(tmp_path, name, content, sentence):
 
 
 GREY = np.array([[0, 51, 102], [153, 204, 255]], dtype=np.uint8)
-
-
-@pytest.mark.parametrize(
-    "image",
-    [
-        pytest.param(Image.fromarray(GREY), id="grey"),
-        pytest.param(Image.fromarray(np.stack([GREY] * 3, axis=-1)), id="colour"),
-        pytest.param(Image.fromarray(np.stack([GREY] * 3 + [np.full_like(GREY, 255)], axis=-1)), id="opaque"),
-        pytest.param(Image.fromarray(np.stack([255 - GREY] * 3 + [GREY], axis=-1)), id="alpha"),
-        pytest.param(Image.fromarray(GREY.astype(np.uint16) * 257), id="16 bits"),
-    ],
-)
-def test_read_mask_gives_coverage(tmp_path, image):
-    image.save(tmp_path / "mask.png")
-
-    mask = read_mask(tmp_path / "mask.png")
-
-    assert mask.dtype == np.float32
-    np.testing.assert_allclose(mask, GREY / 255, atol=1e-6)
-
-
-def test_read_mask_takes_black_and_white(tmp_path):
-    Image.fromarray(GREY > 100).save(tmp_path / "mask.png")
-
-    np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), GREY > 100)
 
 
 def test_read_photo_gives_rgb(tmp_path):
@@ -194,7 +169,7 @@ def test_read_albedo_gives_vertex_colours_or_none(tmp_path):
     assert read_albedo(tmp_path / "plain.stl") is None
 
 
-@pytest.mark.parametrize("read", [read_mask, read_photo, read_radiance])
+@pytest.mark.parametrize("read", [read_photo, read_radiance])
 def test_file_that_is_no_image_is_refused(tmp_path, read):
     (tmp_path / "image.png").write_text("no image")
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from solver_core.command import console
-from solver_core.command.files import read_albedo, read_mask, read_mesh, read_pose, read_radiance
+from solver_core.command.files import read_albedo, read_mesh, read_pose, read_radiance
+from solver_core.command.masks import read_mask
 from solver_core.command.pictures import write_animation, write_picture
 from solver_core.errors import SetupError
 from solver_core.frames import Camera
@@ -94,7 +95,7 @@ def _read_setup(args: argparse.Namespace) -> LightingSetup:
         args.kind,
         _read_albedos(args),
         args.strength,
-        None if args.mask is None else read_mask(args.mask),
+        None if args.mask is None else read_mask(args.mask).coverage,
     )
 
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from solver_core.command import console
 from solver_core.command.arguments import add_options, options_from
-from solver_core.command.files import read_mask, read_mesh, read_photo, read_pose
+from solver_core.command.files import read_mesh, read_photo, read_pose
+from solver_core.command.masks import MaskChoice, read_mask
 from solver_core.command.pictures import write_animation, write_picture
 from solver_core.errors import ObservationError
 from solver_core.frames import Camera
@@ -20,13 +21,17 @@ from solver_core.problems.pose.solve import PoseOptions, PoseSolution, PoseStep,
 HELP = "Finds where an object stands from a mask of it, its mesh and the camera."
 EXAMPLE = "solver_core solve pose --mesh car.obj --mask mask.png --camera camera.json --picture car.png"
 
+# (4, 4) from the camera of a convention to ours.
+CONVENTIONS = {"opengl": np.eye(4), "opencv": np.diag([1.0, -1.0, -1.0, 1.0])}
 STEP_MILLISECONDS = 450  # long enough to see what a step changed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     files = parser.add_argument_group("files")
     files.add_argument("--mesh", type=Path, required=True, metavar="FILE", help="obj, ply, glb, off or stl, in metres")
-    files.add_argument("--mask", type=Path, required=True, metavar="PNG", help="white, or opaque, where the object is")
+    files.add_argument(
+        "--mask", type=Path, required=True, metavar="IMAGE", help="white, or opaque, where the object is; or COCO's JSON"
+    )
     files.add_argument(
         "--camera",
         type=Path,
@@ -39,14 +44,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     files.add_argument("--out", action=console.Output, metavar="JSON", help="also write the result here")
     files.add_argument("--picture", action=console.Output, metavar="PNG", help="outlines of mask and object, before and after")
     files.add_argument("--animation", action=console.Output, metavar="GIF", help="outlines at every step")
+    mask = parser.add_argument_group("how the mask is read")
+    mask.add_argument("--label", type=int, metavar="N", help="the object's number in a label image or COCO file")
+    mask.add_argument("--threshold", type=float, metavar="X", help="brightness from 0 to 1 from which a pixel is object")
+    mask.add_argument("--invert", action="store_true", help="the object is what the mask leaves out")
+    parser.add_argument(
+        "--convention",
+        choices=CONVENTIONS,
+        default="opengl",
+        help="of camera_from_object, in --start and in the result: opengl has y up and looks along -z, as Blender does; "
+        "opencv has y down and looks along z, as BOP, COLMAP and ROS do (default opengl)",
+    )
     add_options(parser, PoseOptions)
 
 
 def run(args: argparse.Namespace) -> int:
     """Exit code of the verdict.  Raises SolverError for wrong input."""
-    mesh, mask = read_mesh(args.mesh), read_mask(args.mask)
-    camera = Camera.read(args.camera, mask.shape[::-1])
-    start = None if args.start is None else read_pose(args.start)
+    mesh, (mask, camera) = read_mesh(args.mesh), _read_mask_and_camera(args)
+    camera_from_theirs = CONVENTIONS[args.convention]
+    start = None if args.start is None else camera_from_theirs @ read_pose(args.start)
     photo = None if args.photo is None else _photo_of_size(args.photo, mask)
     if photo is not None:
         photo = camera.undistorted(photo)
@@ -61,7 +77,9 @@ def run(args: argparse.Namespace) -> int:
             on_step=lambda step: show(f"{step.phase}, {_overlap(1 - step.energy)}"),
         )
 
-    console.print_result(_content(result), args.out)  # before the pictures: a folder that is missing must not lose it
+    console.print_result(
+        _content(result, args.convention), args.out
+    )  # before the pictures: a folder that is missing must not lose it
     if args.picture is not None:
         canvas = drawing.PoseCanvas.of_size(mesh, camera.undistorted(mask), camera.pinhole, photo, drawing.PANEL_PX)
         first = result.history[0]
@@ -73,6 +91,20 @@ def run(args: argparse.Namespace) -> int:
         write_animation(args.animation, _frames(canvas, result), STEP_MILLISECONDS)
 
     return console.conclude(result.verdict, result.explanation)
+
+
+def _read_mask_and_camera(args: argparse.Namespace) -> tuple[np.ndarray, Camera]:
+    """(H, W) coverage, after notes on what was understood; and the camera.  Either file may lack the image's size."""
+    choice = MaskChoice(args.label, args.threshold, args.invert)
+    if args.mask.suffix.lower() == ".json":
+        camera = Camera.read(args.camera)
+        mask = read_mask(args.mask, choice, (camera.width, camera.height))
+    else:
+        mask = read_mask(args.mask, choice)
+        camera = Camera.read(args.camera, mask.coverage.shape[::-1])
+    for note in mask.notes:
+        console.print_note(note)
+    return mask.coverage, camera
 
 
 def _photo_of_size(path: Path, mask: np.ndarray) -> np.ndarray:
@@ -94,17 +126,19 @@ def _frames(canvas: drawing.PoseCanvas, result: PoseSolution) -> list[np.ndarray
     ]
 
 
-def _content(result: PoseSolution) -> dict[str, Any]:
+def _content(result: PoseSolution, convention: str) -> dict[str, Any]:
     """The result as it is printed; the steps without their poses, which would be most of it."""
+    theirs_from_camera = np.linalg.inv(CONVENTIONS[convention])
     return {
-        "camera_from_object": result.camera_from_object.tolist(),
+        "convention": convention,
+        "camera_from_object": (theirs_from_camera @ result.camera_from_object).tolist(),
         "iou": round(result.iou, 4),
         "verdict": result.verdict.value,
         "explanation": result.explanation,
         "reason": result.reason.value,
         "seconds": round(result.seconds, 4),
         "alternatives": [
-            {"camera_from_object": other.camera_from_object.tolist(), "iou": round(other.iou, 4)}
+            {"camera_from_object": (theirs_from_camera @ other.camera_from_object).tolist(), "iou": round(other.iou, 4)}
             for other in result.alternatives
         ],
         "steps": [

@@ -12,6 +12,7 @@ from solver_core.frames import Camera, matrix_from_pose, pose_from_matrix
 from solver_core.mesh import Mesh, UnitMesh
 from solver_core.problems.pose.views import view_rotation
 
+OTHER_UNIT = 30.0  # an object this many times as large as its distance is no close-up, but in another unit
 VIEW_AZIMUTHS, VIEW_ELEVATIONS = np.radians(np.arange(0.0, 360.0, 45.0)), np.radians((10.0, 45.0))
 
 
@@ -40,7 +41,9 @@ class PoseSetup:
         """
         coverage = checked_camera(camera).undistorted(checked_coverage(mask, camera))
         mesh, centre, diagonal = UnitMesh.checked(vertices, faces)
-        return cls(coverage, mesh, centre, diagonal, camera.pinhole, None if start is None else _checked_start(start, centre))
+        return cls(
+            coverage, mesh, centre, diagonal, camera.pinhole, None if start is None else _checked_start(start, centre, diagonal)
+        )
 
     def starts(self) -> np.ndarray:
         """(B, 7) poses of the unit mesh to begin with: the given one, or views from around the upright object."""
@@ -63,12 +66,19 @@ class PoseSetup:
         return matrix
 
 
-def _checked_start(start: np.ndarray, object_centre: np.ndarray) -> np.ndarray:
+def _checked_start(start: np.ndarray, object_centre: np.ndarray, diagonal: float) -> np.ndarray:
     """(4, 4) float64 rigid transform with the object's centre before the camera.  Raises SetupError."""
     start = checked_rigid(start, "start")
     depth = -(start[:3, :3] @ object_centre + start[:3, 3])[2]
+    if depth <= 0 and diagonal > OTHER_UNIT * np.linalg.norm(start[:3, 3]):
+        raise SetupError(
+            f"the object is {diagonal:g} long but {np.linalg.norm(start[:3, 3]):g} away, so its unit is another than the "
+            "start's, perhaps millimetres; give both in one unit"
+        )
     if depth <= 0:
         raise SetupError(
-            f"the start puts the object's centre {-depth:g} behind the camera, which looks along -z; move it to negative z"
+            f"the start puts the object's centre {-depth:g} behind the camera, which looks along -z with y up, as in Blender "
+            "and OpenGL; if it is in OpenCV's convention (BOP, COLMAP, ROS: y down, z forward), negate its second and third "
+            "row, or give --convention opencv"
         )
     return start

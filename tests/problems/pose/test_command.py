@@ -139,6 +139,37 @@ def test_photograph_of_another_size_is_refused(files, capsys):
     assert_refused("the size of the mask, 64 x 48; it has 128 x 96 pixels", code, capsys)
 
 
+def test_start_in_opencv_convention_is_named_and_taken(files, capsys):
+    plain = solve(files), json.loads(capsys.readouterr().out)
+    turned = np.diag([1.0, -1.0, -1.0, 1.0])
+    start = turned @ np.array(START["camera_from_object"])
+    (files / "start.json").write_text(json.dumps({"camera_from_object": start.tolist()}))
+
+    assert_refused("--convention opencv", solve(files), capsys)
+    assert solve(files, "--convention=opencv") == plain[0]
+    found = json.loads(capsys.readouterr().out)
+
+    assert (plain[1]["convention"], found["convention"]) == ("opengl", "opencv")
+    np.testing.assert_array_equal(turned @ np.array(found["camera_from_object"]), plain[1]["camera_from_object"])
+
+
+def test_mesh_in_millimetres_is_named(files, capsys):
+    (files / "mesh.obj").write_text(
+        "v 500 500 9\nv 1500 500 9\nv 500 1500 9\nv 500 500 1009\nf 1 3 2\nf 1 2 4\nf 1 4 3\nf 2 3 4\n"
+    )
+
+    assert_refused("its unit is another than the start's", solve(files), capsys)
+
+
+def test_mask_of_labels_asks_for_the_object_and_takes_it(files, capsys):
+    labels = np.zeros((HEIGHT, WIDTH), dtype=np.uint8)
+    labels[15:30, 25:40], labels[:5, :5] = 1, 2
+    Image.fromarray(labels).save(files / "mask.png")
+
+    assert_refused("choose one with --label", solve(files), capsys)
+    assert solve(files, "--label=1") in (0, 1)
+
+
 def test_start_out_of_view_is_no_error(files, capsys):
     start = with_depth(-4)
     start[0][3] = 40
