@@ -15,6 +15,7 @@ from solver_core.errors import (
     WeightsError,
 )
 from solver_core.frames import Camera
+from solver_core.problems.inverse_kinematics.files.targets import NamedTargets, read_targets
 from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
 from solver_core.problems.inverse_kinematics.solve import KinematicResult, solve_inverse_kinematics
 from solver_core.problems.lighting.solve import LightingSolution, solve_lighting
@@ -32,6 +33,7 @@ __all__ = [
     "KinematicResult",
     "LightingSolution",
     "MissingDependency",
+    "NamedTargets",
     "ObservationError",
     "PoseOptions",
     "PoseSolution",
@@ -42,6 +44,7 @@ __all__ = [
     "StopReason",
     "Verdict",
     "WeightsError",
+    "read_targets",
     "solve_ik",
     "solve_inverse_kinematics",
     "solve_lighting",

@@ -9,7 +9,7 @@ from .. import messages, options, panels, results
 from ..properties import ArmatureProperties
 from ..solves.armature import ArmatureSolve
 from ..solves.armature_task import ArmatureOptions, ArmatureTask, BoneTarget
-from ..solves.bone_map import guess_bones
+from ..solves.bone_map import match_bones, rows_of
 from .live import LiveOperator
 
 
@@ -63,15 +63,16 @@ class DEEP_FEEDBACK_OT_guess_bones(bpy.types.Operator):
         settings = context.scene.deep_feedback.armature
         lines = settings.bones
         try:
-            guessed = guess_bones(context.scene, make_task(context, settings))
+            matching = match_bones(context.scene, make_task(context, settings))
         except SolverError as error:
             messages.report_error(self, error)
             return {"CANCELLED"}
         lines.clear()
-        for pair in guessed:
+        for pair in rows_of(matching):
             line = lines.add()
             line.target, line.bone, line.weight = pair.target, pair.bone, pair.weight
-        self.report({"INFO"}, f"{len(guessed)} targets have a bone")
+        said = "; ".join((f"{len(lines)} targets have a bone", *matching.notices))
+        self.report({"WARNING"} if matching.notices else {"INFO"}, said)
         return {"FINISHED"}
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from solver_core.problem import take
 from solver_core.problems.inverse_kinematics.files.bvh_text import END_SITE
+from solver_core.problems.inverse_kinematics.names.mapping import Matching
 from solver_core.problems.inverse_kinematics.setup import KinematicSetup
 from solver_core.problems.inverse_kinematics.skeleton.kinematics import forward_kinematics
 from solver_core.problems.inverse_kinematics.solve import (
@@ -39,7 +40,7 @@ from ..bridge.transform import animation_notices, read_channels, rotation_channe
 from .armature_chain import Chain, build_chain, metres_per_unit
 from .armature_source import TargetSource, frames_to_solve
 from .armature_task import ArmatureTask
-from .bone_map import check_rows, guess_bones, node_targets, node_weights
+from .bone_map import check_rows, match_bones, node_targets, node_weights, rows_of
 from .solve import NO_IMAGE_LINES, Step, mean_milliseconds
 
 
@@ -85,6 +86,7 @@ class ArmatureSolve:
     chain: Chain
     channels: dict[str, dict[str, tuple[float, ...]]]
     notices: list[str]
+    matching: Matching | None
     muted: list[tuple[str, str]] = field(default_factory=list)
     inputs: _Inputs | None = None
     result: KinematicResult | None = None
@@ -96,7 +98,8 @@ class ArmatureSolve:
         require_editable(armature)
         source = TargetSource.open(scene, task)
         frames, notices = frames_to_solve(scene, task, source)
-        bones, rows = read_rest(armature), task.bones or guess_bones(scene, task)
+        bones, matching = read_rest(armature), None if task.bones else match_bones(scene, task)
+        rows = task.bones if matching is None else rows_of(matching)
         nodes = {*bones, *(name + END_SITE for name in bones.keys() - {bone.parent for bone in bones.values()})}
         check_rows(rows, nodes, source.names(scene), task)
         chain = build_chain(bones, {row.bone for row in rows if row.weight > 0}, metres_per_unit(scene, armature))
@@ -111,7 +114,9 @@ class ArmatureSolve:
             notices.append(f"'{scaled[0]}' is scaled in its pose, which the solve does not see: clear the pose's scale.")
         if not task.is_range:
             notices += animation_notices(armature)
-        return cls(scene.name, task, frames, scene.frame_current, source, chain, channels, notices)
+        if matching is not None:
+            notices += [f"{notice[0].upper()}{notice[1:]}." for notice in matching.notices]
+        return cls(scene.name, task, frames, scene.frame_current, source, chain, channels, notices, matching)
 
     @property
     def parts(self) -> tuple[int, ...]:
@@ -155,6 +160,7 @@ class ArmatureSolve:
         setup = KinematicSetup.checked(
             inputs.targets, chain.skeleton, inputs.weights, limits=inputs.limits, limit_axes=chain.rest
         )
+        setup = replace(setup, matching=self.matching)
         session = KinematicSession(setup, self.task.options)
         frame = np.array([inputs.shown])
         observation = take(setup.request.observation, frame)

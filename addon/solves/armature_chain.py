@@ -10,7 +10,7 @@ import numpy as np
 
 from solver_core.errors import SetupError
 from solver_core.problems.inverse_kinematics.files.bvh_text import END_SITE
-from solver_core.problems.inverse_kinematics.names.mapping import skeleton_mapping
+from solver_core.problems.inverse_kinematics.names.mapping import body_map
 from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
 
 from ..bridge.armature import RestBone
@@ -89,7 +89,8 @@ def build_chain(bones: dict[str, RestBone], mapped: set[str], metres: float) -> 
     whole = nodes_below(bones, tops[0])
     if len(whole) < 2:
         raise SetupError(f"The bone '{tops[0]}' has no bone below it, so there is nothing to bend.")
-    human = skeleton_mapping(skeleton_of(whole, 1.0)) or {}
+    found = body_map(skeleton_of(whole, 1.0))
+    human = {} if found is None else found.node_of
     shared = [name for name, *others in zip(*lineages, strict=False) if all(other == name for other in others)]
     if human.get("hip") in shared:
         root = bones[human["hip"]]

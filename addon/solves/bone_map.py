@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Sequence
 
 import bpy
 import numpy as np
 
 from solver_core.errors import SetupError
-from solver_core.problems.inverse_kinematics.names.mapping import match_targets
+from solver_core.problems.inverse_kinematics.names.mapping import Matching, match_targets
 
 from ..bridge.armature import check_armature, read_rest
 from ..bridge.scene import find_object
@@ -18,28 +19,29 @@ from .armature_source import TargetSource
 from .armature_task import ArmatureTask, BoneTarget
 
 
-def guess_bones(scene: bpy.types.Scene, task: ArmatureTask) -> tuple[BoneTarget, ...]:
-    """Rows for the targets of a task by the names of its bones.  Raises SolverError if nothing matches."""
+def match_bones(scene: bpy.types.Scene, task: ArmatureTask) -> Matching:
+    """Which targets of a task belong to which bones, by their names.  Raises SolverError if none does."""
     armature = find_object(scene, task.armature, "armature")
     check_armature(armature)
-    source = TargetSource.open(scene, task)
-    names = source.names(scene)
+    names = TargetSource.open(scene, task).names(scene)
     bones = read_rest(armature)
-    found: dict[str, tuple[str, ...]] = {}
+    found = Matching({})
     for top in (bone for bone in bones.values() if not bone.parent):
         nodes = nodes_below(bones, top.name)
         if len(nodes) < 2:
             continue
-        try:
-            matched = match_targets(names, skeleton_of(nodes, 1.0))
-        except SetupError:
-            continue
-        found = max(found, matched, key=len)
-    if not found:
+        with contextlib.suppress(SetupError):  # none of these bones has a target
+            found = max(found, match_targets(names, skeleton_of(nodes, 1.0)), key=lambda matching: len(matching.targets))
+    if not found.targets:
         raise SetupError(
             f"No target has the name of a bone of '{armature.name}': fill in the list of bones by hand, or rename the targets."
         )
-    return tuple(BoneTarget(target, bone) for bone, targets in found.items() for target in targets)
+    return found
+
+
+def rows_of(matching: Matching) -> tuple[BoneTarget, ...]:
+    """The same as lines of the bone map."""
+    return tuple(BoneTarget(target, bone) for bone, targets in matching.targets.items() for target in targets)
 
 
 def check_rows(rows: Sequence[BoneTarget], nodes: Collection[str], targets: Collection[str], task: ArmatureTask) -> None:

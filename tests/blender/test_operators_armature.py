@@ -56,8 +56,8 @@ def test_guess_fills_the_bone_map(registered, arm):
 
 
 def test_guess_says_why_when_no_name_matches(registered, arm):
-    for empty in registered.deep_feedback.armature.collection.objects:
-        empty.name = f"Point {empty.name} of nothing"
+    for number, empty in enumerate(registered.deep_feedback.armature.collection.objects):
+        empty.name = f"point {'abcdef'[number]}"
 
     with pytest.raises(RuntimeError, match="Guess: No target has the name of a bone"):
         bpy.ops.deep_feedback.guess_bones()

@@ -7,7 +7,7 @@ from mathutils import Euler, Matrix, Quaternion, Vector
 
 from addon.solves.armature import ArmatureSolve
 from addon.solves.armature_task import ArmatureTask, BoneTarget
-from addon.solves.bone_map import guess_bones
+from addon.solves.bone_map import match_bones, rows_of
 from solver_core.errors import SolverError
 from solver_core.problems.inverse_kinematics.files.targets import read_targets
 
@@ -221,7 +221,7 @@ def test_another_armature_gives_the_targets_and_the_guess(scene, human):
     other.pose.bones["LeftArm"].matrix_basis = Quaternion((1, 0, 0), 0.7).to_matrix().to_4x4()
     task = ArmatureTask(human.name, "ARMATURE", target_armature=other.name)
 
-    rows = guess_bones(scene, task)
+    rows = rows_of(match_bones(scene, task))
     drain(ArmatureSolve.gather(scene, task))
 
     assert BoneTarget("LeftHand", "LeftHand") in rows
@@ -238,7 +238,7 @@ def test_another_armature_gives_the_targets_and_the_guess(scene, human):
         ({"bones": (BoneTarget("gaol", "bone1"),)}, "no target 'gaol' for the bone 'bone1'"),
         ({"bones": (BoneTarget("goal", "bone1", 0.0),)}, "weight of 0"),
         ({"source": "FILE"}, "Choose a file"),
-        ({"source": "FILE", "file": "/nowhere.bvh"}, "there is no such file"),
+        ({"source": "FILE", "file": "/nowhere.bvh"}, "No such file"),
         ({"source": "ARMATURE", "target_armature": "Arm"}, "another armature"),
     ],
 )
@@ -255,3 +255,21 @@ def test_a_rest_position_is_a_sentence(scene, arm):
 
     with pytest.raises(SolverError, match="switch it to Pose Position"):
         ArmatureSolve.gather(scene, ArmatureTask("Arm"))
+
+
+def test_a_body_most_of_whose_targets_have_other_names_is_bad_and_they_are_listed(scene, human, demo_dir, tmp_path):
+    header, *frames = (demo_dir / "ik_targets.csv").read_text().splitlines()
+    kept = ("Spine", "Neck", "Head")
+    names = [
+        name if name.startswith(kept) else f"thing{number // 3}{name[-2:]}" for number, name in enumerate(header.split(","))
+    ]
+    (tmp_path / "named.csv").write_text("\n".join([",".join(names), *frames[:2]]))
+
+    solve = ArmatureSolve.gather(scene, ArmatureTask(human.name, "FILE", file=str(tmp_path / "named.csv")))
+    drain(solve)
+    report = solve.report()
+
+    assert report["verdict"] == "bad"
+    assert "none for hips, left arm, right arm" in report["explanation"]
+    assert any("Left out the targets thing" in notice for notice in report["notices"])
+    assert any("No target for the joints" in notice for notice in report["notices"])

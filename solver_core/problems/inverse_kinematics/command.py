@@ -19,7 +19,7 @@ from solver_core.problems.inverse_kinematics.files.bodies import limits_path
 from solver_core.problems.inverse_kinematics.files.bvh import read_bvh, write_bvh
 from solver_core.problems.inverse_kinematics.files.maps import Map, read_limits, read_map
 from solver_core.problems.inverse_kinematics.files.targets import read_targets
-from solver_core.problems.inverse_kinematics.names.mapping import skeleton_mapping, targets_of_skeleton
+from solver_core.problems.inverse_kinematics.names.mapping import body_map, targets_of_skeleton
 from solver_core.problems.inverse_kinematics.skeleton.kinematics import forward_kinematics
 from solver_core.problems.inverse_kinematics.skeleton.motion import Motion
 from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
@@ -63,17 +63,15 @@ def run(args: argparse.Namespace) -> int:
     skeleton = rest.skeleton
     named = read_targets(args.targets)
     known = Map() if args.map is None else read_map(args.map)
-    targets = targets_of_skeleton(named, skeleton, known.targets)
-    given = np.isfinite(targets).all(axis=2).any(axis=0)  # joints without any target are no gap worth a notice
     with console.progress("solving") as show:
         result = solve_inverse_kinematics(
-            targets,
+            named,
             skeleton,
-            weights=given.astype(float),
             limits=_limits(args, skeleton),
             options=options_from(args, KinematicOptions),
             on_step=lambda step: show(f"{step.phase}, {100 * step.energy:.3f} cm off"),
             mapping=known.body,
+            target_map=known.targets,
             trained=None if args.weights is None else Trained.load(args.weights),
         )
     motion = Motion(
@@ -82,10 +80,10 @@ def run(args: argparse.Namespace) -> int:
     if args.out is not None:
         write_bvh(args.out, motion)
     if args.write_map is not None:
-        found = {"body": known.body or skeleton_mapping(skeleton) or {}}
+        found = {"body": known.body or getattr(body_map(skeleton), "node_of", {}), "targets": result.matching.targets}
         write_text(args.write_map, json.dumps(found, indent=2) + "\n", "map")
     if args.picture is not None or args.animation is not None:
-        _draw(args, motion, targets)
+        _draw(args, motion, targets_of_skeleton(named, result.matching, skeleton))
     console.print_result(_content(result), args.json)
     return console.conclude(result.verdict, result.explanation)
 

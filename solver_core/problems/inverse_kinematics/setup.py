@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,6 +11,8 @@ import numpy as np
 
 from solver_core.checks import checked_array
 from solver_core.errors import ObservationError, SetupError
+from solver_core.problems.inverse_kinematics.files.targets import NamedTargets
+from solver_core.problems.inverse_kinematics.names.mapping import Matching, match_by_map, match_targets, targets_of_skeleton
 from solver_core.problems.inverse_kinematics.problem import KinematicProblem, Targets
 from solver_core.problems.inverse_kinematics.skeleton.body import Body
 from solver_core.problems.inverse_kinematics.skeleton.limits import JointLimits
@@ -34,6 +36,7 @@ class Request(NamedTuple):
 class KinematicSetup:
     """A checked problem of inverse kinematics.  guide: None for what resembles no body that networks know.
 
+    matching: which named targets are those of which nodes, None where the targets had no names.
     start: (F, J, 4) given by the user, or None.  Build it with `checked`, whose arguments are those of
     solve_inverse_kinematics; it raises ObservationError or SetupError with one sentence for what cannot be used.
     """
@@ -41,26 +44,46 @@ class KinematicSetup:
     problem: KinematicProblem
     request: Request
     guide: Guide | None
+    matching: Matching | None
     start: np.ndarray | None
 
     @classmethod
     def checked(
         cls,
-        targets: np.ndarray,
+        targets: np.ndarray | NamedTargets,
         skeleton: Skeleton,
         weights: np.ndarray | None = None,
         start: np.ndarray | None = None,
         limits: np.ndarray | None = None,
         mapping: Mapping[str, str] | None = None,
+        target_map: Mapping[str, str | Sequence[str]] | None = None,
         trained: Trained | None = None,
         limit_axes: np.ndarray | None = None,
     ) -> KinematicSetup:
+        matching = None
+        if isinstance(targets, NamedTargets):
+            matching = _matched(targets, skeleton, target_map)
+            targets = targets_of_skeleton(targets, matching, skeleton)
+            if weights is None:  # a node without a target in any frame is no gap worth a notice
+                weights = np.isfinite(targets).all(axis=2).any(axis=0).astype(float)
+        elif target_map is not None:
+            raise SetupError("target_map belongs to targets that have names, as sc.read_targets gives them")
         request = checked_targets(targets, weights, skeleton)
+        if matching is not None:
+            request = request._replace(notices=(*matching.notices, *request.notices))
         limited = None if limits is None else JointLimits.from_ranges(skeleton, limits, limit_axes)
         offsets = np.broadcast_to(skeleton.offsets.astype(np.float32), request.observation.positions.shape)
         problem = KinematicProblem(Body.at_rest(skeleton), offsets, limited)
         guide = find_guide(skeleton, mapping, trained)
-        return cls(problem, request, guide, None if start is None else _checked_start(start, problem))
+        for notice in request.notices:
+            log.warning(notice)
+        return cls(problem, request, guide, matching, None if start is None else _checked_start(start, problem))
+
+
+def _matched(targets: NamedTargets, skeleton: Skeleton, target_map: Mapping[str, str | Sequence[str]] | None) -> Matching:
+    if target_map is None:
+        return match_targets(targets.names, skeleton, targets.parents)
+    return match_by_map(target_map, targets.names, skeleton)
 
 
 def checked_targets(targets: np.ndarray, weights: np.ndarray | None, skeleton: Skeleton) -> Request:
@@ -132,8 +155,6 @@ def _without_gaps(
     empty = np.flatnonzero(weights.sum(axis=1) == 0)
     if len(empty):
         raise ObservationError(f"frame {empty[0]} has no target at all; leave it out or give at least one")
-    for notice in notices:
-        log.warning(notice)
     return np.where(is_missing[..., None], 0, positions), weights, notices
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +12,8 @@ from solver_core.network.update import network_update
 from solver_core.options import Options, keyword_options, option
 from solver_core.problem import in_parts, put, take
 from solver_core.problems.inverse_kinematics.files.bodies import human
+from solver_core.problems.inverse_kinematics.files.targets import NamedTargets
+from solver_core.problems.inverse_kinematics.names.mapping import Matching
 from solver_core.problems.inverse_kinematics.problem import KinematicProblem
 from solver_core.problems.inverse_kinematics.refine import (
     FAR,
@@ -83,6 +85,8 @@ class KinematicResult:
     root: (F, 3) position of the root, metres.  position_error: (F, N) metres, nan where no target was given.
     verdict and explanation: how far the motion can be trusted, and why.  reasons: why each frame stopped.
     history: all steps.  seconds: time of the solve.  notices: sentences about what was found in the input.
+    matching: which named targets were taken for which nodes, and which were guessed and left out; None where targets had no
+    names.
     """
 
     rotations: np.ndarray
@@ -94,6 +98,7 @@ class KinematicResult:
     history: list[KinematicStep]
     seconds: float
     notices: tuple[str, ...]
+    matching: Matching | None = None
 
     @property
     def reason(self) -> StopReason:
@@ -106,7 +111,7 @@ OnStep = Callable[[KinematicStep], None]
 
 @keyword_options(KinematicOptions)
 def solve_inverse_kinematics(
-    targets: np.ndarray,
+    targets: np.ndarray | NamedTargets,
     skeleton: Skeleton,
     weights: np.ndarray | None = None,
     start: np.ndarray | None = None,
@@ -115,6 +120,7 @@ def solve_inverse_kinematics(
     options: KinematicOptions,
     on_step: OnStep | None = None,
     mapping: Mapping[str, str] | None = None,
+    target_map: Mapping[str, str | Sequence[str]] | None = None,
     trained: Trained | None = None,
     limit_axes: np.ndarray | None = None,
 ) -> KinematicResult:
@@ -123,7 +129,7 @@ def solve_inverse_kinematics(
     Non-human skeletons are refined with restarts, from the answer of their own networks or else from the rest pose.
 
     Args:
-        targets: (F, N, 3) or (N, 3) metres, one for each node; nan = not given.
+        targets: (F, N, 3) or (N, 3) metres, one for each node, nan = not given; or named ones, as read_targets gives them.
         skeleton: with N nodes.
         weights: (N,) or (F, N), at least 0; 0 = not given.  None = all alike.
         start: (F, N, 4) or (N, 4) wxyz to refine from, instead of the networks' answer.
@@ -132,7 +138,8 @@ def solve_inverse_kinematics(
         options: the following all at once, instead of as keyword arguments.
         {options}
         on_step: called with every KinematicStep; it cancels the solve by raising Cancelled.
-        mapping: nodes of the trained body -> nodes of the skeleton; None finds it by the names.
+        mapping: nodes of the trained body -> nodes of the skeleton; None finds it by the names or the shape.
+        target_map: nodes of the skeleton -> names of targets, several mean the middle of them; None finds it by the names.
         trained: other networks than those for humans.
         limit_axes: (N, 3, 3) rotations whose columns are the x, y and z that the limits are about, such as a rolled bone's.
 
@@ -144,7 +151,7 @@ def solve_inverse_kinematics(
         SetupError: if skeleton, start, limits or mapping cannot be used.
         ConfigError: if an option is out of its range.
     """
-    setup = KinematicSetup.checked(targets, skeleton, weights, start, limits, mapping, trained, limit_axes)
+    setup = KinematicSetup.checked(targets, skeleton, weights, start, limits, mapping, target_map, trained, limit_axes)
     return KinematicSession(setup, options).run(on_step)
 
 
@@ -192,11 +199,12 @@ class KinematicSession(Session[KinematicStep, KinematicResult]):
             every_rotation,
             (request.origin + shift)[:, 0],
             error,
-            *judge(error, skeleton),
+            *judge(error, skeleton, () if self.setup.matching is None else self.setup.matching.missing_parts),
             [StopReason.CANCELLED] * len(x) if self.is_cancelled else self.reasons,
             self.history,
             self.seconds,
             request.notices,
+            self.setup.matching,
         )
 
     def _first_pose(self) -> np.ndarray:

@@ -101,7 +101,7 @@ def test_solve_exits_with_1_and_a_reason_when_the_targets_are_out_of_reach(optio
     code = main([*options[:4], "--targets", str(tmp_path / "far.csv")])
 
     assert code == 1
-    assert "cm off their targets on average" in capsys.readouterr().err
+    assert "do not meet their targets: they are" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

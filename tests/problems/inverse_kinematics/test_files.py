@@ -8,7 +8,7 @@ from solver_core.errors import ObservationError, SetupError, SolverError
 from solver_core.problems.inverse_kinematics.files.bvh import write_bvh
 from solver_core.problems.inverse_kinematics.files.maps import read_limits, read_map
 from solver_core.problems.inverse_kinematics.files.targets import read_targets
-from solver_core.problems.inverse_kinematics.names.mapping import targets_of_skeleton
+from solver_core.problems.inverse_kinematics.names.mapping import match_by_map, targets_of_skeleton
 from solver_core.problems.inverse_kinematics.skeleton.motion import Motion
 
 from .conftest import natural_poses, positions_of
@@ -52,7 +52,9 @@ def test_targets_of_skeleton_take_the_middle_of_several(body, tmp_path):
     path = tmp_path / "points.csv"
     path.write_text("a_x,a_y,a_z,b_x,b_y,b_z\n0,0,0,2,4,6\n")
 
-    positions = targets_of_skeleton(read_targets(path), body.skeleton, {"hip": ["a", "b"]})
+    targets = read_targets(path)
+    matching = match_by_map({"hip": ["a", "b"]}, targets.names, body.skeleton)
+    positions = targets_of_skeleton(targets, matching, body.skeleton)
 
     np.testing.assert_array_equal(positions[0, 0], [1, 2, 3])
     assert np.isnan(positions[0, 1:]).all()

@@ -18,19 +18,24 @@ MAX_CELLS = 200_000_000  # of a table: 200,000 frames of 300 points; 1.6 GB
 
 @dataclass(frozen=True, eq=False)
 class NamedTargets:
-    """Positions (F, M, 3) in metres of M named points, nan where missing; frame_time in seconds, None = not stated."""
+    """Positions (F, M, 3) in metres of M named points, nan where missing; frame_time in seconds, None = not stated.
+
+    parents: (M,) number of the point that each hangs from, -1 = none, where the points are joints of a skeleton.
+    """
 
     names: tuple[str, ...]
     positions: np.ndarray
     frame_time: float | None = None
+    parents: tuple[int, ...] | None = None
 
 
-def read_targets(path: Path) -> NamedTargets:
+def read_targets(path: str | Path) -> NamedTargets:
     """Targets of a .bvh (its joints), .csv (columns name_x, name_y, name_z) or .npz (positions, names, frame_time).
 
     Raises ObservationError.
     """
     readers = {".bvh": _read_bvh_targets, ".csv": _read_csv, ".npz": _read_npz}
+    path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in readers:
         raise ObservationError(f"cannot read the targets {path}: the name must end in {', '.join(readers)}")
@@ -43,7 +48,8 @@ def _read_bvh_targets(path: Path) -> NamedTargets:
     skeleton = motion.skeleton
     offsets = np.broadcast_to(skeleton.offsets, (motion.num_frames, *skeleton.offsets.shape))
     positions = forward_kinematics(skeleton, offsets, motion.rotations[:, skeleton.joints]).positions
-    return NamedTargets(skeleton.names, positions + motion.root[:, None], motion.frame_time)
+    parents = tuple(skeleton.parents.tolist())
+    return NamedTargets(skeleton.names, positions + motion.root[:, None], motion.frame_time, parents)
 
 
 def _read_csv(path: Path) -> NamedTargets:

@@ -1,157 +1,259 @@
-"""Which joint is which: finds the human's joints in skeletons and marker sets that follow a common naming."""
+"""Which joint is which: a skeleton's among those of the human that networks know, and targets among those of a skeleton."""
 
 from __future__ import annotations
 
+import difflib
 import functools
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from solver_core.errors import SetupError
 from solver_core.problems.inverse_kinematics.files.bodies import human
 from solver_core.problems.inverse_kinematics.files.targets import NamedTargets
+from solver_core.problems.inverse_kinematics.names.recognise import Parts, recognise
+from solver_core.problems.inverse_kinematics.names.shape import parts_by_shape
+from solver_core.problems.inverse_kinematics.names.words import Word, read_names
 from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton, check_names
 
-# The human's nodes, and below their names elsewhere: without case, separators and a prefix such as "mixamorig:".  {S} is
-# left or right, {s} l or r.  Several names mean the middle of them.
-_CENTRE = ("hip", "abdomen", "chest", "neck", "head")
-_SIDE = ("Collar", "Shldr", "ForeArm", "Hand", "Buttock", "Thigh", "Shin", "Foot", "Foot_end")
-_FINGERS = ("Thumb", "Index", "Mid", "Ring", "Pinky")
-
-Names = str | tuple[str, ...]
-
-
-def _convention(centre: Sequence[Names | None], side: Sequence[Names | None], fingers: Sequence[str] = ()) -> dict[str, Names]:
-    """A convention from the names of the nodes in _CENTRE and _SIDE, and of two joints for each finger in _FINGERS."""
-    table: dict[str, Names | None] = dict(zip(_CENTRE, centre, strict=True))
-    finger_nodes = [finger + joint for finger in _FINGERS for joint in "12"] if fingers else []
-    for letter, word in (("l", "left"), ("r", "right")):
-        for node, name in zip((*_SIDE, *finger_nodes), (*side, *fingers), strict=True):
-            if isinstance(name, tuple):
-                table[letter + node] = tuple(part.format(s=letter, S=word) for part in name)
-            elif name is not None:
-                table[letter + node] = name.format(s=letter, S=word)
-    return {node: name for node, name in table.items() if name is not None}
-
-
-def _fingers(pattern: str, names: Sequence[str], thumb: Sequence[str], others: Sequence[str]) -> list[str]:
-    """Names of two joints a finger; `pattern` holds {name} and {joint}."""
-    joints = [thumb] + [others] * 4
-    return [
-        pattern.replace("{name}", name).replace("{joint}", joint)
-        for name, pair in zip(names, joints, strict=True)
-        for joint in pair
-    ]
-
-
-_LONG = ("thumb", "index", "middle", "ring", "pinky")
-_SMPL_SIDE = ("{s}collar", "{s}shoulder", "{s}elbow", "{s}wrist", None, "{s}hip", "{s}knee", "{s}ankle", "{s}foot")
-_MARKERS = ("{S}shoulder", "{S}elbow", "{S}wrist", None, "{S}hip", "{S}knee", "{S}ankle")
-
-CONVENTIONS: dict[str, dict[str, Names]] = {
-    "CMU MotionBuilder": _convention(
-        ("hips", "lowerback", "spine1", "neck1", "head"),
-        ("{S}shoulder", "{S}arm", "{S}forearm", "{S}hand", None, "{S}upleg", "{S}leg", "{S}foot", "{S}toebase"),
-    ),
-    "Mixamo": _convention(
-        ("hips", "spine", "spine2", "neck", "head"),
-        ("{S}shoulder", "{S}arm", "{S}forearm", "{S}hand", None, "{S}upleg", "{S}leg", "{S}foot", "{S}toebase"),
-        _fingers("{S}hand{name}{joint}", _LONG, "23", "12"),
-    ),
-    "Rigify metarig": _convention(
-        ("spine", "spine001", "spine003", "spine004", "spine006"),
-        ("shoulder{s}", "upperarm{s}", "forearm{s}", "hand{s}", None, "thigh{s}", "shin{s}", "foot{s}", "toe{s}"),
-        _fingers("{name}{joint}{s}", ("thumb", "findex", "fmiddle", "fring", "fpinky"), ("02", "03"), ("01", "02")),
-    ),
-    "Unreal mannequin": _convention(
-        ("pelvis", "spine01", "spine03", "neck01", "head"),
-        ("clavicle{s}", "upperarm{s}", "lowerarm{s}", "hand{s}", None, "thigh{s}", "calf{s}", "foot{s}", "ball{s}"),
-        _fingers("{name}{joint}{s}", _LONG, ("02", "03"), ("01", "02")),
-    ),
-    "SMPL": _convention(("pelvis", "spine1", "spine2", "neck", "head"), _SMPL_SIDE),
-    "SMPL, long names": _convention(
-        ("pelvis", "spine1", "spine2", "neck", "head"),
-        tuple(None if name is None else name.replace("{s}", "{S}") for name in _SMPL_SIDE),
-    ),
-    "Kinect": _convention(
-        ("spinebase", None, "spinemid", "neck", "head"),
-        (None, "shoulder{S}", "elbow{S}", "wrist{S}", None, "hip{S}", "knee{S}", "ankle{S}", "foot{S}"),
-    ),
-    "MediaPipe": _convention(
-        (("lefthip", "righthip"), None, None, ("leftshoulder", "rightshoulder"), ("leftear", "rightear")),
-        (None, *_MARKERS, "{S}footindex"),
-    ),
-    "COCO": _convention(
-        (("lefthip", "righthip"), None, None, ("leftshoulder", "rightshoulder"), ("leftear", "rightear")),
-        (None, *_MARKERS, None),
-    ),
+SIMILAR = 0.85  # ratio of difflib from which a name passes for a misspelt other one
+PAIR_OF = {"hip": "Thigh", "chest": "Shldr", "neck": "Shldr"}  # what says more than a point between them that is no joint
+LIMBS = {
+    "left arm": ("lForeArm", "lHand"),
+    "right arm": ("rForeArm", "rHand"),
+    "left leg": ("lShin", "lFoot"),
+    "right leg": ("rShin", "rFoot"),
 }
+LISTED = 8  # names in a sentence; the rest is counted
+
+
+class BodyMap(NamedTuple):
+    """Nodes of the human -> nodes of a skeleton.  is_guessed: by the shape, because the names say nothing."""
+
+    node_of: dict[str, str]
+    is_guessed: bool
+
+
+class Matching(NamedTuple):
+    """Which targets are those of which nodes of a skeleton.
+
+    targets: nodes -> target names, several mean the middle of them.  guessed: nodes that were matched by the shape of the
+    skeleton or by a similar name.  left_out: targets that belong to no node.  without_target: joints that none belongs to.
+    missing_parts: of "hips", "left arm", "right arm", "left leg" and "right leg" those without any; empty for other bodies.
+    """
+
+    targets: dict[str, tuple[str, ...]]
+    guessed: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    without_target: tuple[str, ...] = ()
+    missing_parts: tuple[str, ...] = ()
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What a user should know of it, in sentences."""
+        said = []
+        if self.guessed:
+            said.append(f"guessed which target is that of {_listed(self.guessed)}; give a map if that is wrong")
+        if self.left_out:
+            said.append(f"left out the targets {_listed(self.left_out)}, which match no joint of the skeleton")
+        if self.without_target:
+            said.append(f"no target for the joints {_listed(self.without_target)}")
+        return tuple(said)
 
 
 def find_mapping(names: Sequence[str]) -> dict[str, tuple[str, ...]] | None:
-    """Names of the human's nodes -> the given names that stand for them, by the convention that fits best.
+    """Names of the human's nodes -> the given names that stand for them; None unless hips and all limbs are among them."""
+    parts = recognise(names)
+    return parts.names_of if parts.has_limbs else None
 
-    None if no convention has all of its limbs among the names.
+
+@functools.lru_cache(maxsize=32)
+def body_map(skeleton: Skeleton) -> BodyMap | None:
+    """Which of a skeleton's nodes are the human's: by their names or else by its shape; None for what is no human."""
+    known = human().skeleton
+    equal = {name: name for name in known.names if name in skeleton.names}
+    by_name = _single(recognise(skeleton.names))
+    by_name = equal if len(equal) > len(by_name) else by_name
+    if Parts({node: (own,) for node, own in by_name.items()}, frozenset()).has_limbs:
+        return BodyMap(_with_ends(_with_hips(by_name, skeleton), skeleton), False)
+    by_shape = parts_by_shape(skeleton)
+    return BodyMap(_with_ends(by_shape, skeleton), True) if by_shape else None
+
+
+def match_targets(names: Sequence[str], skeleton: Skeleton, parents: Sequence[int] | None = None) -> Matching:
+    """Which of the named targets belong to which nodes of a skeleton.
+
+    Equal names count where they mean the same part of the body, then parts of the body, then words without prefixes and
+    similar names; far ends of bones are matched by their place.
+
+    Args:
+        names: of the targets.
+        skeleton: that is solved.
+        parents: (M,) number of each target's parent, -1 = none, if they are joints of a skeleton.
+
+    Raises:
+        SetupError: if nothing matches.
     """
-    own = {name: _plain(name) for name in human().skeleton.names}  # CMU in the Daz convention
-    by_plain = {_plain(name): name for name in reversed(names)}
-    best: dict[str, tuple[str, ...]] = {}
-    for convention in (own, *CONVENTIONS.values()):
-        found = {}
-        for node, wanted in convention.items():
-            parts = (wanted,) if isinstance(wanted, str) else wanted
-            if all(part in by_plain for part in parts):
-                found[node] = tuple(by_plain[part] for part in parts)
-        has_limbs = all(side + node in found for side in "lr" for node in ("ForeArm", "Hand", "Shin", "Foot"))
-        if has_limbs and "hip" in found and len(found) > len(best):
-            best = found
-    return best or None
-
-
-@functools.lru_cache(maxsize=8)
-def skeleton_mapping(skeleton: Skeleton) -> dict[str, str] | None:
-    """Names of the human's nodes -> the skeleton's, those that stand for one node alone; None for what is no human."""
-    mapping = find_mapping(skeleton.names) or {}
-    single = {node: names[0] for node, names in mapping.items() if len(names) == 1}
-    return single if "hip" in single else None
-
-
-def match_targets(names: Sequence[str], skeleton: Skeleton) -> dict[str, tuple[str, ...]]:
-    """Names of the skeleton's nodes -> the target names that stand for them: by equal names, else by both conventions.
-
-    Raises SetupError if there is no match.
-    """
-    equal = {name: (name,) for name in names if name in skeleton.names}
-    of_human, of_skeleton = find_mapping(names) or {}, skeleton_mapping(skeleton) or {}
-    by_convention = {own: of_human[node] for node, own in of_skeleton.items() if node in of_human}
-    matched = max(equal, by_convention, key=len)
+    parts, body = recognise(names), body_map(skeleton)
+    node_of = {} if body is None else body.node_of
+    part_of_node = {own: part for part, own in node_of.items()}
+    part_of_name = {one: part for part, several in parts.names_of.items() for one in several}
+    equal = [name for name in names if name in skeleton.names]
+    is_same = len(equal) > len(names) / 2 and not parts.beside
+    matched: dict[str, tuple[str, ...]] = {
+        name: (name,) for name in equal if is_same or part_of_name.get(name) == part_of_node.get(name)
+    }
+    of_parts = {own: parts.names_of[part] for part, own in node_of.items() if part in parts.names_of and own not in matched}
+    guessed = list(of_parts) if body is not None and body.is_guessed else []
+    matched |= of_parts
+    for part in parts.beside & node_of.keys():
+        if _is_said_better(part, parts, node_of):
+            matched.pop(node_of[part], None)
+    unknown = [name for name in names if name not in part_of_name or body is None]
+    _match_words(matched, unknown, skeleton)
+    guessed += _match_similar(matched, unknown, skeleton)
+    _match_ends(matched, names, skeleton, parents)
     if not matched:
         raise SetupError(
             f"none of the targets ({', '.join(names[:4])}, ...) matches a joint of the skeleton "
             f"({', '.join(skeleton.names[:4])}, ...); give a map"
         )
-    return matched
+    used = {name for several in matched.values() for name in several}
+    joints = node_of.values() if node_of else skeleton.joint_names
+    return Matching(
+        targets={node: matched[node] for node in skeleton.names if node in matched},
+        guessed=tuple(guessed),
+        left_out=tuple(name for name in names if name not in used),
+        without_target=tuple(joint for joint in joints if joint not in matched),
+        missing_parts=_missing_parts(matched.keys(), node_of),
+    )
 
 
-def targets_of_skeleton(targets: NamedTargets, skeleton: Skeleton, joints: dict[str, Sequence[str]] | None) -> np.ndarray:
-    """(F, N, 3) for the nodes of a skeleton, nan where none is given.
+def match_by_map(targets: Mapping[str, str | Sequence[str]], names: Sequence[str], skeleton: Skeleton) -> Matching:
+    """The Matching that a user's map says: nodes of the skeleton -> one or several of the targets' names.
 
-    joints: names of the skeleton's nodes -> one or several target names, whose middle is taken; found when None.
+    Raises SetupError for a name that is not there.
     """
-    if joints is None:
-        joints = dict(match_targets(targets.names, skeleton))
-    check_names(joints.keys(), skeleton.names, "the skeleton")
+    check_names(targets.keys(), skeleton.names, "the skeleton")
+    matched = {node: (given,) if isinstance(given, str) else tuple(given) for node, given in targets.items()}
+    check_names([name for several in matched.values() for name in several], names, "the targets file")
+    return Matching(matched)
+
+
+def targets_of_skeleton(targets: NamedTargets, matching: Matching, skeleton: Skeleton) -> np.ndarray:
+    """(F, N, 3) for the nodes of a skeleton, nan where none is given; of several targets the middle."""
     positions = np.full((len(targets.positions), skeleton.num_nodes, 3), np.nan)
-    for node, names in joints.items():
-        check_names(names, targets.names, "the targets file")
+    for node, names in matching.targets.items():
         columns = [targets.names.index(name) for name in names]
         positions[:, skeleton.index(node)] = targets.positions[:, columns].mean(axis=1)
     return positions
 
 
-def _plain(name: str) -> str:
-    """Lower case letters and digits, without what stands before a colon or a common prefix."""
-    name = name.rsplit(":", 1)[-1].lower()
-    name = re.sub(r"^(def|mixamorig\d*|bip0?1)[-_. ]", "", name)
-    return re.sub(r"[^a-z0-9]", "", name)
+def _single(parts: Parts) -> dict[str, str]:
+    """Those parts that one name stands for, which is a joint's."""
+    return {node: names[0] for node, names in parts.names_of.items() if len(names) == 1 and node not in parts.beside}
+
+
+def _with_hips(node_of: dict[str, str], skeleton: Skeleton) -> dict[str, str]:
+    """The hips are what legs and spine hang from, if what has their name is not above both."""
+    below = [node_of[part] for part in ("lThigh", "rThigh", "lShin", "rShin", "chest", "lShldr") if part in node_of]
+    lineages = [_lineage(skeleton, name) for name in below]
+    shared = [name for name in lineages[0] if all(name in lineage for lineage in lineages)]
+    if node_of["hip"] in shared or not shared:
+        return node_of
+    return node_of | {"hip": shared[0]}
+
+
+def _with_ends(node_of: dict[str, str], skeleton: Skeleton) -> dict[str, str]:
+    """With the human's end sites, which are known by their place: the only node below a joint that is known."""
+    known = human().skeleton
+    found = dict(node_of)
+    for node, parent in zip(known.names, known.parents, strict=True):
+        above = known.names[parent]
+        if node not in found and above in node_of and known.joint_of_node[known.index(node)] < 0:
+            children = np.flatnonzero(skeleton.parents == skeleton.index(node_of[above]))
+            if len(children) == 1 and skeleton.names[children[0]] not in found.values():
+                found[node] = skeleton.names[children[0]]
+    return found
+
+
+def _lineage(skeleton: Skeleton, name: str) -> list[str]:
+    """What is above a node, the nearest first."""
+    node, lineage = int(skeleton.parents[skeleton.index(name)]), []
+    while node >= 0:
+        lineage.append(skeleton.names[node])
+        node = int(skeleton.parents[node])
+    return lineage
+
+
+def _is_said_better(part: str, parts: Parts, node_of: dict[str, str]) -> bool:
+    """Whether a target is no joint, and left and right of it are given: the middle of the hips is no bone's head."""
+    return part == "head" or all(side + PAIR_OF[part] in parts.names_of and side + PAIR_OF[part] in node_of for side in "lr")
+
+
+def _match_words(matched: dict[str, tuple[str, ...]], names: Sequence[str], skeleton: Skeleton) -> None:
+    """Adds nodes whose name says the same as a target's, whatever prefix and spelling."""
+    of_targets, of_nodes = _unique_words(names), _unique_words(skeleton.names)
+    used = {name for several in matched.values() for name in several}
+    for word, node in of_nodes.items():
+        if node not in matched and word in of_targets and of_targets[word] not in used:
+            matched[node] = (of_targets[word],)
+
+
+def _unique_words(names: Sequence[str]) -> dict[Word, str]:
+    words = read_names(names)
+    return {word: name for name, word in words.items() if word.core and list(words.values()).count(word) == 1}
+
+
+def _match_similar(matched: dict[str, tuple[str, ...]], names: Sequence[str], skeleton: Skeleton) -> list[str]:
+    """Adds joints whose name is nearly a target's of the same side, and returns them."""
+    used = {name for several in matched.values() for name in several}
+    of_targets, of_nodes = read_names(names), read_names(skeleton.names)
+    found = []
+    for node in skeleton.joint_names:
+        free = [name for name in names if name not in used and of_targets[name].side == of_nodes[node].side]
+        free = [name for name in free if of_targets[name].digits == of_nodes[node].digits]
+        near = difflib.get_close_matches(node, free, n=1, cutoff=SIMILAR) if node not in matched else []
+        if near:
+            matched[node] = (near[0],)
+            used.add(near[0])
+            found.append(node)
+    return found
+
+
+def _match_ends(
+    matched: dict[str, tuple[str, ...]], names: Sequence[str], skeleton: Skeleton, parents: Sequence[int] | None
+) -> None:
+    """Adds far ends of bones, "X_Nub" to "X_end", by their place: the only one of their kind below the same joint."""
+    words = read_names(names)
+    used = {name for several in matched.values() for name in several}
+    for node in np.flatnonzero(skeleton.joint_of_node < 0):
+        name, above = skeleton.names[node], skeleton.names[skeleton.parents[node]]
+        siblings = np.flatnonzero(skeleton.parents == skeleton.parents[node])
+        if name in matched or len(siblings) > 1 or len(matched.get(above, ())) != 1:
+            continue
+        target = matched[above][0]
+        if parents is None:
+            ends = [one for one in names if words[one].is_end and words[one][:3] == words[target][:3]]
+        else:
+            ends = [one for one, parent in zip(names, parents, strict=True) if parent >= 0 and names[parent] == target]
+        if len(ends) == 1 and ends[0] not in used:
+            matched[name] = (ends[0],)
+            used.add(ends[0])
+
+
+def _missing_parts(matched: Iterable[str], node_of: dict[str, str]) -> tuple[str, ...]:
+    """Hips and limbs of a human that no target says anything of."""
+    if not node_of:
+        return ()
+    given = {part for part, own in node_of.items() if own in matched}
+    missing = [] if "hip" in given or {"lThigh", "rThigh"} <= given else ["hips"]
+    for limb, ends in LIMBS.items():
+        if not given.intersection(ends):
+            missing.append(limb)
+    return tuple(missing)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")

@@ -14,7 +14,7 @@ from solver_core.network.update import Network
 from solver_core.network.weights import load_weights, shipped_networks
 from solver_core.problems.inverse_kinematics.features import INPUT_LAYOUT, num_features
 from solver_core.problems.inverse_kinematics.files.bodies import body_path, human, read_body
-from solver_core.problems.inverse_kinematics.names.mapping import skeleton_mapping
+from solver_core.problems.inverse_kinematics.names.mapping import body_map
 from solver_core.problems.inverse_kinematics.skeleton.body import Body
 from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton, check_names
 from solver_core.problems.inverse_kinematics.solver.transfer import Transfer
@@ -56,7 +56,8 @@ class Guide(NamedTuple):
 def find_guide(skeleton: Skeleton, mapping: Mapping[str, str] | None, trained: Trained | None) -> Guide | None:
     """How to ask networks about this skeleton, or None if it resembles no body that they know."""
     if mapping is None and trained is None:
-        mapping = skeleton_mapping(skeleton)
+        found = body_map(skeleton)
+        mapping = None if found is None else found.node_of
     elif mapping is None:
         mapping = {name: name for name in trained.body.skeleton.names}
     if not mapping:
