@@ -39,7 +39,7 @@ def problem(skeleton) -> KinematicProblem:
 @pytest.fixture
 def targets(problem, poses) -> Targets:
     positions = problem.forward(poses[:COUNT], np.arange(COUNT)).positions
-    return Targets(positions, np.ones(positions.shape[:2]))
+    return Targets.exact(positions, np.ones(positions.shape[:2]))
 
 
 def mean_distance_cm(problem: KinematicProblem, targets: Targets, x: np.ndarray) -> float:

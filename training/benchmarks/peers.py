@@ -177,7 +177,7 @@ def measure_pytorch_kinematics(module: Any, data: Path, count: int) -> Row:
     frames = frames[:: max(1, len(frames) // count)][:count]
     problem = KinematicProblem(human(), np.tile(skeleton.offsets.astype(np.float32), (len(frames), 1, 1)))
     positions = problem.forward(frames, np.arange(len(frames))).positions
-    targets = Targets(positions, np.ones(positions.shape[:2], np.float32))
+    targets = Targets.exact(positions, np.ones(positions.shape[:2], np.float32))
     prior = kinematics.AnglePrior.of_poses(skeleton, load_rotations(split_clips(data, "train"))[::4])
     chain = module.build_chain_from_urdf(urdf(skeleton))
     order = [skeleton.joint_names.index(name[:-1]) * 3 + "zxy".index(name[-1]) for name in chain.get_joint_parameter_names()]

@@ -13,6 +13,7 @@ from solver_core.kernel.tree import damped_step
 from solver_core.network.spec import NetworkSpec
 from solver_core.problem import Features
 from solver_core.problems.inverse_kinematics.files.bodies import human, read_body
+from solver_core.problems.inverse_kinematics.observation import NOISE_SCALE, Targets
 from solver_core.problems.inverse_kinematics.skeleton.body import Body
 from solver_core.problems.inverse_kinematics.skeleton.kinematics import Posture
 from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
@@ -44,12 +45,12 @@ def trained_body(settings: dict[str, Any]) -> Body:
 
 
 def features(
-    body: Body, offsets: np.ndarray, x: np.ndarray, posture: Posture, residuals: np.ndarray, weights: np.ndarray
+    body: Body, offsets: np.ndarray, x: np.ndarray, posture: Posture, residuals: np.ndarray, observation: Targets
 ) -> Features:
     """Numbers (B, K) as INPUT_LAYOUT names them, in the root's frame and of order one.
 
     The pose is relative to the mean pose, and the step is what damped least squares would do next.  Both are rotations,
-    so they hardly depend on the lengths of the bones.  residuals: (B, N, 3), 0 counts where weights (B, N) are 0.
+    so they hardly depend on the lengths of the bones.  residuals: (B, N, 3), 0 counts for targets that are not given.
     """
     skeleton, batch = body.skeleton, len(x)
     mean_pose = body.mean_pose.astype(x.dtype)
@@ -59,15 +60,19 @@ def features(
     pose = np.where(relative[..., :1] < 0, -relative[..., 1:], relative[..., 1:])
 
     axes = body.axes.astype(x.dtype) @ posture.orientations.swapaxes(2, 3)
-    squared = (weights * (residuals**2).sum(axis=-1)).sum(axis=-1) / weights.sum(axis=-1)
-    hint = damped_step(skeleton, posture.positions, axes, residuals, weights, HINT_DAMPING + HINT_TRUST * squared)
+    precision = observation.precision
+    # Steps count in standard deviations of motions, so that damping by the noise's variance is what Bayes asks for.
+    expected = (precision * (HINT_TRUST * (residuals**2).sum(axis=-1) + observation.noise**2)).sum(axis=-1)
+    damping = HINT_DAMPING + expected / precision.sum(axis=-1)
+    hint = damped_step(skeleton, posture.positions, axes, residuals, precision, damping)
     hint /= np.maximum(1, np.linalg.norm(hint, axis=-1, keepdims=True) / MAX_HINT)
 
-    given = (weights > 0)[..., None]
+    given = (observation.weights > 0)[..., None]
     residuals_root = given * (residuals @ posture.orientations[:, root])
     targets_root = given * (posture.positions @ posture.orientations[:, root]) + residuals_root
+    certainty = given[..., 0] / (1 + observation.noise / NOISE_SCALE)
     lengths = np.linalg.norm(offsets, axis=-1)
     log_lengths = np.log(np.maximum(lengths, 1e-6) / np.maximum(skeleton.bone_lengths, 1e-6))
     log_lengths[:, skeleton.root] = 0
-    parts = (2 * pose, hint, 2 * targets_root, 10 * residuals_root, weights > 0, 5 * log_lengths)
+    parts = (2 * pose, hint, 2 * targets_root, 10 * residuals_root, certainty, 5 * log_lengths)
     return Features(None, np.concatenate([part.reshape(batch, -1) for part in parts], axis=1).astype(np.float32))

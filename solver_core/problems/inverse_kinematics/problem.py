@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
 from solver_core.manifolds import Manifold, SO3Power
 from solver_core.problem import Features
 from solver_core.problems.inverse_kinematics import features as kinematic_features
+from solver_core.problems.inverse_kinematics.observation import Targets
 from solver_core.problems.inverse_kinematics.skeleton.body import Body
 from solver_core.problems.inverse_kinematics.skeleton.kinematics import Posture, forward_kinematics
 from solver_core.problems.inverse_kinematics.skeleton.limits import JointLimits, LimitedRotations
 from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
-
-
-class Targets(NamedTuple):
-    """positions (B, N, 3) relative to the root's target, metres; weights (B, N) >= 0, 0 = not given.
-
-    A root without weight may be anywhere: positions then are relative to any point.
-    """
-
-    positions: np.ndarray
-    weights: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,26 +44,27 @@ class KinematicProblem:
         return forward_kinematics(self.skeleton, self.offsets[rows], x)
 
     def residuals(self, prediction: Posture, observation: Targets) -> np.ndarray:
-        """(B, N, 3) from the nodes to their targets, after the best shift of the whole body where the root is not given."""
+        """(B, N, 3) from the nodes to their targets, after the best shift of the whole body where the root is not exact."""
         residuals = observation.positions - prediction.positions
-        if (observation.weights[:, self.skeleton.root] > 0).all():
+        if observation.is_exact(self.skeleton.root).all():
             return residuals
         return residuals - self.shift(residuals, observation)
 
     def shift(self, residuals: np.ndarray, observation: Targets) -> np.ndarray:
-        """(B, 1, 3) of the whole body: the mean residual where the root is not given, else zero."""
-        weights = observation.weights[..., None]
+        """(B, 1, 3) of the whole body: the mean residual where the root is not exact, else zero."""
+        weights = observation.precision[..., None]
         mean = (weights * residuals).sum(axis=1, keepdims=True) / weights.sum(axis=1, keepdims=True)
-        return np.where(weights[:, self.skeleton.root, None] > 0, 0, mean)
+        return np.where(observation.is_exact(self.skeleton.root)[:, None, None], 0, mean)
 
     def energy(self, prediction: Posture, observation: Targets, rows: np.ndarray) -> np.ndarray:
-        """Root mean square distance to the targets, weighted, in metres."""
+        """Root mean square distance to the targets, weighted by their precision, in metres."""
         squared = (self.residuals(prediction, observation) ** 2).sum(axis=-1)  # (B, N)
-        return np.sqrt((observation.weights * squared).sum(axis=1) / observation.weights.sum(axis=1))
+        precision = observation.precision
+        return np.sqrt((precision * squared).sum(axis=1) / precision.sum(axis=1))
 
     def features(self, x: np.ndarray, prediction: Posture, observation: Targets, rows: np.ndarray) -> Features:
         residuals = self.residuals(prediction, observation)
-        return kinematic_features.features(self.body, self.offsets[rows], x, prediction, residuals, observation.weights)
+        return kinematic_features.features(self.body, self.offsets[rows], x, prediction, residuals, observation)
 
     def step_from_output(self, output: np.ndarray, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
         return rotvecs_about(self.body.axes.astype(output.dtype), output.reshape(len(x), -1, 3)).reshape(len(x), -1)

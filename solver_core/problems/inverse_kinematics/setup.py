@@ -105,7 +105,7 @@ def checked_targets(targets: np.ndarray, weights: np.ndarray | None, skeleton: S
     of_root = given[:, skeleton.root, None, None] > 0
     mean = (given[..., None] * positions).sum(axis=1, keepdims=True) / given.sum(axis=1)[:, None, None]
     origin = np.where(of_root, positions[:, [skeleton.root]], mean)
-    observation = Targets((positions - origin).astype(np.float32), given.astype(np.float32))
+    observation = Targets.exact((positions - origin).astype(np.float32), given.astype(np.float32))
     return Request(observation, origin, notices)
 
 

@@ -242,7 +242,7 @@ def _from(start: Method | None, solver: Solver) -> Method:
     def method(cases: Cases) -> Answers:
         problem = KinematicProblem(human(), cases.offsets.astype(np.float32))
         positions = cases.positions(cases.x).astype(np.float32)
-        targets = Targets(positions, np.broadcast_to(cases.weights.astype(np.float32), positions.shape[:2]))
+        targets = Targets.exact(positions, np.broadcast_to(cases.weights.astype(np.float32), positions.shape[:2]))
         first = None if start is None else start(cases)
         began = time.perf_counter()
         x0 = mean_pose_start(problem, targets) if first is None else first.x.astype(np.float32)

@@ -21,12 +21,12 @@ def mean_pose_start(problem: KinematicProblem, targets: Targets) -> np.ndarray:
     importance = np.zeros(skeleton.num_nodes)
     for depth, level in enumerate(skeleton.levels):
         importance[level.nodes] = 100.0**-depth
-    weights = (targets.weights * importance)[..., None]
+    weights = (targets.precision * importance)[..., None]
     weights = weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-30)  # only the root given: any turn will do
     wanted = targets.positions.astype(np.float64)
-    if not (targets.weights[:, skeleton.root] > 0).all():
-        model = model - (weights * model).sum(axis=1, keepdims=True)
-        wanted = wanted - (weights * wanted).sum(axis=1, keepdims=True)
+    is_floating = ~targets.is_exact(skeleton.root)[:, None, None]
+    model = model - is_floating * (weights * model).sum(axis=1, keepdims=True)
+    wanted = wanted - is_floating * (weights * wanted).sum(axis=1, keepdims=True)
     covariance = (weights * wanted).swapaxes(1, 2) @ model  # (B, 3, 3)
     turn = nearest_rotation(covariance)
     x = mean_pose.copy()

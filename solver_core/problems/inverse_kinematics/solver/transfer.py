@@ -17,11 +17,13 @@ from solver_core.problems.inverse_kinematics.skeleton.body import Body
 from solver_core.problems.inverse_kinematics.skeleton.kinematics import forward_kinematics
 from solver_core.problems.inverse_kinematics.skeleton.limits import JointLimits
 from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
+from solver_core.problems.inverse_kinematics.solver.closed_form import SHORT, shortest_arc
 from solver_core.problems.inverse_kinematics.solver.start import nearest_rotation
 
 UNKNOWN_SPREAD = 0.1  # radians, of joints without counterpart: fewer than most, so that the others turn first
 STRAIGHT_PRIOR = 1e-6  # settles the twist of a skeleton that is one straight line: none
-REST_PRIOR = 1e-3  # how much the twist that bone directions leave open counts beside them
+LIKE_REST = np.radians(10)  # bones differ by so much from body to body in the same pose
+NEARLY_UPRIGHT = np.radians(25)  # the same for all bones together
 
 
 class Transfer:
@@ -35,6 +37,14 @@ class Transfer:
         self.skeleton, self.body = skeleton, body
         pairs = [(body.skeleton.index(known), skeleton.index(own)) for known, own in node_of.items()]
         self.known, self.own = (np.array(side) for side in zip(*pairs, strict=True))  # (M,) nodes of both
+        self._leave_out_bones_without_length()
+
+    def _leave_out_bones_without_length(self) -> None:
+        """Nodes that lie where their mapped ancestor lies say nothing that it does not."""
+        shortest = SHORT * self.skeleton.bone_lengths.mean()
+        while len(ends := self._bones[self._distances(self.skeleton, self.own) <= shortest, 1]):
+            self.known, self.own = np.delete(self.known, ends[0]), np.delete(self.own, ends[0])
+            del self._bones  # of the mapping before
 
     @cached_property
     def scale(self) -> float:
@@ -55,19 +65,27 @@ class Transfer:
         """Targets of the skeleton as targets of the body."""
         count, num_nodes = len(targets.positions), self.body.skeleton.num_nodes
         positions = np.zeros((count, num_nodes, 3), np.float32)
-        weights = np.zeros((count, num_nodes), np.float32)
+        weights, noise = np.zeros((2, count, num_nodes), np.float32)
         positions[:, self.known] = targets.positions[:, self.own] / self.scale
         weights[:, self.known] = targets.weights[:, self.own]
+        noise[:, self.known] = targets.noise[:, self.own] / self.scale
         root = self.body.skeleton.root
         origin = np.where(weights[:, root, None, None] > 0, positions[:, [root]], 0)
-        return Targets(positions - origin, weights)
+        return Targets(positions - origin, weights, noise)
 
     def to_skeleton(self, x: np.ndarray) -> np.ndarray:
-        """(B, J', 4) local rotations of the skeleton's joints from (B, J, 4) of the body's."""
+        """(B, J', 4) local rotations of the skeleton's joints from (B, J, 4) of the body's.
+
+        Joints between two that have counterparts share the turn from one to the other.
+        """
         offsets = np.broadcast_to(self._offsets, (len(x), *self._offsets.shape))
         known = forward_kinematics(self.body.skeleton, offsets, x).orientations
         known = np.concatenate([known, np.broadcast_to(np.eye(3, dtype=x.dtype), (len(x), 1, 3, 3))], axis=1)
         orientations = known[:, self._guides] @ self._alignment
+        for joint, upper, lower, share in self._between:
+            turn = orientations[:, upper].swapaxes(1, 2) @ orientations[:, lower]
+            part = rotations.wxyz_from_rotvec(share * rotations.rotvec_from_wxyz(rotations.wxyz_from_matrix(turn)))
+            orientations[:, joint] = orientations[:, upper] @ rotations.matrix_from_wxyz(part)
         skeleton = self.skeleton
         parents = skeleton.parents[skeleton.joints]
         local = orientations[:, skeleton.joint_of_node[parents]].swapaxes(2, 3) @ orientations
@@ -121,43 +139,78 @@ class Transfer:
         return np.linalg.norm(rest[self._bones[:, 1]] - rest[self._bones[:, 0]], axis=1)
 
     @cached_property
+    def _between(self) -> list[tuple[int, int, int, float]]:
+        """Joints of the skeleton without counterpart that have one above and, on the only way down to any, one below.
+
+        (joint, joint above, joint below, share of the way between them by length).
+        """
+        skeleton, own, joint_of_node = self.skeleton, set(self.own.tolist()), self.skeleton.joint_of_node
+        num_below = np.isin(np.arange(skeleton.num_nodes), self.own).astype(int)
+        for level in reversed(skeleton.levels):
+            np.add.at(num_below, level.parents, num_below[level.nodes])
+        found = []
+        for lower in own:
+            chain = [lower]
+            while skeleton.parents[chain[-1]] not in own and num_below[skeleton.parents[chain[-1]]] == num_below[lower]:
+                chain.append(int(skeleton.parents[chain[-1]]))
+            upper = int(skeleton.parents[chain[-1]])
+            lengths = np.cumsum(skeleton.bone_lengths[chain[::-1]])
+            if upper in own and joint_of_node[lower] >= 0 and lengths[-1] > 0:
+                ends = (int(joint_of_node[upper]), int(joint_of_node[lower]))
+                shares = lengths / lengths[-1]
+                found += [(int(joint_of_node[n]), *ends, float(share)) for n, share in zip(chain[:0:-1], shares, strict=False)]
+        return found
+
+    @cached_property
     def _offsets(self) -> np.ndarray:
-        """(N, 3) float32 the body's offsets with the skeleton's proportions: each mapped bone as long as it is there."""
-        known = self.body.skeleton
-        ratios = self._distances(self.skeleton, self.own) / self.scale / self._distances(known, self.known)
-        factors: list[list[float]] = [[] for _ in known.names]
-        for (ancestor, node), ratio in zip(self._bones, ratios, strict=True):
+        """(N, 3) float32 the body's offsets with the skeleton's bones: each mapped bone as long and pointing as it does there.
+
+        Bones of the body in between keep their shares.
+        """
+        known, own = self.body.skeleton, self.skeleton
+        known_rest, own_rest = known.rest_positions()[self.known], own.rest_positions()[self.own]
+        offsets: list[list[np.ndarray]] = [[] for _ in known.names]
+        for ancestor, node in self._bones:
+            alignment = self._alignment[own.joint_of_node[self.own[ancestor]]]
+            wanted = alignment @ (own_rest[node] - own_rest[ancestor]) / self.scale
+            bone = known_rest[node] - known_rest[ancestor]
+            turn = np.linalg.norm(wanted) / np.linalg.norm(bone) * shortest_arc(bone[None], wanted[None])[0]
             step = int(self.known[node])
             while step != self.known[ancestor]:
-                factors[step].append(float(ratio))
+                offsets[step].append(turn @ known.offsets[step])
                 step = int(known.parents[step])
-        scale = np.array([np.mean(factor) if factor else 1.0 for factor in factors])
-        return (scale[:, None] * known.offsets).astype(np.float32)
+        return np.array([np.mean(o, axis=0) if o else own for o, own in zip(offsets, known.offsets, strict=True)], np.float32)
 
     @cached_property
     def _alignment(self) -> np.ndarray:
-        """(J', 3, 3) turns each of the skeleton's joints at rest so that its bones point as the body's do at rest."""
-        known_rest = self.body.skeleton.rest_positions()[self.known]
-        own_rest = self.skeleton.rest_positions()[self.own]
-        own_directions = _unit(own_rest[self._bones[:, 1]] - own_rest[self._bones[:, 0]])
-        known_directions = _unit(known_rest[self._bones[:, 1]] - known_rest[self._bones[:, 0]])
-        whole = nearest_rotation((known_directions.T @ own_directions + STRAIGHT_PRIOR * np.eye(3))[None])[0]
-        alignment = np.tile(whole, (self.skeleton.num_joints, 1, 1))
-        alignment[self._guides < 0] = np.eye(3)
-        is_guided = np.zeros(self.skeleton.num_joints, dtype=bool)
-        for number, own in enumerate(self.own):
-            starts_here = self._bones[:, 0] == number
-            joint = self.skeleton.joint_of_node[own]
-            if joint >= 0:
-                is_guided[joint] = True
-            if joint >= 0 and starts_here.any():
-                covariance = known_directions[starts_here].T @ own_directions[starts_here] + REST_PRIOR * whole
-                alignment[joint] = nearest_rotation(covariance[None])[0]
-        for level in self.skeleton.levels:  # the others move with the joint above, as at rest
-            for position, joint in zip(level.inner, level.joints, strict=True):
-                if not is_guided[joint]:
-                    alignment[joint] = alignment[level.parent_joints[position]]
+        """(J', 3, 3) the body's axes from those of each of the skeleton's joints.
+
+        The trunk stands upright in both rest poses.  Where a bone points elsewhere than the body's, such as an arm that is
+        lowered, the joint is turned the short way, and what hangs on it is turned along.
+        """
+        skeleton = self.skeleton
+        own_rest, known_rest = skeleton.rest_positions()[self.own], self.body.skeleton.rest_positions()[self.known]
+        own_bones = _unit(own_rest[self._bones[:, 1]] - own_rest[self._bones[:, 0]])
+        known_bones = _unit(known_rest[self._bones[:, 1]] - known_rest[self._bones[:, 0]])
+        whole = _upright(nearest_rotation((known_bones.T @ own_bones + STRAIGHT_PRIOR * np.eye(3))[None])[0])
+        alignment = np.tile(whole, (skeleton.num_joints, 1, 1))
+        position = {int(node): number for number, node in enumerate(self.own)}
+        for level in skeleton.levels:
+            for place, joint in zip(level.inner, level.joints, strict=True):
+                alignment[joint] = alignment[level.parent_joints[place]]
+                starting = np.flatnonzero(self._bones[:, 0] == position.get(int(level.nodes[place]), -1))
+                if len(starting) == 1:
+                    pointing = alignment[joint] @ own_bones[starting[0]]
+                    if pointing @ known_bones[starting[0]] < np.cos(LIKE_REST):
+                        alignment[joint] = shortest_arc(pointing[None], known_bones[starting])[0] @ alignment[joint]
         return alignment.astype(np.float32)
+
+
+def _upright(rotation: np.ndarray) -> np.ndarray:
+    """The rotation (3, 3) that takes axes to axes, if there is one nearby: rest poses look along an axis."""
+    nearest = np.round(rotation)
+    is_near = np.linalg.det(nearest) == 1 and np.trace(nearest.T @ rotation) > 1 + 2 * np.cos(NEARLY_UPRIGHT)
+    return nearest if is_near else rotation
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
