@@ -19,6 +19,7 @@ from solver_core.problems.inverse_kinematics.sampler import (
     make_sampler,
     mirror_joints,
     mirrored_pose,
+    subtrees,
 )
 from solver_core.problems.inverse_kinematics.skeleton.body import Body
 from solver_core.problems.inverse_kinematics.skeleton.motion import Motion
@@ -173,3 +174,59 @@ def test_loss_falls_to_its_rounding_at_the_true_step(sampler, rng):
 
     assert losses[0] < 10 * SMOOTH
     assert losses[1] > 0.1
+
+
+def captured(body, frames, **chances):
+    return KinematicSampler(body, frames, frames[:0], KinematicSampling(captured=1.0, **chances))
+
+
+def test_noise_of_a_sample_is_as_large_as_it_is_told_to_be(body, rng):
+    frames = natural_poses(body, rng, 20).astype(np.float32)
+
+    samples = captured(body, frames, noisy=1.0).draw(rng, 400)
+
+    observation = samples.observation
+    true = samples.problem.forward(samples.x_true, np.arange(400)).positions
+    error = observation.positions - true
+    error -= error.mean(axis=1, keepdims=True)  # positions are relative to a root that has noise as well
+    ratio = error.std(axis=(1, 2)) / observation.noise[:, 0]
+    assert (observation.noise > 0).all()
+    np.testing.assert_allclose(np.median(ratio), 1, atol=0.05)
+
+
+def test_what_is_lost_is_a_limb_and_no_more(body, rng):
+    frames = natural_poses(body, rng, 20).astype(np.float32)
+
+    samples = captured(body, frames, lost=1.0).draw(rng, 50)
+
+    is_lost = samples.observation.noise > 0
+    below = subtrees(body.skeleton)
+    assert all((row == below).all(axis=1).any() for row in is_lost)
+
+
+def test_other_rigs_keep_lengths_and_directions_within_reason_and_lack_buttocks_most_often(body, rng):
+    frames = natural_poses(body, rng, 20).astype(np.float32)
+
+    samples = captured(body, frames, rigs=1.0).draw(rng, 300)
+
+    bones = body.skeleton.parents >= 0
+    lengths = np.linalg.norm(samples.problem.offsets[:, bones], axis=-1) / body.skeleton.bone_lengths[bones]
+    cosines = (samples.problem.offsets[:, bones] * body.skeleton.offsets[bones]).sum(axis=-1)
+    cosines /= lengths * body.skeleton.bone_lengths[bones] ** 2
+    given = samples.observation.weights.mean(axis=0)
+    assert 0.5 < lengths.min() < 0.8
+    assert 1.3 < lengths.max() < 1.8
+    assert 0.5 < cosines.min() < 0.95
+    assert given[body.skeleton.index("rButtock")] < 0.3 < given[body.skeleton.index("abdomen")] < 1
+    assert (samples.observation.weights[:, body.skeleton.root] == 1).all()
+
+
+def test_targets_of_another_body_than_is_known_say_so(body, rng):
+    frames = natural_poses(body, rng, 20).astype(np.float32)
+
+    samples = captured(body, frames, misfit=1.0).draw(rng, 50)
+
+    rows = np.arange(50)
+    energy = samples.problem.energy(samples.problem.forward(samples.x_true, rows), samples.observation, rows)
+    assert energy.min() > 0.002
+    assert (samples.observation.noise > 0).all()
