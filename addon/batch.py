@@ -11,10 +11,16 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import math
+import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,6 +28,7 @@ from typing import Any
 import bpy
 
 COMMAND = "deep_feedback"
+WRONG_INPUT, SYSTEM_FAULT, INTERRUPTED = 2, 3, 130  # exit codes
 EXAMPLE = """\
 A job is a JSON list of tasks. Paths are relative to the job file, outputs to DIR. All keys of a task but those below are
 the settings of the panels; what is left out has the panel's default.
@@ -46,7 +53,8 @@ the settings of the panels; what is left out has the panel's default.
 
 Without "scene" a task takes the file that Blender has open. One line of JSON is written for each task as it ends, and
 DIR/<name>.json, or the output "json", keeps it. Tasks whose outputs are there already are skipped.
-Exit code: 0 all good, 1 some doubtful or failed, 2 the job cannot be run.
+Exit code: 0 all good, 1 some doubtful, failed or out of time, 2 the job cannot be run, 3 the machine lacks something,
+130 interrupted.
 """
 
 
@@ -72,32 +80,80 @@ def main(arguments: Sequence[str]) -> int:
         jobs = _job_module()
     except ModuleNotFoundError as error:
         _complain([f"The Python module '{error.name}' is missing: install the extension, which brings it."])
-        return 2
-    if args.schema:
-        sys.stdout.write(json.dumps(jobs.job_schema(), indent=2) + "\n")
-        return 0
+        return WRONG_INPUT
+    from solver_core.errors import ResourceError, SolverError, plain_line
+
+    if args.worker:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # Blender's own would not tell Python
     try:
-        tasks = jobs.read_job(args.job, args.out)
+        if args.schema:
+            _print(json.dumps(jobs.job_schema(), indent=2))
+            return 0
+        return _run_job(args, jobs)
     except jobs.JobError as error:
-        _complain(error.problems)
-        return 2
+        _complain([plain_line(problem) for problem in error.problems])
+        return WRONG_INPUT
+    except SolverError as error:
+        _complain([plain_line(f"{error}.")])
+        return SYSTEM_FAULT if isinstance(error, ResourceError) else WRONG_INPUT
+    except _NoReader as error:
+        _complain([f"The batch ends, as nobody takes its lines: {error}."])
+        return SYSTEM_FAULT
+    except KeyboardInterrupt:
+        _complain(["Interrupted; what was finished is kept."])
+        return INTERRUPTED
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
+def _run_job(args: argparse.Namespace, jobs: ModuleType) -> int:
+    from solver_core.locking import sole_writer
+    from solver_core.writing import make_folder, remove_unfinished
+
+    tasks = jobs.read_job(args.job, args.out)
     if args.only is not None:
         tasks = [task for task in tasks if task.name == args.only]
         if not tasks:
-            _complain([f"The job {args.job} has no task '{args.only}'."])
-            return 2
-    try:
-        args.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        _complain([f"The folder {args.out} cannot be made: {error.strerror}."])
-        return 2
-    lines = (jobs.run(task) for task in tasks) if args.jobs == 1 else _run_in_processes(tasks, args)
+            raise jobs.JobError([f"The job {args.job} has no task '{args.only}'."])
+    tasks = [replace(task, timeout=task.timeout or args.timeout) for task in tasks]
+    make_folder(args.out)
+    if args.worker:
+        return _print_lines(jobs.run(task) for task in tasks)
+    folders = {path.parent for task in tasks for path in task.outputs.values()}
+    with sole_writer(args.out):
+        for folder in folders:
+            remove_unfinished(folder)
+        if args.jobs == 1 and not any(task.timeout for task in tasks):
+            return _print_lines(jobs.run(task) for task in tasks)
+        try:
+            return _print_lines(_run_in_processes(tasks, args))
+        finally:
+            for folder in folders:
+                remove_unfinished(folder)  # of those whose time was up
+
+
+def _print_lines(lines: Generator[dict[str, Any], None, None]) -> int:
+    """Prints the line of each task; the exit code."""
     is_all_good = True
-    for line in lines:
-        sys.stdout.write(json.dumps(line) + "\n")
-        sys.stdout.flush()
-        is_all_good &= line.get("verdict") == "good"
+    with closing(lines):  # which waits for what runs, though nobody takes its line
+        for line in lines:
+            _print(json.dumps(line))
+            is_all_good &= line.get("verdict") == "good"
     return int(not is_all_good)
+
+
+class _NoReader(Exception):
+    """stdout is closed, full or without a reader."""
+
+
+def _print(line: str) -> None:
+    """Raises _NoReader."""
+    try:
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+    except (AttributeError, OSError, ValueError) as error:  # AttributeError: it was closed from the start, and is None
+        raise _NoReader(getattr(error, "strerror", None) or "stdout is closed") from error
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -109,13 +165,27 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="folder of the outputs (default: this one)")
     parser.add_argument("--jobs", type=_positive, default=1, metavar="N", help="processes that solve at the same time")
     parser.add_argument("--only", metavar="NAME", help="solve this task only")
+    parser.add_argument(
+        "--timeout", type=_seconds, metavar="SECONDS", help='give up a task after this time, unless it has its own "timeout"'
+    )
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)  # a process of --jobs
     return parser
 
 
 def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not '{text}'")
+    if not text.isdecimal() or len(text) > 4 or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to 9999, not '{text}'")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a positive number of seconds, not '{text}'")
+    return seconds
 
 
 def _job_module() -> ModuleType:
@@ -127,39 +197,71 @@ def _job_module() -> ModuleType:
     return importlib.import_module(f"{folder.name}.job")
 
 
-def _run_in_processes(tasks: Sequence[Any], args: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """One process a task, so that one that crashes takes no other along."""
+def _run_in_processes(tasks: Sequence[Any], args: argparse.Namespace) -> Generator[dict[str, Any], None, None]:
+    """One process a task, so that one that crashes takes no other along, and one whose time is up can be ended."""
+    running: set[subprocess.Popen[bytes]] = set()
     with ThreadPoolExecutor(args.jobs) as pool:
-        running = [pool.submit(_run_in_process, task, args) for task in tasks]
-        for finished in as_completed(running):
-            yield finished.result()
+        lines = [pool.submit(_run_in_process, task, args, running) for task in tasks]
+        try:
+            for line in as_completed(lines):
+                yield line.result()
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in list(running):
+                process.kill()
+            raise
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # what runs is finished and kept
 
 
-def _run_in_process(task: Any, args: argparse.Namespace) -> dict[str, Any]:
-    own = [str(args.job), "--out", str(args.out), "--only", task.name]
-    done = subprocess.run([*_launcher(), *own], stdout=subprocess.PIPE, check=False)
+def _run_in_process(task: Any, args: argparse.Namespace, running: set[subprocess.Popen[bytes]]) -> dict[str, Any]:
+    own = ["--worker", f"--out={args.out.resolve()}", f"--only={task.name}", str(args.job.resolve())]
+    alive, kept_open = os.pipe()  # its end tells the process that this one has ended, in whatever way
+    try:
+        with subprocess.Popen([*_launcher(), *own], stdin=alive, stdout=subprocess.PIPE) as process:
+            running.add(process)
+            try:
+                said, _ = process.communicate(timeout=task.timeout)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                return {"task": task.name, "status": "timeout", "error": f"It was given up after {task.timeout:g} seconds."}
+            finally:
+                running.discard(process)
+    finally:
+        os.close(alive)
+        os.close(kept_open)
     start = json.dumps({"task": task.name})[:-1]
     # Blender writes to the same pipe in whatever encoding, and may leave a line of its own unfinished before ours.
-    _, found, rest = done.stdout.decode(errors="replace").partition(start)
+    _, found, rest = said.decode(errors="replace").partition(start)
     if not found:
         return {
             "task": task.name,
             "status": "failed",
-            "error": f"The process ended without a result, with code {done.returncode}.",
+            "error": f"The process ended without a result, with code {process.returncode}.",
         }
     return json.loads(found + rest.partition("\n")[0])
+
+
+def _end_with_parent() -> None:
+    """Ends this process when the one that started it has ended, and with it the other end of stdin."""
+    while os.read(0, 1):
+        pass
+    os._exit(SYSTEM_FAULT)
 
 
 def _launcher() -> list[str]:
     """How this very program was started, up to its own arguments."""
     if bpy.app.binary_path:
         last = sys.argv.index("--" if "--" in sys.argv else COMMAND)
-        return [bpy.app.binary_path, *sys.argv[1 : last + 1]]
+        return [bpy.app.binary_path, "--disable-autoexec", *sys.argv[1 : last + 1]]
     return [sys.executable, *(("-m", __spec__.name) if __spec__ else (__file__,))]
 
 
 def _complain(problems: Sequence[str]) -> None:
-    sys.stderr.write("".join(f"{problem}\n" for problem in problems))
+    """Sentences on stderr, if there is one."""
+    with suppress(AttributeError, OSError, ValueError):
+        sys.stderr.write("".join(f"{problem}\n" for problem in problems))
+        sys.stderr.flush()
 
 
 if __name__ == "__main__":

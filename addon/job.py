@@ -7,9 +7,10 @@ import dataclasses
 import hashlib
 import json
 import math
-import os
 import traceback
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,8 +18,11 @@ from typing import Any, NamedTuple
 import bpy
 
 from solver_core.errors import SolverError
+from solver_core.reading import read_json
 from solver_core.solution import Verdict
+from solver_core.writing import make_folder, whole_file
 
+from .output_folder import check_blend, check_png, check_scene_files, clashes, output_path
 from .schema import Invalid, read_record, read_value, schema_of
 from .solves.armature import ArmatureSolve
 from .solves.armature_task import ArmatureTask
@@ -47,18 +51,26 @@ class JobError(Exception):
 
 @dataclass(frozen=True)
 class BatchTask:
-    """A checked task.  scene: a .blend file.  task: of the problem.  outputs: paths by kind, "json" always."""
+    """A checked task.  scene: a .blend file.  task: of the problem.  outputs: paths by kind, "json" always.
+
+    timeout: seconds after which it is given up, None = never.
+    """
 
     name: str
     scene: Path
     problem: str
     task: Any
     outputs: dict[str, Path]
+    timeout: float | None = None
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that the task names, beside its scene."""
+        return [Path(bpy.path.abspath(file, start=str(self.scene.parent))) for file in _files(dataclasses.asdict(self.task))]
 
     def fingerprint(self) -> str:
         """Changes with the task and with the files that it names."""
-        named = [Path(bpy.path.abspath(file, start=str(self.scene.parent))) for file in _files(dataclasses.asdict(self.task))]
-        files = {str(path): _stamp(path) for path in (self.scene, *named)}
+        files = {str(path): _stamp(path) for path in (self.scene, *self.files)}
         content = [self.problem, dataclasses.asdict(self.task), files]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -82,6 +94,7 @@ def _task_schema(problem: str) -> dict[str, Any]:
         "name": {"type": "string", "description": "Names the record, and the task in messages"},
         "scene": {"type": "string", "description": "The .blend file, relative to the job; else the file that Blender has open"},
         "problem": {"const": problem},
+        "timeout": {"type": ["number", "null"], "exclusiveMinimum": 0, "description": "Seconds after which it is given up"},
         "outputs": {"type": "object", "properties": outputs, "additionalProperties": False},
     }
     return schema | {"properties": common | schema["properties"], "required": ["problem", *schema["required"]]}
@@ -95,11 +108,9 @@ class _Stamp(NamedTuple):
 def read_job(path: Path, out: Path) -> list[BatchTask]:
     """The tasks of a job file, all of them checked.  Raises JobError."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))  # some editors of Windows begin with a mark
-    except OSError as error:
-        raise JobError([f"The job {path} cannot be read: {error.strerror}."]) from error
-    except ValueError as error:
-        raise JobError([f"The job {path} is not valid JSON: {error}."]) from error
+        content = read_json(path, "job")
+    except SolverError as error:
+        raise JobError([f"{error}."]) from error
     if not isinstance(content, list) or not content:
         raise JobError([f"The job {path} must be a list of tasks in JSON, [{{...}}, ...]."])
     tasks, problems = [], []
@@ -108,7 +119,7 @@ def read_job(path: Path, out: Path) -> list[BatchTask]:
             tasks.append(_read_task(entry, number, path.resolve().parent, out.resolve()))
         except Invalid as error:
             problems.append(error.sentence(number, entry))
-    problems += _clashes(tasks)
+    problems += _clashes(path, tasks)
     if problems:
         raise JobError(problems)
     return tasks
@@ -120,19 +131,20 @@ def run(task: BatchTask) -> dict[str, Any]:
     The status is "done" or "doubtful" as the verdict says, "skipped" if it was so before, "failed" for an error or a bad
     result.  The outputs of a bad result are there to be looked at, but do not count as done.
     """
-    fingerprint = task.fingerprint()
     line = {"task": task.name, "problem": task.problem}
-    record = _finished_record(task, fingerprint)
-    if record is not None:
-        return line | {"status": "skipped", "verdict": record["verdict"]}
     try:
-        bpy.ops.wm.open_mainfile(filepath=str(task.scene), load_ui=False)
+        fingerprint = task.fingerprint()
+        record = _finished_record(task, fingerprint)
+        if record is not None:
+            return line | {"status": "skipped", "verdict": record["verdict"]}
+        bpy.ops.wm.open_mainfile(filepath=str(task.scene), load_ui=False, use_scripts=False)  # scripts of others
+        check_scene_files(list(task.outputs.values()))
         report = _solve(bpy.context.scene, task)
         solved = line | {"status": STATUS[Verdict(report["verdict"])], "verdict": report["verdict"], "report": report}
         solved |= {"error": report["explanation"]} if solved["status"] == "failed" else {}
         _write_outputs(task, solved | {"fingerprint": fingerprint})
     except (SolverError, OSError, RuntimeError) as error:  # Blender's operators fail with RuntimeError
-        return line | {"status": "failed", "error": str(error).strip()}
+        return line | {"status": "failed", "error": " ".join(str(error).split())}
     except Exception as error:  # a mistake of ours must not stop the other tasks either
         traceback.print_exc()
         return line | {"status": "failed", "error": f"{type(error).__name__}: {error}"}
@@ -151,35 +163,22 @@ def _solve(scene: bpy.types.Scene, task: BatchTask) -> dict[str, Any]:
 
 
 def _write_outputs(task: BatchTask, record: dict[str, Any]) -> None:
-    """Writes beside each output first and moves it there whole; the record comes last and says that all is done."""
-    task.outputs["json"].unlink(missing_ok=True)  # an older record must not vouch for what is now written piece by piece
+    """Writes all outputs beside their places and then moves them there, the record last, which says that all is done."""
     for path in task.outputs.values():
-        path.parent.mkdir(parents=True, exist_ok=True)
-    if "blend" in task.outputs:
-        with _Whole(task.outputs["blend"]) as part:
-            bpy.ops.wm.save_as_mainfile(filepath=str(part), copy=True)
-    if "png" in task.outputs:
-        with _Whole(task.outputs["png"]) as part:
-            _render(getattr(task.task, "camera", ""), part)
-    with _Whole(task.outputs["json"]) as part:
-        part.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-
-
-class _Whole:
-    """A path to write to, which becomes the given one at once when all went well."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.part = path, path.with_name(f"{path.stem}.part{path.suffix}")
-
-    def __enter__(self) -> Path:
-        self.part.unlink(missing_ok=True)  # of a run that was killed
-        return self.part
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            os.replace(self.part, self.path)
-        else:
-            self.part.unlink(missing_ok=True)
+        make_folder(path.parent)
+    with ExitStack() as stack:  # which ends with what was entered first
+        parts = {
+            kind: stack.enter_context(whole_file(task.outputs[kind], f"{kind} file", check))
+            for kind, check in (("json", None), ("png", check_png), ("blend", check_blend))
+            if kind in task.outputs
+        }
+        if "blend" in parts:
+            parts["blend"].unlink()  # Blender would keep it as a .blend1
+            bpy.ops.wm.save_as_mainfile(filepath=str(parts["blend"]), copy=True)
+        if "png" in parts:
+            _render(getattr(task.task, "camera", ""), parts["png"])
+        digests = {kind: _digest(part) for kind, part in parts.items() if kind != "json"}
+        parts["json"].write_text(json.dumps(record | {"sha256": digests}, indent=2) + "\n", encoding="utf-8")
 
 
 def _render(camera: str, path: Path) -> None:
@@ -202,13 +201,20 @@ def _render(camera: str, path: Path) -> None:
 
 
 def _finished_record(task: BatchTask, fingerprint: str) -> dict[str, Any] | None:
-    """The record of an earlier run of the same task, if that did not fail and all that it wrote is there."""
+    """The record of an earlier run of the same task, if that did not fail and all that it wrote is there as it was."""
     try:
         record = json.loads(task.outputs["json"].read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        if record["fingerprint"] != fingerprint or record["status"] == "failed" or not isinstance(record["verdict"], str):
+            return None
+        digests = {kind: _digest(path) for kind, path in task.outputs.items() if kind != "json"}
+        return record if record["sha256"] == digests else None
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):  # there is none, or it is another file
         return None
-    is_same = isinstance(record, dict) and record.get("fingerprint") == fingerprint and record.get("status") != "failed"
-    return record if is_same and all(path.exists() for path in task.outputs.values()) else None
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _stamp(path: Path) -> _Stamp | None:
@@ -233,7 +239,7 @@ def _read_task(entry: Any, number: int, folder: Path, out: Path) -> BatchTask:
         raise Invalid("", f"it must be an object {{...}}, not {json.dumps(entry)}")
     entry = dict(entry)
     name = read_value(str, entry.pop("name", f"task-{number}"), "name")
-    if not name or name != Path(name).name or name.startswith("."):
+    if not name or name != Path(name).name or name.startswith(".") or "\0" in name:
         raise Invalid("name", f"it must be fit for a file name, not {json.dumps(name)}")
     problem = entry.pop("problem", None)
     problem = ALIASES.get(problem, problem) if isinstance(problem, str) else problem
@@ -249,23 +255,18 @@ def _read_task(entry: Any, number: int, folder: Path, out: Path) -> BatchTask:
         if Path(file).suffix != f".{kind}":
             raise Invalid(f"outputs.{kind}", f"it must end in .{kind}, not be {json.dumps(file)}")
     outputs = {"json": f"{name}.json", **outputs}
+    paths = {kind: output_path(out, file, f"outputs.{kind}") for kind, file in outputs.items()}
+    timeout = read_value(float | None, entry.pop("timeout", None), "timeout")
+    if timeout is not None and not 0 < timeout < math.inf:
+        raise Invalid("timeout", f"it must be a positive number of seconds, not {timeout}")
     task = read_record(PROBLEMS[problem][1], entry, "", folder)
-    return BatchTask(name, folder / scene, problem, task, {kind: out / file for kind, file in outputs.items()})
+    return BatchTask(name, folder / scene, problem, task, paths, timeout)
 
 
-def _clashes(tasks: Sequence[BatchTask]) -> list[str]:
-    """Sentences on tasks that would overwrite each other or a scene."""
-    problems, writers, names = [], {}, set()
-    scenes = {task.scene.resolve() for task in tasks}
-    for task in tasks:
-        if task.name in names:
-            problems.append(f"Task '{task.name}', key 'name': another task has this name as well.")
-        names.add(task.name)
-        for kind, path in task.outputs.items():
-            where = f"Task '{task.name}', key 'outputs.{kind}': {path.name}"
-            if path in writers:
-                problems.append(f"{where} is written by the task '{writers[path]}' as well.")
-            if path.resolve() in scenes:
-                problems.append(f"{where} is the scene of a task: choose another file.")
-            writers[path] = task.name
-    return problems
+def _clashes(job: Path, tasks: Sequence[BatchTask]) -> list[str]:
+    """Sentences on tasks that have one name, or would overwrite each other or what the job needs."""
+    many = [name for name, count in Counter(task.name for task in tasks).items() if count > 1]
+    problems = [f"Task '{name}', key 'name': another task has this name as well." for name in many]
+    inputs = {file: "an input of a task" for task in tasks for file in task.files}
+    inputs |= {task.scene: "the scene of a task" for task in tasks} | {job: "the job"}
+    return problems + list(clashes([(task.name, task.outputs) for task in tasks], inputs))

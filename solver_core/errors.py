@@ -7,6 +7,8 @@ OUT_OF_RESOURCES = frozenset(
     getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EIO", "EMFILE", "ENFILE", "ENOMEM", "EROFS") if hasattr(errno, name)
 )
 
+LONGEST_SENTENCE = 2000  # characters; a name in a file may have a million
+
 
 class SolverError(Exception):
     """Something given from outside cannot be used; the message says what was needed, what came and what to do."""
@@ -44,3 +46,9 @@ def system_error(error: Exception, what: str, otherwise: type[SolverError]) -> S
     is_machine = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in OUT_OF_RESOURCES)
     reason = getattr(error, "strerror", None) or str(error) or ("out of memory" if is_machine else type(error).__name__)
     return (ResourceError if is_machine else otherwise)(f"{what}: {reason}")
+
+
+def plain_line(text: str) -> str:
+    """A text as one line without what would move the cursor, cut where nobody would read on."""
+    line = "".join(letter if letter.isprintable() else " " if letter.isspace() else ascii(letter)[1:-1] for letter in text)
+    return line if len(line) <= LONGEST_SENTENCE else f"{line[:LONGEST_SENTENCE]}..."

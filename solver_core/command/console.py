@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from solver_core.errors import OUT_OF_RESOURCES, ConfigError, ResourceError, SolverError, system_error
+from solver_core.errors import OUT_OF_RESOURCES, ConfigError, ResourceError, SolverError, plain_line, system_error
 from solver_core.optional import needed_for
 from solver_core.reading import MAX_TEXT_BYTES, read_bytes, reading
 from solver_core.solution import Verdict
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 WRONG_INPUT, OUR_FAULT = 2, 3  # exit codes
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
-LONGEST_NOTE = 2000  # characters; a name in a file may have a million
 
 
 def print_result(content: dict[str, Any], path: Path | None = None) -> None:
@@ -100,12 +99,6 @@ def print_note(sentence: str) -> None:
     with suppress(OSError, ValueError, AttributeError):  # closed, full, or None
         sys.stderr.write(f"solver_core: {plain_line(sentence)}\n")
         sys.stderr.flush()
-
-
-def plain_line(text: str) -> str:
-    """A text as one line without what would move the cursor, cut where nobody would read on."""
-    line = "".join(letter if letter.isprintable() else " " if letter.isspace() else ascii(letter)[1:-1] for letter in text)
-    return line if len(line) <= LONGEST_NOTE else f"{line[:LONGEST_NOTE]}..."
 
 
 def prepare(is_debugging: bool) -> None:

@@ -16,6 +16,8 @@ import pytest
 from addon import batch
 from addon.job import JobError, job_schema, read_job
 from addon.solves.armature import ArmatureSolve
+from solver_core import writing
+from solver_core.locking import sole_writer
 
 from .solve_scenes import add_camera, add_monkey
 
@@ -123,7 +125,7 @@ def test_a_doubtful_result_is_kept_and_makes_every_run_end_with_1(folder, capsys
     assert (second_code, second["status"], second["verdict"]) == (1, "skipped", "doubtful")
 
 
-def test_a_record_does_not_vouch_for_a_file_that_a_failed_run_wrote(folder, capsys):
+def test_a_run_that_fails_leaves_all_of_yesterday_s_results(folder, capsys):
     run(capsys, folder, arm_task())
     without_camera = {"blend": "arm.blend", "png": "arm.png"}
 
@@ -131,7 +133,7 @@ def test_a_record_does_not_vouch_for_a_file_that_a_failed_run_wrote(folder, caps
     _, (line,) = run(capsys, folder, arm_task())
 
     assert code == 1
-    assert line["status"] == "done"
+    assert line["status"] == "skipped"
 
 
 def test_a_file_beside_the_scene_counts_among_what_may_have_changed(folder):
@@ -177,7 +179,6 @@ def test_the_open_file_is_the_scene_where_none_is_named(folder, capsys):
         ({"name": "a/b"}, "key 'name': it must be fit for a file name, not \"a/b\"."),
         ({"outputs": {"gif": "a.gif"}}, "key 'outputs.gif': it is not known; known: blend, json, png."),
         ({"outputs": {"png": "a.jpg"}}, "key 'outputs.png': it must end in .png, not be \"a.jpg\"."),
-        ({"outputs": {"blend": "../arm.blend"}}, "key 'outputs.blend': arm.blend is the scene of a task"),
     ],
 )
 def test_a_bad_job_names_the_task_and_the_key(changes, sentence, folder, capsys):
@@ -217,7 +218,7 @@ def test_a_job_with_a_byte_order_mark_is_read(folder):
 
 
 @pytest.mark.parametrize(
-    ("options", "sentence"), [(("--only", "leg"), "has no task 'leg'"), (("--out", "arm.blend"), "cannot be made")]
+    ("options", "sentence"), [(("--only", "leg"), "has no task 'leg'"), (("--out", "arm.blend"), "cannot make the folder")]
 )
 def test_options_that_cannot_be_met_are_a_sentence(options, sentence, folder, capsys, monkeypatch):
     monkeypatch.chdir(folder)
@@ -229,11 +230,14 @@ def test_options_that_cannot_be_met_are_a_sentence(options, sentence, folder, ca
 
 
 def test_the_line_of_a_process_is_found_amid_what_blender_says(monkeypatch):
-    said = b'Fra:1 Mem \xff{"task": "arm", "status": "done"}\nSaved\n'
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=said, returncode=0))
-    arguments = SimpleNamespace(job="job.json", out="out")
+    said = r'Fra:1 Mem \xff{"task": "arm", "status": "done"}\nSaved\n'
+    launcher = [sys.executable, "-c", f"import sys; sys.stdout.buffer.write(b'{said}')"]
+    monkeypatch.setattr(batch, "_launcher", lambda: launcher)
+    arguments = SimpleNamespace(job=Path("job.json"), out=Path("out"))
 
-    assert batch._run_in_process(SimpleNamespace(name="arm"), arguments) == {"task": "arm", "status": "done"}
+    line = batch._run_in_process(SimpleNamespace(name="arm", timeout=None), arguments, set())
+
+    assert line == {"task": "arm", "status": "done"}
 
 
 def test_the_example_of_the_help_is_a_job(scene, tmp_path, capsys):
@@ -303,7 +307,7 @@ def test_a_run_after_a_kill_gives_what_an_undisturbed_run_gives(folder, capsys):
 
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    (folder / "out" / "task3.part.blend").write_text("half a file")
+    (folder / "out" / f"{writing.UNFINISHED}0.blend").write_text("half a file")
     code, lines = run(capsys, folder, *tasks)
 
     assert code == 0
@@ -336,3 +340,191 @@ def test_shipped_schema_is_that_of_the_tasks(capsys):
     assert batch.main(["--schema"]) == 0
 
     assert (ROOT / "addon" / "job.schema.json").read_text() == capsys.readouterr().out, "run: make job-schema"
+
+
+@pytest.mark.parametrize(
+    ("outputs", "sentence"),
+    [
+        ({"blend": "/tmp/arm.blend"}, "key 'outputs.blend': it must be a path within the output folder"),
+        ({"png": "a/../../arm.png"}, "key 'outputs.png': it must be a path within the output folder"),
+        ({"json": "link/arm.json"}, "key 'outputs.json': a link leads \"link/arm.json\" out of the output folder"),
+        ({"blend": "a\u0000.blend"}, "key 'outputs.blend': it must be fit for a file name"),
+        ({"blend": "a" * 300 + ".blend"}, "key 'outputs.blend': it must be fit for a file name"),
+    ],
+)
+def test_outputs_stay_in_their_folder(outputs, sentence, folder, capsys):
+    (folder / "out").mkdir()
+    (folder / "out" / "link").symlink_to(folder, target_is_directory=True)
+
+    code = batch.main([write_job(folder, arm_task(outputs=outputs)), "--out", str(folder / "out")])
+
+    assert code == 2
+    assert sentence in capsys.readouterr().err
+    assert [path.name for path in (folder / "out").iterdir()] == ["link"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"name": "job"}, "Task 'job', key 'outputs.json': job.json is the job"),
+        ({"outputs": {"blend": "arm.blend"}}, "arm.blend is the scene of a task"),
+        ({"outputs": {"json": "sub/../walk.json"}}, "without '..'"),
+        ({"source": "FILE", "file": "walk.json"}, "walk.json is an input of a task"),
+        ({"source": "FILE", "file": "take_001.png", "outputs": {"png": "take_120.png"}}, "take_120.png is an input of a task"),
+    ],
+)
+def test_no_output_overwrites_an_input(changes, sentence, folder, capsys):
+    task = arm_task(**{"name": "walk", "outputs": {}} | changes)
+
+    code = batch.main([write_job(folder, task), "--out", str(folder)])
+
+    assert code == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_an_image_that_the_scene_uses_is_not_overwritten(folder, capsys):
+    (folder / "picture.png").write_bytes(b"no picture")
+    bpy.data.images.new("Picture", 8, 8).filepath = str(folder / "picture.png")
+    bpy.data.images["Picture"].source = "FILE"
+    bpy.data.images["Picture"].use_fake_user = True
+    bpy.ops.wm.save_as_mainfile(filepath=str(folder / "arm.blend"))
+
+    code = batch.main([write_job(folder, arm_task(outputs={"png": "picture.png"})), "--out", str(folder)])
+
+    assert code == 1
+    assert "would overwrite a file that the scene uses" in capsys.readouterr().out
+    assert (folder / "picture.png").read_bytes() == b"no picture"
+
+
+def test_names_that_look_like_parts_or_options_are_names(folder, capsys):
+    names = ("a", "a.part", "-only", "--out")
+
+    code, lines = run(capsys, folder, *[arm_task(name) for name in names], options=("--jobs", "2"))
+
+    assert code == 0, lines
+    assert {line["task"] for line in lines} == set(names)
+    assert {path.name for path in (folder / "out").iterdir()} == {
+        f"{name}.{kind}" for name in names for kind in ("blend", "json")
+    }
+
+
+def test_names_that_differ_in_case_alone_are_refused(folder, capsys):
+    assert batch.main([write_job(folder, arm_task("Arm"), arm_task("arm")), "--out", str(folder / "out")]) == 2
+    assert "is written by the task 'Arm' as well" in capsys.readouterr().err
+
+
+def test_a_second_batch_into_the_same_folder_is_refused(folder, capsys):
+    (folder / "out").mkdir()
+
+    with sole_writer(folder / "out"):
+        code = batch.main([write_job(folder, arm_task()), "--out", str(folder / "out")])
+
+    assert code == 2
+    assert f"process {os.getpid()} on" in capsys.readouterr().err
+    assert list((folder / "out").iterdir()) == []
+
+
+def test_scripts_in_a_scene_are_not_run(folder, capsys):
+    text = bpy.data.texts.new("script.py")
+    text.write(f"open({str(folder / 'trapped')!r}, 'w')")
+    text.use_module = True
+    bpy.ops.wm.save_as_mainfile(filepath=str(folder / "arm.blend"))
+    bpy.context.preferences.filepaths.use_scripts_auto_execute = True
+
+    try:
+        code, _ = run(capsys, folder, arm_task())
+    finally:
+        bpy.context.preferences.filepaths.use_scripts_auto_execute = False
+
+    assert code == 0
+    assert not (folder / "trapped").exists()
+
+
+def test_a_task_whose_time_is_up_is_given_up_and_leaves_nothing(folder, capsys):
+    code, lines = run(capsys, folder, arm_task("quick"), arm_task("slow", timeout=0.05), options=("--timeout", "300"))
+
+    assert code == 1
+    assert {line["task"]: line["status"] for line in lines} == {"quick": "done", "slow": "timeout"}
+    assert {path.name for path in (folder / "out").iterdir()} == {"quick.blend", "quick.json"}
+
+
+@pytest.mark.parametrize(("timeout", "sentence"), [(0, "positive number"), ("1", "a number"), (True, "a number")])
+def test_a_timeout_is_a_positive_number(timeout, sentence, folder, capsys):
+    assert batch.main([write_job(folder, arm_task(timeout=timeout)), "--out", str(folder / "out")]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kept", [0, 100, -400])
+def test_a_file_that_blender_did_not_write_whole_does_not_replace_yesterday_s(kept, folder, capsys, monkeypatch):
+    run(capsys, folder, arm_task())
+    before = {path.name: path.read_bytes() for path in (folder / "out").iterdir()}
+    unpatched = writing.os.fsync
+
+    def lose_the_end(descriptor):  # as a full disk does, of which Blender does not tell
+        unpatched(descriptor)
+        if Path(f"/proc/self/fd/{descriptor}").readlink().suffix == ".blend":
+            os.truncate(descriptor, os.fstat(descriptor).st_size + kept if kept < 0 else kept)
+
+    monkeypatch.setattr(writing.os, "fsync", lose_the_end)
+    code, (line,) = run(capsys, folder, arm_task(use_limits=False))
+
+    assert (code, line["status"]) == (1, "failed")
+    assert {path.name: path.read_bytes() for path in (folder / "out").iterdir()} == before
+
+
+def test_a_result_that_was_damaged_since_is_solved_again(folder, capsys):
+    run(capsys, folder, arm_task())
+    (folder / "out" / "arm.blend").write_bytes(b"BLENDER, cut short")
+
+    _, (line,) = run(capsys, folder, arm_task())
+
+    assert line["status"] == "done"
+
+
+def test_stdout_without_a_reader_ends_the_batch_after_what_runs(folder):
+    write_job(folder, *[arm_task(f"task{number}") for number in range(4)])
+    read, write = os.pipe()
+    os.close(read)
+
+    done = subprocess.run(
+        command(folder, "--jobs", "2"), cwd=ROOT, stdout=write, stderr=subprocess.PIPE, text=True, check=False
+    )
+
+    os.close(write)
+    kept = {path.name for path in (folder / "out").iterdir()}
+    assert done.returncode == 3
+    assert "nobody takes its lines: Broken pipe" in done.stderr
+    assert {"task0.blend", "task0.json", "task1.blend", "task1.json"} <= kept
+    assert "task3.json" not in kept
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_the_processes_of_a_batch_end_with_it(number, folder):
+    write_job(folder, *[arm_task(f"task{number}") for number in range(8)])
+    process = subprocess.Popen(
+        command(folder, "--jobs", "2"), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    while len(workers := children_of(process.pid)) < 2 and process.poll() is None:
+        time.sleep(0.05)
+
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+
+    assert process.returncode == (130 if number == signal.SIGINT else -number)
+    if number == signal.SIGINT:
+        assert said == "Interrupted; what was finished is kept.\n"
+    wait_until(lambda: not any(Path("/proc", str(worker)).exists() for worker in workers))
+    assert not (folder / "out" / "task7.json").exists()
+
+
+def children_of(parent: int) -> list[int]:
+    tasks = Path("/proc", str(parent), "task")
+    lists = [task / "children" for task in tasks.iterdir()] if tasks.exists() else []
+    return [int(child) for one in lists if one.exists() for child in one.read_text().split()]
+
+
+def wait_until(condition, seconds=30) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
