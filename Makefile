@@ -37,17 +37,18 @@ lint: .venv/installed
 check: lint test  ## What has to pass before a commit
 
 bench: .venv/installed  ## Times, on this machine
-	for benchmark in training/benchmarks/*.py; do OMP_NUM_THREADS=1 $(BIN)/python $$benchmark || exit 1; done
+	for file in training/benchmarks/*.py; do \
+	    OMP_NUM_THREADS=1 $(BIN)/python -m training.benchmarks.$$(basename $$file .py) || exit 1; done
 
 quick-tables: $(TABLES:%=quick-%)  ## Every table of training/RESULTS.md on few samples, into build/tables; -j2 uses two cores
 
 $(TABLES:%=quick-%): quick-%: .venv/installed
 	mkdir -p build/tables
-	OMP_NUM_THREADS=1 $(BIN)/solver_core evaluate $* --quick --data $(DATA) \
+	OMP_NUM_THREADS=1 $(BIN)/python -m training.paper $* --quick --data $(DATA) \
 	    --json build/tables/$*.json --markdown build/tables/$*.md --plot build/tables > /dev/null
 
 readme-numbers: .venv/installed  ## Fails if the numbers in README.md are not those of training/RESULTS.md
-	$(BIN)/python -m solver_core.training.readme_numbers
+	$(BIN)/python -m training.paper.readme_numbers
 
 kernels: .venv/installed  ## The compiled kernel for every platform, from this one
 	$(BIN)/python -m solver_core.kernel.build --all

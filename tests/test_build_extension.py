@@ -48,15 +48,26 @@ def test_zip_holds_the_addon_and_the_wheels_that_the_manifest_names(extension):
     assert not [name for name in names if "__pycache__" in name]
 
 
-def test_wheel_holds_the_kernel_of_its_platform_and_the_weights(extension, tmp_path):
+@pytest.fixture(scope="module")
+def wheel_files(extension, tmp_path_factory) -> list[str]:
+    """Paths in the wheel of solver_core, all but those about it."""
     with zipfile.ZipFile(extension) as archive:
         (name,) = (name for name in archive.namelist() if "solver_core" in name)
-        archive.extract(name, tmp_path)
+        with zipfile.ZipFile(archive.extract(name, tmp_path_factory.mktemp("wheel"))) as wheel:
+            return [file for file in wheel.namelist() if ".dist-info/" not in file]
 
-    with zipfile.ZipFile(tmp_path / name) as wheel:
-        files = wheel.namelist()
-    assert [file for file in files if "kernel-" in file] == ["solver_core/kernel/kernel-linux-x86_64.so"]
-    assert {f"solver_core/weights/{path.name}" for path in ROOT.glob("solver_core/weights/*.safetensors")} <= set(files)
+
+def test_wheel_holds_the_kernel_of_its_platform_and_the_weights(wheel_files):
+    assert [file for file in wheel_files if "kernel-" in file] == ["solver_core/kernel/kernel-linux-x86_64.so"]
+    assert {f"solver_core/weights/{path.name}" for path in ROOT.glob("solver_core/weights/*.safetensors")} <= set(wheel_files)
+
+
+def test_wheel_holds_the_library_and_nothing_that_measures_it(wheel_files):
+    library = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("solver_core/**/*.py")}
+
+    assert {file for file in wheel_files if file.endswith(".py")} == library
+    assert {file.partition("/")[0] for file in wheel_files} == {"solver_core"}
+    assert not [file for file in wheel_files if {"paper", "tables", "baselines"} & set(Path(file).parts)]
 
 
 def test_building_again_gives_the_same_bytes(extension, tmp_path):

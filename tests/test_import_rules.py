@@ -15,10 +15,11 @@ ADDON = sorted(path.relative_to(ROOT) for path in ROOT.glob("addon/**/*.py"))
 PROBLEMS = {path.parent.name for path in ROOT.glob("solver_core/problems/*/__init__.py")}
 
 BLENDER = {"bpy", "mathutils", "gpu", "bmesh", "bpy_extras", "blf", "gpu_extras"}
-READERS_AND_PICTURES = {"trimesh", "PIL", "pyrender"}
+READERS_AND_PICTURES = {"trimesh", "PIL"}
+MEASURING = {"training", "pyrender", "scipy", "pytorch_kinematics", "mitsuba"}
 # Blender ships these; whatever else a [torch] file needs comes with the extra.
 ALWAYS_THERE = {"numpy", "safetensors", "solver_core", *sys.stdlib_module_names}
-MAY_IMPORT_READERS = {"files.py", "masks.py", "camera_files.py", "pictures.py", "drawing.py"}  # and training
+MAY_IMPORT_READERS = {"files.py", "masks.py", "camera_files.py", "pictures.py", "drawing.py"}
 BPY_ARRAYS = {"foreach_get", "foreach_set"}
 CONTEXT_OBJECTS = {"object", "active_object", "selected_objects", "scene", "edit_object"}
 
@@ -113,7 +114,7 @@ def test_rule_3_only_torch_files_import_torch_files_at_module_level(path):
     assert not {module for module, file in imported.items() if file is not None and is_marked_torch(file)}
 
 
-@on_every_file([path for path in CORE if path.name not in MAY_IMPORT_READERS and "training" not in path.parts])
+@on_every_file([path for path in CORE if path.name not in MAY_IMPORT_READERS])
 def test_rule_3_meshes_and_pictures_are_read_in_their_files_only(path):
     assert not {i.module for i in imports_of(path) if i.package in READERS_AND_PICTURES}
 
@@ -122,27 +123,32 @@ def test_rule_3_meshes_and_pictures_are_read_in_their_files_only(path):
 def test_rule_4_a_problem_imports_no_other_problem_nor_training(path):
     own = path.relative_to("solver_core/problems").parts[0]
     forbidden = [f"solver_core.problems.{name}" for name in PROBLEMS - {own}]
-    forbidden += ["solver_core.training", "solver_core.baselines"]
+    forbidden += ["solver_core.training", "training.paper.baselines"]
 
     modules = {i.module for i in imports_of(path)}
 
     assert not {module for module in modules if f"{module}.".startswith(tuple(f"{f}." for f in forbidden))}
 
 
+@on_every_file([*CORE, *ADDON])
+def test_rule_5_what_is_installed_never_imports_what_measures_it(path):
+    assert not {i.module for i in imports_of(path) if i.package in MEASURING}
+
+
 @on_every_file([path for path in ADDON if not path.is_relative_to("addon/bridge")])
-def test_rule_5_arrays_cross_the_border_in_the_bridge_only(path):
+def test_rule_6_arrays_cross_the_border_in_the_bridge_only(path):
     tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
 
     assert not {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr in BPY_ARRAYS}
 
 
 @on_every_file(ADDON)
-def test_rule_6_no_blender_object_is_kept(path):
+def test_rule_7_no_blender_object_is_kept(path):
     assert not kept_blender_objects((ROOT / path).read_text(encoding="utf-8"))
 
 
 @on_every_file([path for path in CORE if path.is_relative_to("solver_core/kernel")])
-def test_rule_7_the_kernel_stands_alone(path):
+def test_rule_8_the_kernel_stands_alone(path):
     allowed = [] if path.name == "build.py" else [f"solver_core.{name}" for name in ("kernel", "errors", "frames", "mesh")]
 
     modules = {i.module for i in imports_of(path) if i.package == "solver_core"}

@@ -1,77 +1,27 @@
-"""The command line.  It parses and calls; what a problem's `solve` takes and does is in the problem's command.py.
-
-Exit code 0: solved.  1: solved but poor, the reason is on stderr.  2: wrong input, one sentence on stderr.  3: the machine
-lacks something, such as room on the disk, or the fault is ours.  130: interrupted.
-"""
+"""The command line.  It parses and calls; what a problem's `solve` takes and does is in the problem's command.py."""
 
 from __future__ import annotations
 
 import argparse
-import shutil
-import sys
-from contextlib import nullcontext
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any
 
 import solver_core
 from solver_core.command import console
+from solver_core.command.parser import Parser, run_command
 from solver_core.errors import ConfigError, WeightsError
 from solver_core.optional import needed_for
 from solver_core.problems import ALIASES, PROBLEMS, problem_module
-from solver_core.reading import reading, without_limits
-from solver_core.writing import make_folder, write_text
-
-if TYPE_CHECKING:
-    from solver_core.training.evaluation import Run
-
-COMMON_FLAGS = ("--debug", "--no-limits")
+from solver_core.reading import reading
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command line (default: the process's own) and returns the exit code."""
-    is_debugging = False
-    try:
-        args = command_parser().parse_args(arguments)
-        is_debugging = args.debug
-        console.prepare(is_debugging)
-        console.check_outputs(args)
-        with without_limits() if args.no_limits else nullcontext():
-            return args.run(args)
-    except KeyboardInterrupt:
-        console.print_note("interrupted")
-        return console.INTERRUPTED
-    except Exception as error:
-        if is_debugging:
-            raise
-        sentence, code = console.fault(error)
-        console.print_note(sentence)
-        return code
+    return run_command(command_parser, arguments)
 
 
-class _Parser(argparse.ArgumentParser):
-    """Takes an example for the end of the help, and complains in one sentence."""
-
-    def __init__(self, *, example: str = "", **options: Any) -> None:
-        epilog = f"example:\n  {example}" if example else None
-        super().__init__(epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
-        for flag in COMMON_FLAGS:  # anywhere on the line
-            self.add_argument(flag, action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(console.WRONG_INPUT, f"{message}; try {self.prog} --help")
-
-    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
-        if message:
-            console.print_note(message)
-        sys.exit(status)
-
-    def _print_message(self, message: str, file: object = None) -> None:
-        console.print_out(message)
-
-
-def command_parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+def command_parser() -> Parser:
+    parser = Parser(
         prog="solver_core",
         description=(
             "Recovers what is hidden from what is seen, by a few learned steps.\n\n"
@@ -79,12 +29,10 @@ def command_parser() -> argparse.ArgumentParser:
         ),
         example="solver_core solve pose --help",
     )
-    parser.set_defaults(debug=False, no_limits=False)
     parser.add_argument("--version", action="version", version=solver_core.__version__)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_solve(commands)
     _add_train(commands)
-    _add_evaluate(commands)
     _add_info(commands)
     return parser
 
@@ -148,69 +96,6 @@ def _train(args: argparse.Namespace) -> int:
     weights = train(recipe, args.data, out, device=args.device, resume=args.resume)
     console.print_result({"weights": str(weights)})
     return 0
-
-
-def _add_evaluate(commands: Any) -> None:
-    parser = commands.add_parser(
-        "evaluate",
-        help="measure a table of results",
-        description="Measures a table on test data.  Needs the extra solver_core[dev].",
-        example="solver_core evaluate table1 --data DIR --json table1.json",
-    )
-    parser.add_argument("table", metavar="TABLE", help="which table; a wrong name lists them all")
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder with the test data")
-    size = parser.add_mutually_exclusive_group()
-    size.add_argument(
-        "--samples", type=console.natural_number, metavar="N", help="how many test samples (default: the table's own number)"
-    )
-    size.add_argument("--quick", action="store_true", help="few samples: a minute or two instead of hours")
-    parser.add_argument("--seed", type=console.natural_number, default=0, metavar="N", help="of the samples (default 0)")
-    parser.add_argument(
-        "--json",
-        action=console.Output,
-        metavar="FILE",
-        help="also write the result here; a run that was killed goes on from FILE.parts",
-    )
-    parser.add_argument(
-        "--markdown",
-        action=console.Output,
-        metavar="FILE",
-        help="also write it as a table to read, into a file of results in the place of its last measurement",
-    )
-    parser.add_argument("--plot", type=Path, metavar="DIR", help="also draw its plots and pictures into this folder")
-    parser.set_defaults(run=_evaluate)
-
-
-def _evaluate(args: argparse.Namespace) -> int:
-    from solver_core.training.evaluation import Run, evaluate, table_size
-
-    num_samples = table_size(args.table, args.quick) if args.samples is None else args.samples
-    parts = None if args.json is None else args.json.with_name(f"{args.json.name}.parts")
-    if args.markdown is not None:
-        console.read_text(args.markdown)  # one that cannot be used is refused now, not hours later
-    with console.progress_bars() as on_progress:
-        run = Run(args.table, args.data, num_samples, args.seed, parts, on_progress)
-        table = evaluate(run)
-    console.print_result(asdict(table), args.json)
-    if args.markdown is not None:
-        write_text(args.markdown, table.put_into(console.read_text(args.markdown)), "table")
-    if args.plot is not None:
-        _draw(run, args.plot)
-    if parts is not None:
-        shutil.rmtree(parts, ignore_errors=True)  # the table is complete; the next run measures anew
-    return 0
-
-
-def _draw(run: Run, folder: Path) -> None:
-    """Writes the plots and pictures of a measurement into a folder."""
-    from solver_core.command.pictures import write_picture
-    from solver_core.training.plots import draw_plot
-
-    make_folder(folder)
-    for plot in run.plots:
-        draw_plot(plot, folder / f"{plot.name}.png")
-    for name, draw in run.pictures.items():
-        write_picture(folder / f"{name}.png", draw())
 
 
 def _add_info(commands: Any) -> None:

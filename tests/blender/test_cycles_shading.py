@@ -1,8 +1,5 @@
 """Shading and hard shadows of both kinds of light as Blender's Cycles has them; training/cycles compares more meshes."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -12,19 +9,11 @@ from solver_core.mesh import Mesh
 trimesh = pytest.importorskip("trimesh")
 pytest.importorskip("pyrender", reason="needs the dev extra, as training/cycles does")
 
+from training.cycles import compare_shading  # noqa: E402
+
 SIZE = 96
 CAMERA = Camera.from_fov(SIZE, SIZE, np.radians(30))
 CENTRE = np.array([0, 0, -2.732])
-SCRIPTS = Path(__file__).resolve().parents[2] / "training" / "cycles"
-
-
-@pytest.fixture(scope="module")
-def compare_shading():
-    sys.path.insert(0, str(SCRIPTS))
-    import compare_shading
-
-    yield compare_shading
-    sys.path.remove(str(SCRIPTS))
 
 
 def box_on_floor():
@@ -47,7 +36,7 @@ def before_camera(parts) -> Mesh:
 
 @pytest.mark.parametrize("kind", ["sun", "point"])
 @pytest.mark.parametrize("parts", [box_on_floor, ball_and_ring])
-def test_shading_equals_cycles_away_from_shadow_edges(compare_shading, parts, kind):
+def test_shading_equals_cycles_away_from_shadow_edges(parts, kind):
     light = np.array([0.7, 0.6, 0.5]) / np.linalg.norm([0.7, 0.6, 0.5])
     placed = light if kind == "sun" else light + CENTRE
     shaded = compare_shading.Shaded.of(kind, before_camera(parts()), placed, CAMERA)

@@ -18,7 +18,6 @@ COMMANDS = [
     *(["solve", name] for name in PROBLEMS),
     ["train"],
     *(["train", name] for name in PROBLEMS),
-    ["evaluate"],
     ["info"],
 ]
 

@@ -8,7 +8,7 @@ import pytest
 from solver_core import render, rotations
 from solver_core.frames import Camera
 from solver_core.mesh import Mesh
-from solver_core.training.pyrender_depth import PyrenderDepth
+from training.paper.pyrender_depth import PyrenderDepth
 
 trimesh = pytest.importorskip("trimesh")
 

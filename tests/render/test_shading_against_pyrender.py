@@ -6,7 +6,7 @@ import pytest
 from solver_core.frames import Camera
 from solver_core.render.gbuffer import join_scene, render_gbuffer
 from solver_core.render.shading import point_light_shading, sun_shading
-from solver_core.training.pyrender_shading import PyrenderLambert
+from training.paper.pyrender_shading import PyrenderLambert
 
 trimesh = pytest.importorskip("trimesh")
 

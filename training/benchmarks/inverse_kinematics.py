@@ -1,6 +1,6 @@
 """Time of inverse kinematics on one core at NumPy run time, and in batches with torch on two, beside their limits.
 
-python training/benchmarks/ik.py
+python -m training.benchmarks.ik
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Time of a light from one image of 256 x 256 pixels on one core, beside its limits.
 
-python training/benchmarks/lighting.py
+python -m training.benchmarks.lighting
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What other packages do with our problems: python training/benchmarks/peers.py --data DATA, after
+"""What other packages do with our problems: python -m training.benchmarks.peers --data DATA, after
 
 pip install --constraint tests/constraints.txt '.[peers]'
 
@@ -65,7 +65,7 @@ def measure_mitsuba_sun(mitsuba: Any, data: Path, count: int) -> Row:
     from solver_core.problems.lighting.lights import LIGHTS
     from solver_core.problems.lighting.sampler import CATEGORIES
     from solver_core.problems.lighting.solve import solve_lighting
-    from solver_core.training.tables import table4
+    from training.paper.tables import table4
 
     mitsuba.set_variant("llvm_ad_rgb")
     meshes = [entry.mesh for entry in load_library(data, "test") if entry.category in CATEGORIES]
@@ -112,7 +112,7 @@ def measure_mitsuba_silhouette(mitsuba: Any, data: Path, count: int) -> Row:
     from solver_core.problems.pose.metrics import pose_errors
     from solver_core.problems.pose.sampler import PoseSampling
     from solver_core.problems.pose.solve import solve_pose
-    from solver_core.training.tables.pose_cases import draw_cases, draw_from, load_test_meshes
+    from training.paper.tables.pose_cases import draw_cases, draw_from, load_test_meshes
 
     mitsuba.set_variant("llvm_ad_rgb")
     cases = draw_cases(load_test_meshes(data), draw_from(PoseSampling(canonical=1.0)), np.random.default_rng(0), count)
@@ -161,16 +161,16 @@ def measure_pytorch_kinematics(module: Any, data: Path, count: int) -> Row:
     """Distance of the nodes on frames of Table 5, with the objective of our own Adam and L-BFGS."""
     import torch
 
-    from solver_core.baselines import kinematics
-    from solver_core.baselines.adam import adam_update
-    from solver_core.baselines.autograd import slope
-    from solver_core.baselines.descent import Descent, Slope, descend
     from solver_core.manifolds import Euclidean
     from solver_core.problems.inverse_kinematics.files.bodies import human
     from solver_core.problems.inverse_kinematics.problem import KinematicProblem, Targets
     from solver_core.problems.inverse_kinematics.skeleton.euler import euler_from_wxyz
     from solver_core.problems.inverse_kinematics.solver.start import mean_pose_start
     from solver_core.problems.inverse_kinematics.training.clips import load_rotations, split_clips
+    from training.paper.baselines import kinematics
+    from training.paper.baselines.adam import adam_update
+    from training.paper.baselines.autograd import slope
+    from training.paper.baselines.descent import Descent, Slope, descend
 
     skeleton = human().skeleton
     frames = load_rotations(split_clips(data, "test"))

@@ -1,6 +1,6 @@
 """Time and memory of a pose solve at NumPy run time on one core, beside the limits they are kept to.
 
-python training/benchmarks/pose.py
+python -m training.benchmarks.pose
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import NamedTuple
 os.environ["OMP_NUM_THREADS"] = "1"  # before NumPy is loaded
 
 import numpy as np
-from render import wavy_sphere
 
 import solver_core as sc
 from solver_core import render
 from solver_core.frames import matrix_from_pose
 from solver_core.manifolds import SE3
 from solver_core.problems.pose.views import view_rotation
+from training.benchmarks.render import wavy_sphere
 
 CAMERA = sc.Camera.from_fov(128, 128, np.radians(30))
 STEP = np.array([0.2, -0.25, 0.1, 0.02, 0.01, 0.03])  # from the truth to the start: 19 degrees, 5 pixels, 3 % of the depth

@@ -1,6 +1,6 @@
 """Milliseconds to render one mesh at 128 x 128 on one core: compiled kernel, NumPy, pyrender.
 
-python training/benchmarks/render.py
+python -m training.benchmarks.render
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The shading and the shadows of solver_core.render against Blender's Cycles and pyrender, on meshes of the test split.
 
-    python training/cycles/compare_shading.py --data DATA --out DIR
+    python -m training.cycles.compare_shading --data DATA --out DIR
 
 writes DIR/shading.json and DIR/shading.md, and the pictures to docs/images/lighting-shading.png.
 """
@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import scene
 
 from solver_core import render
 from solver_core.colour import srgb_from_linear
@@ -33,7 +32,8 @@ from solver_core.problems.lighting.sampler import (
 )
 from solver_core.render.gbuffer import GBuffer, join_scene, render_gbuffer
 from solver_core.render.shading import point_light_shading, sun_shading
-from solver_core.training.pyrender_shading import PyrenderLambert
+from training.cycles import scene
+from training.paper.pyrender_shading import PyrenderLambert
 
 logger = logging.getLogger(__name__)
 

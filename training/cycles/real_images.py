@@ -1,6 +1,6 @@
 """A sun from images as a camera takes them: textured, partly glossy, two bounces, 8 bits, nothing but the geometry known.
 
-    python training/cycles/real_images.py --data DATA --split test --count 100 --out DIR
+    python -m training.cycles.real_images --data DATA --split test --count 100 --out DIR
 
 renders what DIR does not hold yet, solves every image and writes DIR/cases.json and DIR/table.md.
 """
@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import scene
 
 from solver_core import render
 from solver_core.command.files import read_radiance
@@ -24,6 +23,7 @@ from solver_core.mesh_library import load_library
 from solver_core.problems.lighting.metrics import angle_deg
 from solver_core.problems.lighting.sampler import CATEGORIES, VERTICAL_FOV, draw_lights, view_matrices
 from solver_core.problems.lighting.solve import LightingSolution, solve_lighting
+from training.cycles import scene
 
 logger = logging.getLogger(__name__)
 

@@ -1,8 +1,8 @@
 """Table 4's rows of the point light with observations by Blender's Cycles, whose shadows are exact.
 
-    python training/cycles/table4_point.py --data DATA --samples 100 --out DIR
+    python -m training.cycles.table4_point --data DATA --samples 100 --out DIR
 
-takes the samples of `solver_core evaluate table4` with the same seed and the same methods, and writes DIR/table4_point.md.
+takes the samples of `python -m training.paper table4` with the same seed and the same methods, and writes DIR/table4_point.md.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import logging
 from pathlib import Path
 
 import numpy as np
-import scene
 
 from solver_core import render
 from solver_core.mesh_library import load_library
 from solver_core.problems.lighting.lights import LIGHTS
 from solver_core.problems.lighting.sampler import CATEGORIES, OBJECT_CENTRE
-from solver_core.training.evaluation import Run
-from solver_core.training.tables import table4
+from training.cycles import scene
+from training.paper.evaluation import Run
+from training.paper.tables import table4
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,52 @@
+"""The README says what was measured."""
+
+import pytest
+
+from solver_core.errors import ConfigError
+from training.paper.readme_numbers import CLAIMS, ROOT, Claim, _sooner, table_rows, with_measured_numbers
+
+RESULTS = """# Results
+
+### Table 9: things
+
+`a command`
+
+| method | error mean | ms |
+| --- | --- | --- |
+| ours | 0.1234 | 15 |
+| theirs | 2 |  |
+
+### Table 10: others
+"""
+README = "# Tool\n\n| row | error |\n|---|---|\n| our tool | 0.5 |\n"
+CLAIM = Claim("our tool", "Table 9", {"method": "ours"}, lambda n: f"{n['error_mean']:.2f}")
+
+
+def test_readme_holds_the_measured_numbers():
+    readme, results = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "training/RESULTS.md"))
+
+    assert with_measured_numbers(readme, results, CLAIMS) == readme
+
+
+def test_rows_have_the_keys_of_the_json():
+    assert table_rows(RESULTS, "Table 9") == [
+        {"method": "ours", "error_mean": "0.1234", "ms": "15"},
+        {"method": "theirs", "error_mean": "2", "ms": ""},
+    ]
+
+
+def test_number_that_differs_is_replaced():
+    assert with_measured_numbers(README, RESULTS, [CLAIM]) == README.replace("0.5", "0.12")
+
+
+@pytest.mark.parametrize("where", [{"method": "nobody's"}, {}], ids=["missing", "several"])
+def test_claim_without_its_one_row_is_refused(where):
+    with pytest.raises(ConfigError, match="our tool"):
+        with_measured_numbers(README, RESULTS, [CLAIM._replace(where=where)])
+
+
+@pytest.mark.parametrize(
+    ("faster", "said"), [(0.0, "never"), (133.4, "130 times earlier"), (1.0, "at the same time"), (0.47, "2.1 times later")]
+)
+def test_how_much_earlier_is_said_to_two_digits(faster, said):
+    assert _sooner({"ours_faster_by": faster}) == said
