@@ -12,7 +12,7 @@ import torch
 
 from solver_core.loop import LoopSettings, solve
 from solver_core.manifolds import Euclidean
-from solver_core.problems.inverse_kinematics.files.bvh import DEFAULT_ORDER as ORDER
+from solver_core.problems.inverse_kinematics.files.bvh_motion import DEFAULT_ORDER as ORDER
 from solver_core.problems.inverse_kinematics.problem import KinematicProblem, Targets
 from solver_core.problems.inverse_kinematics.skeleton.euler import euler_from_wxyz, wxyz_from_euler
 from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton

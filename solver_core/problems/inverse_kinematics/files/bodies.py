@@ -10,7 +10,8 @@ import numpy as np
 from solver_core import rotations
 from solver_core.errors import SetupError
 from solver_core.network.weights import SHIPPED
-from solver_core.problems.inverse_kinematics.files.bvh import DEFAULT_ORDER, read_bvh, write_bvh
+from solver_core.problems.inverse_kinematics.files.bvh import read_bvh, write_bvh
+from solver_core.problems.inverse_kinematics.files.bvh_motion import DEFAULT_ORDER
 from solver_core.problems.inverse_kinematics.skeleton.body import Body
 from solver_core.problems.inverse_kinematics.skeleton.motion import Motion
 

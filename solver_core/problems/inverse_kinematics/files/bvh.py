@@ -2,78 +2,65 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import numpy as np
 
 from solver_core.errors import ObservationError
-from solver_core.problems.inverse_kinematics.files.bvh_text import END_SITE, Node, read_bvh_text
-from solver_core.problems.inverse_kinematics.skeleton.euler import euler_from_wxyz, wxyz_from_euler
+from solver_core.problems.inverse_kinematics.files.bvh_motion import read_bvh_motion
+from solver_core.problems.inverse_kinematics.files.bvh_text import END_SITE
+from solver_core.problems.inverse_kinematics.skeleton.euler import continuous_euler
 from solver_core.problems.inverse_kinematics.skeleton.motion import Motion
 from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
 from solver_core.reading import reading
 from solver_core.writing import write_text
 
-DEFAULT_ORDER = "ZXY"
-
-log = logging.getLogger(__name__)
-
 
 def read_bvh(path: str | Path, metres_per_unit: float | None = None) -> Motion:
-    """The skeleton and motion of a BVH file.  End sites become nodes "<parent>_end"; those of length 0 are left out.
+    """The skeleton and motion of a BVH file, read as tolerantly as Blender does; what was mended is logged.
 
-    BVH files state no unit: without metres_per_unit, one whose rest pose is longer than 10 is read as centimetres, else
-    as metres.  Raises ObservationError if the file is missing, truncated or no BVH.
+    End sites become nodes "<parent>_end"; those of length 0 are left out.  A root that stands still above a joint that moves
+    is left out.  Where other joints move within their parents the skeleton has their mean place, and Motion.offsets the rest.
+
+    Args:
+        path: of the file.
+        metres_per_unit: BVH files state no unit; None takes one whose rest pose is larger than 10 for centimetres, one larger
+            than 500 for millimetres, else metres.
+
+    Raises:
+        ObservationError: if the file is missing or no BVH.
     """
-    text = read_bvh_text(path)
+    read = read_bvh_motion(path, metres_per_unit)
     with reading(path, "BVH file", ObservationError):
-        unit = text.guessed_unit() if metres_per_unit is None else metres_per_unit
-        skeleton = Skeleton(text.names, text.parents, unit * text.offsets)
-        rotations, root = _apply_channels(text.nodes, text.values)
-        orders = tuple(_complete_order("".join(c[0] for c in n.channels if c.endswith("rotation"))) for n in text.nodes)
-        return Motion(skeleton, rotations, unit * root, text.frame_time, orders, unit)
+        skeleton = Skeleton(read.names, read.parents, read.offsets)
+    return Motion(
+        skeleton,
+        read.rotations,
+        read.root,
+        read.frame_time,
+        read.orders,
+        read.metres_per_unit,
+        read.moving_offsets,
+        read.notices,
+    )
 
 
 def write_bvh(path: str | Path, motion: Motion) -> None:
-    """Writes a BVH file that read_bvh reads back, with the motion's own orders and unit.  Raises ConfigError."""
+    """Writes a BVH file that read_bvh reads back, with the motion's own orders and unit.
+
+    Angles go on from frame to frame without a jump that the rotations do not make, so that they can be interpolated.
+    Raises ConfigError.
+    """
     lines = ["HIERARCHY", *_hierarchy_lines(motion, motion.skeleton.root, 0)]
-    columns = [motion.root / motion.metres_per_unit]
-    for node in _file_order(motion.skeleton, motion.skeleton.root):
-        if not _is_end_site(motion.skeleton, node):
-            columns.append(np.rad2deg(euler_from_wxyz(motion.rotations[:, node].astype(np.float64), motion.orders[node])))
+    joints = [n for n in _file_order(motion.skeleton, motion.skeleton.root) if not _is_end_site(motion.skeleton, n)]
+    angles = np.empty((motion.num_frames, len(motion.orders), 3))
+    for order in set(motion.orders):
+        nodes = [node for node in joints if motion.orders[node] == order]
+        angles[:, nodes] = np.rad2deg(continuous_euler(motion.rotations[:, nodes].astype(np.float64), order))
+    columns = [motion.root / motion.metres_per_unit, angles[:, joints].reshape(motion.num_frames, -1)]
     lines += ["MOTION", f"Frames: {motion.num_frames}", f"Frame Time: {motion.frame_time:.8g}"]
     lines += [" ".join(f"{value:.6f}" for value in row) for row in np.concatenate(columns, axis=1)]
     write_text(path, "\n".join(lines) + "\n", "motion")
-
-
-def _apply_channels(nodes: list[Node], values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rotations (F, N, 4) and the root's positions (F, 3)."""
-    rotations = np.zeros((len(values), len(nodes), 4))
-    rotations[..., 0] = 1
-    root = np.tile(np.array(nodes[0].offset), (len(values), 1))
-    first = 0
-    for number, node in enumerate(nodes):
-        columns = values[:, first : first + len(node.channels)]
-        first += len(node.channels)
-        is_rotation = np.array([channel.endswith("rotation") for channel in node.channels], dtype=bool)
-        order = "".join(channel[0] for channel in node.channels if channel.endswith("rotation"))
-        if order:
-            rotations[:, number] = wxyz_from_euler(np.deg2rad(columns[:, is_rotation]), order)
-        for channel, column in zip(node.channels, columns.T, strict=True):
-            axis = "XYZ".index(channel[0])
-            if channel.endswith("position") and number == 0:
-                root[:, axis] = column
-            elif channel.endswith("position") and np.abs(column - node.offset[axis]).max() > 1e-3:
-                log.warning("the joint %s moves within its parent; its %s is not used", node.name, channel)
-    return rotations, root
-
-
-def _complete_order(order: str) -> str:
-    """An Euler order of three axes that starts like the given one."""
-    if not order:
-        return DEFAULT_ORDER
-    return "".join(dict.fromkeys(order + "XYZ"))[:3]
 
 
 def _is_end_site(skeleton: Skeleton, node: int) -> bool:

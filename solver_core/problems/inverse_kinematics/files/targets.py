@@ -10,7 +10,6 @@ import numpy as np
 
 from solver_core.errors import ObservationError
 from solver_core.problems.inverse_kinematics.files.bvh import read_bvh
-from solver_core.problems.inverse_kinematics.skeleton.kinematics import forward_kinematics
 from solver_core.reading import check_count, read_arrays, reading
 
 MAX_CELLS = 200_000_000  # of a table: 200,000 frames of 300 points; 1.6 GB
@@ -45,11 +44,8 @@ def read_targets(path: str | Path) -> NamedTargets:
 
 def _read_bvh_targets(path: Path) -> NamedTargets:
     motion = read_bvh(path)
-    skeleton = motion.skeleton
-    offsets = np.broadcast_to(skeleton.offsets, (motion.num_frames, *skeleton.offsets.shape))
-    positions = forward_kinematics(skeleton, offsets, motion.rotations[:, skeleton.joints]).positions
-    parents = tuple(skeleton.parents.tolist())
-    return NamedTargets(skeleton.names, positions + motion.root[:, None], motion.frame_time, parents)
+    parents = tuple(motion.skeleton.parents.tolist())
+    return NamedTargets(motion.skeleton.names, motion.positions(), motion.frame_time, parents)
 
 
 def _read_csv(path: Path) -> NamedTargets:

@@ -6,6 +6,8 @@ import numpy as np
 
 from solver_core import rotations
 
+LOCKED = 1e-6  # cosine of the middle angle below which the outer axes coincide
+
 
 def wxyz_from_euler(angles: np.ndarray, order: str) -> np.ndarray:
     """(..., 4) from (..., len(order)) angles about the axes that `order` names, the leftmost rotation first."""
@@ -22,7 +24,7 @@ def wxyz_from_euler(angles: np.ndarray, order: str) -> np.ndarray:
 def euler_from_wxyz(wxyz: np.ndarray, order: str) -> np.ndarray:
     """(..., 3) angles in `order`, the middle one in [-pi/2, pi/2]; where that is +-pi/2 the last one is 0."""
     i, j, k = ("XYZ".index(axis) for axis in order)
-    sign = 1 if (j - i) % 3 == 1 else -1
+    sign = _parity(order)
     m = rotations.matrix_from_wxyz(wxyz)
     middle_cosine = np.hypot(m[..., i, i], m[..., i, j])
     is_locked = middle_cosine < 1e-9  # the outer axes coincide; only the sum of their angles is known
@@ -30,6 +32,37 @@ def euler_from_wxyz(wxyz: np.ndarray, order: str) -> np.ndarray:
     middle = np.arctan2(sign * m[..., i, k], middle_cosine)
     last = np.where(is_locked, 0, np.arctan2(-sign * m[..., i, j], m[..., i, i]))
     return np.stack([first, middle, last], axis=-1)
+
+
+def continuous_euler(wxyz: np.ndarray, order: str) -> np.ndarray:
+    """(F, J, 3) angles in `order` of rotations (F, J, 4) over time, each triple the one nearest to that of the frame before.
+
+    Every rotation has two triples, and each angle may turn around once more.  Where the outer axes coincide only the sum, or
+    the difference, of their angles counts; the last one then stays as it was.
+    """
+    one = euler_from_wxyz(wxyz, order)
+    choices = np.stack([one, one * [1, -1, 1] + np.pi])  # (2, F, J, 3)
+    is_locked = np.abs(np.cos(one[..., 1])) < LOCKED
+    coincidence = _parity(order) * np.sign(one[..., 1])  # +1 where the outer axes point the same way, -1 against each other
+    shared = one[..., 0] + coincidence * one[..., 2]
+    angles = one.copy()
+    for frame in range(1, len(one)):
+        last = angles[frame - 1]
+        now = choices[:, frame].copy()
+        locked = is_locked[frame]
+        now[:, locked, 2] = last[locked, 2]
+        now[:, locked, 0] = shared[frame, locked] - coincidence[frame, locked] * last[locked, 2]
+        now[:, locked, 1] = one[frame, locked, 1]
+        now += 2 * np.pi * np.round((last - now) / (2 * np.pi))
+        is_second_nearer = np.abs(now[1] - last).max(axis=-1) < np.abs(now[0] - last).max(axis=-1)
+        angles[frame] = np.where(is_second_nearer[:, None], now[1], now[0])
+    return angles
+
+
+def _parity(order: str) -> int:
+    """+1 for XYZ, YZX and ZXY, -1 for the others."""
+    first, second = ("XYZ".index(axis) for axis in order[:2])
+    return 1 if (second - first) % 3 == 1 else -1
 
 
 def euler_axes(angles: np.ndarray, order: str) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 
 from solver_core.errors import SetupError
 from solver_core.kernel.tree import JointTree
-from solver_core.problems.inverse_kinematics.files.bvh_text import read_bvh_text
+from solver_core.problems.inverse_kinematics.files.bvh_motion import read_bvh_motion
 
 
 class Skeleton(JointTree):
@@ -31,9 +31,8 @@ class Skeleton(JointTree):
     @classmethod
     def from_bvh(cls, path: str | Path, metres_per_unit: float | None = None) -> Skeleton:
         """The skeleton of a BVH file; see files/bvh.py for the unit."""
-        text = read_bvh_text(path)
-        unit = text.guessed_unit() if metres_per_unit is None else metres_per_unit
-        return cls(text.names, text.parents, unit * text.offsets)
+        motion = read_bvh_motion(path, metres_per_unit)
+        return cls(motion.names, motion.parents, motion.offsets)
 
     def _check(self) -> None:
         count = len(self.names)
