@@ -13,10 +13,10 @@ import numpy as np
 
 from solver_core.errors import ObservationError, SetupError
 from solver_core.frames import Camera
-from solver_core.problems.lighting.checks import checked_kind
 from solver_core.problems.lighting.lights import LIGHTS
 from solver_core.problems.lighting.metrics import angle_deg
-from solver_core.problems.lighting.solve import LightingSettings, LightingSetup, LightingSolution, LightingSolving
+from solver_core.problems.lighting.setup import LightingSetup, checked_kind
+from solver_core.problems.lighting.solve import LightingOptions, LightingSession, LightingSolution
 from solver_core.render.gbuffer import Texture
 
 from ..bridge.camera import camera_of_image, read_camera, read_camera_pose
@@ -39,7 +39,6 @@ from ..bridge.transform import AT_ORIGIN, Placement, animation_notices, place, r
 from .image_source import ImageSource
 from .solve import NO_IMAGE_LINES, NO_POINTS, Step, mean_milliseconds
 
-USUAL_REFINEMENT = 25  # steps of refinement and restarts; for "step 3/33" only
 MAX_SIZE = 1024  # pixels of the longer side that are used: the solve looks at some 128 cells along a side
 OPAQUE = 0.99  # alpha of a pixel that shows the scene and nothing else
 
@@ -176,18 +175,18 @@ class LightingSolve:
 
     def steps(self) -> Iterator[Step]:
         task, inputs, part, kind = self.task, self.inputs, self.parts[0], LIGHTS[self.task.kind]
-        solving = LightingSolving(inputs.checked(task.kind), LightingSettings(task.steps, task.refine, task.restarts))
-        expected = 2 + task.steps + (USUAL_REFINEMENT if task.refine else 0)
+        options = LightingOptions(task.kind, task.steps, task.refine, task.restarts)
+        session = LightingSession(inputs.checked(task.kind), options)
         centre, radius = inputs.bounds()
 
         def show(phase: str, light_camera: np.ndarray, energy: float, seconds: float, strength: np.ndarray | None) -> Step:
-            index = len(solving.history) - (strength is None)
+            index = len(session.history) - (strength is None)
             answer = LightAnswer(self._light_world(light_camera), strength)
             place = answer.light_world if kind.has_position else centre + 2 * radius * answer.light_world
             return Step(
                 part,
                 index,
-                max(index, expected),
+                max(index, session.expected_steps),
                 phase,
                 energy,
                 f"{1 - energy:.1%} explained",
@@ -197,11 +196,11 @@ class LightingSolve:
                 world_points=np.float32([place]),
             )
 
-        for step in solving.steps():
+        for step in session:
             yield show(step.phase, step.light, step.energy, step.seconds, None)
-        self.solution = solving.solution()
-        first, last = solving.history[0], solving.history[-1]
-        moved = (kind.offset_from(solving.problem.scene.centre, light[None]) for light in (first.light, self.solution.light))
+        self.solution = session.result()
+        first, last = session.history[0], session.history[-1]
+        moved = (kind.offset_from(session.problem.scene.centre, light[None]) for light in (first.light, self.solution.light))
         self.moved_deg = float(angle_deg(*moved)[0])
         yield show("result", self.solution.light, last.energy, self.solution.seconds, self.solution.strength)
 

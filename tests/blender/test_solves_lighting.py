@@ -79,7 +79,7 @@ def test_a_sun_has_the_direction_strength_and_color_of_the_picture(is_new, lit, 
     assert steps[-1].phase == "result"
 
 
-def test_a_point_lamp_has_the_place_and_power_of_the_picture(lit, folder):
+def test_a_point_light_has_the_place_and_power_of_the_picture(lit, folder):
     light = add_light(lit, "POINT")
     source = ImageSource(file=render(lit, folder / f"{light.data.type}.exr", "OPEN_EXR", samples=16))
     light.location, light.data.energy = (0, 0, 5), 1
@@ -148,7 +148,7 @@ def test_restore_puts_back_the_lamp_or_removes_the_new_one(is_new, lit, folder):
         ({"light": "Suzanne"}, "'Suzanne' is not a Sun light"),
         ({"light": "Light", "kind": "point"}, "'Light' is not a Point light"),
         ({"objects": ("Camera",)}, "No visible object with faces"),
-        ({"kind": "AREA"}, "unknown kind of light .AREA.; known: sun, point"),
+        ({"kind": "AREA"}, "kind must be one of sun, point, got .AREA."),
         ({"camera": ""}, "Choose a camera: none is given."),
     ],
 )

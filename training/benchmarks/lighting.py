@@ -18,7 +18,8 @@ from solver_core.command.files import read_mesh
 from solver_core.frames import Camera
 from solver_core.problems.lighting.lights import LIGHTS
 from solver_core.problems.lighting.sampler import CANONICAL_DEG, VERTICAL_FOV, view_matrices
-from solver_core.problems.lighting.solve import LightingSettings, LightingSetup, solve_setup
+from solver_core.problems.lighting.setup import LightingSetup
+from solver_core.problems.lighting.solve import LightingOptions, LightingSession
 from solver_core.problems.lighting.surface import Pixels
 
 SIZE = 256
@@ -28,9 +29,9 @@ LIGHT = np.array(
     [[0.48, 0.6, 0.64]], np.float32
 )  # towards the sun; a point light there, in units of the scene about its centre
 CASES = {
-    "7 steps": (LightingSettings(7, False, 0), 400),
-    "7 steps + refine": (LightingSettings(7, True, 0), None),
-    "7 steps + refine + restarts": (LightingSettings(7, True, 4), 1000),
+    "7 steps": (LightingOptions(refine=False), 400),
+    "7 steps + refine": (LightingOptions(restarts=0), None),
+    "7 steps + refine + restarts": (LightingOptions(), 1000),
 }
 
 
@@ -54,11 +55,11 @@ def main() -> None:
     render.set_num_threads(1)
     for kind in LIGHTS:
         setup = make_setup(kind)
-        for name, (settings, limit) in CASES.items():
+        for name, (options, limit) in CASES.items():
             times = []
             for _ in range(REPEATS):
                 started = time.perf_counter()
-                solve_setup(setup, settings)
+                LightingSession(setup, options).run()
                 times.append(time.perf_counter() - started)
             print(f"{kind + ', ' + name:40s} {1e3 * statistics.median(times):8.2f} ms   limit {limit or '-'} ms")
 

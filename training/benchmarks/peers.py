@@ -93,7 +93,7 @@ def measure_mitsuba_sun(mitsuba: Any, data: Path, count: int) -> Row:
         angles.append(angle_deg(found, case.light))
         mesh, camera, white_albedo = case.mesh, case.camera, np.ones(3)
         ours = solve_lighting(
-            case.image, mesh.vertices, mesh.faces, camera, case.camera_from_object, "sun", white_albedo, strength
+            case.image, mesh.vertices, mesh.faces, camera, case.camera_from_object, albedo=white_albedo, strength=strength
         )
         our_angles.append(angle_deg(ours.direction, case.light))
         our_seconds.append(ours.seconds)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from solver_core.command import console
+from solver_core.command.arguments import add_options, options_from
 from solver_core.command.files import read_albedo, read_mesh, read_pose, read_radiance
 from solver_core.command.masks import read_mask
 from solver_core.command.pictures import write_animation, write_picture
@@ -17,7 +18,8 @@ from solver_core.errors import SetupError
 from solver_core.frames import Camera
 from solver_core.problems.lighting import drawing
 from solver_core.problems.lighting.lights import LIGHTS
-from solver_core.problems.lighting.solve import LightingSettings, LightingSetup, LightingSolution, LightingStep, solve_setup
+from solver_core.problems.lighting.setup import LightingSetup
+from solver_core.problems.lighting.solve import LightingOptions, LightingSession, LightingSolution, LightingStep
 from solver_core.render.gbuffer import Albedo
 
 HELP = "Finds the sun or the point light of an image from the geometry it shows and the camera."
@@ -42,7 +44,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--picture", action=console.Output, metavar="PNG", help="photograph, relit estimate and difference, with the light"
     )
     files.add_argument("--animation", action=console.Output, metavar="GIF", help="the relit estimate at every step")
-    parser.add_argument("--kind", default="sun", choices=LIGHTS, help="of the light (default sun)")
     albedo = parser.add_mutually_exclusive_group()
     albedo.add_argument(
         "--albedo", type=float, nargs=3, metavar=("R", "G", "B"), help="linear, of all meshes; unknown if left out"
@@ -50,20 +51,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     albedo.add_argument("--mesh-colors", action="store_true", help="albedo is what mesh files hold: textures, vertex colours")
     parser.add_argument("--strength", type=float, metavar="W", help=f"where it is known, in {_units()}; needs known albedo")
     parser.add_argument("--linear", action="store_true", help="png and jpg hold linear values, not sRGB")
-    parser.add_argument("--no-refine", action="store_true", help="stop after the first steps")
-    parser.add_argument("--restarts", type=int, default=4, metavar="N", help="other starts that are tried (default 4)")
+    add_options(parser, LightingOptions)
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 if the light explains the image and is determined by it, else 1 with the reason on stderr.  Raises SolverError."""
+    """Exit code of the verdict.  Raises SolverError for wrong input."""
     setup = _read_setup(args)
+    session = LightingSession(setup, options_from(args, LightingOptions))
     with console.progress("solving") as show:
-        result = solve_setup(
-            setup,
-            LightingSettings(refine=not args.no_refine, restarts=args.restarts),
-            on_step=lambda step: show(_explained(step.energy)),
-        )
+        result = session.run(lambda step: show(f"{step.phase}, {_explained(step.energy)}"))
 
+    console.print_result(_content(result), args.out)  # before the pictures: a folder that is missing must not lose it
     if args.picture is not None:
         canvas = drawing.LightingCanvas.of(setup)
         captions = ["photograph and light", "estimate", f"difference: {result.image_error:.1%}"]
@@ -71,7 +69,6 @@ def run(args: argparse.Namespace) -> int:
     if args.animation is not None:
         write_animation(args.animation, _frames(drawing.LightingCanvas.of(setup), result), STEP_MILLISECONDS)
 
-    console.print_result(_content(result), args.out)
     for note in result.report.notes:
         console.print_note(note)
     return console.conclude(result.verdict, result.explanation)
@@ -120,14 +117,14 @@ def _content(result: LightingSolution) -> dict[str, Any]:
         "strength": result.strength.tolist(),
         "ambient": result.ambient.tolist(),
         "albedo": [None if np.isnan(found).any() else found.tolist() for found in result.albedo],
-        "verdict": result.verdict.value,
-        "explanation": result.explanation,
         "image_error": round(result.image_error, 4),
         "uncertainty_deg": round(result.uncertainty_deg, 2),
         "growth_5_deg": round(result.report.growth_5_deg, 4),
         "growth_15_deg": round(result.report.growth_15_deg, 4),
         "notes": result.report.notes,
         "alternatives": result.alternatives.tolist(),
+        "verdict": result.verdict.value,
+        "explanation": result.explanation,
         "reason": result.reason.value,
         "seconds": round(result.seconds, 4),
         "steps": [

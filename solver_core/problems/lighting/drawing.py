@@ -11,7 +11,7 @@ from solver_core.colour import srgb_from_linear
 from solver_core.command.pictures import CYAN, ORANGE, Colour, Panel, resize, side_by_side
 from solver_core.frames import project
 from solver_core.problems.lighting.problem import LightingProblem
-from solver_core.problems.lighting.solve import LightingSetup
+from solver_core.problems.lighting.setup import LightingSetup
 from solver_core.problems.lighting.surface import Pixels
 
 PANEL_PX = 560  # longer side of a panel: three of them fit a screen

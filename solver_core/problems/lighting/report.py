@@ -44,7 +44,7 @@ def examine(problem: LightingProblem, x: np.ndarray) -> Report:
     equal = [angle for angle in RING_DEG if growth[angle] <= tolerance]
     within_first = RING_DEG[0] * math.sqrt(tolerance / max(growth[RING_DEG[0]], tolerance))  # growth is quadratic in the angle
     uncertainty = max([within_first, *equal])
-    return Report(growth[5.0], growth[15.0], uncertainty, _notes(problem, x, energy, uncertainty))
+    return Report(growth[5.0], growth[15.0], uncertainty, _notes(problem, x, energy))
 
 
 def _rings(problem: LightingProblem, x: np.ndarray) -> np.ndarray:
@@ -59,7 +59,7 @@ def _rings(problem: LightingProblem, x: np.ndarray) -> np.ndarray:
     return problem.image_energies(lights).reshape(len(RING_DEG), PER_RING)
 
 
-def _notes(problem: LightingProblem, x: np.ndarray, energy: float, uncertainty: float) -> list[str]:
+def _notes(problem: LightingProblem, x: np.ndarray, energy: float) -> list[str]:
     surface, row = problem.scene.surface, np.zeros(1, dtype=int)
     notes = []
     prediction = problem.forward(x, row)
@@ -69,9 +69,7 @@ def _notes(problem: LightingProblem, x: np.ndarray, energy: float, uncertainty: 
     normals = surface.normal[0]
     spread = np.linalg.eigvalsh(np.cov(normals.T))[-1] if len(normals) > 1 else 0.0
     if spread < FLAT:
-        notes.append(f"What is seen is flat: the direction is known only up to about {uncertainty:.0f} degrees.")
-    elif uncertainty >= 10:
-        notes.append(f"Lights up to {uncertainty:.0f} degrees away explain the image as well.")
+        notes.append("What is seen is flat, which leaves open where the light comes from.")
     for doubt in problem.kind.doubts(x):
         if problem.image_energies(doubt.x)[0] <= same_energy(energy):
             notes.append(doubt.sentence)

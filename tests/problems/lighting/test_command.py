@@ -10,7 +10,7 @@ from solver_core.colour import linear_from_srgb, srgb_from_linear
 from solver_core.command.cli import main
 from solver_core.command.files import read_albedo
 from solver_core.problems.lighting.drawing import PANEL_PX
-from solver_core.problems.lighting.solve import LightingSetup
+from solver_core.problems.lighting.setup import LightingSetup
 
 from .conftest import BOX, CAMERA, FLOOR, camera_from_world
 
@@ -70,7 +70,10 @@ def test_image_that_does_not_tell_ends_with_code_1(files, capsys):
     captured = capsys.readouterr()
     assert code == 1
     assert json.loads(captured.out)["uncertainty_deg"] > 20
-    assert "bad: The image does not tell the light" in captured.err
+    result = json.loads(captured.out)
+    assert result["verdict"] == "bad"
+    assert result["explanation"] in captured.err
+    assert f"{result['uncertainty_deg']:.0f} degrees" in result["explanation"]
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from solver_core.command.cli import main
+from solver_core.options import options_of
 from solver_core.problems.lighting.lights import LIGHTS
 from solver_core.problems.lighting.lights.sun import Sun
-from solver_core.problems.lighting.solve import LightingSetup, solve_lighting
+from solver_core.problems.lighting.setup import LightingSetup
+from solver_core.problems.lighting.solve import LightingOptions, solve_lighting
 
 OBJECT = np.array([0.2, -0.1, -3.0])
 
@@ -87,6 +89,8 @@ class WrappedSun(Sun):
 
 def test_new_kind_of_light_is_a_line(monkeypatch, sun_case, capsys):
     monkeypatch.setitem(LIGHTS, "wrapped", WrappedSun())
+    (kind,) = (one for one in options_of(LightingOptions) if one.name == "kind")
+    monkeypatch.setitem(kind.words.choices, "wrapped", WrappedSun.description)  # which are made of LIGHTS at import
     buffer = LightingSetup.checked(**sun_case.arguments()).buffer
     shading = np.maximum(buffer.normal[0] @ sun_case.light + 0.5, 0) / 1.5
     image = np.where(buffer.mask[0], shading, 0)[..., None] * np.ones(3)

@@ -17,7 +17,7 @@ from solver_core.problems.lighting.problem import MAP_SIZE, LightingProblem
 from solver_core.problems.lighting.refine import gauss_newton_update
 from solver_core.problems.lighting.sampler import LightingSampler, LightingSampling, draw_lights, make_sampler, view_matrices
 from solver_core.problems.lighting.search import distinct_best
-from solver_core.problems.lighting.solve import LightingSetup
+from solver_core.problems.lighting.setup import LightingSetup
 from solver_core.problems.lighting.surface import choose_pixels, lit_scene
 from solver_core.render.gbuffer import join_scene, render_gbuffer
 

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from solver_core.errors import ObservationError, SetupError
+from solver_core.errors import ConfigError, ObservationError, SetupError
 from solver_core.frames import Camera
 from solver_core.problems.lighting.metrics import angle_deg
-from solver_core.problems.lighting.solve import LightingSetup, solve_lighting
+from solver_core.problems.lighting.setup import LightingSetup
+from solver_core.problems.lighting.solve import solve_lighting
 from solver_core.render.gbuffer import Texture
 from solver_core.solution import Cancelled, StopReason, Verdict
 
@@ -31,6 +32,7 @@ def test_sun_is_recovered(sun_case):
     assert result.image_error < 0.05
     assert result.uncertainty_deg < 3
     assert result.verdict is Verdict.GOOD
+    assert "explains the image" in result.explanation
 
 
 def test_point_light_is_recovered(point_case):
@@ -150,7 +152,8 @@ def test_cancelled_solve_returns_the_last_estimate(sun_case):
     result = solve(sun_case, on_step=stop_at_restart)
 
     assert result.reason is StopReason.CANCELLED
-    np.testing.assert_allclose(result.direction, result.history[-1].light, atol=1e-6)
+    best = min((step for step in result.history if step.phase != "start"), key=lambda step: step.energy)
+    np.testing.assert_allclose(result.direction, best.light, atol=1e-6)
 
 
 def test_given_start_is_where_it_starts(point_case):
@@ -178,14 +181,25 @@ BAD_INPUTS = [
     ({"mask": np.ones((SIZE, 5), bool)}, ObservationError, "same size"),
     ({"camera": "camera.json"}, SetupError, "solver_core.Camera"),
     ({"camera": Camera(SIZE, SIZE, 90.0, 90.0, 9000.0, 48.0)}, ObservationError, "does not see the mesh"),
-    ({"kind": "torch"}, SetupError, "known: sun, point"),
+    ({"kind": "torch"}, ConfigError, "one of sun, point"),
     ({"vertices": [np.zeros((3, 3))] * 2, "faces": [np.array([[0, 1, 2]])] * 2}, SetupError, "no area"),
     ({"camera_from_object": [ONE]}, SetupError, "one entry each"),
     ({"camera_from_object": [ONE, np.diag([2.0, 2, 2, 1])]}, SetupError, "apply the object's scale"),
     ({"albedo": [-np.ones(3), None]}, SetupError, "not negative"),
     ({"albedo": None, "strength": 2.0}, SetupError, "needs the albedo"),
     ({"strength": -1.0}, SetupError, "strength must be"),
-    ({"start": np.zeros(3)}, SetupError, "start must be"),
+    ({"start": np.zeros(3)}, SetupError, "start must not be zero"),
+    ({"start": np.array([0, np.nan, 1])}, SetupError, "start must be finite"),
+    ({"camera_from_object": [ONE, np.diag([1.0, 1, -1, 1])]}, SetupError, "must not mirror"),
+    ({"image": np.full((SIZE, SIZE, 3), 1 + 1j)}, ObservationError, "complex"),
+    ({"image": [[[1.0, 2.0, 3.0]], [[1.0]]]}, ObservationError, "rows of different length"),
+    ({"image": np.ones((0, 0, 3))}, ObservationError, "(H, W, 3)"),
+    ({"mask": np.full((SIZE, SIZE), "x")}, ObservationError, "text"),
+    ({"albedo": ["red", None]}, SetupError, "text"),
+    ({"normals": [[[1.0]], [[1.0], [2.0, 3.0]]]}, SetupError, "normals"),
+    ({"vertices": [[[0.0, 0, 0], [1.0]], BOX.vertices]}, SetupError, "rows of three numbers"),
+    ({"steps": 2.5}, ConfigError, "steps must be a whole number"),
+    ({"restarts": -1}, ConfigError, "restarts must be a whole number from 0"),
 ]
 
 

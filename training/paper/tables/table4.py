@@ -32,7 +32,8 @@ from solver_core.problems.lighting.sampler import (
     draw_lights,
     view_matrices,
 )
-from solver_core.problems.lighting.solve import LightingSettings, LightingSetup, solve_setup
+from solver_core.problems.lighting.setup import LightingSetup
+from solver_core.problems.lighting.solve import LightingOptions, LightingSession
 from solver_core.render.gbuffer import join_scene
 from solver_core.solution import Solution
 from training.paper.baselines.lighting_adam import ADAM as ADAM_LOOP
@@ -120,12 +121,12 @@ def methods(kind: str) -> dict[str, Measured]:
     """What is measured on every sample."""
     return regression(kind) | {
         "least squares on the shading equation": Measured(_least_squares, LEAST_SQUARES_LOOP),
-        "refine, no first steps": _ours(LightingSettings(0, True, 0)),
-        "refine + restarts, no first steps": _ours(LightingSettings(0, True, 4)),
-        "ours, 1 step": _ours(LightingSettings(1, False, 0)),
-        "ours, 7 steps": _ours(LightingSettings(7, False, 0)),
-        "ours + refine": _ours(LightingSettings(7, True, 0)),
-        "ours + refine + restarts": _ours(LightingSettings(7, True, 4)),
+        "refine, no first steps": _ours(LightingOptions(steps=0, restarts=0)),
+        "refine + restarts, no first steps": _ours(LightingOptions(steps=0)),
+        "ours, 1 step": _ours(LightingOptions(steps=1, refine=False)),
+        "ours, 7 steps": _ours(LightingOptions(refine=False)),
+        "ours + refine": _ours(LightingOptions(restarts=0)),
+        "ours + refine + restarts": _ours(LightingOptions()),
     }
 
 
@@ -219,12 +220,12 @@ def _setup(case: LightingCase, is_strength_known: bool) -> LightingSetup:
     )
 
 
-def _ours(settings: LightingSettings) -> Measured:
+def _ours(options: LightingOptions) -> Measured:
     def method(setup: LightingSetup) -> Answer:
-        solution = solve_setup(setup, settings)
+        solution = LightingSession(setup, options).run()
         return Answer(solution.light, [(step.seconds, step.light) for step in solution.history])
 
-    return Measured(method, settings)
+    return Measured(method, options)
 
 
 def _least_squares(setup: LightingSetup) -> Answer:

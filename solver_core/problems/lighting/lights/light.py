@@ -38,6 +38,7 @@ class Light(Protocol):
 
     name: ClassVar[str]  # in commands, jobs and Python
     label: ClassVar[str]  # in sentences
+    description: ClassVar[str]  # of what is found, for choosing
     meaning: ClassVar[str]  # of `light`, in sentences
     unit: ClassVar[str]  # of its strength, as Blender has it
     has_position: ClassVar[bool]  # else x is a unit direction

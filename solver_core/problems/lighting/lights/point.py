@@ -27,6 +27,7 @@ class PointLight:
 
     name: ClassVar[str] = "point"
     label: ClassVar[str] = "point light"
+    description: ClassVar[str] = "Finds the position of a light that is near"
     meaning: ClassVar[str] = "position of the light"
     unit: ClassVar[str] = "W"
     has_position: ClassVar[bool] = True

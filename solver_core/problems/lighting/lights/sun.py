@@ -21,6 +21,7 @@ class Sun:
 
     name: ClassVar[str] = "sun"
     label: ClassVar[str] = "sun"
+    description: ClassVar[str] = "Finds the direction of light from far away"
     meaning: ClassVar[str] = "direction towards the sun"
     unit: ClassVar[str] = "W/m2"
     has_position: ClassVar[bool] = False

@@ -1,0 +1,223 @@
+"""What a light is solved from, checked: the photograph, the scene before the camera, and what is known of the light."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from solver_core.checks import checked_array, checked_camera, checked_numbers, checked_rigid
+from solver_core.errors import ConfigError, ObservationError, SetupError
+from solver_core.frames import Camera
+from solver_core.mesh import Mesh
+from solver_core.problems.lighting.lights import LIGHTS, Light
+from solver_core.problems.lighting.observation import observe
+from solver_core.problems.lighting.problem import LightingProblem
+from solver_core.problems.lighting.surface import LitScene, Pixels, choose_pixels, lit_scene
+from solver_core.render.gbuffer import Albedo, GBuffer, Scene, Texture, join_scene, render_gbuffer
+
+SAME_ASPECT = 0.01  # image and camera may differ by a rounded pixel
+CLIPPED = 0.995  # linear value from which on an image that ends at 1 counts as clipped: the last step of 8 bits
+ONE_OR_MORE = "a mesh, or lists of meshes with one entry each"
+
+
+class Photograph(NamedTuple):
+    """image: (H, W, 3) float32 linear.  is_usable: (H, W) bool, asked for and finite.  camera: of this very size."""
+
+    image: np.ndarray
+    is_usable: np.ndarray
+    camera: Camera
+
+
+@dataclass(frozen=True, eq=False)
+class LightingSetup:
+    """A checked lighting problem: what the camera sees of the scene, and the part of the photograph that may be used.
+
+    kind: of the light.  buffer: what the camera sees, its mask where the photograph may be used.  strength: (3,) as Blender
+    has it, None = to be found.  start: (3,) light in the camera's frame, or None.  gauge: index of the mesh whose unknown
+    albedo the strength includes, if there is one.  tinted: indices of the others whose albedo is to be found.
+    """
+
+    kind: Light
+    scene: Scene
+    photograph: Photograph
+    buffer: GBuffer
+    strength: np.ndarray | None
+    start: np.ndarray | None
+    gauge: int | None
+    tinted: tuple[int, ...]
+
+    @classmethod
+    def checked(
+        cls,
+        image: np.ndarray,
+        vertices: np.ndarray | Sequence[np.ndarray],
+        faces: np.ndarray | Sequence[np.ndarray],
+        camera: Camera,
+        camera_from_object: np.ndarray | Sequence[np.ndarray],
+        kind: str = "sun",
+        albedo: Albedo | Sequence[Albedo] = None,
+        strength: float | np.ndarray | None = None,
+        mask: np.ndarray | None = None,
+        start: np.ndarray | None = None,
+        normals: np.ndarray | Sequence[np.ndarray | None] | None = None,
+    ) -> LightingSetup:
+        """A setup from a user's arrays; the arguments are those of solve_lighting.
+
+        Raises:
+            ObservationError: for the image and the mask; ConfigError: for the kind; SetupError: for the rest.
+        """
+        light = checked_kind(kind)
+        photograph = _checked_photograph(image, checked_camera(camera), mask)
+        scene, is_unknown = _checked_scene(vertices, faces, camera_from_object, albedo, normals)
+        buffer = render_gbuffer([scene], photograph.camera.intrinsics, *photograph.image.shape[:2])
+        if not buffer.mask.any():
+            raise ObservationError("the camera does not see the mesh; check camera_from_object and the camera")
+        usable = buffer.mask[0] & photograph.is_usable
+        if not usable.any():
+            raise ObservationError("no pixel of the object can be used: the mask misses it, or all are NaN or clipped white")
+        if not photograph.image[usable].any():
+            raise ObservationError("the image is black wherever the object is; take one in which light falls on it")
+        known = _checked_strength(strength, albedo)
+        seen, num_pixels = np.unique(buffer.object_index[0][usable], return_counts=True)
+        has_gauge = known is None and bool(is_unknown[seen].all())
+        gauge = int(seen[np.argmax(num_pixels)]) if has_gauge else None
+        tinted = tuple(int(index) for index in seen if is_unknown[index] and index != gauge)
+        buffer = buffer._replace(mask=usable[None])
+        return cls(light, scene, photograph, buffer, known, _checked_start(start, light), gauge, tinted)
+
+    def problem(self, grid_size: int, map_size: int) -> LightingProblem:
+        """The problem of one instance at a resolution: cells of its grid and texels of its shadow maps along a side."""
+        return self.problem_at(choose_pixels(self.buffer.mask[0], grid_size), map_size)
+
+    def problem_at(self, pixels: Pixels, map_size: int) -> LightingProblem:
+        """The problem of one instance at chosen pixels."""
+        lit = lit_scene([self.scene.mesh], self.buffer, [pixels])
+        image = self.photograph.image[pixels.row, pixels.column][None]
+        observation = observe(image, lit.surface.weight)
+        strength = np.full((1, 3), np.nan, np.float32)
+        if self.strength is not None:
+            strength = (self.strength / self.strength_unit(lit) / observation.level[:, None]).astype(np.float32)
+        return LightingProblem(self.kind, lit, observation, strength, map_size, self.tinted)
+
+    def strength_unit(self, scene: LitScene) -> np.ndarray:
+        """(1, 1) strength, as Blender has it, of a light that makes albedo times shading the radiance."""
+        return self.kind.strength_unit(scene.scale)[:, None]
+
+
+def checked_kind(name: Any) -> Light:
+    """The kind of light of a name.  Raises ConfigError."""
+    if not isinstance(name, str) or name not in LIGHTS:
+        raise ConfigError(f"kind must be one of {', '.join(LIGHTS)}, got {name!r}")
+    return LIGHTS[name]
+
+
+def _checked_photograph(image: Any, camera: Camera, mask: Any) -> Photograph:
+    """Photograph from a user's arrays.  Raises ObservationError."""
+    image = checked_array(image, "image", "(H, W, 3)", ObservationError)
+    if image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise ObservationError(f"image must be (H, W, 3) linear RGB, got shape {image.shape}; drop alpha, repeat grey")
+    if not np.issubdtype(image.dtype, np.floating):
+        raise ObservationError(f"image must be linear float, got {image.dtype}; convert 8-bit sRGB values first")
+    height, width = image.shape[:2]
+    if abs(width / height / (camera.width / camera.height) - 1) > SAME_ASPECT:
+        raise ObservationError(
+            f"image and camera must have the same aspect, got {width} x {height} pixels for a camera of "
+            f"{camera.width} x {camera.height}; give the camera of this image"
+        )
+    is_usable = np.all(np.isfinite(image), axis=2)
+    if not is_usable.any():
+        raise ObservationError("every pixel of the image is NaN or infinite; render or load it again")
+    if mask is not None:
+        is_usable &= _checked_mask(mask, (height, width))
+    image = np.maximum(np.where(is_usable[..., None], image, 0), 0).astype(np.float32)
+    return Photograph(image, is_usable & ~_is_clipped(image), camera.scaled(width / camera.width, width, height))
+
+
+def _checked_mask(mask: Any, size: tuple[int, int]) -> np.ndarray:
+    """(H, W) bool: what of the image may be used.  Raises ObservationError."""
+    mask = checked_array(mask, "mask", "(H, W)", ObservationError)
+    if mask.shape != size:
+        raise ObservationError(
+            f"mask and image must have the same size, got shape {mask.shape} for an image of {size[1]} x {size[0]} pixels"
+        )
+    return mask.astype(np.float32) >= 0.5
+
+
+def _checked_scene(vertices: Any, faces: Any, camera_from_object: Any, albedo: Any, normals: Any) -> tuple[Scene, np.ndarray]:
+    """Scene from one mesh or a list of them, and (M,) bool whose albedo is unknown.  Raises SetupError."""
+    is_list = isinstance(vertices, (list, tuple)) and len(vertices) > 0 and _is_matrix(vertices[0])
+    many = [_as_list(value, is_list) for value in (vertices, faces, camera_from_object)]
+    for value in (albedo, normals):
+        many.append(_as_list(value, is_list) if value is not None else [None] * len(many[0]))
+    if len({len(entries) for entries in many}) != 1:
+        raise SetupError(
+            f"vertices, faces, camera_from_object, albedo and normals must be {ONE_OR_MORE}, got "
+            f"{', '.join(str(len(entries)) for entries in many)} entries"
+        )
+    many_vertices, many_faces, poses, albedos, many_normals = many
+    meshes = [Mesh.checked(v, f) for v, f in zip(many_vertices, many_faces, strict=True)]
+    poses = [checked_rigid(pose, "camera_from_object") for pose in poses]
+    albedos = [_checked_albedo(colour) for colour in albedos]
+    many_normals = [None if one is None else checked_array(one, "normals", "(V, 3) or (F, 3, 3)") for one in many_normals]
+    scene = join_scene(meshes, poses, albedos, many_normals)
+    corners = scene.mesh.vertices[scene.mesh.faces]
+    areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    if not areas.any():
+        raise SetupError("the mesh has no area; its faces must span a surface that light can fall on")
+    return scene, np.array([colour is None for colour in albedos])
+
+
+def _checked_albedo(albedo: Any) -> Albedo:
+    """Linear RGB as join_scene takes it, or None where it is to be found.  Raises SetupError."""
+    if albedo is None:
+        return None
+    values = checked_array(albedo.image if isinstance(albedo, Texture) else albedo, "albedo", "of linear RGB").astype(
+        np.float32
+    )
+    if not np.isfinite(values).all() or values.min(initial=0) < 0:
+        raise SetupError("albedo must be finite and not negative; give linear RGB, such as 0.8, 0.8, 0.8")
+    return albedo._replace(image=values) if isinstance(albedo, Texture) else values
+
+
+def _checked_strength(strength: Any, albedo: object) -> np.ndarray | None:
+    """(3,) known strength as Blender has it, or None if it is to be found.  Raises SetupError."""
+    if strength is None:
+        return None
+    if albedo is None:
+        raise SetupError("a known strength needs the albedo as well: an image shows only their product")
+    strength = checked_array(strength, "strength", "(3,)").astype(np.float64)
+    if strength.shape not in ((), (3,)) or not np.isfinite(strength).all() or (strength < 0).any():
+        raise SetupError("strength must be one number or three (RGB), finite and not negative")
+    return np.broadcast_to(strength, 3).copy()
+
+
+def _checked_start(start: Any, kind: Light) -> np.ndarray | None:
+    """(3,) unit direction, or position, to start from.  Raises SetupError."""
+    if start is None:
+        return None
+    start = checked_numbers(start, "start", (3,))
+    if not (kind.has_position or start.any()):
+        raise SetupError(f"start must not be zero; give the {kind.meaning} in the camera's frame")
+    return start if kind.has_position else start / np.linalg.norm(start)
+
+
+def _is_matrix(value: Any) -> bool:
+    """Whether a value has two axes, or rows of different length."""
+    try:
+        return np.ndim(value) == 2
+    except ValueError:
+        return True
+
+
+def _as_list(value: Any, is_list: bool) -> list[Any]:
+    return list(value) if is_list and isinstance(value, (list, tuple, np.ndarray)) else [value]
+
+
+def _is_clipped(image: np.ndarray) -> np.ndarray:
+    """(H, W) bool: pixels at the end of an 8 or 16 bit image's range.  Brighter ones show that there is no such end."""
+    if image.max() > 1:
+        return np.zeros(image.shape[:2], dtype=bool)
+    return np.any(image >= CLIPPED, axis=2)
