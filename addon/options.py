@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, TypeVar
 
 import bpy
@@ -29,9 +29,9 @@ def read(cls: type[OptionsT], owner: Any, **others: Any) -> OptionsT:
     return cls(**values, **others)
 
 
-def draw(layout: bpy.types.UILayout, owner: Any, cls: type[Options]) -> None:
-    """A row for each option."""
-    for one in options_of(cls):
+def draw(layout: bpy.types.UILayout, owner: Any, cls: type[Options], elsewhere: Collection[str] = ()) -> None:
+    """A row for each option but those that stand elsewhere."""
+    for one in (one for one in options_of(cls) if one.name not in elsewhere):
         if one.may_be_none:
             row = layout.row(heading=one.words.label)
             row.prop(owner, UNSET + one.name, text="")

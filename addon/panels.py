@@ -14,6 +14,7 @@ from . import results
 from .options import draw as draw_options
 from .results import Result
 from .solves.armature_task import ArmatureOptions
+from .solves.lighting import LightingTaskOptions
 from .solves.pose import PoseTaskOptions
 
 # Squares of green, yellow and red, from Blender's bone color sets.
@@ -130,11 +131,7 @@ def draw_pose_options(layout: bpy.types.UILayout, options: object) -> None:
 
 
 def draw_lighting_options(layout: bpy.types.UILayout, options: object) -> None:
-    column = split(layout).column()
-    column.prop(options, "use_base_color")
-    column.prop(options, "steps")
-    column.prop(options, "refine")
-    column.prop(options, "restarts")
+    draw_options(split(layout).column(), options, LightingTaskOptions, elsewhere=("kind",))  # a chosen light has its own
 
 
 def draw_armature_options(layout: bpy.types.UILayout, options: object) -> None:

@@ -21,6 +21,7 @@ from solver_core.problems.inverse_kinematics.files.bvh_text import END_SITE
 from . import options, results
 from .solves.armature_task import ArmatureOptions
 from .solves.image_source import ImageSource, MaskKey
+from .solves.lighting import LightingTaskOptions
 from .solves.pose import PoseTaskOptions
 
 
@@ -80,24 +81,8 @@ class PoseProperties(FrameRange, options.mixin(MaskKey, PoseTaskOptions)):
         return options.read(MaskKey, self, color=tuple(self.color))
 
 
-class LightingOptions:
-    use_base_color: BoolProperty(
-        name="Use Base Colors",
-        description="Takes the base colors of the materials as the color of the surfaces; "
-        "otherwise the strength of the light includes the brightness of the surfaces",
-        default=True,
-    )
-    steps: IntProperty(
-        name="Steps", description="Number of first steps, each from the difference to the relit image", default=7, min=0, max=50
-    )
-    refine: BoolProperty(name="Refine", description="Fits shading and shadow edges closely after the first steps", default=True)
-    restarts: IntProperty(
-        name="Restarts",
-        description="Number of other lights, the best of a coarse search, that are followed as well",
-        default=4,
-        min=0,
-        max=64,
-    )
+class LightingProperties(options.mixin(LightingTaskOptions)):
+    pass
 
 
 class ArmatureProperties(FrameRange, options.mixin(ArmatureOptions)):
@@ -161,7 +146,7 @@ class DEEP_FEEDBACK_PG_pose(PoseProperties, bpy.types.PropertyGroup):
     step: _step("pose")
 
 
-class DEEP_FEEDBACK_PG_lighting(LightingOptions, bpy.types.PropertyGroup):
+class DEEP_FEEDBACK_PG_lighting(LightingProperties, bpy.types.PropertyGroup):
     image: PointerProperty(type=DEEP_FEEDBACK_PG_image)
     camera: PointerProperty(
         type=bpy.types.Object,
@@ -182,14 +167,6 @@ class DEEP_FEEDBACK_PG_lighting(LightingOptions, bpy.types.PropertyGroup):
         name="Light",
         description="The Sun or Point light that is set; a new one is added if this is empty",
         poll=_is_light,
-    )
-    kind: EnumProperty(
-        name="New Light",
-        description="The kind of light that is added",
-        items=[
-            ("SUN", "Sun", "Finds the direction of light from far away"),
-            ("POINT", "Point", "Finds the position of a light that is near"),
-        ],
     )
     use_mask: BoolProperty(
         name="Mask", description="Looks only at the pixels that a second picture shows brighter than half", default=False

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from solver_core.options import markdown_table
 from solver_core.problems.inverse_kinematics.solve import KinematicOptions
+from solver_core.problems.lighting.solve import LightingOptions
 from solver_core.problems.pose.solve import PoseOptions
 
 FILE = Path(__file__).with_name("options.md")
-PROBLEMS = {"pose": PoseOptions, "inverse_kinematics": KinematicOptions}
+PROBLEMS = {"pose": PoseOptions, "lighting": LightingOptions, "inverse_kinematics": KinematicOptions}
 INTRODUCTION = """\
 # Options
 

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Solve Lighting as a button."""
 
+from dataclasses import replace
+
 import bpy
 
-from .. import messages, panels
-from ..properties import LightingOptions
-from ..solves.lighting import LightingSolve, LightingTask
+from .. import messages, options, panels
+from ..properties import LightingProperties
+from ..solves.lighting import LightingSolve, LightingTask, LightingTaskOptions
 from .live import LiveOperator
 
 
-class DEEP_FEEDBACK_OT_solve_lighting(LiveOperator, LightingOptions, bpy.types.Operator):
+class DEEP_FEEDBACK_OT_solve_lighting(LiveOperator, LightingProperties, bpy.types.Operator):
     bl_idname = "deep_feedback.solve_lighting"
     bl_label = "Solve Lighting"
     bl_description = "Turns or moves a light, and sets its strength and color, until the scene is lit as in the picture"
@@ -24,17 +26,16 @@ class DEEP_FEEDBACK_OT_solve_lighting(LiveOperator, LightingOptions, bpy.types.O
         settings = context.scene.deep_feedback.lighting
         is_selected = settings.geometry == "SELECTED"
         chosen = filter(messages.has_surface, context.view_layer.objects.selected) if is_selected else ()
+        chosen_options = options.read(LightingTaskOptions, self)
+        if settings.lamp is not None:
+            chosen_options = replace(chosen_options, kind=settings.lamp.data.type.lower())
         return LightingTask(
             image=settings.image.chosen,
             camera=(settings.camera or context.scene.camera).name,
             objects=tuple(thing.name for thing in chosen),
-            kind=(settings.lamp.data.type if settings.lamp else settings.kind).lower(),
             light=settings.lamp.name if settings.lamp else "",
-            use_base_color=self.use_base_color,
             mask=settings.mask.chosen if settings.use_mask else None,
-            steps=self.steps,
-            refine=self.refine,
-            restarts=self.restarts,
+            options=chosen_options,
         )
 
     def summary(self, report: dict) -> str:

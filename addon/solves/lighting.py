@@ -5,17 +5,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Self
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Self
 
 import bpy
 import numpy as np
 
 from solver_core.errors import ObservationError, SetupError
 from solver_core.frames import Camera
-from solver_core.problems.lighting.lights import LIGHTS
+from solver_core.options import option
+from solver_core.problems.lighting.lights import LIGHTS, Light
 from solver_core.problems.lighting.metrics import angle_deg
-from solver_core.problems.lighting.setup import LightingSetup, checked_kind
+from solver_core.problems.lighting.setup import LightingSetup
 from solver_core.problems.lighting.solve import LightingOptions, LightingSession, LightingSolution
 from solver_core.render.gbuffer import Texture
 
@@ -44,22 +45,31 @@ OPAQUE = 0.99  # alpha of a pixel that shows the scene and nothing else
 
 
 @dataclass(frozen=True)
-class LightingTask:
-    """objects: what is seen and casts shadows, empty = all that is visible.  kind: a key of LIGHTS.  light: "" = a new one.
+class LightingTaskOptions(LightingOptions):
+    """What a user may choose about a solve in Blender."""
 
-    use_base_color: the materials' colours are the albedo; without, the strength includes it.  mask: pixels to use.
-    """
+    use_base_color: bool = option(
+        True,
+        "Use Base Colors",
+        "Takes the base colors of the materials as the color of the surfaces; "
+        "otherwise the strength of the light includes the brightness of the surfaces",
+    )
+
+
+@dataclass(frozen=True)
+class LightingTask:
+    """objects: what is seen and casts shadows, empty = all that is visible.  light: "" = a new one.  mask: pixels to use."""
 
     image: ImageSource
     camera: str
     objects: tuple[str, ...] = ()
-    kind: Literal["sun", "point"] = "sun"
     light: str = ""
-    use_base_color: bool = True
     mask: ImageSource | None = None
-    steps: int = 7
-    refine: bool = True
-    restarts: int = 4
+    options: LightingTaskOptions = field(default_factory=LightingTaskOptions)
+
+    @property
+    def kind(self) -> Light:
+        return LIGHTS[self.options.kind]
 
 
 class LightAnswer(NamedTuple):
@@ -131,14 +141,13 @@ class LightingSolve:
 
     @classmethod
     def gather(cls, scene: bpy.types.Scene, task: LightingTask) -> Self:
-        checked_kind(task.kind)
         find_object(scene, task.camera, "camera")
         for name in task.objects:
             find_object(scene, name, "object")
         before = None
         if task.light:
             light = find_object(scene, task.light, "light")
-            check_light(light, task.kind)
+            check_light(light, task.kind.name)
             depsgraph = evaluate(scene)
             before = _Light(
                 read_placement(depsgraph, light), read_light_pose(depsgraph, light), read_channels(light), read_strength(light)
@@ -166,7 +175,7 @@ class LightingSolve:
             [(surface.vertices_world - position) @ rotation for surface in surfaces],
             [surface.faces for surface in surfaces],
             view.scaled(1 / factor, view.width // factor, view.height // factor),
-            [surface_albedo(surface.shading, part) for surface in surfaces] if task.use_base_color else None,
+            [surface_albedo(surface.shading, part) for surface in surfaces] if task.options.use_base_color else None,
             [surface.shading.corner_normal_world @ rotation for surface in surfaces],
             _shrunk(mask, factor) >= OPAQUE,
             self._start(world_from_camera),
@@ -174,9 +183,8 @@ class LightingSolve:
         )
 
     def steps(self) -> Iterator[Step]:
-        task, inputs, part, kind = self.task, self.inputs, self.parts[0], LIGHTS[self.task.kind]
-        options = LightingOptions(task.kind, task.steps, task.refine, task.restarts)
-        session = LightingSession(inputs.checked(task.kind), options)
+        task, inputs, part, kind = self.task, self.inputs, self.parts[0], self.task.kind
+        session = LightingSession(inputs.checked(kind.name), task.options)
         centre, radius = inputs.bounds()
 
         def show(phase: str, light_camera: np.ndarray, energy: float, seconds: float, strength: np.ndarray | None) -> Step:
@@ -226,7 +234,7 @@ class LightingSolve:
         solution, steps = self.solution, len(self.solution.history)
         energy, color = energy_and_color(solution.strength)
         sentences = list(solution.report.notes)
-        if not self.task.use_base_color:
+        if not self.task.options.use_base_color:
             sentences.append("The strength includes the brightness of the surfaces, because base colors were not used.")
         sentences += animation_notices(find_object(find_scene(self.scene), self.light, "light"))
         return {
@@ -260,21 +268,21 @@ class LightingSolve:
         if self.before is None:
             return None
         camera_from_light = np.linalg.solve(world_from_camera, self.before.world_from_light)
-        return camera_from_light[:3, 3] if LIGHTS[self.task.kind].has_position else camera_from_light[:3, 2]
+        return camera_from_light[:3, 3] if self.task.kind.has_position else camera_from_light[:3, 2]
 
     def _light_world(self, light_camera: np.ndarray) -> np.ndarray:
         """(3,) direction or position in the world."""
-        if LIGHTS[self.task.kind].has_position:
+        if self.task.kind.has_position:
             return self.inputs.to_world(light_camera)
         return self.inputs.world_from_camera[:3, :3] @ light_camera
 
     def _write(self, answer: LightAnswer) -> None:
         scene = find_scene(self.scene)
         if self.before is None and scene.objects.get(self.light) is None:
-            self.light = new_light(scene, self.task.kind).name
+            self.light = new_light(scene, self.task.kind.name).name
         light = find_object(scene, self.light, "light")
         world_from_light = np.eye(4) if self.before is None else self.before.world_from_light.copy()
-        if LIGHTS[self.task.kind].has_position:
+        if self.task.kind.has_position:
             world_from_light[:3, 3] = answer.light_world
         else:
             world_from_light = aim(world_from_light, answer.light_world)

@@ -5,7 +5,7 @@ from mathutils import Matrix, Vector
 
 from addon import results
 from addon.solves.image_source import ImageSource
-from addon.solves.lighting import LightingSolve, LightingTask
+from addon.solves.lighting import LightingSolve, LightingTask, LightingTaskOptions
 
 SUN = Vector((0.4, -0.5, 0.77)).normalized()  # direction towards it
 QUICK = {"restarts": 0, "steps": 3}
@@ -63,7 +63,7 @@ def test_button_adds_the_sun_of_the_photograph(lit):
 
 
 def test_button_gives_the_result_of_the_solve_in_a_script(lit):
-    task = LightingTask(ImageSource(image="photograph.png"), "Camera", **QUICK)
+    task = LightingTask(ImageSource(image="photograph.png"), "Camera", options=LightingTaskOptions(**QUICK))
     solve = LightingSolve.gather(lit, task)
     solve.read(1)
     last = list(solve.steps())[-1]

@@ -9,7 +9,7 @@ from addon.bridge.camera import read_camera, read_camera_pose
 from addon.bridge.mesh import read_surfaces
 from addon.bridge.scene import evaluate
 from addon.solves.image_source import ImageSource
-from addon.solves.lighting import LightingSolve, LightingTask
+from addon.solves.lighting import LightingSolve, LightingTask, LightingTaskOptions
 from solver_core.errors import SolverError
 
 from .solve_scenes import add_camera, add_monkey, diffuse, drain, render
@@ -64,7 +64,7 @@ def test_a_sun_has_the_direction_strength_and_color_of_the_picture(is_new, lit, 
     source = ImageSource(file=render(lit, folder / f"{light.data.type}.exr", "OPEN_EXR", samples=16))
     light.rotation_euler, light.data.energy, light.data.color = (0.2, 0.1, 0.2), 1, (1, 1, 1)
 
-    solve = LightingSolve.gather(lit, LightingTask(source, "Camera", kind="sun", light="" if is_new else "Light"))
+    solve = LightingSolve.gather(lit, LightingTask(source, "Camera", light="" if is_new else "Light"))
     steps = drain(solve)
 
     solved = lit.objects[solve.light]
@@ -88,7 +88,7 @@ def test_a_point_light_has_the_place_and_power_of_the_picture(lit, folder):
     parent.location, parent.rotation_euler, parent.scale = (1, 2, 3), (0.3, 0.2, 0.1), (2, 2, 2)
     light.parent = parent
 
-    drain(LightingSolve.gather(lit, LightingTask(source, "Camera", kind="point", light="Light")))
+    drain(LightingSolve.gather(lit, LightingTask(source, "Camera", light="Light", options=LightingTaskOptions(kind="point"))))
 
     bpy.context.view_layer.update()
     np.testing.assert_allclose(light.matrix_world.translation, (2, -1, 3), atol=0.2)
@@ -115,7 +115,7 @@ def test_the_result_is_that_of_the_library(lit, folder):
         normals=[s.shading.corner_normal_world @ world_from_camera[:3, :3] for s in surfaces],
     )
 
-    task = LightingTask(source, "Camera", objects=("Suzanne",), use_base_color=False, restarts=0)
+    task = LightingTask(source, "Camera", objects=("Suzanne",), options=LightingTaskOptions(use_base_color=False, restarts=0))
     solve = LightingSolve.gather(lit, task)
     steps = drain(solve)
 
@@ -130,7 +130,7 @@ def test_restore_puts_back_the_lamp_or_removes_the_new_one(is_new, lit, folder):
     source = ImageSource(file=render(lit, folder / "picture.png"))
     before = (tuple(light.rotation_euler), light.data.energy, tuple(light.data.color))
     objects, lights = list(bpy.data.objects), list(bpy.data.lights)
-    task = LightingTask(source, "Camera", light="" if is_new else "Light", steps=2, refine=False)
+    task = LightingTask(source, "Camera", light="" if is_new else "Light", options=LightingTaskOptions(steps=2, refine=False))
     solve = LightingSolve.gather(lit, task)
     for step in drain(solve):
         solve.apply(step)
@@ -146,9 +146,8 @@ def test_restore_puts_back_the_lamp_or_removes_the_new_one(is_new, lit, folder):
     ("changes", "sentence"),
     [
         ({"light": "Suzanne"}, "'Suzanne' is not a Sun light"),
-        ({"light": "Light", "kind": "point"}, "'Light' is not a Point light"),
+        ({"light": "Light", "options": LightingTaskOptions(kind="point")}, "'Light' is not a Point light"),
         ({"objects": ("Camera",)}, "No visible object with faces"),
-        ({"kind": "AREA"}, "kind must be one of sun, point, got .AREA."),
         ({"camera": ""}, "Choose a camera: none is given."),
     ],
 )
