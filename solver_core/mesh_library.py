@@ -20,7 +20,7 @@ import numpy as np
 from solver_core.caching import Arrays, cached_arrays
 from solver_core.command.files import MESH_SUFFIXES, read_mesh
 from solver_core.errors import ConfigError, SetupError
-from solver_core.mesh import Mesh
+from solver_core.mesh import Mesh, UnitMesh
 from solver_core.reading import read_json, reading
 
 logger = logging.getLogger(__name__)
@@ -121,7 +121,7 @@ def _read_meshes(folder: Path, listed: list[tuple[str, str, str]]) -> Arrays:
     entries = []
     for path, source, category in listed:
         try:
-            mesh = read_mesh(folder / path).unit().mesh
+            mesh = UnitMesh.checked(*read_mesh(folder / path)).mesh
         except SetupError as error:
             logger.warning("left out %s: %s", path, error)
             continue

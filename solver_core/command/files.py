@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from solver_core.colour import linear_from_srgb
+from solver_core.command.mesh_files import check_gltf_packing, tidy_glb, tidy_obj, tidy_ply
 from solver_core.errors import ObservationError, SetupError
 from solver_core.mesh import Mesh
 from solver_core.optional import needed_for
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
 MESH_SUFFIXES = (".obj", ".ply", ".glb", ".gltf", ".off", ".stl")
+OTHER_SUFFIXES = (".fbx", ".usd", ".usda", ".usdc", ".usdz", ".dae", ".3ds", ".blend", ".abc")
+TIDY = {".obj": tidy_obj, ".ply": tidy_ply, ".glb": tidy_glb}
 # What pillow is asked for.  It knows many more, some of which start other programs: an EPS is run by Ghostscript.
 IMAGE_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 
@@ -35,13 +39,21 @@ MAX_GLTF_NODES = 100_000  # parts of an assembly
 MAX_GLTF_DEPTH = 256  # levels of such parts; each node's place is found by walking up
 
 
-def read_mesh(path: str | Path) -> Mesh:
+class Surface(NamedTuple):
+    """vertices: (V, 3) float64 in the file's unit, as exact as the file.  faces: (F, 3) int32."""
+
+    vertices: np.ndarray
+    faces: np.ndarray
+
+
+def read_mesh(path: str | Path) -> Surface:
     """Triangles of a mesh file (MESH_SUFFIXES); a scene's parts are joined where they stand.
 
     Raises SetupError if the file cannot be read or holds no triangles.
     """
     with _loaded_mesh(path, has_colours=False) as mesh:
-        return Mesh.checked(mesh.vertices, mesh.faces)
+        faces = Mesh.checked(mesh.vertices, mesh.faces).faces
+        return Surface(np.asarray(mesh.vertices, np.float64), faces)
 
 
 def read_albedo(path: str | Path) -> Albedo:
@@ -81,15 +93,15 @@ def _loaded_mesh(path: str | Path, has_colours: bool) -> Iterator[Any]:
         import trimesh
     kind = Path(path).suffix.lower()
     if kind not in MESH_SUFFIXES:
-        raise SetupError(f"cannot read the mesh file {path}: its name must end in {', '.join(MESH_SUFFIXES)}")
+        way = "; export it from Blender as glb or obj" if kind in OTHER_SUFFIXES else ""
+        raise SetupError(f"cannot read the mesh file {path}: its name must end in {', '.join(MESH_SUFFIXES)}{way}")
     options: dict[str, Any] = {} if has_colours or kind in (".off", ".ply", ".stl") else {"skip_materials": True}
     with reading(path, "mesh file"):
-        check_count(Path(path).stat().st_size, MAX_MESH_BYTES, "bytes")
         if kind in (".glb", ".gltf"):
             _check_gltf(_gltf_header(path))
         resolver = trimesh.resolvers.FilePathResolver(str(path))  # refuses what lies outside of the mesh's folder
-        with Path(path).open("rb") as file:
-            scene = trimesh.load_scene(file, file_type=kind[1:], resolver=resolver, process=False, **options)
+        content = TIDY.get(kind, bytes)(read_bytes(path, MAX_MESH_BYTES))
+        scene = trimesh.load_scene(io.BytesIO(content), file_type=kind[1:], resolver=resolver, process=False, **options)
         # A part may stand in many places, so that few bytes become many faces.
         parts = [scene.geometry[scene.graph[node][1]] for node in scene.graph.nodes_geometry]
         check_count(sum(len(getattr(part, "faces", ())) for part in parts), MAX_FACES, "faces")
@@ -111,6 +123,7 @@ def _gltf_header(path: str | Path) -> Any:
 
 def _check_gltf(header: dict[str, Any]) -> None:
     """Refuses a glTF file that claims more than there can be: its header is believed by whoever makes room for it."""
+    check_gltf_packing(header)
     accessors, nodes = header.get("accessors", []), header.get("nodes", [])
     check_count(sum(abs(accessor["count"]) for accessor in accessors), MAX_GLTF_NUMBERS, "numbers")
     check_count(len(nodes), MAX_GLTF_NODES, "nodes")

@@ -16,6 +16,7 @@ import numpy as np
 from solver_core import render
 from solver_core.command.files import read_mesh
 from solver_core.frames import Camera
+from solver_core.mesh import UnitMesh
 from solver_core.problems.lighting.lights import LIGHTS
 from solver_core.problems.lighting.sampler import CANONICAL_DEG, VERTICAL_FOV, view_matrices
 from solver_core.problems.lighting.setup import LightingSetup
@@ -37,7 +38,7 @@ CASES = {
 
 def make_setup(kind: str) -> LightingSetup:
     """The toy biplane, lit by our own renderer with finer shadows than the solver's, with a little noise."""
-    mesh = read_mesh(MESH).unit().mesh
+    mesh = UnitMesh.checked(*read_mesh(MESH)).mesh
     camera = Camera.from_fov(SIZE, SIZE, VERTICAL_FOV)
     view = view_matrices(np.radians([CANONICAL_DEG]), np.radians([CANONICAL_DEG]))[0]
     geometry = (mesh.vertices, mesh.faces, camera, view, kind, np.ones(3), np.pi)

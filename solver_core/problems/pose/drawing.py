@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from solver_core import render
+from solver_core.command.files import Surface
 from solver_core.command.pictures import (
     CYAN,
     ORANGE,
@@ -32,15 +33,19 @@ class PoseCanvas:
     """What poses are drawn on, at the size of the drawing.
 
     background: (H, W, 3) uint8.  mask: (H, W) bool, the observed one.  camera: what took the background.
+    mesh: of the object, moved so that its centre (3,) is the origin: as exact as float32 allows wherever the file has it.
     """
 
     background: np.ndarray
     mask: np.ndarray
     camera: Camera
     mesh: Mesh
+    centre: np.ndarray
 
     @classmethod
-    def of_size(cls, mesh: Mesh, coverage: np.ndarray, camera: Camera, photo: np.ndarray | None, size_px: int) -> PoseCanvas:
+    def of_size(
+        cls, surface: Surface, coverage: np.ndarray, camera: Camera, photo: np.ndarray | None, size_px: int
+    ) -> PoseCanvas:
         """Canvas whose longer side is size_px.
 
         coverage: (H, W) observed mask.  photo: (H, W, 3) of the same size, or None to draw on the mask.
@@ -49,12 +54,16 @@ class PoseCanvas:
         width, height = max(1, round(camera.width * factor)), max(1, round(camera.height * factor))
         small_coverage = resize(np.round(coverage * 255).astype(np.uint8), width, height)
         background = shade_mask(small_coverage / 255) if photo is None else resize(photo, width, height)
-        return cls(background, small_coverage > 127, camera.scaled(factor, width, height), mesh)
+        centre = surface.vertices.mean(axis=0)
+        mesh = Mesh.checked(surface.vertices - centre, surface.faces)
+        return cls(background, small_coverage > 127, camera.scaled(factor, width, height), mesh, centre)
 
     def draw(self, camera_from_object: np.ndarray, colour: Colour) -> np.ndarray:
         """(H, W, 3) the background with the outline of the mask in white and of the object at a pose (4, 4)."""
         camera = self.camera
-        depth = render.render_depth([self.mesh], camera_from_object[None], camera.intrinsics, camera.height, camera.width)[0]
+        camera_from_mesh = camera_from_object.copy()
+        camera_from_mesh[:3, 3] += camera_from_object[:3, :3] @ self.centre
+        depth = render.render_depth([self.mesh], camera_from_mesh[None], camera.intrinsics, camera.height, camera.width)[0]
         return draw_contours(self.background, [Contour(self.mask, WHITE), Contour(np.isfinite(depth), colour)])
 
 
