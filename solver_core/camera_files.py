@@ -91,10 +91,10 @@ def camera_from_content(content: Any, size: Size | None) -> Camera:
         return _fspy_camera(content)
     images = [value for key, value in content.items() if str(key).isdigit() and isinstance(value, Mapping)]
     if images:  # BOP's scene_camera.json: one entry an image
-        first = images[0]
-        if any(_matrix_of(image) is None or not np.allclose(_matrix_of(image), _matrix_of(first)) for image in images):
+        matrices = [matrix for image in images if (matrix := _matrix_of(image)) is not None]
+        if len(matrices) < len(images) or any(not np.allclose(matrix, matrices[0]) for matrix in matrices):
             raise SetupError("it holds several different cameras; save the one of your image as a file of its own")
-        content = first
+        content = images[0]
     size = _size_of(content) or size
     return _camera(_focal_and_centre(content, size), size, *_distortion_of(content))
 

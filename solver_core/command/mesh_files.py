@@ -26,7 +26,7 @@ _INTEGERS: dict[int, tuple[type, int]] = {
     5122: (np.int16, 32767),
     5123: (np.uint16, 65535),
 }
-_PACKED = {"KHR_draco_mesh_compression": "Draco", "EXT_meshopt_compression": "meshopt", "KHR_meshopt_compression": "meshopt"}
+_PACKED = {"KHR_draco_mesh_compression": "Draco", "EXT_meshopt_compression": "meshopt"}
 
 
 def triangles_of_polygon(corners: np.ndarray) -> np.ndarray:
