@@ -15,8 +15,8 @@ import numpy as np
 
 from solver_core.optional import needed_for
 
-# What an OBJ file may hold beyond triangles on plain lines: tabs, comments, continued lines, a byte order mark, indices from the
-# end, faces of more than three corners.
+# What an OBJ file may hold beyond triangles on plain lines: tabs, comments, continued lines, a byte order mark, indices from
+# the end, faces of more than three corners.
 _OBJ_NEEDS_TIDYING = re.compile(rb"[\t#\\\xef]|^f[ ]+-|^f[ ]+\S+[ ]+\S+[ ]+\S+[ ]+\S|^f.* -", re.MULTILINE)
 _FLOAT, _NUMBERS_IN = 5126, {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
 # glTF's integer components: their type, and what the largest of them stands for where they are normalised.
