@@ -6,12 +6,15 @@ import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from solver_core.errors import ConfigError
+from solver_core.options import KINDS
 from solver_core.reading import read_toml
+
+Settings = TypeVar("Settings")
 
 MAX_ITERATIONS = 1_000_000_000
 RANGES = {
@@ -76,27 +79,59 @@ def train_settings(content: dict[str, Any], source: str) -> TrainSettings:
         if not isinstance(values, dict):
             raise ConfigError(f"{table} in {source} must be a table, got {values!r}")
     values = dict(content.get("training", {}))
-    known = {f.name: f for f in fields(TrainSettings) if f.name not in ("network", "sampling")}
-    for key, value in values.items():
-        if key not in known:
-            raise ConfigError(f"unknown key {key!r} in [training] of {source}; known: {', '.join(known)}")
-        wanted = known[key].type
-        allowed = {"str": str, "int": int, "bool": bool, "float": (int, float), "tuple[int, ...]": list}[str(wanted)]
-        if not isinstance(value, allowed) or (isinstance(value, bool) and allowed is not bool):
-            raise ConfigError(f"{key} in [training] of {source} must be {wanted}, got {value!r}")
-        low, high = RANGES.get(key, (-math.inf, math.inf))
-        if isinstance(value, (int, float)) and not low <= value <= high:
-            raise ConfigError(f"{key} in [training] of {source} must be from {low:g} to {high:g}, got {value!r}")
     for key in ("problem", "name", "iterations"):
         if key not in values:
             raise ConfigError(f"{source} must give {key!r} in [training]")
+    tables = {table: content[table] for table in ("network", "sampling") if table in content}
+    settings = settings_from(TrainSettings, values | tables, f"[training] of {source}")
+    for key, (low, high) in RANGES.items():
+        if not low <= getattr(settings, key) <= high:
+            raise ConfigError(f"{key} in [training] of {source} must be from {low:g} to {high:g}, got {values[key]!r}")
     for key in ("name", "init"):  # parts of file names
-        if not re.fullmatch(r"[\w. -]*", values.get(key, "")) or values.get(key, "").startswith("."):
+        if not re.fullmatch(r"[\w. -]*", getattr(settings, key)) or getattr(settings, key).startswith("."):
             raise ConfigError(f"{key} in [training] of {source} must be fit for a file name, got {values[key]!r}")
-    if not values["iterations"] or not all(type(n) is int and 0 < n <= MAX_ITERATIONS for n in values["iterations"]):
+    if not settings.iterations or not all(0 < number <= MAX_ITERATIONS for number in settings.iterations):
         raise ConfigError(f"iterations in {source} must list a positive number for each stage, got {values['iterations']}")
-    values["iterations"] = tuple(values["iterations"])
-    return TrainSettings(**values, network=dict(content.get("network", {})), sampling=dict(content.get("sampling", {})))
+    return settings
+
+
+def settings_from(cls: type[Settings], values: dict[str, Any], where: str) -> Settings:
+    """A dataclass from a table of a recipe, lists as tuples; what is not given keeps its default.
+
+    Args:
+        cls: its fields are bool, int, float, str, a tuple of one of them, or a dict.
+        values: the table.
+        where: what the table is called in sentences.
+
+    Raises:
+        ConfigError: for a key that is no field, a value of another type, or a number that is not finite.
+    """
+    kinds = get_type_hints(cls)
+    for key, value in values.items():
+        if key not in kinds:
+            raise ConfigError(f"unknown key {key!r} in {where}; known: {', '.join(kinds)}")
+        if not _is_of(value, kinds[key]):
+            raise ConfigError(f"{key} in {where} must be {_in_words(kinds[key])}, got {value!r}")
+    return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+
+
+def _is_of(value: Any, kind: Any) -> bool:
+    if get_origin(kind) is tuple:
+        return isinstance(value, (list, tuple)) and all(_is_of(one, get_args(kind)[0]) for one in value)
+    if get_origin(kind) is dict:
+        return isinstance(value, dict)
+    accepted, _ = KINDS[kind]
+    return (
+        isinstance(value, accepted)
+        and isinstance(value, bool) == (kind is bool)
+        and (kind is not float or math.isfinite(value))
+    )
+
+
+def _in_words(kind: Any) -> str:
+    if get_origin(kind) is tuple:
+        return f"a list, each {_in_words(get_args(kind)[0])}"
+    return "a table" if get_origin(kind) is dict else KINDS[kind][1]
 
 
 @contextmanager

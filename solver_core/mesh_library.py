@@ -54,6 +54,7 @@ SHAPENET_CATEGORIES = {
     "04256520": "sofa",
     "04379243": "table",
 }
+MEASURED_CATEGORIES = frozenset(SHAPENET_CATEGORIES.values())  # the paper's tables are of these
 CACHE_VERSION = 1  # raise when the cached content changes
 
 
@@ -65,6 +66,20 @@ class MeshEntry:
     source: str
     category: str
     mesh: Mesh
+
+
+class MeshPool:
+    """Meshes to draw from.  measured: of the measured categories.  other: all others."""
+
+    def __init__(self, library: list[MeshEntry]) -> None:
+        self.measured = [entry.mesh for entry in library if entry.category in MEASURED_CATEGORIES]
+        self.other = [entry.mesh for entry in library if entry.category not in MEASURED_CATEGORIES]
+
+    def draw(self, rng: np.random.Generator, share_of_other: float) -> Mesh:
+        """A random mesh, from the other categories with this probability, or where there are no measured ones."""
+        from_other = bool(self.other) and (rng.uniform() < share_of_other or not self.measured)
+        meshes = self.other if from_other else self.measured
+        return meshes[rng.integers(len(meshes))]
 
 
 def load_library(data: Path, split: str) -> list[MeshEntry]:

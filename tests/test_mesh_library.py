@@ -6,7 +6,8 @@ import pytest
 trimesh = pytest.importorskip("trimesh")
 
 from solver_core.errors import ConfigError  # noqa: E402
-from solver_core.mesh_library import load_library  # noqa: E402
+from solver_core.mesh import Mesh  # noqa: E402
+from solver_core.mesh_library import MeshEntry, MeshPool, load_library  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -113,3 +114,23 @@ def test_folder_without_meshes_is_refused(tmp_path):
 def test_missing_folder_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="does not exist"):
         load_library(tmp_path / "nowhere", "train")
+
+
+def test_pool_draws_from_the_other_categories_as_often_as_asked(rng):
+    library = [MeshEntry(name, "", name, trimesh_box(size)) for name, size in (("car", 1), ("lamp", 2))]
+
+    drawn = [MeshPool(library).draw(rng, 0.3).bounds[1, 0] for _ in range(1000)]
+
+    assert np.mean(np.array(drawn) == 1) == pytest.approx(0.3, abs=0.06)  # four standard deviations
+
+
+@pytest.mark.parametrize("category", ["car", "lamp"])
+def test_pool_of_one_kind_of_categories_draws_from_those(category, rng):
+    entry = MeshEntry("only", "", category, trimesh_box(1))
+
+    assert MeshPool([entry]).draw(rng, 0.5) is entry.mesh
+
+
+def trimesh_box(size: float) -> Mesh:
+    box = trimesh.creation.box((size, 1, 1))
+    return Mesh.checked(box.vertices, box.faces)

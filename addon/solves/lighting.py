@@ -13,6 +13,7 @@ import numpy as np
 
 from solver_core.errors import ObservationError, SetupError
 from solver_core.frames import Camera
+from solver_core.images import block_mean
 from solver_core.options import option
 from solver_core.problems.lighting.lights import LIGHTS, Light
 from solver_core.problems.lighting.metrics import angle_deg
@@ -311,5 +312,4 @@ def _usable(picture: Picture, size: tuple[int, int]) -> np.ndarray:
 def _shrunk(image: np.ndarray, factor: int) -> np.ndarray:
     """(H // factor, W // factor, ...) means of squares of pixels; what is left at the right and below is cut."""
     height, width = image.shape[0] // factor, image.shape[1] // factor
-    squares = image[: height * factor, : width * factor].reshape(height, factor, width, factor, *image.shape[2:])
-    return squares.mean(axis=(1, 3), dtype=np.float32)
+    return block_mean(image[None, : height * factor, : width * factor], factor)[0]

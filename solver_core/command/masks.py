@@ -13,6 +13,7 @@ import numpy as np
 
 from solver_core.command.files import open_image
 from solver_core.errors import ObservationError
+from solver_core.images import block_mean
 from solver_core.optional import needed_for
 from solver_core.reading import read_json
 
@@ -161,8 +162,7 @@ def _from_polygons(polygons: list[list[float]], size: tuple[int, int]) -> np.nda
     for polygon in polygons:
         corners = [(x * fine - 0.5, y * fine - 0.5) for x, y in zip(polygon[::2], polygon[1::2], strict=True)]
         ImageDraw.Draw(image).polygon(corners, fill=255)
-    blocks = np.asarray(image, np.float32).reshape(size[1], fine, size[0], fine)
-    return blocks.mean(axis=(1, 3)) / 255
+    return block_mean(np.asarray(image, np.float32)[None], fine)[0] / 255
 
 
 def _from_run_lengths(counts: list[int] | str, size: list[int]) -> np.ndarray:

@@ -8,12 +8,11 @@ pytest.importorskip("trimesh")
 pytest.importorskip("pyrender", exc_type=ImportError)
 
 from solver_core.loop import LoopSettings
-from solver_core.mesh_library import load_library
+from solver_core.mesh_library import MeshPool, load_library
 from solver_core.network.torch_modules import TorchNetwork
 from solver_core.network.weights import WeightsInfo, save_weights
 from solver_core.problems.lighting.features import INPUT_LAYOUT, network_spec
 from solver_core.problems.lighting.lights import LIGHTS
-from solver_core.problems.lighting.sampler import CATEGORIES
 from training.paper.evaluation import Run, evaluate
 from training.paper.tables import table4
 
@@ -60,7 +59,7 @@ def test_every_method_is_measured_on_the_same_samples(data_dir, quick):
 
 
 def test_regression_takes_one_step_without_looking_at_the_relit_image(data_dir, quick):
-    meshes = [entry.mesh for entry in load_library(data_dir, "test") if entry.category in CATEGORIES]
+    meshes = MeshPool(load_library(data_dir, "test")).measured
     cases = table4.draw_cases("sun", meshes, np.random.default_rng(0), 2)
 
     for case in cases:
@@ -70,7 +69,7 @@ def test_regression_takes_one_step_without_looking_at_the_relit_image(data_dir, 
 
 
 def test_errors_on_the_way_start_with_those_of_the_start(data_dir, quick):
-    meshes = [entry.mesh for entry in load_library(data_dir, "test") if entry.category in CATEGORIES]
+    meshes = MeshPool(load_library(data_dir, "test")).measured
     case = table4.draw_cases("sun", meshes, np.random.default_rng(0), 1)[0]
 
     errors = table4._errors(case, table4.methods("sun")["ours, 7 steps"].method, is_strength_known=True)

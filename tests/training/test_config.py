@@ -22,9 +22,12 @@ def test_settings_hold_what_the_file_says():
         ({"training": {**GOOD["training"], "lr": 1.0}}, "unknown key 'lr'"),
         ({"training": {"problem": "pose", "name": "pose"}}, "must give 'iterations'"),
         ({"training": {**GOOD["training"], "iterations": [0]}}, "positive number"),
-        ({"training": {**GOOD["training"], "iterations": 5}}, "must be tuple"),
-        ({"training": {**GOOD["training"], "batch_size": "big"}}, "must be int"),
-        ({"training": {**GOOD["training"], "batch_size": True}}, "must be int"),
+        ({"training": {**GOOD["training"], "iterations": 5}}, "must be a list, each a whole number"),
+        ({"training": {**GOOD["training"], "batch_size": "big"}}, "must be a whole number"),
+        ({"training": {**GOOD["training"], "batch_size": True}}, "must be a whole number"),
+        ({"training": {**GOOD["training"], "batch_size": 0}}, "must be from 1 to 1e\\+06"),
+        ({"training": {**GOOD["training"], "learning_rate": float("nan")}}, "must be a number"),
+        ({"training": {**GOOD["training"], "name": "../pose"}}, "fit for a file name"),
     ],
 )
 def test_wrong_settings_are_refused_by_name(table, words):

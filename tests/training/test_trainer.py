@@ -127,13 +127,13 @@ def test_a_worker_that_is_killed_ends_the_run_with_a_sentence(config, data, tmp_
         ("hidden = [8]", 'hidden = "8"', "table [network]"),
         ("hidden = [8]", "hidden = [0]", "table [network]"),
         ("hidden = [8]", "hidden = [8]\ninputs = []", "table [network]"),
-        ("resolutions = [64]", 'resolutions = ["many"]', "table [sampling]"),
-        ("resolutions = [64]", "resolutions = 0", "table [sampling]"),
+        ("resolutions = [64]", 'resolutions = ["many"]', "resolutions in [sampling] must be a list"),
+        ("resolutions = [64]", "resolutions = 0", "resolutions in [sampling] must be a list"),
         ('name = "small"', 'name = "../small"', "fit for a file name"),
         ("validate_every = 2", "validate_every = 0", "must be from 1"),
         ("workers = 1", "workers = -1", "must be from 0"),
-        ("batch_size = 8", "learning_rate = nan", "must be from 0"),
-        ("iterations = [4, 2]", "iterations = [4, true]", "positive number for each stage"),
+        ("batch_size = 8", "learning_rate = nan", "must be a number"),
+        ("iterations = [4, 2]", "iterations = [4, true]", "must be a list, each a whole number"),
     ],
 )
 def test_a_recipe_that_cannot_be_used_is_a_sentence(old, new, sentence, config, data, tmp_path):

@@ -18,10 +18,10 @@ from solver_core.command.files import read_mesh
 from solver_core.frames import Camera
 from solver_core.mesh import UnitMesh
 from solver_core.problems.lighting.lights import LIGHTS
-from solver_core.problems.lighting.sampler import CANONICAL_DEG, VERTICAL_FOV, view_matrices
 from solver_core.problems.lighting.setup import LightingSetup
 from solver_core.problems.lighting.solve import LightingOptions, LightingSession
 from solver_core.problems.lighting.surface import Pixels
+from solver_core.views import VERTICAL_FOV, canonical_view
 
 SIZE = 256
 REPEATS = 7
@@ -40,7 +40,7 @@ def make_setup(kind: str) -> LightingSetup:
     """The toy biplane, lit by our own renderer with finer shadows than the solver's, with a little noise."""
     mesh = UnitMesh.checked(*read_mesh(MESH)).mesh
     camera = Camera.from_fov(SIZE, SIZE, VERTICAL_FOV)
-    view = view_matrices(np.radians([CANONICAL_DEG]), np.radians([CANONICAL_DEG]))[0]
+    view = canonical_view()
     geometry = (mesh.vertices, mesh.faces, camera, view, kind, np.ones(3), np.pi)
     seen = LightingSetup.checked(np.full((SIZE, SIZE, 3), 0.5), *geometry)
     row, column = np.nonzero(seen.buffer.mask[0])

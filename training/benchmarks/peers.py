@@ -61,14 +61,14 @@ def reason(stderr: str) -> str:
 
 def measure_mitsuba_sun(mitsuba: Any, data: Path, count: int) -> Row:
     """Angle to the true sun on samples of Table 4 with the strength known, from the usual start; and ours on the same."""
-    from solver_core.mesh_library import load_library
+    from solver_core.mesh_library import MeshPool, load_library
     from solver_core.problems.lighting.lights import LIGHTS
-    from solver_core.problems.lighting.sampler import CATEGORIES
+    from solver_core.problems.lighting.metrics import angle_deg
     from solver_core.problems.lighting.solve import solve_lighting
     from training.paper.tables import table4
 
     mitsuba.set_variant("llvm_ad_rgb")
-    meshes = [entry.mesh for entry in load_library(data, "test") if entry.category in CATEGORIES]
+    meshes = MeshPool(load_library(data, "test")).measured
     cases = table4.draw_cases("sun", meshes, np.random.default_rng([0, 0]), count)
     strength = float(np.pi * table4.BRIGHTNESS["sun"])
     angles, seconds, our_angles, our_seconds = [], [], [], []
@@ -90,12 +90,12 @@ def measure_mitsuba_sun(mitsuba: Any, data: Path, count: int) -> Row:
             optimizer.step()
         found = np.array(optimizer["light"]).ravel()
         seconds.append(time.perf_counter() - started)
-        angles.append(angle_deg(found, case.light))
+        angles.append(float(angle_deg(found[None], case.light[None])[0]))
         mesh, camera, white_albedo = case.mesh, case.camera, np.ones(3)
         ours = solve_lighting(
             case.image, mesh.vertices, mesh.faces, camera, case.camera_from_object, albedo=white_albedo, strength=strength
         )
-        our_angles.append(angle_deg(ours.direction, case.light))
+        our_angles.append(float(angle_deg(ours.direction[None], case.light[None])[0]))
         our_seconds.append(ours.seconds)
     return {
         "angle_median_deg": float(np.median(angles)),
@@ -255,10 +255,6 @@ def rotate(turn: Any, points: Any) -> Any:
     axis = turn / angle
     sine, cosine = drjit().sin(angle), drjit().cos(angle)
     return cosine * points + sine * drjit().cross(axis, points) + (1 - cosine) * drjit().dot(axis, points) * axis
-
-
-def angle_deg(a: np.ndarray, b: np.ndarray) -> float:
-    return float(np.degrees(np.arctan2(np.linalg.norm(np.cross(a, b)), a @ b)))
 
 
 def urdf(skeleton: Any) -> str:

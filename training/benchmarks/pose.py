@@ -20,7 +20,7 @@ import solver_core as sc
 from solver_core import render
 from solver_core.frames import matrix_from_pose
 from solver_core.manifolds import SE3
-from solver_core.problems.pose.views import view_rotation
+from solver_core.views import view_rotation
 from training.benchmarks.render import wavy_sphere
 
 CAMERA = sc.Camera.from_fov(128, 128, np.radians(30))

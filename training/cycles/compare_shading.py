@@ -20,18 +20,14 @@ from solver_core.colour import srgb_from_linear
 from solver_core.command.pictures import resize, write_picture
 from solver_core.frames import Camera
 from solver_core.mesh import Mesh
-from solver_core.mesh_library import load_library
+from solver_core.mesh_library import MEASURED_CATEGORIES, load_library
 from solver_core.problems.lighting.lights import LIGHTS
 from solver_core.problems.lighting.sampler import (
-    CANONICAL_DEG,
-    CATEGORIES,
-    OBJECT_CENTRE,
-    VERTICAL_FOV,
     draw_lights,
-    view_matrices,
 )
 from solver_core.render.gbuffer import GBuffer, join_scene, render_gbuffer
 from solver_core.render.shading import point_light_shading, sun_shading
+from solver_core.views import OBJECT_CENTRE, VERTICAL_FOV, canonical_view
 from training.cycles import scene
 from training.paper.pyrender_shading import PyrenderLambert
 
@@ -204,8 +200,8 @@ def main() -> None:
     args = parser.parse_args()
     render.set_num_threads(1)
     rng = np.random.default_rng(SEED)
-    entries = [entry for entry in load_library(args.data, "test") if entry.category in CATEGORIES]
-    view = view_matrices(np.radians([CANONICAL_DEG]), np.radians([CANONICAL_DEG]))[0]
+    entries = [entry for entry in load_library(args.data, "test") if entry.category in MEASURED_CATEGORIES]
+    view = canonical_view()
     rows: list[Row] = []
     pictures = []
     with PyrenderLambert(CAMERA) as pyrender:

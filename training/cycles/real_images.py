@@ -19,10 +19,11 @@ from solver_core import render
 from solver_core.command.files import read_radiance
 from solver_core.frames import Camera
 from solver_core.mesh import Mesh
-from solver_core.mesh_library import load_library
+from solver_core.mesh_library import MEASURED_CATEGORIES, load_library
 from solver_core.problems.lighting.metrics import angle_deg
-from solver_core.problems.lighting.sampler import CATEGORIES, VERTICAL_FOV, draw_lights, view_matrices
+from solver_core.problems.lighting.sampler import draw_lights
 from solver_core.problems.lighting.solve import LightingSolution, solve_lighting
+from solver_core.views import VERTICAL_FOV, view_matrices
 from training.cycles import scene
 
 logger = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ class RealCase(NamedTuple):
 def draw_case(data: Path, split: str, seed: int, index: int, folder: Path) -> RealCase:
     """A mesh, a view (every other one canonical) and a sun, all from the seed; its image is rendered if it is not there."""
     rng = np.random.default_rng([seed, index])
-    entries = [entry for entry in load_library(data, split) if entry.category in CATEGORIES]
+    entries = [entry for entry in load_library(data, split) if entry.category in MEASURED_CATEGORIES]
     entry = entries[rng.integers(len(entries))]
     azimuth_deg, elevation_deg = (30.0, 30.0) if index % 2 == 0 else (rng.uniform(0, 360), rng.uniform(-10, 60))
     view = view_matrices(np.radians([azimuth_deg]), np.radians([elevation_deg]))[0]

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from solver_core import render
-from solver_core.mesh_library import load_library
+from solver_core.mesh_library import MeshPool, load_library
 from solver_core.problems.lighting.lights import LIGHTS
-from solver_core.problems.lighting.sampler import CATEGORIES, OBJECT_CENTRE
+from solver_core.views import OBJECT_CENTRE
 from training.cycles import scene
 from training.paper.evaluation import Run
 from training.paper.tables import table4
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     render.set_num_threads(1)
-    meshes = [entry.mesh for entry in load_library(args.data, "test") if entry.category in CATEGORIES]
+    meshes = MeshPool(load_library(args.data, "test")).measured
     rng = np.random.default_rng([args.seed, list(LIGHTS).index("point")])
     args.out.mkdir(parents=True, exist_ok=True)
     cases = [

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from solver_core import render
-from solver_core.mesh_library import load_library
-from solver_core.problems.pose.sampler import CATEGORIES, PoseSampling
+from solver_core.mesh_library import MeshPool, load_library
+from solver_core.problems.pose.sampler import PoseSampling
 from training.paper.baselines.pose_descent import PoseDescent
 from training.paper.evaluation import Run
 from training.paper.tables.pose_cases import (
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=24)
     args = parser.parse_args()
     render.set_num_threads(1)
-    meshes = [entry.mesh for entry in load_library(args.data, "val") if entry.category in CATEGORIES]
+    meshes = MeshPool(load_library(args.data, "val")).measured
     cases = draw_cases(meshes, draw_from(PoseSampling(canonical=1.0)), np.random.default_rng(SEED), args.samples)
     run = Run("tuning", args.data, len(cases))
     tried: list[tuple[str, PoseMethod, PoseDescent]] = []

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from solver_core import rotations
+from solver_core.config import settings_from
 from solver_core.errors import ConfigError
 from solver_core.manifolds import SO3Power
 from solver_core.problem import Samples
@@ -85,11 +86,7 @@ class KinematicSampling:
 
 def make_sampler(data: Path, split: str, settings: dict[str, Any]) -> KinematicSampler:
     """Sampler over the frames of a split; settings: fields of KinematicSampling.  Raises ConfigError."""
-    known = {field.name for field in fields(KinematicSampling)}
-    for key in settings:
-        if key not in known:
-            raise ConfigError(f"unknown key {key!r} in [sampling]; known: {', '.join(sorted(known))}")
-    sampling = KinematicSampling(**settings)
+    sampling = settings_from(KinematicSampling, settings, "[sampling]")
     if sampling.rig:
         body = trained_body(settings)
         limits = rig_limits(sampling.limits, body.skeleton)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from solver_core.config import settings_from
 from solver_core.errors import ConfigError
 from solver_core.frames import project
 from solver_core.manifolds import UnitSphere
 from solver_core.mesh import Mesh
-from solver_core.mesh_library import MeshEntry, load_library
+from solver_core.mesh_library import MeshEntry, MeshPool, load_library
 from solver_core.problem import Samples
 from solver_core.problems.lighting.features import GRID_SIZE
 from solver_core.problems.lighting.lights import LIGHTS
@@ -21,12 +22,8 @@ from solver_core.problems.lighting.observation import Linear, compose, observe
 from solver_core.problems.lighting.problem import MAP_SIZE, LightingProblem
 from solver_core.problems.lighting.surface import LitScene, choose_pixels, lit_scene
 from solver_core.render.gbuffer import GBuffer, join_scene, render_gbuffer
+from solver_core.views import OBJECT_CENTRE, Views, draw_views, view_matrices
 
-CATEGORIES = ("car", "plane", "chair", "bench", "table", "sofa", "cabinet", "bed", "monitor")
-CAMERA_DISTANCE = 2.732  # object diagonals; with the field of view the setup of Kato et al. 2018
-VERTICAL_FOV = np.radians(30.0)
-OBJECT_CENTRE = np.array([0.0, 0.0, -CAMERA_DISTANCE])
-CANONICAL_DEG = 30.0  # azimuth and elevation of the canonical view
 MIN_POINTS = 150  # fewer visible cells say nothing
 MIN_BRIGHT = 1e-3  # of the strength: darker samples show no light at all
 
@@ -59,11 +56,7 @@ class LightingSampling:
 
 def make_sampler(data: Path, split: str, settings: dict[str, Any]) -> LightingSampler:
     """Sampler over a split of a mesh folder; settings: fields of LightingSampling.  Raises ConfigError."""
-    known = {field.name for field in fields(LightingSampling)}
-    for key in settings:
-        if key not in known:
-            raise ConfigError(f"unknown key {key!r} in [sampling]; known: {', '.join(sorted(known))}")
-    sampling = LightingSampling(**settings)
+    sampling = settings_from(LightingSampling, settings, "[sampling]")
     if sampling.kind not in LIGHTS:
         raise ConfigError(f"unknown kind of light {sampling.kind!r} in [sampling]; known: {', '.join(LIGHTS)}")
     return LightingSampler(load_library(data, split), sampling)
@@ -74,17 +67,16 @@ class LightingSampler:
 
     def __init__(self, library: list[MeshEntry], sampling: LightingSampling) -> None:
         self.sampling, self.kind = sampling, LIGHTS[sampling.kind]
-        self.measured = [entry.mesh for entry in library if entry.category in CATEGORIES]
-        self.other = [entry.mesh for entry in library if entry.category not in CATEGORIES]
+        self.meshes = MeshPool(library)
 
     def draw(self, rng: np.random.Generator, count: int) -> Samples:
         sampling = self.sampling
         num_views = math.ceil(count / sampling.lights_per_view)
-        is_canonical = rng.uniform(size=num_views) < sampling.canonical
+        views = draw_views(rng, num_views, sampling.canonical, (sampling.min_elevation_deg, sampling.max_elevation_deg))
         view = np.arange(count) % num_views
-        scene = self._scene(rng, is_canonical).of(view)
+        scene = self._scene(rng, views).of(view)
         distance = rng.uniform(sampling.min_distance, sampling.max_distance, (count, 1))
-        offset = draw_lights(rng, count) * np.where(is_canonical[view, None], 1, distance)
+        offset = draw_lights(rng, count) * np.where(views.is_canonical[view, None], 1, distance)
         x_true = self.kind.from_camera(self.kind.at_offset(OBJECT_CENTRE, offset), scene).astype(np.float32)
         is_unknown = rng.uniform(size=(count, 1)) < sampling.unknown_strength
         ambient = np.where(is_unknown, rng.uniform(0, sampling.max_ambient, (count, 1)), 0)
@@ -98,30 +90,21 @@ class LightingSampler:
         problem = LightingProblem(self.kind, scene, observation, strength)
         return Samples(problem, observation, np.repeat(self.kind.start, count, axis=0), x_true)
 
-    def _scene(self, rng: np.random.Generator, is_canonical: np.ndarray) -> LitScene:
+    def _scene(self, rng: np.random.Generator, views: Views) -> LitScene:
         """(B,) meshes before cameras that show them as large as the grid."""
-        sampling, count = self.sampling, len(is_canonical)
-        azimuth_deg = np.where(is_canonical, CANONICAL_DEG, rng.uniform(0, 360, count))
-        elevation_deg = rng.uniform(sampling.min_elevation_deg, sampling.max_elevation_deg, count)
-        elevation_deg = np.where(is_canonical, CANONICAL_DEG, elevation_deg)
-        matrices = view_matrices(np.radians(azimuth_deg), np.radians(elevation_deg))
-        views = [self._view(rng, matrix) for matrix in matrices]
-        buffer = GBuffer(*(np.concatenate(arrays) for arrays in zip(*(view for _, view in views), strict=True)))
+        seen = [self._view(rng, matrix) for matrix in view_matrices(views.azimuth, views.elevation)]
+        buffer = GBuffer(*(np.concatenate(arrays) for arrays in zip(*(view for _, view in seen), strict=True)))
         pixels = [choose_pixels(mask, GRID_SIZE) for mask in buffer.mask]
-        return lit_scene([mesh for mesh, _ in views], buffer, pixels)
+        return lit_scene([mesh for mesh, _ in seen], buffer, pixels)
 
     def _view(self, rng: np.random.Generator, camera_from_object: np.ndarray) -> tuple[Mesh, GBuffer]:
         """A mesh in the camera's frame and what a close camera sees of it, enough to say something."""
         while True:
-            scene = join_scene([self._mesh(rng)], [camera_from_object], [None])
+            mesh = self.meshes.draw(rng, self.sampling.other_categories)
+            scene = join_scene([mesh], [camera_from_object], [None])
             buffer = render_gbuffer([scene], close_intrinsics(scene.mesh), GRID_SIZE, GRID_SIZE)
             if buffer.mask.sum() >= MIN_POINTS:
                 return scene.mesh, buffer
-
-    def _mesh(self, rng: np.random.Generator) -> Mesh:
-        from_other = bool(self.other) and (rng.uniform() < self.sampling.other_categories or not self.measured)
-        meshes = self.other if from_other else self.measured
-        return meshes[rng.integers(len(meshes))]
 
 
 def draw_lights(rng: np.random.Generator, count: int) -> np.ndarray:
@@ -129,17 +112,6 @@ def draw_lights(rng: np.random.Generator, count: int) -> np.ndarray:
     directions = UnitSphere().random(rng, count)
     directions[:, 2] = np.abs(directions[:, 2])
     return directions
-
-
-def view_matrices(azimuth: np.ndarray, elevation: np.ndarray) -> np.ndarray:
-    """(B, 4, 4) camera_from_object of cameras that look at an upright object; azimuth from -y towards +x, radians."""
-    zeros = np.zeros_like(azimuth)
-    right = np.stack([np.cos(azimuth), np.sin(azimuth), zeros], axis=1)
-    back = np.stack([np.cos(elevation) * np.sin(azimuth), -np.cos(elevation) * np.cos(azimuth), np.sin(elevation)], axis=1)
-    matrices = np.tile(np.eye(4), (len(azimuth), 1, 1))
-    matrices[:, :3, :3] = np.stack([right, np.cross(back, right), back], axis=1)
-    matrices[:, :3, 3] = OBJECT_CENTRE
-    return matrices
 
 
 def close_intrinsics(mesh: Mesh) -> np.ndarray:

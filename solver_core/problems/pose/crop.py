@@ -13,6 +13,7 @@ import numpy as np
 
 from solver_core import render, rotations
 from solver_core.frames import Camera, rays
+from solver_core.images import block_mean
 from solver_core.mesh import Mesh
 from solver_core.problem import Update, take
 from solver_core.problems.pose.align import align_update
@@ -210,16 +211,6 @@ def _warp(
         reduced = block_mean(coverage[part], reduction)
         seen[part] = _bilinear(reduced, columns[part] / reduction - 0.5, rows[part] / reduction - 0.5)
     return seen, evidence
-
-
-def block_mean(images: np.ndarray, factor: int) -> np.ndarray:
-    """Means of factor x factor blocks of images (B, H, W); the last blocks repeat the border to be full."""
-    if factor == 1:
-        return images.astype(np.float32, copy=False)
-    count, height, width = images.shape
-    padded = np.pad(images, ((0, 0), (0, -height % factor), (0, -width % factor)), mode="edge")
-    blocks = padded.reshape(count, padded.shape[1] // factor, factor, padded.shape[2] // factor, factor)
-    return blocks.mean(axis=(2, 4), dtype=np.float32)
 
 
 def _bilinear(images: np.ndarray, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -8,11 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from solver_core.frames import Camera
+from solver_core.images import block_mean
 from solver_core.loop import LoopSettings
 from solver_core.mesh import Mesh
 from solver_core.problem import Update, take
 from solver_core.problems.pose.contour import contour_update
-from solver_core.problems.pose.crop import block_mean, coverage_distance
+from solver_core.problems.pose.crop import coverage_distance
 from solver_core.problems.pose.observation import PoseObservation
 from solver_core.problems.pose.problem import PoseProblem
 

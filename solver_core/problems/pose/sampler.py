@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from solver_core import render, rotations
-from solver_core.errors import ConfigError
+from solver_core.config import settings_from
 from solver_core.frames import matrix_from_pose
 from solver_core.loop import solve
 from solver_core.manifolds import SE3, AddedPose
 from solver_core.mesh import Mesh
-from solver_core.mesh_library import MeshEntry, load_library
+from solver_core.mesh_library import MeshEntry, MeshPool, load_library
 from solver_core.problem import Samples
 from solver_core.problems.pose.align import ALIGN_LOOP
 from solver_core.problems.pose.crop import CroppedPoses, crop_images, turn_pose
 from solver_core.problems.pose.damage import MaskDamage, damage_masks
 from solver_core.problems.pose.features import CROP_CUT_PX
 from solver_core.problems.pose.observation import PoseObservation
-from solver_core.problems.pose.views import view_rotation
+from solver_core.views import CAMERA_DISTANCE, VERTICAL_FOV, draw_views, view_rotation
 
-CATEGORIES = ("car", "plane", "chair", "bench", "table", "sofa", "cabinet", "bed", "monitor")
-CAMERA_DISTANCE = 2.732  # object diagonals; with the field of view the setup of Kato et al. 2018
-VERTICAL_FOV = np.radians(30.0)
 MIN_PIXELS, MIN_SHARE = 60, 0.02  # of the image, whichever is less; smaller masks say nothing
 
 
@@ -68,17 +65,9 @@ class PoseSampling:
 
 def make_sampler(data: Path, split: str, settings: dict[str, Any]) -> PoseSampler:
     """Sampler over a split of a mesh folder; settings: fields of PoseSampling.  Raises ConfigError."""
-    check_keys(settings, PoseSampling, "[sampling]")
-    check_keys(settings.get("damage", {}), MaskDamage, "[sampling.damage]")
-    return PoseSampler(load_library(data, split), PoseSampling(**settings))
-
-
-def check_keys(settings: dict[str, Any], of: type, where: str) -> None:
-    """Raises ConfigError for a key that is no field of the dataclass `of`."""
-    known = {one.name for one in fields(of)}
-    for key in settings:
-        if key not in known:
-            raise ConfigError(f"unknown key {key!r} in {where}; known: {', '.join(sorted(known))}")
+    sampling = settings_from(PoseSampling, settings, "[sampling]")
+    settings_from(MaskDamage, sampling.damage, "[sampling.damage]")
+    return PoseSampler(load_library(data, split), sampling)
 
 
 class _Views(NamedTuple):
@@ -96,8 +85,7 @@ class PoseSampler:
 
     def __init__(self, library: list[MeshEntry], sampling: PoseSampling) -> None:
         self.sampling = sampling
-        self.measured = [entry.mesh for entry in library if entry.category in CATEGORIES]
-        self.other = [entry.mesh for entry in library if entry.category not in CATEGORIES]
+        self.meshes = MeshPool(library)
         self.damage = MaskDamage(**sampling.damage)
 
     def draw(self, rng: np.random.Generator, count: int) -> Samples:
@@ -149,9 +137,7 @@ class PoseSampler:
 
     def _mesh(self, rng: np.random.Generator) -> Mesh:
         sampling = self.sampling
-        from_other = bool(self.other) and (rng.uniform() < sampling.other_categories or not self.measured)
-        meshes = self.other if from_other else self.measured
-        mesh = meshes[rng.integers(len(meshes))]
+        mesh = self.meshes.draw(rng, sampling.other_categories)
         stretch = np.exp(rng.uniform(-1, 1, size=3) * np.log(sampling.max_stretch))
         stretch[0] *= rng.choice((-1, 1)) if sampling.max_stretch > 1 else 1  # a mirror image is as good an object
         is_tumbled = rng.uniform() < sampling.tumbled
@@ -210,12 +196,9 @@ OUTLINE_DIRECTIONS = _directions(128)
 
 def draw_poses(sampling: PoseSampling, rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Starts and truths (B, 7) of unit meshes before a camera."""
-    is_canonical = rng.uniform(size=count) < sampling.canonical
-    azimuth = np.where(is_canonical, 30.0, rng.uniform(0, 360, size=count))
-    elevation = rng.uniform(sampling.min_elevation_deg, sampling.max_elevation_deg, size=count)
-    elevation = np.where(is_canonical, 30.0, elevation)
-    roll = np.where(is_canonical, 0.0, rng.uniform(-1, 1, size=count) * sampling.max_roll_deg)
-    start_wxyz = view_rotation(np.radians(azimuth), np.radians(elevation), np.radians(roll))
+    views = draw_views(rng, count, sampling.canonical, (sampling.min_elevation_deg, sampling.max_elevation_deg))
+    roll_deg = np.where(views.is_canonical, 0.0, rng.uniform(-1, 1, size=count) * sampling.max_roll_deg)
+    start_wxyz = view_rotation(views.azimuth, views.elevation, np.radians(roll_deg))
     distance = np.full(count, CAMERA_DISTANCE)
     is_varied = rng.uniform(size=count) < sampling.varied_perspective
     distance = np.where(is_varied, CAMERA_DISTANCE * np.exp(rng.uniform(np.log(0.6), np.log(6), count)), distance)

@@ -10,7 +10,7 @@ from solver_core.checks import checked_camera, checked_coverage, checked_rigid
 from solver_core.errors import SetupError
 from solver_core.frames import Camera, matrix_from_pose, pose_from_matrix
 from solver_core.mesh import Mesh, UnitMesh
-from solver_core.problems.pose.views import view_rotation
+from solver_core.views import view_rotation
 
 OTHER_UNIT = 30.0  # an object this many times as large as its distance is no close-up, but in another unit
 VIEW_AZIMUTHS, VIEW_ELEVATIONS = np.radians(np.arange(0.0, 360.0, 45.0)), np.radians((10.0, 45.0))

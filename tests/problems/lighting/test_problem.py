@@ -15,11 +15,12 @@ from solver_core.problems.lighting.metrics import angle_deg, loss_inputs, measur
 from solver_core.problems.lighting.observation import fit_linear, observe
 from solver_core.problems.lighting.problem import MAP_SIZE, LightingProblem
 from solver_core.problems.lighting.refine import gauss_newton_update
-from solver_core.problems.lighting.sampler import LightingSampler, LightingSampling, draw_lights, make_sampler, view_matrices
+from solver_core.problems.lighting.sampler import LightingSampler, LightingSampling, draw_lights, make_sampler
 from solver_core.problems.lighting.search import distinct_best
 from solver_core.problems.lighting.setup import LightingSetup
 from solver_core.problems.lighting.surface import choose_pixels, lit_scene
 from solver_core.render.gbuffer import join_scene, render_gbuffer
+from solver_core.views import canonical_view
 
 from .conftest import BOX, make_case
 
@@ -64,7 +65,7 @@ def test_lights_are_drawn_on_the_cameras_half(rng):
 
 
 def test_canonical_view_looks_from_azimuth_and_elevation_30():
-    matrix = view_matrices(np.radians([30.0]), np.radians([30.0]))[0]
+    matrix = canonical_view()
 
     expected = [np.cos(np.pi / 6) * np.sin(np.pi / 6), -(np.cos(np.pi / 6) ** 2), np.sin(np.pi / 6)]
     np.testing.assert_allclose(matrix[2, :3], expected)

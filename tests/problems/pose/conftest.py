@@ -9,7 +9,7 @@ from solver_core import render
 from solver_core.frames import Camera, matrix_from_pose
 from solver_core.manifolds import SE3
 from solver_core.mesh import Mesh
-from solver_core.problems.pose.views import view_rotation
+from solver_core.views import view_rotation
 
 BOX_CORNERS = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)], dtype=float)
 BOX_FACES = np.array(

@@ -9,14 +9,13 @@ from solver_core.mesh_library import MeshEntry
 from solver_core.problems.pose.metrics import is_outlier, loss_inputs, measure
 from solver_core.problems.pose.observation import overlap
 from solver_core.problems.pose.sampler import (
-    CAMERA_DISTANCE,
     PoseSampler,
     PoseSampling,
     draw_poses,
     make_sampler,
     outline_mesh,
 )
-from solver_core.problems.pose.views import view_rotation
+from solver_core.views import CAMERA_DISTANCE
 
 VARIED = PoseSampling(
     canonical=0.3, tumbled=0.2, other_categories=0.5, max_stretch=1.3, varied_perspective=0.5, cut=0.3, resolutions=(64, 96)
@@ -64,18 +63,19 @@ def test_canonical_start_is_seen_from_azimuth_and_elevation_30(rng):
     np.testing.assert_allclose(camera_direction_object, np.tile(expected, (3, 1)), atol=1e-9)
 
 
-def test_view_is_upright_without_roll():
-    wxyz = view_rotation(np.array([1.2]), np.array([0.5]), np.array([0.0]))
-
-    up_camera = rotations.rotate(wxyz, np.array([[0.0, 0.0, 1.0]]))[0]
-
-    assert up_camera[0] == pytest.approx(0, abs=1e-12)
-    assert up_camera[1] > 0
-
-
-@pytest.mark.parametrize("settings", [{"colour": 1}, {"damage": {"colour": 1}}])
-def test_unknown_setting_is_refused_by_name(tmp_path, settings):
-    with pytest.raises(ConfigError, match="'colour'"):
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"colour": 1}, "'colour'"),
+        ({"damage": {"colour": 1}}, "'colour'"),
+        ({"damage": {"hole": True}}, "hole in .sampling.damage. must be a number"),
+        ({"resolutions": [64, "big"]}, "resolutions in .sampling. must be a list, each a whole number"),
+        ({"max_shift": float("inf")}, "max_shift in .sampling. must be a number"),
+    ],
+    ids=str,
+)
+def test_wrong_setting_is_refused_by_name(tmp_path, settings, words):
+    with pytest.raises(ConfigError, match=words):
         make_sampler(tmp_path, "train", settings)
 
 

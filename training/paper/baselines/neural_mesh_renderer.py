@@ -14,6 +14,7 @@ import numpy as np
 
 from solver_core import render
 from solver_core.frames import matrix_from_pose
+from solver_core.images import block_mean
 from solver_core.mesh import Mesh
 from solver_core.rotations import normalized
 from training.paper.baselines.silhouette import pose_gradient, project_mesh, soft_overlap
@@ -84,7 +85,7 @@ def _face_index(mesh: Mesh, pose: np.ndarray, intrinsics: np.ndarray, height: in
 
 
 def _averaged(mask: np.ndarray, finer: int) -> np.ndarray:
-    return mask.reshape(mask.shape[0] // finer, finer, -1, finer).mean(axis=(1, 3))
+    return block_mean(mask[None], finer)[0]
 
 
 def _crossings(faces: np.ndarray, drawn: np.ndarray, places: np.ndarray, shape: tuple[int, ...]) -> _Crossings:

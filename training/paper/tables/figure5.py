@@ -6,7 +6,8 @@ import numpy as np
 
 from solver_core.frames import Camera, matrix_from_pose
 from solver_core.mesh import Mesh
-from solver_core.problems.pose.sampler import VERTICAL_FOV, PoseSampling, draw_poses
+from solver_core.problems.pose.sampler import PoseSampling, draw_poses
+from solver_core.views import VERTICAL_FOV
 from training.paper.evaluation import Errors, Row, Run
 from training.paper.plots import Plot
 from training.paper.pyrender_depth import PyrenderDepth

@@ -14,17 +14,18 @@ from solver_core.frames import Camera, matrix_from_pose, pose_from_matrix
 from solver_core.loop import LoopSettings, solve
 from solver_core.manifolds import SE3
 from solver_core.mesh import Mesh
-from solver_core.mesh_library import load_library
+from solver_core.mesh_library import MeshPool, load_library
 from solver_core.network.numpy_forward import NumpyNetwork
 from solver_core.network.update import network_update
 from solver_core.problems.pose.align import ALIGN_LOOP
 from solver_core.problems.pose.crop import crop_poses, turn_pose
 from solver_core.problems.pose.metrics import is_outlier, pose_errors
 from solver_core.problems.pose.problem import PoseProblem
-from solver_core.problems.pose.sampler import CATEGORIES, VERTICAL_FOV, PoseSampling, draw_poses
+from solver_core.problems.pose.sampler import PoseSampling, draw_poses
 from solver_core.problems.pose.solve import PoseOptions, solve_pose
 from solver_core.problems.pose.verdict import GOOD_IOU
 from solver_core.solution import Solution
+from solver_core.views import VERTICAL_FOV
 from training.paper.baselines.pose_descent import PoseDescent, descend_neural_mesh_renderer, descend_soft_rasterizer
 from training.paper.evaluation import Errors, Row, Run
 from training.paper.histories import at_times
@@ -58,7 +59,8 @@ PoseMethod = Callable[[PoseCase, int], PoseTrace]  # random numbers come from th
 
 def load_test_meshes(data: Path, is_measured: bool = True) -> list[Mesh]:
     """Of the nine categories, or of all others."""
-    return [entry.mesh for entry in load_library(data, "test") if (entry.category in CATEGORIES) == is_measured]
+    meshes = MeshPool(load_library(data, "test"))
+    return meshes.measured if is_measured else meshes.other
 
 
 def draw_from(sampling: PoseSampling) -> DrawPoses:

@@ -14,7 +14,7 @@ from solver_core import render
 from solver_core.frames import Camera
 from solver_core.loop import LoopSettings, solve
 from solver_core.mesh import Mesh
-from solver_core.mesh_library import load_library
+from solver_core.mesh_library import MeshPool, load_library
 from solver_core.network.numpy_forward import NumpyNetwork
 from solver_core.network.update import network_update
 from solver_core.network.weights import load_networks
@@ -25,17 +25,13 @@ from solver_core.problems.lighting.lights import LIGHTS
 from solver_core.problems.lighting.metrics import angle_deg, is_outlier, squared_error
 from solver_core.problems.lighting.problem import MAP_SIZE, LightingProblem
 from solver_core.problems.lighting.sampler import (
-    CANONICAL_DEG,
-    CATEGORIES,
-    OBJECT_CENTRE,
-    VERTICAL_FOV,
     draw_lights,
-    view_matrices,
 )
 from solver_core.problems.lighting.setup import LightingSetup
 from solver_core.problems.lighting.solve import LightingOptions, LightingSession
 from solver_core.render.gbuffer import join_scene
 from solver_core.solution import Solution
+from solver_core.views import OBJECT_CENTRE, VERTICAL_FOV, canonical_view
 from training.paper.baselines.lighting_adam import ADAM as ADAM_LOOP
 from training.paper.baselines.lighting_adam import adam_from_several
 from training.paper.evaluation import Errors, Row, Run, warn_missing
@@ -96,7 +92,7 @@ class Measured(NamedTuple):
 def rows(run: Run) -> list[Row]:
     """Errors of every method on the same samples, for both kinds of light, and with the strength known and unknown."""
     render.set_num_threads(1)
-    meshes = [entry.mesh for entry in load_library(run.data, "test") if entry.category in CATEGORIES]
+    meshes = MeshPool(load_library(run.data, "test")).measured
     table = []
     for index, kind in enumerate(LIGHTS):
         cases = draw_cases(kind, meshes, np.random.default_rng([run.seed, index]), run.num_samples)
@@ -143,7 +139,7 @@ def regression(kind: str) -> dict[str, Measured]:
 def draw_cases(kind: str, meshes: list[Mesh], rng: np.random.Generator, count: int) -> list[LightingCase]:
     """Random test samples as the protocol says; one of which the light reaches nothing in view is drawn again."""
     camera = Camera.from_fov(IMAGE_SIZE, IMAGE_SIZE, VERTICAL_FOV)
-    view = view_matrices(np.radians([CANONICAL_DEG]), np.radians([CANONICAL_DEG]))[0]
+    view = canonical_view()
     cases: list[LightingCase] = []
     with PyrenderLambert(camera) as pyrender:
         while len(cases) < count:
