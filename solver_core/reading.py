@@ -7,6 +7,7 @@ A reader checks how much a file claims to hold before it makes room for it.  The
 from __future__ import annotations
 
 import json
+import pickle
 import re
 import stat
 import tomllib
@@ -15,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -116,15 +117,64 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
         check_count(sum(entry.file_size for entry in entries), MAX_ARCHIVE_BYTES, "bytes")
         for entry in entries:
             with archive.open(entry) as file:
-                version = np.lib.format.read_magic(file)
-                read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-                shape, is_fortran, dtype = read_header[version](file)
-                count = int(np.prod(shape, dtype=object))
-                if dtype.hasobject or count * dtype.itemsize > entry.file_size or count < 0:
-                    raise ValueError(f"the array {entry.filename} is damaged")
-                values = np.frombuffer(bytearray(file.read(count * dtype.itemsize)), dtype, count)
-            arrays[entry.filename.removesuffix(".npy")] = values.reshape(shape, order="F" if is_fortran else "C")
+                arrays[entry.filename.removesuffix(".npy")] = _read_array(file, entry.file_size, entry.filename)
     return arrays
+
+
+def read_array(path: str | Path) -> np.ndarray | dict[str, np.ndarray]:
+    """The array of a npy file, or the arrays of a dictionary that was saved as one.  To be called inside of `reading`.
+
+    Of what is pickled in the file nothing but arrays, numbers and texts comes to be: no code of others runs.
+    """
+    with Path(path).open("rb") as file:
+        size = Path(path).stat().st_size
+        check_count(size, MAX_ARCHIVE_BYTES, "bytes")
+        if not _is_pickled(file):
+            return _read_array(file, size, Path(path).name)
+        content = _ArrayUnpickler(file).load()
+        content = content.item() if isinstance(content, np.ndarray) and content.shape == () else content
+        if not isinstance(content, dict):
+            raise ValueError("it holds objects, no array of numbers")
+        return {str(key): np.asarray(value) for key, value in content.items() if isinstance(value, (np.ndarray, float, int))}
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Knows what numpy arrays are made of, and refuses everything else."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module.replace("numpy._core", "numpy.core"), name) in _OF_ARRAYS:
+            return super().find_class(module, name)
+        raise ValueError(f"it holds a {module}.{name}, which is no array")
+
+
+_OF_ARRAYS = {
+    *(("numpy.core.multiarray", name) for name in ("_reconstruct", "scalar")),
+    *(("numpy", name) for name in ("ndarray", "dtype")),
+}
+
+
+def _is_pickled(file: IO[bytes]) -> bool:
+    """Whether a npy file holds objects; it is then at their beginning, else at its own."""
+    _, _, dtype = _read_header(file)
+    if not dtype.hasobject:
+        file.seek(0)
+    return dtype.hasobject
+
+
+def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    version = np.lib.format.read_magic(file)
+    read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    return read_header[version](file)
+
+
+def _read_array(file: IO[bytes], size: int, name: str) -> np.ndarray:
+    """An array of a file of so many bytes, for which room is made only if they can hold it."""
+    shape, is_fortran, dtype = _read_header(file)
+    count = int(np.prod(shape, dtype=object))
+    if dtype.hasobject or count * dtype.itemsize > size or count < 0:
+        raise ValueError(f"the array {name} is damaged")
+    values = np.frombuffer(bytearray(file.read(count * dtype.itemsize)), dtype, count)
+    return values.reshape(shape, order="F" if is_fortran else "C")
 
 
 def numbers(value: object, shape: tuple[int, ...], what: str) -> np.ndarray:

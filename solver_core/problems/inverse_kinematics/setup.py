@@ -12,14 +12,13 @@ import numpy as np
 from solver_core.checks import checked_array
 from solver_core.errors import ObservationError, SetupError
 from solver_core.problems.inverse_kinematics.files.targets import NamedTargets
-from solver_core.problems.inverse_kinematics.names.mapping import Matching, match_by_map, match_targets, targets_of_skeleton
+from solver_core.problems.inverse_kinematics.names.mapping import Matching, match_by_map, match_targets
+from solver_core.problems.inverse_kinematics.placing import WRONG_UNIT, fit_to_skeleton, size_ratio
 from solver_core.problems.inverse_kinematics.problem import KinematicProblem, Targets
 from solver_core.problems.inverse_kinematics.skeleton.body import Body
 from solver_core.problems.inverse_kinematics.skeleton.limits import JointLimits
 from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
 from solver_core.problems.inverse_kinematics.solver.guide import Guide, Trained, find_guide
-
-WRONG_UNIT = 8.0  # bones whose ends are this many times farther apart than at rest, or nearer, are in another unit
 
 log = logging.getLogger(__name__)
 
@@ -60,23 +59,23 @@ class KinematicSetup:
         trained: Trained | None = None,
         limit_axes: np.ndarray | None = None,
     ) -> KinematicSetup:
-        matching = None
+        matching, notices, of_file = None, (), ()
         if isinstance(targets, NamedTargets):
             matching = _matched(targets, skeleton, target_map)
-            targets = targets_of_skeleton(targets, matching, skeleton)
+            placed = fit_to_skeleton(targets, matching, skeleton)
+            targets, notices, of_file = placed.positions, (*placed.notices, *matching.notices), targets.notices
             if weights is None:  # a node without a target in any frame is no gap worth a notice
                 weights = np.isfinite(targets).all(axis=2).any(axis=0).astype(float)
         elif target_map is not None:
             raise SetupError("target_map belongs to targets that have names, as sc.read_targets gives them")
         request = checked_targets(targets, weights, skeleton)
-        if matching is not None:
-            request = request._replace(notices=(*matching.notices, *request.notices))
+        for notice in (*notices, *request.notices):  # what was said of the file was logged when it was read
+            log.warning(notice)
+        request = request._replace(notices=(*of_file, *notices, *request.notices))
         limited = None if limits is None else JointLimits.from_ranges(skeleton, limits, limit_axes)
         offsets = np.broadcast_to(skeleton.offsets.astype(np.float32), request.observation.positions.shape)
         problem = KinematicProblem(Body.at_rest(skeleton), offsets, limited)
         guide = find_guide(skeleton, mapping, trained)
-        for notice in request.notices:
-            log.warning(notice)
         return cls(problem, request, guide, matching, None if start is None else _checked_start(start, problem))
 
 
@@ -159,28 +158,11 @@ def _without_gaps(
 
 
 def _check_unit(positions: np.ndarray, weights: np.ndarray, skeleton: Skeleton) -> None:
-    """Compares the distances between given nodes that follow each other in the tree with those at rest."""
-    is_given = weights.min(axis=0) > 0
-    pairs = [(node, _given_ancestor(int(node), is_given, skeleton)) for node in np.flatnonzero(is_given)]
-    nodes, ancestors = np.array([pair for pair in pairs if pair[1] >= 0], dtype=int).reshape(-1, 2).T
-    rest = skeleton.rest_positions()
-    at_rest = np.linalg.norm(rest[nodes] - rest[ancestors], axis=-1)
-    distances = np.linalg.norm(positions[:, nodes] - positions[:, ancestors], axis=-1)[:, at_rest > 0]
-    if distances.size == 0:
-        return
-    ratio = float(np.median(distances / at_rest[at_rest > 0]))
+    ratio = size_ratio(positions, weights.min(axis=0) > 0, skeleton)
     if ratio > WRONG_UNIT:
         raise ObservationError(f"the targets are {_rounded(ratio)} times larger than the skeleton; both must be in metres")
     if 0 < ratio < 1 / WRONG_UNIT:
         raise ObservationError(f"the targets are {_rounded(1 / ratio)} times smaller than the skeleton; both must be in metres")
-
-
-def _given_ancestor(node: int, is_given: np.ndarray, skeleton: Skeleton) -> int:
-    """The nearest ancestor with a target, -1 without one."""
-    ancestor = int(skeleton.parents[node])
-    while ancestor >= 0 and not is_given[ancestor]:
-        ancestor = int(skeleton.parents[ancestor])
-    return ancestor
 
 
 def _rounded(ratio: float) -> int:

@@ -72,12 +72,12 @@ def test_limits_are_read_in_degrees(body, tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("t.txt", "", "must end in .bvh, .csv, .npz"),
+        ("t.xls", "", "must end in .bvh, .csv"),
         ("t.csv", "a,b,c\n1,2,3\n", "needs the columns name_x, name_y and name_z"),
         ("t.csv", "a_x,a_y,a_z\n", "the motion is empty"),
         ("t.csv", "a_x,a_y,a_z\n1,2,three\n", "cannot read the targets"),
         ("t.csv", "a_x,a_y,a_z\n1,2,3\n1,2\n", "line 3 does not have the 3 values"),
-        ("t.csv", "", "needs the columns name_x, name_y and name_z"),
+        ("t.csv", "", "it is empty"),
         ("t.npz", "no zip", "File is not a zip file"),
     ],
 )

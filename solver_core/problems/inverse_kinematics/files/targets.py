@@ -1,18 +1,27 @@
-"""Reads the targets and maps that users bring."""
+"""Reads the positions of named points that users bring, from the files of captures, estimators and generators."""
 
 from __future__ import annotations
 
-import csv
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from solver_core.errors import ObservationError
+from solver_core.errors import ConfigError, ObservationError
+from solver_core.problems.inverse_kinematics.files.arrays import read_npy, read_npz
 from solver_core.problems.inverse_kinematics.files.bvh import read_bvh
-from solver_core.reading import check_count, read_arrays, reading
+from solver_core.problems.inverse_kinematics.files.c3d import read_c3d
+from solver_core.problems.inverse_kinematics.files.keypoints import read_json_points
+from solver_core.problems.inverse_kinematics.files.points import UNITS, Points
+from solver_core.problems.inverse_kinematics.files.tables import read_table, read_trc
+from solver_core.reading import reading
 
-MAX_CELLS = 200_000_000  # of a table: 200,000 frames of 300 points; 1.6 GB
+log = logging.getLogger(__name__)
+
+AXES = ("x", "-x", "y", "-y", "z", "-z")
+LARGEST_IN_METRES, LARGEST_IN_CENTIMETRES = 10.0, 500.0  # extents of a frame; a person is 2 m, 200 cm or 2000 mm
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,75 +29,123 @@ class NamedTargets:
     """Positions (F, M, 3) in metres of M named points, nan where missing; frame_time in seconds, None = not stated.
 
     parents: (M,) number of the point that each hangs from, -1 = none, where the points are joints of a skeleton.
+    up: the axis that points up, one of AXES, and is_unit_known: whether the unit was stated; where they were not, the solve
+    compares with the skeleton.  notices: sentences about what was guessed and mended.
     """
 
     names: tuple[str, ...]
     positions: np.ndarray
     frame_time: float | None = None
     parents: tuple[int, ...] | None = None
+    up: str | None = None
+    is_unit_known: bool = True
+    notices: tuple[str, ...] = ()
 
 
-def read_targets(path: str | Path) -> NamedTargets:
-    """Targets of a .bvh (its joints), .csv (columns name_x, name_y, name_z) or .npz (positions, names, frame_time).
+def read_targets(
+    path: str | Path, unit: float | str | None = None, up: str | None = None, fps: float | None = None
+) -> NamedTargets:
+    """Positions of named points over time.
 
-    Raises ObservationError.
+    Args:
+        path: .bvh (its joints), .csv, .tsv or .txt (columns name_x, name_y, name_z, or frame, name, x, y, z, or DeepLabCut's;
+            any separator), .trc, .c3d, .npy or .npz (named positions, AMASS, HumanML3D, MDM, joints of SMPL), .json (MediaPipe,
+            OpenPose, MMPose), or a folder of OpenPose's JSON files.
+        unit: of the positions, in metres or as "m", "cm", "mm"; None = as the file states, else guessed by their size.
+        up: the axis that points up, "y", "z", "-y" and so on; None = as the file states, else found by the solve.
+        fps: frames a second; None = as the file states.
+
+    Returns:
+        NamedTargets, which solve_inverse_kinematics takes.
+
+    Raises:
+        ObservationError: if the file cannot be read or holds no points in space.
+        ConfigError: if unit, up or fps cannot be used.
     """
-    readers = {".bvh": _read_bvh_targets, ".csv": _read_csv, ".npz": _read_npz}
     path = Path(path)
+    metres = _checked_unit(unit)
+    if up is not None and up not in AXES:
+        raise ConfigError(f"up must be one of {', '.join(AXES)}, got {up!r}")
+    if fps is not None and not 0 < fps < np.inf:
+        raise ConfigError(f"fps must be a positive number of frames a second, got {fps!r}")
     suffix = path.suffix.lower()
-    if suffix not in readers:
-        raise ObservationError(f"cannot read the targets {path}: the name must end in {', '.join(readers)}")
-    with reading(path, "targets", ObservationError):
-        return readers[suffix](path)
+    if suffix == ".bvh":
+        return _of_bvh(path, metres, up, fps)
+    if path.is_dir():
+        points = _read_folder(path)
+    elif suffix in READERS:
+        with reading(path, "targets", ObservationError):
+            points = READERS[suffix](path)
+    else:
+        raise ObservationError(f"cannot read the targets {path}: the name must end in .bvh, {', '.join(READERS)}")
+    targets = _in_metres(points, metres, up, fps)
+    for notice in targets.notices:
+        log.warning("%s: %s", path, notice)
+    return targets
 
 
-def _read_bvh_targets(path: Path) -> NamedTargets:
-    motion = read_bvh(path)
-    parents = tuple(motion.skeleton.parents.tolist())
-    return NamedTargets(motion.skeleton.names, motion.positions(), motion.frame_time, parents)
+def _of_bvh(path: Path, metres: float | None, up: str | None, fps: float | None) -> NamedTargets:
+    motion = read_bvh(path, metres)
+    names, parents = motion.skeleton.names, tuple(motion.skeleton.parents.tolist())
+    frame_time = motion.frame_time if fps is None else 1 / fps
+    return NamedTargets(names, motion.positions(), frame_time, parents, up, metres is not None, motion.notices)
 
 
-def _read_csv(path: Path) -> NamedTargets:
-    with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets write a byte order mark
-        lines = csv.reader(file)
-        columns = [name.strip() for name in next(lines, [])]
-        place_of = {column: place for place, column in enumerate(columns)}
-        names = list(dict.fromkeys(column[:-2] for column in columns if column.endswith(("_x", "_y", "_z"))))
-        wanted = [f"{name}_{axis}" for name in names for axis in "xyz"]
-        if not names or not set(wanted) <= set(columns):
-            raise ValueError("it needs the columns name_x, name_y and name_z for every joint")
-        places, frames = [place_of[column] for column in wanted], []
-        for line in lines:
-            if line:
-                check_count((len(frames) + 1) * len(columns), MAX_CELLS, "cells")
-                frames.append(_frame(line, len(columns), lines.line_num)[places])
-    if not frames:
-        raise ValueError("the motion is empty: it holds no frames")
-    return NamedTargets(tuple(names), np.stack(frames).reshape(len(frames), len(names), 3))
-
-
-def _frame(line: list[str], num_columns: int, number: int) -> np.ndarray:
-    """(C,) values of a line, nan where there is nothing.  Raises ValueError."""
-    if len(line) != num_columns:
-        raise ValueError(f"line {number} does not have the {num_columns} values of the header")
+def _read_folder(path: Path) -> Points:
     try:
-        return np.array([float(value) if value.strip() else np.nan for value in line])
+        return read_json_points(path)
     except ValueError as error:
-        raise ValueError(f"line {number}: {error}") from error
+        raise ObservationError(f"cannot read the targets {path}: {error}") from error
 
 
-def _read_npz(path: Path) -> NamedTargets:
-    content = read_arrays(path)
-    if not {"names", "positions"} <= set(content):
-        raise ValueError("it needs the arrays positions and names")
-    positions, frame_time = content["positions"], content.get("frame_time")
-    if positions.dtype.kind not in "fiu" or content["names"].dtype.kind != "U" or content["names"].ndim != 1:
-        raise ValueError("positions must be numbers and names a list of texts")
-    names = tuple(content["names"].tolist())
-    if positions.ndim == 2:
-        positions = positions[None]
-    if positions.ndim != 3 or positions.shape[1:] != (len(names), 3) or len(positions) == 0:
-        raise ValueError(f"it has {len(names)} names and positions of shape {positions.shape}")
-    if frame_time is not None and not (frame_time.shape == () and frame_time.dtype.kind in "fiu" and 0 < frame_time < np.inf):
-        raise ValueError(f"its frame time is {frame_time}; it must be positive seconds")
-    return NamedTargets(names, positions.astype(np.float64), None if frame_time is None else float(frame_time))
+def _in_metres(points: Points, metres: float | None, up: str | None, fps: float | None) -> NamedTargets:
+    notices = list(points.notices)
+    known = metres or points.metres_per_unit
+    if known is None:
+        known = _guessed_unit(points.positions)
+        if known != 1:
+            unit = "centimetres" if known == 0.01 else "millimetres"
+            notices.append(f"no unit is stated; by their size the positions are taken for {unit}")
+    return NamedTargets(
+        points.names,
+        known * points.positions,
+        points.frame_time if fps is None else 1 / fps,
+        points.parents,
+        up or points.up,
+        (metres or points.metres_per_unit) is not None,
+        tuple(notices),
+    )
+
+
+def _guessed_unit(positions: np.ndarray) -> float:
+    """Metres in the unit of positions (F, M, 3), by the median extent of a frame."""
+    with np.errstate(invalid="ignore"):
+        low = np.where(np.isfinite(positions), positions, np.inf).min(axis=1)
+        high = np.where(np.isfinite(positions), positions, -np.inf).max(axis=1)
+    extents = (high - low).max(axis=1)
+    extent = float(np.median(extents[np.isfinite(extents)])) if np.isfinite(extents).any() else 0.0
+    return 1.0 if extent <= LARGEST_IN_METRES else 0.01 if extent <= LARGEST_IN_CENTIMETRES else 0.001
+
+
+def _checked_unit(unit: float | str | None) -> float | None:
+    if isinstance(unit, str) and unit.lower() in UNITS:
+        return UNITS[unit.lower()]
+    try:
+        metres = None if unit is None else float(unit)
+    except ValueError:
+        metres = 0.0
+    if metres is not None and not 0 < metres < np.inf:
+        raise ConfigError(f"unit must be a positive number of metres or one of {', '.join(UNITS)}, got {unit!r}")
+    return metres
+
+
+READERS: dict[str, Callable[[Path], Points]] = {
+    ".csv": read_table,
+    ".tsv": read_table,
+    ".txt": read_table,
+    ".trc": read_trc,
+    ".c3d": read_c3d,
+    ".npy": read_npy,
+    ".npz": read_npz,
+    ".json": read_json_points,
+}

@@ -17,6 +17,7 @@ from solver_core.problems.inverse_kinematics.names.shape import parts_by_shape
 from solver_core.problems.inverse_kinematics.names.words import Word, read_names
 from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton, check_names
 
+SAME = 0.9  # of the names of points that a camera sees: so many are the skeleton's only if they are its own
 SIMILAR = 0.85  # ratio of difflib from which a name passes for a misspelt other one
 PAIR_OF = {"hip": "Thigh", "chest": "Shldr", "neck": "Shldr"}  # what says more than a point between them that is no joint
 LIMBS = {
@@ -100,7 +101,7 @@ def match_targets(names: Sequence[str], skeleton: Skeleton, parents: Sequence[in
     part_of_node = {own: part for part, own in node_of.items()}
     part_of_name = {one: part for part, several in parts.names_of.items() for one in several}
     equal = [name for name in names if name in skeleton.names]
-    is_same = len(equal) > len(names) / 2 and not parts.beside
+    is_same = len(equal) > (SAME if parts.beside else 0.5) * len(names)
     matched: dict[str, tuple[str, ...]] = {
         name: (name,) for name in equal if is_same or part_of_name.get(name) == part_of_node.get(name)
     }

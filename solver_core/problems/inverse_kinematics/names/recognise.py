@@ -44,7 +44,7 @@ def recognise(names: Sequence[str]) -> Parts:
         limbs = _limbs(sided[side]) | _fingers(words, side)
         found |= {side + node: names_of for node, names_of in limbs.items()}
     beside = set()
-    is_seen = {"nose", "forehead", "headtop"} & centre.keys() or "ear" in sided["l"]
+    is_seen = {"nose", "forehead"} & centre.keys() or "ear" in sided["l"] or ("headtop" in centre and "spine" not in centre)
     if is_seen and "lCollar" not in found:  # what cameras see of a body, not its bones
         beside = {"hip", "chest", "neck", "head"} & found.keys()
     for node, pair in (("hip", "Thigh"), ("neck", "Shldr")):
