@@ -245,7 +245,7 @@ def _draw_pose_result(layout: bpy.types.UILayout, context: bpy.types.Context, re
 
 
 def _draw_lighting_result(layout: bpy.types.UILayout, context: bpy.types.Context, report: dict) -> None:
-    _draw_value(layout, "Light", report["light"])
+    _draw_value(layout, "Light", report["lamp"])
     _draw_value(layout, "Angle Moved", f"{report['angle_moved_deg']:.1f}°")
     _draw_value(layout, "Uncertainty", f"{report['uncertainty_deg']:.1f}°")
     _draw_value(layout, "Strength", f"{report['energy']:.3g}")

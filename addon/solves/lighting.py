@@ -253,7 +253,7 @@ class LightingSolve:
             "uncertainty_deg": solution.uncertainty_deg,
             "image_error": solution.image_error,
             "sentences": sentences,
-            "light": self.light,
+            "lamp": self.light,  # the key that scripts of users know
         }
 
     @property

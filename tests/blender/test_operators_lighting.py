@@ -57,7 +57,7 @@ def test_button_adds_the_sun_of_the_photograph(lit):
 
     assert answer == {"FINISHED"}
     report = results.find("lighting", lit).report
-    light = bpy.data.objects[report["light"]]
+    light = bpy.data.objects[report["lamp"]]
     assert np.degrees(towards(light).angle(SUN)) < 3  # 96 x 72 pixels, 16 samples
     assert light.data.energy == pytest.approx(3.0, rel=0.1)
 
@@ -70,7 +70,7 @@ def test_button_gives_the_result_of_the_solve_in_a_script(lit):
 
     bpy.ops.deep_feedback.solve_lighting(**QUICK)
 
-    light = bpy.data.objects[results.find("lighting", lit).report["light"]]
+    light = bpy.data.objects[results.find("lighting", lit).report["lamp"]]
     np.testing.assert_allclose(towards(light), last.answer.light_world, atol=1e-5)  # float32 Euler angles
 
 
@@ -81,7 +81,7 @@ def test_button_turns_the_lamp_that_is_chosen(lit):
 
     bpy.ops.deep_feedback.solve_lighting(**QUICK)
 
-    assert results.find("lighting", lit).report["light"] == "Key"
+    assert results.find("lighting", lit).report["lamp"] == "Key"
     assert len([thing for thing in lit.objects if thing.type == "LIGHT"]) == 1
     assert np.degrees(towards(light).angle(SUN)) < 10
 
@@ -107,7 +107,7 @@ def test_button_takes_the_new_lamp_away_when_the_mask_is_empty(lit):
 def test_slider_moves_the_lamp_through_its_path(lit):
     bpy.ops.deep_feedback.solve_lighting(**QUICK)
     result = results.find("lighting", lit)
-    light = bpy.data.objects[result.report["light"]]
+    light = bpy.data.objects[result.report["lamp"]]
 
     lit.deep_feedback.lighting.step = 1
 

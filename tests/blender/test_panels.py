@@ -21,7 +21,7 @@ REPORTS = {
     },
     "lighting": POSE
     | {"angle_moved_deg": 12.0, "strength": [3.0, 2.0, 1.0], "energy": 3.0, "color": [1.0, 0.7, 0.3]}
-    | {"uncertainty_deg": 4.0, "image_error": 0.05, "sentences": ["No shadow is in view."], "light": "Sun"},
+    | {"uncertainty_deg": 4.0, "image_error": 0.05, "sentences": ["No shadow is in view."], "lamp": "Sun"},
     "armature": POSE
     | {"mean_cm": 1.0, "worst_cm": 2.0, "worst_frame": 7, "worst_bone": "Hand", "notices": ["A bone has no target."]},
 }

@@ -73,7 +73,7 @@ def test_a_sun_has_the_direction_strength_and_color_of_the_picture(is_new, lit, 
     assert solved.data.energy == pytest.approx(3, rel=0.1)
     np.testing.assert_allclose(solved.data.color, (1, 0.8, 0.6), atol=0.05)
     report = solve.report()
-    assert report["light"] == solved.name
+    assert report["lamp"] == solved.name
     assert report["angle_moved_deg"] > 4
     np.testing.assert_allclose(np.array(report["color"]) * report["energy"], report["strength"])
     assert steps[-1].phase == "result"
