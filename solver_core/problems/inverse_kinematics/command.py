@@ -5,27 +5,32 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import solver_core
 from solver_core.command import console
 from solver_core.command.arguments import add_options, options_from
 from solver_core.command.pictures import write_animation, write_picture
 from solver_core.errors import ConfigError
 from solver_core.problems.inverse_kinematics.drawing import View, draw_strip
 from solver_core.problems.inverse_kinematics.files.bodies import limits_path
-from solver_core.problems.inverse_kinematics.files.bvh import read_bvh, write_bvh
+from solver_core.problems.inverse_kinematics.files.bvh import read_bvh
 from solver_core.problems.inverse_kinematics.files.maps import Map, read_limits, read_map
-from solver_core.problems.inverse_kinematics.files.targets import read_targets
-from solver_core.problems.inverse_kinematics.names.mapping import body_map, targets_of_skeleton
-from solver_core.problems.inverse_kinematics.skeleton.kinematics import forward_kinematics
+from solver_core.problems.inverse_kinematics.files.motions import KINDS, check_kind, write_motion
+from solver_core.problems.inverse_kinematics.files.targets import AXES, NamedTargets, checked_unit, read_targets
+from solver_core.problems.inverse_kinematics.folder import Clip, clips_in, is_folder_of_clips, solve_clips
+from solver_core.problems.inverse_kinematics.names.mapping import body_map
+from solver_core.problems.inverse_kinematics.placing import fit_to_skeleton
 from solver_core.problems.inverse_kinematics.skeleton.motion import Motion
 from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
-from solver_core.problems.inverse_kinematics.solve import KinematicOptions, KinematicResult, solve_inverse_kinematics
+from solver_core.problems.inverse_kinematics.solve import KinematicOptions, KinematicResult, OnStep, solve_inverse_kinematics
 from solver_core.problems.inverse_kinematics.solver.guide import Trained
 from solver_core.problems.inverse_kinematics.training.rig import prepare_rig
+from solver_core.solution import Verdict
 from solver_core.writing import write_text
 
 HELP = "Finds the rotations of a skeleton's joints from positions of all or some of them."
@@ -33,59 +38,135 @@ EXAMPLE = "solver_core solve ik --skeleton rest.bvh --targets points.csv --out m
 
 STRIP_FRAMES = 6
 ANIMATION_FRAMES = 60
+OF_ONE_CLIP = ("json", "write_map", "picture", "animation")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     files = parser.add_argument_group("files")
+    files.add_argument("--skeleton", type=Path, required=True, metavar="BVH", help="the skeleton that is posed")
     files.add_argument(
-        "--skeleton", type=Path, required=True, metavar="BVH", help="the skeleton, and the frame time of csv targets"
+        "--targets",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="positions: bvh csv trc c3d npy npz json, or a folder",
     )
-    files.add_argument("--targets", type=Path, required=True, metavar="FILE", help="positions in metres: bvh, csv or npz")
     files.add_argument("--map", type=Path, metavar="JSON", help="which joint is which, where the names do not tell")
-    files.add_argument(
-        "--write-map", action=console.Output, metavar="JSON", help="write the map found by the names here, to edit"
-    )
+    files.add_argument("--write-map", action=console.Output, metavar="JSON", help="write the map that was found here, to edit")
     files.add_argument("--limits", type=Path, metavar="JSON", help="ranges of joint angles in degrees (default: the rig's)")
     files.add_argument("--weights", type=Path, metavar="FILE", help="networks trained for this skeleton (train ik --rig)")
-    files.add_argument("--out", action=console.Output, metavar="BVH", help="write the motion here")
+    files.add_argument("--out", type=Path, metavar="FILE", help="the motion: bvh, npz or csv; a folder for a folder of clips")
     files.add_argument("--json", action=console.Output, metavar="JSON", help="also write the result here")
     files.add_argument("--picture", action=console.Output, metavar="PNG", help="some frames, with their targets")
     files.add_argument("--animation", action=console.Output, metavar="GIF", help="the motion, with its targets")
-    parser.add_argument("--unit", type=float, metavar="METRES", help="of the skeleton's file (default: guessed, 0.01 or 1)")
+    states = parser.add_argument_group("what files do not state")
+    states.add_argument("--unit", metavar="U", help="of the targets: metres or m, cm, mm (default: guessed)")
+    states.add_argument("--skeleton-unit", metavar="U", help="of the skeleton's file (default: guessed)")
+    states.add_argument("--up", choices=AXES, help="the axis of the targets that points up (default: found)")
+    states.add_argument("--fps", type=float, metavar="X", help="frames a second (default: the targets' or the skeleton's)")
+    folder = parser.add_argument_group("a folder of clips")
+    folder.add_argument("--jobs", type=console.natural_number, default=1, metavar="N", help="clips at a time (default 1)")
+    folder.add_argument("--format", choices=[kind[1:] for kind in KINDS], default="bvh", help="of the motions (default bvh)")
     add_options(parser, KinematicOptions)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Exit code of the verdict.  Raises SolverError for wrong input."""
-    if args.unit is not None and not args.unit > 0:
-        raise ConfigError(f"--unit must be a positive number of metres, got {args.unit:g}")
-    rest = read_bvh(args.skeleton, args.unit)
-    skeleton = rest.skeleton
-    named = read_targets(args.targets)
-    known = Map() if args.map is None else read_map(args.map)
-    with console.progress("solving") as show:
-        result = solve_inverse_kinematics(
-            named,
-            skeleton,
-            limits=_limits(args, skeleton),
-            options=options_from(args, KinematicOptions),
-            on_step=lambda step: show(f"{step.phase}, {100 * step.energy:.3f} cm off"),
-            mapping=known.body,
-            target_map=known.targets,
-            trained=None if args.weights is None else Trained.load(args.weights),
-        )
-    motion = Motion(
-        skeleton, result.rotations, result.root, named.frame_time or rest.frame_time, rest.orders, rest.metres_per_unit
-    )
+    """Exit code of the verdict, or of the worst of a folder.  Raises SolverError for wrong input."""
+    if is_folder_of_clips(args.targets):
+        return _run_folder(args)
     if args.out is not None:
-        write_bvh(args.out, motion)
+        check_kind(args.out)
+        args.outputs = {**getattr(args, "outputs", {}), "--out": args.out}
+        console.check_outputs(args)
+    inputs = _Inputs.read(args)
+    with console.progress("solving") as show:
+        targets, result = inputs.solve(args.targets, lambda step: show(f"{step.phase}, {100 * step.energy:.3f} cm off"))
+    motion = inputs.motion(targets, result)
+    if args.out is not None:
+        write_motion(args.out, motion)
     if args.write_map is not None:
-        found = {"body": known.body or getattr(body_map(skeleton), "node_of", {}), "targets": result.matching.targets}
-        write_text(args.write_map, json.dumps(found, indent=2) + "\n", "map")
+        write_text(args.write_map, json.dumps(inputs.found_map(result), indent=2) + "\n", "map")
     if args.picture is not None or args.animation is not None:
-        _draw(args, motion, targets_of_skeleton(named, result.matching, skeleton))
+        _draw(args, motion, fit_to_skeleton(targets, result.matching, motion.skeleton).positions)
     console.print_result(_content(result), args.json)
     return console.conclude(result.verdict, result.explanation)
+
+
+def _run_folder(args: argparse.Namespace) -> int:
+    """Prints a line of JSON a clip as it ends; 0 if all of them are good."""
+    of_one = [name for name in OF_ONE_CLIP if getattr(args, name) is not None]
+    if of_one or args.out is None:
+        raise ConfigError(
+            f"--{of_one[0].replace('_', '-')} belongs to one clip, and {args.targets} is a folder of them"
+            if of_one
+            else f"{args.targets} is a folder of clips; give --out, a folder for their motions"
+        )
+    inputs = _Inputs.read(args)
+    clips = clips_in(args.targets, args.out, f".{args.format}")
+    files = [path for path in (args.skeleton, args.map, args.limits, args.weights) if path is not None]
+    settings = repr((solver_core.__version__, inputs.options, args.unit, args.skeleton_unit, args.up, args.fps))
+    worst = 0
+    for record in solve_clips(clips, inputs.solve_clip, files, settings, max(1, args.jobs)):
+        console.print_out(json.dumps(record) + "\n")
+        if record.get("verdict") != Verdict.GOOD.value:
+            console.print_note(f"{record['clip']}: {record['status']}. {record.get('error') or record.get('explanation', '')}")
+            worst = 1
+    return worst
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """What all clips of a command line have in common."""
+
+    rest: Motion
+    known: Map
+    limits: np.ndarray | None
+    weights: Path | None
+    options: KinematicOptions
+    unit: str | None
+    up: str | None
+    fps: float | None
+
+    @classmethod
+    def read(cls, args: argparse.Namespace) -> _Inputs:
+        """Raises SolverError."""
+        rest = read_bvh(args.skeleton, checked_unit(args.skeleton_unit, "--skeleton-unit"))
+        known = Map() if args.map is None else read_map(args.map)
+        limits = _limits(args, rest.skeleton)
+        return cls(rest, known, limits, args.weights, options_from(args, KinematicOptions), args.unit, args.up, args.fps)
+
+    def solve(self, path: Path, on_step: OnStep | None = None) -> tuple[NamedTargets, KinematicResult]:
+        targets = read_targets(path, self.unit, self.up, self.fps)
+        result = solve_inverse_kinematics(
+            targets,
+            self.rest.skeleton,
+            limits=self.limits,
+            options=self.options,
+            on_step=on_step,
+            mapping=self.known.body,
+            target_map=self.known.targets,
+            trained=None if self.weights is None else Trained.load(self.weights),
+        )
+        return targets, result
+
+    def found_map(self, result: KinematicResult) -> dict[str, Any]:
+        """What read_map reads: which joint was taken for which."""
+        found = body_map(self.rest.skeleton)
+        body = self.known.body or ({} if found is None else found.node_of)
+        return {"body": body, "targets": {} if result.matching is None else result.matching.targets}
+
+    def motion(self, targets: NamedTargets, result: KinematicResult) -> Motion:
+        rest = self.rest
+        frame_time = targets.frame_time or rest.frame_time
+        return Motion(rest.skeleton, result.rotations, result.root, frame_time, rest.orders, rest.metres_per_unit)
+
+    def solve_clip(self, clip: Clip) -> dict[str, Any]:
+        """Writes the motion of a clip; its result without the steps."""
+        targets, result = self.solve(clip.targets)
+        write_motion(clip.motion, self.motion(targets, result))
+        content = _content(result)
+        del content["steps"]
+        return content
 
 
 def add_train_arguments(parser: argparse.ArgumentParser, source: Any) -> None:
@@ -115,11 +196,8 @@ def _limits(args: argparse.Namespace, skeleton: Skeleton) -> np.ndarray | None:
 
 
 def _draw(args: argparse.Namespace, motion: Motion, targets: np.ndarray) -> None:
-    skeleton = motion.skeleton
-    offsets = np.broadcast_to(skeleton.offsets, targets.shape)
-    positions = forward_kinematics(skeleton, offsets, motion.rotations[:, skeleton.joints]).positions
-    positions = positions + motion.root[:, None]
-    view = View(skeleton, positions)
+    positions = motion.positions()
+    view = View(motion.skeleton, positions)
     if args.picture is not None:
         frames = np.unique(np.linspace(0, motion.num_frames - 1, STRIP_FRAMES).astype(int))
         write_picture(args.picture, draw_strip(view, positions, targets, frames.tolist()))
@@ -130,7 +208,7 @@ def _draw(args: argparse.Namespace, motion: Motion, targets: np.ndarray) -> None
 
 
 def _content(result: KinematicResult) -> dict[str, Any]:
-    """The result as it is printed; the rotations are in the BVH file."""
+    """The result as it is printed; the rotations are in the motion file."""
     error_cm = 100 * result.position_error
     return {
         "frames": len(result.rotations),
@@ -142,6 +220,7 @@ def _content(result: KinematicResult) -> dict[str, Any]:
         "explanation": result.explanation,
         "reasons": {reason.value: count for reason, count in Counter(result.reasons).items()},
         "notices": list(result.notices),
+        "matching": {} if result.matching is None else result.matching._asdict(),
         "seconds": round(result.seconds, 4),
         "steps": [
             {

@@ -63,12 +63,12 @@ def test_solve_takes_the_unit_of_a_skeleton_that_would_pass_for_another(demo_dir
     np.savez(tmp_path / "giant.npz", positions=20 * targets.positions, names=targets.names)
     files = ["--skeleton", str(tmp_path / "giant.bvh"), "--targets", str(tmp_path / "giant.npz")]
 
-    codes = [main(["solve", "ik", *files, *unit]) for unit in ([], ["--unit", "0"], ["--unit", "1"])]
+    codes = [main(["solve", "ik", *files, *unit]) for unit in ([], ["--skeleton-unit", "0"], ["--skeleton-unit", "1"])]
 
     captured = capsys.readouterr()
     assert codes == [2, 2, 0]
     assert "100 times larger than the skeleton" in captured.err
-    assert "--unit must be a positive number" in captured.err
+    assert "--skeleton-unit must be a positive number" in captured.err
 
 
 @pytest.mark.parametrize("option", ["--out", "--write-map", "--picture", "--json"])
@@ -119,3 +119,175 @@ def test_solve_exits_with_2_and_a_sentence_for_a_map_it_cannot_use(content, sent
 
     assert code == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_solve_writes_what_other_programs_read(options, tmp_path, capsys):
+    for kind in ("bvh", "npz", "csv"):
+        assert main([*options, "--out", str(tmp_path / f"motion.{kind}")]) == 0
+
+    capsys.readouterr()
+    motion, arrays = read_bvh(tmp_path / "motion.bvh"), np.load(tmp_path / "motion.npz")
+    table = read_targets(tmp_path / "motion.csv")
+    assert tuple(arrays["names"]) == motion.skeleton.names
+    assert np.degrees(rotations.angle_between(arrays["rotations"], motion.rotations)).max() < 1e-3
+    np.testing.assert_allclose(arrays["positions"], motion.positions(), atol=1e-5)
+    np.testing.assert_allclose(read_targets(tmp_path / "motion.npz").positions, arrays["positions"])
+    np.testing.assert_allclose(table.positions, arrays["positions"], atol=1e-5)
+    assert table.frame_time == pytest.approx(motion.frame_time, rel=1e-4)
+
+
+def test_solve_refuses_a_motion_of_another_kind_before_it_solves(options, tmp_path, capsys):
+    code = main([*options, "--out", str(tmp_path / "motion.fbx")])
+
+    assert code == 2
+    assert "must end in .bvh, .npz, .csv" in capsys.readouterr().err
+
+
+def test_solve_takes_unit_axis_and_rate_of_the_targets(demo_dir, tmp_path, capsys):
+    targets = read_targets(demo_dir / "ik_targets.csv")
+    standing = 100 * targets.positions @ np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]).T  # z up, centimetres
+    titles = [f"{name}_{axis}" for name in targets.names for axis in "xyz"]
+    np.savetxt(tmp_path / "t.csv", standing.reshape(len(standing), -1), delimiter=",", header=",".join(titles), comments="")
+    files = [
+        "--skeleton",
+        str(demo_dir / "ik_rest.bvh"),
+        "--targets",
+        str(tmp_path / "t.csv"),
+        "--out",
+        str(tmp_path / "o.bvh"),
+    ]
+
+    code = main(["solve", "ik", *files, "--unit", "cm", "--up", "z", "--fps", "50"])
+
+    capsys.readouterr()
+    assert code == 0
+    motion, truth = read_bvh(tmp_path / "o.bvh"), read_bvh(demo_dir / "ik_truth.bvh")
+    assert motion.frame_time == 0.02
+    np.testing.assert_allclose(motion.positions(), truth.positions(), atol=1e-3)
+
+
+def test_a_written_map_is_read_back(options, tmp_path, capsys):
+    main([*options, "--write-map", str(tmp_path / "map.json"), "--out", str(tmp_path / "a.bvh")])
+
+    code = main([*options, "--map", str(tmp_path / "map.json"), "--out", str(tmp_path / "b.bvh")])
+
+    capsys.readouterr()
+    assert code == 0
+    assert (tmp_path / "a.bvh").read_text() == (tmp_path / "b.bvh").read_text()
+
+
+@pytest.fixture
+def clips(demo_dir, tmp_path):
+    """A folder with a good clip, a bad one and one that cannot be read."""
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    header, *frames = (demo_dir / "ik_targets.csv").read_text().splitlines()
+    (folder / "good.csv").write_text("\n".join([header, *frames[:3]]))
+    (folder / "good.txt").write_text("\n".join([header, *frames[3:5]]))
+    values = np.array(frames[0].split(","), float).reshape(-1, 3)
+    (folder / "far.csv").write_text(header + "\n" + ",".join(map(str, (values[0] + 2 * (values - values[0])).ravel())))
+    (folder / "broken.csv").write_text("nothing\n")
+    (folder / "notes.md").write_text("not a clip")
+    return folder
+
+
+def solved(folder, demo_dir, capsys, *more):
+    """Exit code and records by clip of a folder."""
+    out = folder.with_name("solved")
+    code = main(
+        ["solve", "ik", "--skeleton", str(demo_dir / "ik_rest.bvh"), "--targets", str(folder), "--out", str(out), *more]
+    )
+    return code, {record["clip"]: record for record in map(json.loads, capsys.readouterr().out.splitlines())}
+
+
+def test_a_folder_has_a_motion_and_a_record_for_each_clip(clips, demo_dir, capsys):
+    code, records = solved(clips, demo_dir, capsys)
+
+    out = clips.with_name("solved")
+    assert code == 1
+    assert {clip: record["status"] for clip, record in records.items()} == {
+        "good.csv": "done",
+        "good.txt": "done",
+        "far.csv": "failed",
+        "broken.csv": "failed",
+    }
+    assert "name_x, name_y and name_z" in records["broken.csv"]["error"]
+    assert records["far.csv"]["verdict"] == "bad"
+    assert sorted(path.name for path in out.iterdir()) == sorted(
+        ["good.csv.bvh", "good.csv.json", "good.txt.bvh", "good.txt.json", "far.bvh", "far.json", "broken.json"]
+    )
+    assert json.loads((out / "far.json").read_text()) == records["far.csv"]
+    assert read_bvh(out / "good.csv.bvh").num_frames == 3
+    assert records["good.csv"]["matching"]["left_out"] == []
+
+
+def test_a_second_run_solves_only_what_changed_or_failed(clips, demo_dir, capsys):
+    solved(clips, demo_dir, capsys)
+    out = clips.with_name("solved")
+    (out / "good.txt.bvh").write_text("damaged")
+
+    _, again = solved(clips, demo_dir, capsys)
+    _, smoother = solved(clips, demo_dir, capsys, "--smooth", "1")
+
+    assert {clip: record["status"] for clip, record in again.items() if clip.startswith("good")} == {
+        "good.csv": "skipped",
+        "good.txt": "done",
+    }
+    assert again["good.csv"]["verdict"] == "good"
+    assert again["far.csv"]["status"] == "failed"
+    assert smoother["good.csv"]["status"] == "done"
+
+
+def test_clips_are_solved_on_several_cores_with_the_same_result(clips, demo_dir, capsys):
+    _, one = solved(clips, demo_dir, capsys)
+    motions = {path.name: path.read_bytes() for path in clips.with_name("solved").glob("*.bvh")}
+    for path in clips.with_name("solved").iterdir():
+        path.unlink()
+
+    _, two = solved(clips, demo_dir, capsys, "--jobs", "2")
+
+    assert one.keys() == two.keys()
+    assert {path.name: path.read_bytes() for path in clips.with_name("solved").glob("*.bvh")} == motions
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [(["--picture", "a.png"], "--picture belongs to one clip"), ([], "give --out, a folder for their motions")],
+)
+def test_what_belongs_to_one_clip_is_refused_for_a_folder(more, sentence, clips, demo_dir, capsys):
+    files = ["--skeleton", str(demo_dir / "ik_rest.bvh"), "--targets", str(clips)]
+
+    code = main(["solve", "ik", *files, *more])
+
+    assert code == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_folder_without_clips_is_refused_with_a_sentence(demo_dir, tmp_path, capsys):
+    files = ["--skeleton", str(demo_dir / "ik_rest.bvh"), "--targets", str(tmp_path), "--out", str(tmp_path / "out")]
+
+    code = main(["solve", "ik", *files])
+
+    assert code == 2
+    assert "there are no clips in the folder" in capsys.readouterr().err
+
+
+def test_motions_beside_their_targets_overwrite_none(clips, demo_dir, capsys):
+    code = main(
+        [
+            "solve",
+            "ik",
+            "--skeleton",
+            str(demo_dir / "ik_rest.bvh"),
+            "--targets",
+            str(clips),
+            "--out",
+            str(clips),
+            "--format",
+            "csv",
+        ]
+    )
+
+    assert code == 2
+    assert "would overwrite" in capsys.readouterr().err
+    assert (clips / "far.csv").read_text().startswith("Hips_x")

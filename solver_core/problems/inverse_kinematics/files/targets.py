@@ -63,7 +63,7 @@ def read_targets(
         ConfigError: if unit, up or fps cannot be used.
     """
     path = Path(path)
-    metres = _checked_unit(unit)
+    metres = checked_unit(unit)
     if up is not None and up not in AXES:
         raise ConfigError(f"up must be one of {', '.join(AXES)}, got {up!r}")
     if fps is not None and not 0 < fps < np.inf:
@@ -127,7 +127,8 @@ def _guessed_unit(positions: np.ndarray) -> float:
     return 1.0 if extent <= LARGEST_IN_METRES else 0.01 if extent <= LARGEST_IN_CENTIMETRES else 0.001
 
 
-def _checked_unit(unit: float | str | None) -> float | None:
+def checked_unit(unit: float | str | None, name: str = "unit") -> float | None:
+    """Metres in a unit that the user states, None if he does not.  Raises ConfigError that calls it `name`."""
     if isinstance(unit, str) and unit.lower() in UNITS:
         return UNITS[unit.lower()]
     try:
@@ -135,7 +136,7 @@ def _checked_unit(unit: float | str | None) -> float | None:
     except ValueError:
         metres = 0.0
     if metres is not None and not 0 < metres < np.inf:
-        raise ConfigError(f"unit must be a positive number of metres or one of {', '.join(UNITS)}, got {unit!r}")
+        raise ConfigError(f"{name} must be a positive number of metres or one of {', '.join(UNITS)}, got {unit!r}")
     return metres
 
 
