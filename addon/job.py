@@ -28,7 +28,7 @@ from .solves.armature import ArmatureSolve
 from .solves.armature_task import ArmatureTask
 from .solves.lighting import LightingSolve, LightingTask
 from .solves.pose import PoseSolve, PoseTask
-from .solves.solve import Solve
+from .solves.solve import Solve, solve_all
 
 PROBLEMS: dict[str, tuple[type[Solve], type]] = {
     "pose": (PoseSolve, PoseTask),
@@ -139,7 +139,10 @@ def run(task: BatchTask) -> dict[str, Any]:
             return line | {"status": "skipped", "verdict": record["verdict"]}
         bpy.ops.wm.open_mainfile(filepath=str(task.scene), load_ui=False, use_scripts=False)  # scripts of others
         check_scene_files(list(task.outputs.values()))
-        report = _solve(bpy.context.scene, task)
+        solve_class, _ = PROBLEMS[task.problem]
+        solve = solve_class.gather(bpy.context.scene, task.task)
+        solve_all(solve)
+        report = solve.report()
         solved = line | {"status": STATUS[Verdict(report["verdict"])], "verdict": report["verdict"], "report": report}
         solved |= {"error": report["explanation"]} if solved["status"] == "failed" else {}
         _write_outputs(task, solved | {"fingerprint": fingerprint})
@@ -149,17 +152,6 @@ def run(task: BatchTask) -> dict[str, Any]:
         traceback.print_exc()
         return line | {"status": "failed", "error": f"{type(error).__name__}: {error}"}
     return solved
-
-
-def _solve(scene: bpy.types.Scene, task: BatchTask) -> dict[str, Any]:
-    solve_class, _ = PROBLEMS[task.problem]
-    solve = solve_class.gather(scene, task.task)
-    for part in solve.parts:
-        solve.read(part)
-        for _ in solve.steps():
-            pass
-        solve.keep()
-    return solve.report()
 
 
 def _write_outputs(task: BatchTask, record: dict[str, Any]) -> None:

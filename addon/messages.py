@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import bpy
 
@@ -11,8 +11,9 @@ from solver_core.errors import SolverError
 from solver_core.problems.inverse_kinematics.files.bvh_text import END_SITE
 
 from . import results
+from .bridge.assembly import has_surface
+from .bridge.camera import FLAT_LENSES
 
-SURFACES = {"MESH", "CURVE", "SURFACE", "FONT", "META"}
 DEPTHS_WITHOUT_ALPHA = {8, 24, 48, 96}  # bits of a pixel of an image without alpha
 
 
@@ -36,9 +37,11 @@ def pose_obstacles(context: bpy.types.Context) -> Iterator[str]:
     thing = settings.object or context.view_layer.objects.active
     if thing is None:
         yield "Select an object, or choose one, whose outline is to be fitted."
-    yield from _surface_obstacles(thing, context.scene)
+    if not (settings.whole and any(map(has_surface, thing.children_recursive))):
+        yield from _surface_obstacles(thing)
+    yield from _in_scene(thing, context.scene)
     camera = settings.camera or context.scene.camera
-    yield from _camera_obstacles(camera, context.scene)
+    yield from _camera_obstacles(camera, context.scene, FLAT_LENSES)
     yield from _linked(camera if settings.move == "CAMERA" else thing)
     yield from _image_obstacles(settings.silhouette, camera, "silhouette")
     image = settings.silhouette.image
@@ -133,20 +136,21 @@ def _busy(context: bpy.types.Context, modes: set[str]) -> Iterator[str]:
         yield f"Switch to {' or '.join(mode.title() for mode in sorted(modes))} Mode first."
 
 
-def _surface_obstacles(thing: bpy.types.Object, scene: bpy.types.Scene) -> Iterator[str]:
+def _surface_obstacles(thing: bpy.types.Object) -> Iterator[str]:
     if not has_surface(thing):
         yield f"'{thing.name}' has no surface: choose a mesh."
     if thing.type == "MESH" and not thing.data.polygons and not thing.modifiers:
         yield f"The mesh of '{thing.name}' has no faces, so it has no outline."
-    yield from _in_scene(thing, scene)
 
 
-def _camera_obstacles(camera: bpy.types.Object | None, scene: bpy.types.Scene) -> Iterator[str]:
+def _camera_obstacles(
+    camera: bpy.types.Object | None, scene: bpy.types.Scene, kinds: Collection[str] = ("PERSP",)
+) -> Iterator[str]:
     if camera is None:
         yield "The scene has no camera: add one, or choose one here."
     if camera.type != "CAMERA":
         yield f"'{camera.name}' is not a camera: choose one."
-    if camera.data.type != "PERSP":
+    if camera.data.type not in kinds:
         kind = {"ORTHO": "orthographic", "PANO": "panoramic"}.get(camera.data.type, "special")
         yield f"The camera '{camera.name}' is {kind}: set its lens type to Perspective."
     yield from _in_scene(camera, scene)
@@ -179,10 +183,6 @@ def _in_scene(thing: bpy.types.Object, scene: bpy.types.Scene) -> Iterator[str]:
         yield f"'{thing.name}' is not in this scene: choose another object."
     if scene.objects[thing.name] != thing:
         yield f"The scene has two objects '{thing.name}', one of them linked from another file: rename one."
-
-
-def has_surface(thing: bpy.types.Object) -> bool:
-    return thing.type in SURFACES or (thing.type == "EMPTY" and thing.instance_collection is not None)
 
 
 def _is_opaque(image: bpy.types.Image) -> bool:

@@ -19,6 +19,7 @@ from bpy.props import (
 from solver_core.problems.inverse_kinematics.files.bvh_text import END_SITE
 
 from . import options, results
+from .bridge.camera import FLAT_LENSES
 from .solves.armature_task import ArmatureOptions
 from .solves.image_source import ImageSource, MaskKey
 from .solves.lighting import LightingTaskOptions
@@ -89,6 +90,10 @@ class ArmatureProperties(FrameRange, options.mixin(ArmatureOptions)):
     pass
 
 
+def _has_flat_lens(_: object, thing: bpy.types.Object) -> bool:
+    return thing.type == "CAMERA" and thing.data.type in FLAT_LENSES
+
+
 def _is_perspective(_: object, thing: bpy.types.Object) -> bool:
     return thing.type == "CAMERA" and thing.data.type == "PERSP"
 
@@ -137,7 +142,7 @@ class DEEP_FEEDBACK_PG_pose(PoseProperties, bpy.types.PropertyGroup):
         type=bpy.types.Object,
         name="Camera",
         description="The camera that took the picture; the scene's camera if this is empty",
-        poll=_is_perspective,
+        poll=_has_flat_lens,
     )
     silhouette: PointerProperty(type=DEEP_FEEDBACK_PG_image)
     show_mask: BoolProperty(

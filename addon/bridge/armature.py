@@ -15,7 +15,7 @@ from solver_core.errors import ObservationError, SetupError
 from solver_core.problems.inverse_kinematics.files.bvh_text import END_SITE
 
 from .keyframes import set_keys
-from .transform import rotation_channel, rotation_values
+from .transform import float64, rotation_channel, rotation_values
 
 FREE = (-np.inf, np.inf)
 
@@ -55,12 +55,12 @@ def read_rest(armature: bpy.types.Object) -> dict[str, RestBone]:
     bones = {}
     for bone in armature.data.bones:
         posed = armature.pose.bones[bone.name]
-        rest, offset = np.array(bone.matrix_local), np.array(posed.location)
+        rest, offset = float64(bone.matrix_local), float64(posed.location)
         bones[bone.name] = RestBone(
             bone.name,
             bone.parent.name if bone.parent else "",
             rest,
-            np.array(bone.tail_local),
+            float64(bone.tail_local),
             np.zeros(3) if bone.use_connect else rest[:3, :3] @ offset if bone.use_local_location else offset,
             bone.use_connect or all(posed.lock_location),
         )
@@ -69,7 +69,7 @@ def read_rest(armature: bpy.types.Object) -> dict[str, RestBone]:
 
 def read_pose_matrix(depsgraph: bpy.types.Depsgraph, armature: bpy.types.Object, bone: str) -> np.ndarray:
     """(4, 4) of a posed bone in the armature's space."""
-    return np.array(armature.evaluated_get(depsgraph).pose.bones[bone].matrix)
+    return float64(armature.evaluated_get(depsgraph).pose.bones[bone].matrix)
 
 
 def read_limits(armature: bpy.types.Object, name: str) -> np.ndarray:
@@ -153,10 +153,10 @@ def local_pose(
     basis = _root_basis(bones[root], root_pose, parent_pose)
     turns = {root: _rotation(basis)}
     for name, matrix in others:
-        rest = np.array(bones[name].matrix_local)
+        rest = float64(bones[name].matrix_local)
         if bones[name].use_inherit_rotation:
             parent = bones[name].parent
-            rest = pose[parent.name] @ np.linalg.solve(np.array(parent.matrix_local), rest)
+            rest = pose[parent.name] @ np.linalg.solve(float64(parent.matrix_local), rest)
         turns[name] = _rotation(np.linalg.solve(rest, matrix))
     return LocalPose(turns, basis[:, :3, 3] if is_root_moved else None)
 
@@ -167,7 +167,7 @@ def _root_basis(bone: bpy.types.Bone, pose: np.ndarray, parent_pose: np.ndarray)
     for matrix, parent in zip(pose, parent_pose, strict=True):
         above = {"parent_matrix": Matrix(parent), "parent_matrix_local": bone.parent.matrix_local} if bone.parent else {}
         basis.append(bone.convert_local_to_pose(Matrix(matrix), bone.matrix_local, invert=True, **above))
-    return np.array(basis)
+    return np.array(basis, np.float64)
 
 
 def _rotation(matrix: np.ndarray) -> np.ndarray:
@@ -196,7 +196,7 @@ def key_pose(armature: bpy.types.Object, frames: Sequence[int], pose: LocalPose)
 
 def read_collection(depsgraph: bpy.types.Depsgraph, collection: bpy.types.Collection) -> dict[str, np.ndarray]:
     """(3,) in the world of every object of a collection by its name."""
-    return {one.name: np.array(one.evaluated_get(depsgraph).matrix_world.translation) for one in collection.all_objects}
+    return {one.name: float64(one.evaluated_get(depsgraph).matrix_world.translation) for one in collection.all_objects}
 
 
 def read_joints(depsgraph: bpy.types.Depsgraph, armature: bpy.types.Object) -> dict[str, np.ndarray]:
@@ -204,9 +204,9 @@ def read_joints(depsgraph: bpy.types.Depsgraph, armature: bpy.types.Object) -> d
     evaluated = armature.evaluated_get(depsgraph)
     world, points = evaluated.matrix_world, {}
     for bone in evaluated.pose.bones:
-        points[bone.name] = np.array(world @ bone.head)
+        points[bone.name] = float64(world @ bone.head)
         if not bone.children:
-            points[bone.name + END_SITE] = np.array(world @ bone.tail)
+            points[bone.name + END_SITE] = float64(world @ bone.tail)
     return points
 
 

@@ -43,21 +43,24 @@ def require_keyable(owner: Keyable, *channels: str) -> None:
             raise SetupError(f"A curve of '{owner.name}' is locked and takes no keyframes: unlock it in the Graph Editor.")
 
 
-def set_keys(owner: Keyable, channel: str, frames: Sequence[int], values: np.ndarray) -> None:
+def set_keys(
+    owner: Keyable, channel: str, frames: Sequence[int], values: np.ndarray, components: Sequence[int] | None = None
+) -> None:
     """Keyframes a property of an object or bone.
 
-    channel: such as "location".  frames: rising.  values: (F, C).  Keys before the first frame and after the last one stay,
-    those between are replaced.  Raises SetupError if the property takes no keyframes.
+    channel: such as "location".  frames: rising.  values: (F, C).  components: numbers of those that are keyed, None = all.
+    Keys before the first frame and after the last one stay, those between are replaced.  Raises SetupError if the property
+    takes no keyframes.
     """
     require_keyable(owner, channel)
-    try:
-        owner.keyframe_insert(channel, frame=frames[0])  # makes action, slot, group and curves as Blender does
-    except RuntimeError as error:
-        raise SetupError(f"'{owner.name}' takes no keyframes: {str(error).removeprefix('Error: ').strip()}") from error
-    curves, path = _curves(owner.id_data), owner.path_from_id(channel)
-    for index, column in enumerate(values.T):
-        curve = curves.find(path, index=index)
-        _replace(curve.keyframe_points, np.stack([np.asarray(frames, np.float32), column], axis=1))
+    path = owner.path_from_id(channel)
+    for index in range(values.shape[1]) if components is None else components:
+        try:
+            owner.keyframe_insert(channel, index=index, frame=frames[0])  # makes action, slot, group and curve as Blender does
+        except RuntimeError as error:
+            raise SetupError(f"'{owner.name}' takes no keyframes: {str(error).removeprefix('Error: ').strip()}") from error
+        curve = _curves(owner.id_data).find(path, index=index)
+        _replace(curve.keyframe_points, np.stack([np.asarray(frames, np.float32), values[:, index]], axis=1))
         curve.update()
 
 

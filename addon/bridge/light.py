@@ -12,7 +12,7 @@ from mathutils import Vector
 from solver_core.errors import SetupError
 
 from .scene import require_editable
-from .transform import split_rigid, world_matrix
+from .transform import float64, split_rigid, world_matrix
 
 # What else changes a light's strength, and what it is where energy and color say all; Blender 4.2 has none of these.
 PLAIN = {"exposure": 0.0, "use_temperature": False, "normalize": True}
@@ -47,7 +47,7 @@ def aim(world_from_light: np.ndarray, direction_world: np.ndarray) -> np.ndarray
     """(4, 4) a light turned by the shortest way so that its z points along a unit direction (3,), towards the sun."""
     turn = Vector(world_from_light[:3, 2]).rotation_difference(Vector(direction_world)).to_matrix()
     aimed = world_from_light.copy()
-    aimed[:3, :3] = np.array(turn) @ world_from_light[:3, :3]
+    aimed[:3, :3] = float64(turn) @ world_from_light[:3, :3]
     return aimed
 
 
@@ -63,6 +63,12 @@ def set_strength(light: bpy.types.Object, strength: np.ndarray) -> None:
     for name, value in PLAIN.items():
         if hasattr(light.data, name):
             setattr(light.data, name, value)
+
+
+def evaluated_strength(depsgraph: bpy.types.Depsgraph, light: bpy.types.Object) -> np.ndarray:
+    """(3,) as set_strength takes it, of the evaluated light."""
+    data = light.evaluated_get(depsgraph).data
+    return data.energy * np.array(data.color)
 
 
 def read_strength(light: bpy.types.Object) -> dict[str, Any]:

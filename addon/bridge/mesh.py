@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import NamedTuple
 
 import bpy
@@ -11,7 +11,7 @@ import numpy as np
 
 from solver_core.errors import SetupError
 
-from .transform import split_rigid, world_matrix
+from .transform import float64, split_rigid, world_matrix
 
 
 class Surface(NamedTuple):
@@ -50,9 +50,13 @@ class RigidMesh(NamedTuple):
         return (self.vertices.min(axis=0) + self.vertices.max(axis=0)) / 2
 
 
-def read_rigid_mesh(depsgraph: bpy.types.Depsgraph, thing: bpy.types.Object) -> RigidMesh:
-    """All surfaces of an object, modifiers and instances included.  Raises SetupError if it has none."""
-    surfaces = [surface for _, surface in read_surfaces(depsgraph, lambda owner: owner.name == thing.name)]
+def read_rigid_mesh(depsgraph: bpy.types.Depsgraph, thing: bpy.types.Object, parts: Collection[str] | None = None) -> RigidMesh:
+    """All surfaces of an object, modifiers and instances included.
+
+    parts: names of the objects whose surfaces count instead of its own.  Raises SetupError if there are none.
+    """
+    names = {thing.name} if parts is None else parts
+    surfaces = [surface for _, surface in read_surfaces(depsgraph, lambda owner: owner.name in names)]
     if not surfaces:
         raise SetupError(f"'{thing.name}' has no faces that are visible: show it, or choose an object with a surface.")
     rigid, _ = split_rigid(world_matrix(depsgraph, thing), thing.name)
@@ -74,7 +78,7 @@ def read_surfaces(
         owner = (instance.parent if instance.is_instance else instance.object).original
         if not is_wanted(owner):
             continue
-        surface = _read_surface(instance.object, np.array(instance.matrix_world), with_shading)
+        surface = _read_surface(instance.object, float64(instance.matrix_world), with_shading)
         if surface is not None:
             yield owner.name, surface
 

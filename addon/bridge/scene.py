@@ -3,9 +3,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Collection, Iterator
+from typing import NamedTuple, Self
+
 import bpy
 
 from solver_core.errors import SetupError
+
+from .transform import read_channels, write_channels
 
 
 def find_scene(name: str) -> bpy.types.Scene:
@@ -27,6 +33,33 @@ def _missing(scene: bpy.types.Scene, name: str) -> str:
     return f"there is no object '{name}' in the scene '{scene.name}'." if name else "none is given."
 
 
+class Handle(NamedTuple):
+    """What finds an object again after an undo and under another name.  uid: Blender's own number of it in this session."""
+
+    name: str
+    uid: int
+
+    @classmethod
+    def of(cls, thing: bpy.types.Object) -> Self:
+        return cls(thing.name, thing.session_uid)
+
+    def find(self, scene: bpy.types.Scene | None) -> bpy.types.Object | None:
+        """The object, None if it is gone."""
+        if scene is None:
+            return None
+        named = scene.objects.get(self.name)
+        if named is not None and named.session_uid == self.uid:
+            return named
+        return next((thing for thing in scene.objects if thing.session_uid == self.uid), None)
+
+    def require(self, scene: bpy.types.Scene) -> bpy.types.Object:
+        """The object.  Raises SetupError if it is gone."""
+        thing = self.find(scene)
+        if thing is None:
+            raise SetupError(f"'{self.name}' is no longer in the scene '{scene.name}': it was deleted or moved to another.")
+        return thing
+
+
 def require_editable(thing: bpy.types.ID) -> None:
     if thing.library is not None:
         raise SetupError(f"'{thing.name}' is linked from another file and cannot be changed: make it local, or an override.")
@@ -38,3 +71,20 @@ def evaluate(scene: bpy.types.Scene) -> bpy.types.Depsgraph:
         return bpy.context.evaluated_depsgraph_get()
     with bpy.context.temp_override(scene=scene, view_layer=scene.view_layers[0]):
         return bpy.context.evaluated_depsgraph_get()
+
+
+@contextlib.contextmanager
+def as_played(scene: bpy.types.Scene, frame: int, unkeyed: Collection[bpy.types.Object | bpy.types.PoseBone]) -> Iterator[None]:
+    """Shows a frame as its animation has it.  unkeyed: what was moved without a keyframe and is put back afterwards."""
+    animated = [thing for thing in unkeyed if is_animated(thing.id_data)]
+    channels = [read_channels(thing) for thing in animated]
+    if animated or not unkeyed:
+        scene.frame_set(frame)
+    yield
+    for thing, values in zip(animated, channels, strict=True):
+        write_channels(thing, values)
+
+
+def is_animated(thing: bpy.types.ID) -> bool:
+    data = thing.animation_data
+    return data is not None and (data.action is not None or any(track.strips for track in data.nla_tracks))

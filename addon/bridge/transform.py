@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import bpy
@@ -10,28 +11,42 @@ import numpy as np
 from mathutils import Euler, Matrix, Quaternion
 
 from solver_core.errors import SetupError
+from solver_core.rotations import wxyz_from_matrix
 
-SAME_SCALE = 1e-3  # relative; matrices are float32 and parents may be many
 CHANNELS = ("location", "rotation_quaternion", "rotation_euler", "rotation_axis_angle", "scale")
 
 
 class Placement(NamedTuple):
-    """What stays while an object moves.  world_from_parent: (4, 4), all that acts after the object's own transform.
+    """Where an object is, and what stays while it moves.  world_from_thing: rigid (4, 4).
 
-    shape: (3, 3) the object's scale, shear and mirroring as seen in the world; scale: (3,) of its own transform.
+    world_from_parent: (4, 4), all that acts after the object's own transform.  shape: (3, 3) the object's scale, shear and
+    mirroring as seen in the world; scale: (3,) of its own transform.
     """
 
+    world_from_thing: np.ndarray
     world_from_parent: np.ndarray
     shape: np.ndarray
     scale: np.ndarray
 
 
-AT_ORIGIN = Placement(np.eye(4), np.eye(3), np.ones(3))  # of an object that was just made
+class Local(NamedTuple):
+    """An object's own transform without what always stays.  location: (3,).  rotation: (4,) wxyz."""
+
+    location: np.ndarray
+    rotation: np.ndarray
+
+
+AT_ORIGIN = Placement(np.eye(4), np.eye(4), np.eye(3), np.ones(3))  # of an object that was just made
+
+
+def float64(values: Sequence[float] | Sequence[Sequence[float]]) -> np.ndarray:
+    """An array of one of Blender's vectors or matrices; since 5.0 NumPy by itself makes float32 of them."""
+    return np.array(values, np.float64)
 
 
 def world_matrix(depsgraph: bpy.types.Depsgraph, thing: bpy.types.Object) -> np.ndarray:
     """(4, 4) float64 of the evaluated object."""
-    return np.array(thing.evaluated_get(depsgraph).matrix_world)
+    return float64(thing.evaluated_get(depsgraph).matrix_world)
 
 
 def split_rigid(matrix: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -49,56 +64,52 @@ def split_rigid(matrix: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def read_placement(depsgraph: bpy.types.Depsgraph, thing: bpy.types.Object) -> Placement:
-    """Placement of an object that is to be moved.  Raises SetupError if moving it rigidly is not possible."""
-    holding = next((c for c in thing.constraints if c.enabled and c.influence > 0), None)
-    if holding is not None:
-        raise SetupError(f"'{thing.name}' is held by its constraint '{holding.name}': apply, disable or remove it.")
-    drivers = thing.animation_data.drivers if thing.animation_data else ()
-    driven = next((d.data_path for d in drivers if d.data_path in ("location", rotation_channel(thing)) and not d.mute), None)
-    if driven is not None:
-        raise SetupError(
-            f"'{thing.name}' has a driver on its {driven.partition('_')[0]}, which would undo a move: remove or mute it."
-        )
+    """Placement of an object.  Raises SetupError if it has no extent along an axis."""
     evaluated = thing.evaluated_get(depsgraph)
-    world, basis = np.array(evaluated.matrix_world), np.array(evaluated.matrix_basis)
-    _, shape = split_rigid(world, thing.name)
-    world_from_parent = world @ np.linalg.inv(basis)
-    stretch = np.linalg.svd(world_from_parent[:3, :3])[1]
-    if stretch[-1] < (1 - SAME_SCALE) * stretch[0]:
-        raise SetupError(
-            f"A parent of '{thing.name}' is scaled differently along its axes, so turning '{thing.name}' would distort it: "
-            "apply the parent's scale."
-        )
-    return Placement(world_from_parent, shape, np.array(evaluated.scale) * np.array(evaluated.delta_scale))
+    world, basis = float64(evaluated.matrix_world), float64(evaluated.matrix_basis)
+    rigid, shape = split_rigid(world, thing.name)
+    return Placement(rigid, world @ np.linalg.inv(basis), shape, float64(evaluated.scale) * float64(evaluated.delta_scale))
 
 
-def animation_notices(thing: bpy.types.Object) -> list[str]:
-    """A sentence where keyframes will take back, at the next frame, what a solve without a range does to a thing."""
-    if thing.animation_data is None or thing.animation_data.action is None:
-        return []
-    return [
-        f"'{thing.name}' is animated: its keyframes take the result back at the next frame. Insert a keyframe or solve a range."
-    ]
+def local_transform(thing: bpy.types.Object, placement: Placement, world_from_thing: np.ndarray) -> Local:
+    """What moves an object to a rigid (4, 4) while its scale stays.
 
-
-def place(thing: bpy.types.Object, placement: Placement, world_from_thing: np.ndarray) -> None:
-    """Moves an object to a rigid (4, 4); its scale stays as it is."""
+    A parent that is scaled differently along its axes would skew a turned object; then the rotation is the nearest one.
+    """
     world = world_from_thing.copy()
     world[:3, :3] = world[:3, :3] @ placement.shape
     basis = np.linalg.solve(placement.world_from_parent, world)
-    thing.location = basis[:3, 3] - np.array(thing.delta_location)
     delta = Matrix.Identity(3)
     if thing.rotation_mode == "QUATERNION":
         delta = thing.delta_rotation_quaternion.to_matrix()
     elif thing.rotation_mode != "AXIS_ANGLE":
         delta = thing.delta_rotation_euler.to_matrix()
-    set_rotation(thing, np.array(delta).T @ (basis[:3, :3] / placement.scale))
+    left, _, right = np.linalg.svd(float64(delta).T @ (basis[:3, :3] / placement.scale))
+    rotation = left @ np.diag([1, 1, np.linalg.det(left) * np.linalg.det(right)]) @ right
+    return Local(basis[:3, 3] - float64(thing.delta_location), wxyz_from_matrix(rotation))
 
 
-def set_rotation(thing: bpy.types.Object | bpy.types.PoseBone, rotation: np.ndarray) -> None:
-    """Writes a rotation (3, 3) in the rotation mode of an object or bone, as near to its present numbers as can be."""
-    wxyz = np.array(Matrix(rotation).to_quaternion())
-    setattr(thing, rotation_channel(thing), rotation_values(thing, wxyz[None])[0])
+def place(thing: bpy.types.Object, placement: Placement, world_from_thing: np.ndarray) -> None:
+    """Moves an object to a rigid (4, 4); its scale and its locked channels stay as they are."""
+    write_local(thing, local_transform(thing, placement, world_from_thing))
+
+
+def write_local(thing: bpy.types.Object, local: Local) -> None:
+    """Sets location and rotation but for the channels that are locked."""
+    rotation = rotation_channel(thing)
+    for channel, values in (("location", local.location), (rotation, rotation_values(thing, local.rotation[None])[0])):
+        target = getattr(thing, channel)
+        for index in free_components(thing, channel):
+            target[index] = values[index]
+
+
+def free_components(thing: bpy.types.Object, channel: str) -> list[int]:
+    """Numbers of the components of the location or rotation that are not locked; a quaternion is locked as a whole."""
+    if channel == "location":
+        return [index for index in range(3) if not thing.lock_location[index]]
+    if channel == "rotation_euler":
+        return [index for index in range(3) if not thing.lock_rotation[index]]
+    return [] if any(thing.lock_rotation) else [0, 1, 2, 3]
 
 
 def rotation_values(thing: bpy.types.Object | bpy.types.PoseBone, wxyz: np.ndarray) -> np.ndarray:

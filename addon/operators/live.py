@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The operator that solves before the user's eyes: a thread computes the steps, a timer shows them, Esc takes all back."""
+"""The operator that solves before the user's eyes: a thread computes the steps, a timer shows them, Esc ends it.
+
+Frames that were solved before Esc, an error or the saving of the file are kept; where there are none, all is taken back.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from solver_core.solution import Verdict
 
 from .. import messages, results
 from ..results import Result
-from ..solves.solve import Solve, Step
+from ..solves.solve import Solve, Step, solve_all
 
 TICK = 0.01  # seconds between looks at the thread
 NAVIGATION = {
@@ -34,7 +37,9 @@ class Run:
         self.result = result
         self.seconds_per_step = seconds_per_step if len(result.solve.parts) == 1 else 0.0
         self.timer: bpy.types.Timer | None = None
+        self.is_kept = False  # once it ended: whether there is a result
         self._parts = iter(result.solve.parts)
+        self._part: int | None = None
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="deep_feedback")
         self._steps: Iterator[Step] = iter(())
         self._coming: Future[Step | None] | None = None
@@ -48,7 +53,8 @@ class Run:
             return True
         step = self._coming.result()
         if step is None:
-            self.result.solve.keep()
+            if self.result.solve.keep():
+                self._part = None
             self._coming = None
         else:
             self._ask()
@@ -67,10 +73,11 @@ class Run:
             workspace.status_text_set(None)
 
     def _begin_part(self) -> bool:
-        part = next(self._parts, None)
-        if part is None:
+        if self._part is None:
+            self._part = next(self._parts, None)
+        if self._part is None:
             return False
-        self.result.solve.read(part)
+        self.result.solve.read(self._part)
         self._steps = self.result.solve.steps()
         self._ask()
         return True
@@ -92,18 +99,34 @@ def is_current(run: Run) -> bool:
     return _run is run
 
 
-def finish() -> None:
-    """Ends the run and keeps what it did."""
+def stop() -> Run | None:
+    """Ends the run, if there is one, and gives it; the scene stays as it is."""
     global _run
-    if _run is not None:
-        _run.stop()
-        _run = None
+    run, _run = _run, None
+    if run is not None:
+        run.stop()
+    return run
+
+
+def conclude(end: str = "") -> None:
+    """Ends the run and keeps what it solved, if it solved anything; else puts the scene back as it was.
+
+    end: why it did not solve all, a sentence.
+    """
+    run = stop()
+    if run is None:
+        return
+    with taken_back_on_failure(run.result):
+        run.is_kept = run.result.solve.has_kept
+        if run.is_kept:
+            run.result.solve.finish(end)
+    if not run.is_kept:
+        take_back(run.result)
 
 
 def cancel() -> None:
     """Ends the run, if there is one, and puts the scene back as it was."""
-    run = _run
-    finish()
+    run = stop()
     if run is not None:
         take_back(run.result)
 
@@ -119,7 +142,7 @@ def taken_back_on_failure(result: Result) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        finish()
+        stop()
         take_back(result)
         raise
 
@@ -153,26 +176,36 @@ class LiveOperator:
         self.run.timer = context.window_manager.event_timer_add(TICK, window=context.window)
         start(self.run)
         context.window_manager.modal_handler_add(self)
-        context.workspace.status_text_set(f"{self.bl_label}: Esc or right click cancels and puts everything back")
+        what = "puts everything back" if len(result.solve.parts) == 1 else "keeps the frames that are solved"
+        context.workspace.status_text_set(f"{self.bl_label}: Esc or right click ends it and {what}")
         return {"RUNNING_MODAL"}
 
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        if not is_current(self.run):  # a file was loaded, something undone, or the extension disabled
+        try:
+            if is_current(self.run):
+                self._go_on(event)
+        except SolverError as error:
+            messages.report_error(self, error)
             return {"CANCELLED"}
-        is_undo = event.type == "Z" and (event.ctrl or event.oskey)
-        if (event.type in {"ESC", "RIGHTMOUSE"} or is_undo) and event.value == "PRESS":
+        if is_current(self.run):
+            return {"PASS_THROUGH"} if event.type in NAVIGATION else {"RUNNING_MODAL"}
+        return self._conclude(context, self.run.result) if self.run.is_kept else {"CANCELLED"}
+
+    def _go_on(self, event: bpy.types.Event) -> None:
+        """Lets the run take a step or ends it, as the event says.  Raises SolverError if it failed and all was taken back."""
+        if event.type in {"ESC", "RIGHTMOUSE"} and event.value == "PRESS":
+            conclude("It was ended by hand.")
+        elif event.type == "Z" and (event.ctrl or event.oskey) and event.value == "PRESS":
             cancel()
-            return {"CANCELLED"}
-        if event.type == "TIMER":
-            try:
-                with taken_back_on_failure(self.run.result):
+        elif event.type == "TIMER":
+            with taken_back_on_failure(self.run.result):
+                try:
                     if not self.run.tick():
-                        finish()
-                        return self._conclude(context, self.run.result)
-            except SolverError as error:
-                messages.report_error(self, error)
-                return {"CANCELLED"}
-        return {"PASS_THROUGH"} if event.type in NAVIGATION else {"RUNNING_MODAL"}
+                        conclude()
+                except SolverError as error:
+                    if not self.run.result.solve.has_kept:
+                        raise
+                    conclude(str(error))
 
     def cancel(self, _: bpy.types.Context) -> None:
         """Called by Blender when the window closes or a file is loaded."""
@@ -183,11 +216,7 @@ class LiveOperator:
         try:
             result = self._begin(context)
             with taken_back_on_failure(result):
-                for part in result.solve.parts:
-                    result.solve.read(part)
-                    for step in result.solve.steps():
-                        result.take(step)
-                    result.solve.keep()
+                solve_all(result.solve, result.take)
                 return self._conclude(context, result)
         except SolverError as error:
             messages.report_error(self, error)
@@ -220,15 +249,27 @@ def _before_change(*_: object) -> None:
     cancel()
 
 
-HANDLERS = (bpy.app.handlers.load_pre, bpy.app.handlers.undo_pre, bpy.app.handlers.redo_pre)
+@bpy.app.handlers.persistent
+def _before_save(*_: object) -> None:
+    """No file holds a pose that is half solved."""
+    with contextlib.suppress(SolverError):  # all was taken back, and there is nobody to tell
+        conclude("The file was saved before all were.")
+
+
+HANDLERS = (
+    (bpy.app.handlers.load_pre, _before_change),
+    (bpy.app.handlers.undo_pre, _before_change),
+    (bpy.app.handlers.redo_pre, _before_change),
+    (bpy.app.handlers.save_pre, _before_save),
+)
 
 
 def register() -> None:
-    for handlers in HANDLERS:
-        handlers.append(_before_change)
+    for handlers, handler in HANDLERS:
+        handlers.append(handler)
 
 
 def unregister() -> None:
     cancel()
-    for handlers in reversed(HANDLERS):
-        handlers.remove(_before_change)
+    for handlers, handler in reversed(HANDLERS):
+        handlers.remove(handler)

@@ -20,6 +20,8 @@ from solver_core.problems.inverse_kinematics.solve import (
     KinematicResult,
     KinematicSession,
 )
+from solver_core.problems.inverse_kinematics.verdict import judge
+from solver_core.solution import Judgement
 
 from ..bridge.armature import (
     LocalPose,
@@ -28,20 +30,26 @@ from ..bridge.armature import (
     local_pose,
     mute_constraints,
     pulling_bones,
+    read_joints,
     read_limits,
     read_pose_matrix,
     read_rest,
     unmute_constraints,
     write_pose,
 )
+from ..bridge.holds import animation_holds, bone_holds, nla_holds
 from ..bridge.keyframes import require_keyable
-from ..bridge.scene import evaluate, find_object, find_scene, require_editable
-from ..bridge.transform import animation_notices, read_channels, rotation_channel, world_matrix, write_channels
+from ..bridge.scene import as_played, evaluate, find_object, find_scene, require_editable
+from ..bridge.transform import read_channels, rotation_channel, world_matrix, write_channels
 from .armature_chain import Chain, build_chain, metres_per_unit
 from .armature_source import TargetSource, frames_to_solve
 from .armature_task import ArmatureTask
 from .bone_map import check_rows, match_bones, node_targets, node_weights, rows_of
+from .measured import judge_gap
 from .solve import NO_IMAGE_LINES, Step, mean_milliseconds
+
+TOLERANCE = 1e-3  # metres by which a joint in the scene may be elsewhere than was solved
+MOST_MEASURED = 250  # frames of a range that are looked at: what moves a joint does so in most frames
 
 
 class _Inputs(NamedTuple):
@@ -90,6 +98,9 @@ class ArmatureSolve:
     muted: list[tuple[str, str]] = field(default_factory=list)
     inputs: _Inputs | None = None
     result: KinematicResult | None = None
+    has_kept: bool = False
+    error: np.ndarray | None = None  # (F, N) metres from the targets in the scene, nan where none is given
+    judgement: Judgement | None = None
 
     @classmethod
     def gather(cls, scene: bpy.types.Scene, task: ArmatureTask) -> Self:
@@ -112,8 +123,6 @@ class ArmatureSolve:
         scaled = [name for name in chain.bones if not np.allclose(channels[name]["scale"], 1, atol=1e-4)]
         if scaled:
             notices.append(f"'{scaled[0]}' is scaled in its pose, which the solve does not see: clear the pose's scale.")
-        if not task.is_range:
-            notices += animation_notices(armature)
         if matching is not None:
             notices += [f"{notice[0].upper()}{notice[1:]}." for notice in matching.notices]
         return cls(scene.name, task, frames, scene.frame_current, source, chain, channels, notices, matching)
@@ -199,19 +208,20 @@ class ArmatureSolve:
         shown = slice(self.inputs.shown, self.inputs.shown + 1)
         write_pose(armature, self._local_pose(armature, step.answer.rotations[None], step.answer.root[None], shown))
 
-    def keep(self) -> None:
+    def keep(self) -> bool:
+        _, armature = self._find()
+        write_pose(armature, self._solved_pose(armature, slice(self.inputs.shown, self.inputs.shown + 1)))
+        self.has_kept = True
+        return True
+
+    def finish(self, end: str = "") -> None:
         scene, armature = self._find()
-        pose = self._local_pose(armature, self.result.rotations[:, self.chain.skeleton.joints], self.result.root, slice(None))
-        if self.task.is_range:
-            key_pose(armature, self.frames, pose)
-        else:
-            write_pose(armature, pose)
+        is_keyed = self.task.is_range or scene.tool_settings.use_keyframe_insert_auto
+        if is_keyed:
+            key_pose(armature, self.frames, self._solved_pose(armature, slice(None)))
         unmute_constraints(armature, self.muted)
-        holding = sorted({bone for bone, _ in self.muted})
-        if holding:
-            listed = ", ".join(f"'{name}'" for name in holding[:3]) + (", ..." if len(holding) > 3 else "")
-            self.notices.append(f"The constraints of {listed} act again and may move what was solved.")
-        if self.task.is_range:
+        self._measure(scene, armature, is_keyed)
+        if scene.frame_current != self.frame:
             scene.frame_set(self.frame)
 
     def restore(self) -> None:
@@ -228,11 +238,11 @@ class ArmatureSolve:
 
     def report(self) -> dict[str, Any]:
         result, steps = self.result, len(self.result.history)
-        error_cm = 100 * np.where(self._given, result.position_error, np.nan)
+        error_cm = 100 * self.error
         frame, node = np.unravel_index(np.nanargmax(error_cm), error_cm.shape)
         return {
-            "verdict": result.verdict.value,
-            "explanation": result.explanation,
+            "verdict": self.judgement.verdict.value,
+            "explanation": self.judgement.explanation,
             "reason": result.reason.value,
             "seconds": result.seconds,
             "steps": steps,
@@ -263,6 +273,32 @@ class ArmatureSolve:
         armature = find_object(scene, self.task.armature, "armature")
         check_armature(armature)
         return scene, armature
+
+    def _measure(self, scene: bpy.types.Scene, armature: bpy.types.Object, is_keyed: bool) -> None:
+        """Looks where the joints are in the scene: at every frame of a short range, and at some frames of a long one."""
+        given, inputs, names = self._given, self.inputs, self.chain.skeleton.names
+        solved = np.where(given, self.result.position_error, np.nan)
+        self.error = solved.copy()
+        unkeyed = () if is_keyed else [armature.pose.bones[name] for name in self.chain.bones]
+        worst = np.nanargmax(np.nanmax(solved, axis=1))
+        for number in {worst, *np.linspace(0, len(self.frames) - 1, min(len(self.frames), MOST_MEASURED)).astype(int)}:
+            with as_played(scene, self.frames[number], unkeyed):
+                joints = read_joints(evaluate(scene), armature)
+            off = np.stack([joints[names[node]] for node in np.flatnonzero(given)])
+            off -= inputs.to_world(inputs.targets[number], number)[given]
+            self.error[number, given] = np.linalg.norm(off, axis=1) * scene.unit_settings.scale_length
+        self.judgement = Judgement(self.result.verdict, self.result.explanation)
+        frame, node = np.unravel_index(np.nanargmax(np.abs(self.error - solved)), solved.shape)
+        if not abs(self.error[frame, node] - solved[frame, node]) <= TOLERANCE:
+            gap = f"{names[node]} is {100 * self.error[frame, node]:.1f} cm from its target at frame {self.frames[frame]}"
+            gap += f", and not {100 * solved[frame, node]:.1f} cm as was solved"
+            causes = [*bone_holds(armature, [*pulling_bones(armature, self.chain.bones), *self.chain.bones])]
+            causes = [*(nla_holds if is_keyed else animation_holds)(armature), *causes]
+            self.judgement = judge_gap(judge(self.error, self.chain.skeleton).verdict, gap, causes)
+
+    def _solved_pose(self, armature: bpy.types.Object, numbers: slice) -> LocalPose:
+        rotations = self.result.rotations[numbers, self.chain.skeleton.joints]
+        return self._local_pose(armature, rotations, self.result.root[numbers], numbers)
 
     def _local_pose(self, armature: bpy.types.Object, rotations: np.ndarray, root: np.ndarray, numbers: slice) -> LocalPose:
         """What the bones are set to.  rotations: (F, J, 4) of the skeleton's joints.  root: (F, 3) metres.  numbers: of the

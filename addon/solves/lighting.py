@@ -20,13 +20,17 @@ from solver_core.problems.lighting.metrics import angle_deg
 from solver_core.problems.lighting.setup import LightingSetup
 from solver_core.problems.lighting.solve import LightingOptions, LightingSession, LightingSolution
 from solver_core.render.gbuffer import Texture
+from solver_core.solution import Judgement
 
+from ..bridge.assembly import try_move
 from ..bridge.camera import camera_of_image, read_camera, read_camera_pose
+from ..bridge.holds import animation_holds, holds
 from ..bridge.image import LUMINANCE, Picture
 from ..bridge.light import (
     aim,
     check_light,
     energy_and_color,
+    evaluated_strength,
     new_light,
     read_light_pose,
     read_strength,
@@ -36,12 +40,14 @@ from ..bridge.light import (
 )
 from ..bridge.material import surface_albedo
 from ..bridge.mesh import read_surfaces
-from ..bridge.scene import evaluate, find_object, find_scene
-from ..bridge.transform import AT_ORIGIN, Placement, animation_notices, place, read_channels, read_placement, write_channels
+from ..bridge.scene import Handle, as_played, evaluate, find_object, find_scene
+from ..bridge.transform import AT_ORIGIN, Placement, place, read_channels, read_placement, write_channels
 from .image_source import ImageSource
+from .measured import judge_gap
 from .solve import NO_IMAGE_LINES, NO_POINTS, Step, mean_milliseconds
 
 MAX_SIZE = 1024  # pixels of the longer side that are used: the solve looks at some 128 cells along a side
+DISTANCE_TOLERANCE, ANGLE_TOLERANCE_DEG, STRENGTH_TOLERANCE = 1e-3, 0.1, 0.01  # metres, degrees, share: scene against solve
 OPAQUE = 0.99  # alpha of a pixel that shows the scene and nothing else
 
 
@@ -139,6 +145,8 @@ class LightingSolve:
     inputs: _Inputs | None = None
     solution: LightingSolution | None = None
     moved_deg: float = 0.0
+    has_kept: bool = False
+    judgement: Judgement | None = None
 
     @classmethod
     def gather(cls, scene: bpy.types.Scene, task: LightingTask) -> Self:
@@ -149,6 +157,7 @@ class LightingSolve:
         if task.light:
             light = find_object(scene, task.light, "light")
             check_light(light, task.kind.name)
+            try_move(scene, (Handle.of(light),), (), ())
             depsgraph = evaluate(scene)
             before = _Light(
                 read_placement(depsgraph, light), read_light_pose(depsgraph, light), read_channels(light), read_strength(light)
@@ -216,8 +225,32 @@ class LightingSolve:
     def apply(self, step: Step) -> None:
         self._write(step.answer)
 
-    def keep(self) -> None:
+    def keep(self) -> bool:
         self._write(LightAnswer(self._light_world(self.solution.light), self.solution.strength))
+        self.has_kept = True
+        return True
+
+    def finish(self, end: str = "") -> None:
+        scene = find_scene(self.scene)
+        light = find_object(scene, self.light, "light")
+        with as_played(scene, scene.frame_current, [light]):
+            depsgraph = evaluate(scene)
+            gap = self._gap(read_light_pose(depsgraph, light), evaluated_strength(depsgraph, light), scene)
+        self.judgement = Judgement(self.solution.verdict, self.solution.explanation)
+        if gap:
+            causes = [*animation_holds(light), *animation_holds(light.data), *holds(light)]
+            self.judgement = judge_gap(self.solution.verdict, gap, causes)
+
+    def _gap(self, world_from_light: np.ndarray, strength: np.ndarray, scene: bpy.types.Scene) -> str:
+        """What the light is in the scene, where that is not what was solved, as the end of a sentence."""
+        solved, share = self._light_world(self.solution.light), strength.max() / max(self.solution.strength.max(), 1e-12)
+        if self.task.kind.has_position:
+            distance = np.linalg.norm(world_from_light[:3, 3] - solved) * scene.unit_settings.scale_length
+            if distance > DISTANCE_TOLERANCE:
+                return f"the light is {100 * distance:.1f} cm from where it was solved to be"
+        elif (angle := float(angle_deg(world_from_light[None, :3, 2], solved[None])[0])) > ANGLE_TOLERANCE_DEG:
+            return f"the light comes from {angle:.1f} degrees beside where it was solved to come from"
+        return f"the light is {share:.0%} as strong as was solved" if abs(share - 1) > STRENGTH_TOLERANCE else ""
 
     def restore(self) -> None:
         scene = bpy.data.scenes.get(self.scene)
@@ -237,10 +270,9 @@ class LightingSolve:
         sentences = list(solution.report.notes)
         if not self.task.options.use_base_color:
             sentences.append("The strength includes the brightness of the surfaces, because base colors were not used.")
-        sentences += animation_notices(find_object(find_scene(self.scene), self.light, "light"))
         return {
-            "verdict": solution.verdict.value,
-            "explanation": solution.explanation,
+            "verdict": self.judgement.verdict.value,
+            "explanation": self.judgement.explanation,
             "reason": solution.reason.value,
             "seconds": solution.seconds,
             "steps": steps,

@@ -10,31 +10,34 @@ from typing import Any, NamedTuple, Self
 import bpy
 import numpy as np
 
-from solver_core import render, rotations
+from solver_core import rotations
 from solver_core.errors import SetupError
-from solver_core.frames import Camera, matrix_from_pose
 from solver_core.options import option
-from solver_core.problems.pose.observation import PoseObservation, overlap
-from solver_core.problems.pose.setup import PoseSetup
 from solver_core.problems.pose.solve import PoseAlternative, PoseOptions, PoseSession, PoseSolution
+from solver_core.problems.pose.verdict import judge
+from solver_core.solution import Judgement, Verdict
 
-from ..bridge.camera import camera_of_image, read_camera, read_camera_pose
-from ..bridge.image import Picture
-from ..bridge.keyframes import require_keyable
-from ..bridge.mesh import RigidMesh, read_rigid_mesh
-from ..bridge.scene import evaluate, find_object, find_scene, require_editable
+from ..bridge.assembly import Trial, alone, move, try_move, whole_of
+from ..bridge.camera import FLAT_LENSES, check_camera
+from ..bridge.holds import animation_holds, holds, nla_holds, shape_holds
+from ..bridge.keyframes import require_keyable, set_keys
+from ..bridge.scene import Handle, as_played, find_object, find_scene, require_editable
 from ..bridge.transform import (
     Placement,
-    animation_notices,
-    place,
+    free_components,
+    local_transform,
     read_channels,
-    read_placement,
     rotation_channel,
+    rotation_values,
     write_channels,
 )
 from .image_source import ImageSource, MaskKey
-from .outline import mask_outline, mesh_outline
-from .solve import NO_IMAGE_LINES, NO_POINTS, Step, frames_of, mean_milliseconds
+from .measured import judge_end, judge_gap
+from .pose_view import PoseView, Things
+from .solve import NO_POINTS, Step, frames_of, mean_milliseconds
+
+IOU_TOLERANCE = 0.01  # by which the scene may differ from what was solved
+MAX_ROUNDS = 4  # solves of one frame, where the object's shape changes as it moves
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,17 @@ class PoseTaskOptions(PoseOptions):
         "What is moved so that the object and its silhouette meet",
         choices={"OBJECT": "Moves and turns the object; the camera stays", "CAMERA": "Moves and turns the camera instead"},
     )
+    whole: bool = option(
+        True,
+        "Whole Object",
+        "Counts all that hangs together with the object as one: its children, the empties and armatures that hold it with "
+        "theirs, and what these armatures deform",
+    )
 
 
 @dataclass(frozen=True)
 class PoseTask:
-    """object: a mesh or whatever has a surface, or an empty that instances a collection.
+    """object: a mesh or whatever has a surface, an empty that instances a collection or, with whole, that holds such things.
 
     frame_start, frame_end: a range, with keyframes; without both the current frame is solved and no keyframe is set.
     """
@@ -68,108 +77,75 @@ class PoseTask:
     def is_range(self) -> bool:
         return self.frame_start is not None or self.frame_end is not None
 
-    @property
-    def moved(self) -> str:
-        return self.camera if self.options.move == "CAMERA" else self.object
 
+class _Kept(NamedTuple):
+    """What a frame was solved to.  motion: (4, 4) of the world, from the placements on.  iou: overlap as it was solved."""
 
-class _Places(NamedTuple):
-    """The rigid (4, 4) world_from_still of the camera or object that does not move, and which of them does."""
+    solution: PoseSolution
+    placements: dict[Handle, Placement]
+    motion: np.ndarray
+    iou: float
 
-    world_from_still: np.ndarray
-    is_camera_moved: bool
-
-    def world_from_moved(self, camera_from_object: np.ndarray) -> np.ndarray:
-        relative = np.linalg.inv(camera_from_object) if self.is_camera_moved else camera_from_object
-        return self.world_from_still @ relative
-
-    def camera_from_object(self, world_from_moved: np.ndarray) -> np.ndarray:
-        relative = np.linalg.solve(self.world_from_still, world_from_moved)
-        return np.linalg.inv(relative) if self.is_camera_moved else relative
-
-
-@dataclass(eq=False)
-class _View:
-    """A frame as it was read, and what is made of it in the thread of the steps."""
-
-    frame: int
-    placement: Placement
-    places: _Places
-    picture: Picture
-    mesh: RigidMesh
-    camera: Camera
-    start: np.ndarray
-    setup: PoseSetup | None = None
-    observed_lines: np.ndarray = field(default_factory=lambda: NO_IMAGE_LINES)
-
-    def prepare(self, mask: MaskKey) -> None:
-        """Makes setup and outline.  Raises SolverError."""
-        coverage = mask.coverage(self.picture)
-        self.setup = PoseSetup.checked(coverage, self.mesh.vertices, self.mesh.faces, self.camera, self.start)
-        self.observed_lines = mask_outline(coverage)
-
-    def iou(self, camera_from_object: np.ndarray) -> float:
-        """Overlap with the mask in its own pixels."""
-        setup, camera = self.setup, self.setup.camera
-        unit_pose = matrix_from_pose(setup.unit_pose(camera_from_object))
-        depth = render.render_depth([setup.mesh], unit_pose[None], camera.intrinsics, camera.height, camera.width)
-        is_evidence = np.ones_like(depth, bool)
-        return float(overlap(np.isfinite(depth), PoseObservation(setup.coverage[None], is_evidence, depth))[0])
-
-    def outline(self, camera_from_object: np.ndarray) -> np.ndarray:
-        setup = self.setup
-        return mesh_outline(setup.mesh, matrix_from_pose(setup.unit_pose(camera_from_object)), setup.camera)
+    def place(self, one: Handle) -> np.ndarray:
+        """(4, 4) rigid world_from_thing."""
+        return self.motion @ self.placements[one].world_from_thing
 
 
 @dataclass(eq=False)
 class PoseSolve:
-    """See solves/solve.py.  A range warm starts each frame from the one before; its keyframes are set after the last."""
+    """See solves/solve.py.  A range warm starts each frame from the one before; its keyframes are set at the end.
+
+    trial: how the scene answers when things are moved.  Where it does not as a rigid object would, a frame is solved again
+    from where the last round ended, until the scene is as was solved; the round counts that the scene shows to be best.
+    """
 
     scene: str
     task: PoseTask
     parts: tuple[int, ...]
     frame: int
-    channels: dict[str, tuple[float, ...]]
-    views: dict[int, _View] = field(default_factory=dict)
-    solutions: dict[int, PoseSolution] = field(default_factory=dict)
+    things: Things
+    trial: Trial
+    channels: dict[Handle, dict[str, tuple[float, ...]]]
+    view: PoseView | None = None  # as the last part was read
+    rounds: list[tuple[float, _Kept]] = field(default_factory=list)  # of that, with the overlap in the scene
+    kept: dict[int, _Kept] = field(default_factory=dict)
+    solutions: list[PoseSolution] = field(default_factory=list)  # of all rounds of all frames
     iou_before: dict[int, float] = field(default_factory=dict)
+    judgements: dict[int, tuple[float, Judgement]] = field(default_factory=dict)  # of what was measured
+    end: str = ""
 
     @classmethod
     def gather(cls, scene: bpy.types.Scene, task: PoseTask) -> Self:
         parts = frames_of(scene, task.frame_start, task.frame_end)
-        find_object(scene, task.object, "object")
-        find_object(scene, task.camera, "camera")
-        moved = scene.objects[task.moved]
-        require_editable(moved)
-        if task.is_range:
-            require_keyable(moved, "location", rotation_channel(moved))
-        return cls(scene.name, task, parts, scene.frame_current, read_channels(moved))
+        thing, camera = find_object(scene, task.object, "object"), find_object(scene, task.camera, "camera")
+        check_camera(camera, FLAT_LENSES)
+        assembly = whole_of(scene, thing, camera) if task.options.whole else alone(thing)
+        if not assembly.parts:
+            raise SetupError(f"'{thing.name}' has no faces that are visible: show it, or choose an object with a surface.")
+        eye, is_camera_moved = Handle.of(camera), task.options.move == "CAMERA"
+        moved = (eye,) if is_camera_moved else assembly.movers
+        for one in (handle.require(scene) for handle in moved):
+            require_editable(one)
+            if task.is_range:
+                require_keyable(one, "location", rotation_channel(one))
+        followers, still = ((), assembly.parts) if is_camera_moved else (assembly.parts, (eye,))
+        trial = try_move(scene, moved, followers, still)
+        things = Things(eye, moved, trial.parts or assembly.parts, assembly.movers[0])
+        channels = {one: read_channels(one.require(scene)) for one in moved}
+        return cls(scene.name, task, parts, scene.frame_current, things, trial, channels)
 
     def read(self, part: int) -> None:
-        scene, task = find_scene(self.scene), self.task
-        if scene.frame_current != part:
-            scene.frame_set(part)
-        thing, camera = find_object(scene, task.object, "object"), find_object(scene, task.camera, "camera")
-        depsgraph = evaluate(scene)
-        world_from_camera = read_camera_pose(depsgraph, camera)
-        mesh = read_rigid_mesh(depsgraph, thing)
-        picture = task.silhouette.read(camera, part, task.is_range)
-        seen_by = camera_of_image(read_camera(scene, depsgraph, camera), *picture.size)
-        placement = read_placement(depsgraph, scene.objects[task.moved])
-        is_camera_moved = task.options.move == "CAMERA"
-        places = _Places(mesh.world_from_object if is_camera_moved else world_from_camera, is_camera_moved)
-        start = np.linalg.solve(world_from_camera, mesh.world_from_object)
-        if self.solutions:
-            last, solution = list(self.solutions.items())[-1]
-            start = places.camera_from_object(self.views[last].places.world_from_moved(solution.camera_from_object))
-        if (start[:3, :3] @ mesh.centre + start[:3, 3])[2] >= 0:
-            raise SetupError(f"'{task.object}' is not in front of the camera '{task.camera}': move it where the camera looks.")
-        self.views[part] = _View(part, placement, places, picture, mesh, seen_by, start)
+        scene = self._at(part)
+        self.view = PoseView.read(scene, self.things, self.task.silhouette, self.task.is_range)
+        if self.kept and not self.rounds:
+            first = self.things.moved[0]
+            self.view.start_from(first, list(self.kept.values())[-1].place(first))
+        self.view.require_in_front()
 
     def steps(self) -> Iterator[Step]:
-        task, (part, view) = self.task, list(self.views.items())[-1]
+        view, task, part = self.view, self.task, self._part
         view.prepare(task.mask)
-        self.iou_before[part] = view.iou(view.setup.start)
+        self.iou_before.setdefault(part, view.iou(view.start))
         session = PoseSession(view.setup, task.options)
         for index, step in enumerate(session):
             yield Step(
@@ -183,80 +159,144 @@ class PoseSolve:
                 step.seconds,
                 image_lines=view.outline(step.camera_from_object),
             )
-        self.solutions[part] = session.result()
+        self.solutions.append(session.result())
 
     def apply(self, step: Step) -> None:
-        scene, moved = self._find()
-        if scene.frame_current != step.part:
-            scene.frame_set(step.part)
-        view = self.views[step.part]
-        place(moved, view.placement, view.places.world_from_moved(step.answer))
+        move(self._at(step.part), self.view.placements, self.view.motion(step.answer))
 
     def apply_alternative(self, index: int) -> None:
         """Places what moves as in an entry of the report's alternatives, which are those of the last frame."""
-        _, moved = self._find()
-        view = list(self.views.values())[-1]
-        place(moved, view.placement, view.places.world_from_moved(self._choices()[index].camera_from_object))
+        motion = self.view.motion(self._choices()[index].camera_from_object)
+        move(find_scene(self.scene), self.view.placements, motion)
 
-    def keep(self) -> None:
-        scene, moved = self._find()
-        part, view = list(self.views.items())[-1]
-        place(moved, view.placement, view.places.world_from_moved(self.solutions[part].camera_from_object))
-        if self.task.is_range and part == self.parts[-1]:
-            for frame, solution in self.solutions.items():
-                view = self.views[frame]
-                place(moved, view.placement, view.places.world_from_moved(solution.camera_from_object))
-                moved.keyframe_insert("location", frame=frame)
-                moved.keyframe_insert(rotation_channel(moved), frame=frame)
+    def keep(self) -> bool:
+        scene, part, solution = find_scene(self.scene), self._part, self.solutions[-1]
+        answer = solution.camera_from_object
+        kept = _Kept(solution, self.view.placements, self.view.motion(answer), self.view.iou(answer))
+        move(scene, kept.placements, kept.motion)
+        if self.trial.changes:
+            _, iou = self._measure(scene)
+            self.rounds.append((iou, kept))
+            if iou < kept.iou - IOU_TOLERANCE and len(self.rounds) < MAX_ROUNDS:
+                return False
+            _, kept = max(self.rounds, key=lambda one: one[0])
+            move(scene, kept.placements, kept.motion)
+            self.rounds.clear()
+        self.kept[part] = kept
+        return True
+
+    @property
+    def has_kept(self) -> bool:
+        return bool(self.kept)
+
+    def finish(self, end: str = "") -> None:
+        scene = find_scene(self.scene)
+        if end:
+            self.end = f"{len(self.kept)} of {len(self.parts)} frames were solved and are kept. {end}"
+        is_keyed = self.task.is_range or scene.tool_settings.use_keyframe_insert_auto
+        if is_keyed:
+            for one in self.things.moved:
+                self._key(one.require(scene), one)
+        for frame, kept in self.kept.items():
+            with as_played(scene, frame, () if is_keyed else [one.require(scene) for one in self.things.moved]):
+                coverage, iou = self._measure(scene)
+            self.judgements[frame] = iou, self._judge(scene, kept, coverage, iou, is_keyed)
+        if scene.frame_current != self.frame:
             scene.frame_set(self.frame)
 
     def restore(self) -> None:
         scene = bpy.data.scenes.get(self.scene)
         if scene is not None and scene.frame_current != self.frame:
             scene.frame_set(self.frame)
-        moved = scene and scene.objects.get(self.task.moved)
-        if moved is not None:
-            write_channels(moved, self.channels)
+        for one, channels in self.channels.items():
+            thing = one.find(scene)
+            if thing is not None:
+                write_channels(thing, channels)
 
     def report(self) -> dict[str, Any]:
-        solutions = list(self.solutions.values())
-        steps = sum(len(solution.history) for solution in solutions)
-        seconds = sum(solution.seconds for solution in solutions)
-        worst_frame, worst = min(self.solutions.items(), key=lambda solved: solved[1].iou)
-        before, after = list(self.iou_before.values()), [solution.iou for solution in solutions]
+        steps = sum(len(solution.history) for solution in self.solutions)
+        seconds = sum(solution.seconds for solution in self.solutions)
+        severity = list(Verdict)
+        worst = max(self.judgements.items(), key=lambda one: (severity.index(one[1][1].verdict), -one[1][0]))[0]
+        _, judgement = self.judgements[worst]
+        if self.task.is_range:
+            judgement = judgement._replace(explanation=f"Frame {worst}: {judgement.explanation}")
+        if self.end:
+            judgement = judge_end(judgement, self.end)
+        before, after = [self.iou_before[frame] for frame in self.kept], [iou for iou, _ in self.judgements.values()]
         return {
-            "verdict": worst.verdict.value,
-            "explanation": f"Frame {worst_frame}: {worst.explanation}" if self.task.is_range else worst.explanation,
-            "reason": worst.reason.value,
+            "verdict": judgement.verdict.value,
+            "explanation": judgement.explanation,
+            "reason": self.kept[worst].solution.reason.value,
             "seconds": seconds,
             "steps": steps,
             "ms_per_step": mean_milliseconds(seconds, steps),
             "iou_before": before if self.task.is_range else before[0],
             "iou": after if self.task.is_range else after[0],
             "alternatives": [self._placed(choice) for choice in self._choices()],
-            "notices": [] if self.task.is_range else animation_notices(self._find()[1]),
+            "moved": [one.name for one in self.things.moved],
+            "counted": [one.name for one in self.things.parts],
+            "notices": [*self.trial.notices, *self.view.seen.notices],
         }
 
     @property
     def observed_image_lines(self) -> np.ndarray:
-        return list(self.views.values())[-1].observed_lines
+        return self.view.observed_lines
 
     @property
     def observed_points(self) -> np.ndarray:
         return NO_POINTS
 
-    def _find(self) -> tuple[bpy.types.Scene, bpy.types.Object]:
+    @property
+    def _part(self) -> int:
+        """The first one that is not done."""
+        return self.parts[len(self.kept)]
+
+    def _at(self, frame: int) -> bpy.types.Scene:
         scene = find_scene(self.scene)
-        return scene, find_object(scene, self.task.moved, "camera" if self.task.options.move == "CAMERA" else "object")
+        if scene.frame_current != frame:
+            scene.frame_set(frame)
+        return scene
+
+    def _measure(self, scene: bpy.types.Scene) -> tuple[np.ndarray, float]:
+        """The mask (H, W) at the scene's frame, and its overlap with what the camera sees there."""
+        view = PoseView.read(scene, self.things, self.task.silhouette, self.task.is_range)
+        coverage = self.task.mask.coverage(view.picture)
+        return coverage, view.overlap(coverage)
+
+    def _judge(self, scene: bpy.types.Scene, kept: _Kept, coverage: np.ndarray, iou: float, is_keyed: bool) -> Judgement:
+        """The verdict on a frame by its overlap in the scene."""
+        judgement = judge(coverage, iou, len(kept.solution.alternatives))
+        if abs(iou - kept.iou) <= IOU_TOLERANCE:
+            return judgement
+        things = [one.require(scene) for one in self.things.moved]
+        causes = [sentence for thing in things for sentence in (nla_holds if is_keyed else animation_holds)(thing)]
+        causes += self.trial.changes
+        causes += [sentence for thing in things for sentence in holds(thing)]
+        causes += shape_holds(part.require(scene) for part in self.things.parts)
+        gap = f"the outlines overlap by {iou:.1%}, and not by {kept.iou:.1%} as was solved"
+        return judge_gap(judgement.verdict, gap, causes)
+
+    def _key(self, thing: bpy.types.Object, one: Handle) -> None:
+        """Keyframes all frames that were kept, but for channels that are locked."""
+        local = [local_transform(thing, kept.placements[one], kept.place(one)) for kept in self.kept.values()]
+        rotation = rotation_channel(thing)
+        values = {
+            "location": np.stack([each.location for each in local]),
+            rotation: rotation_values(thing, np.stack([each.rotation for each in local])),
+        }
+        for channel, of_frames in values.items():
+            set_keys(thing, channel, list(self.kept), of_frames, free_components(thing, channel))
 
     def _choices(self) -> list[PoseAlternative]:
         """The last frame's result and the other poses that explain its silhouette as well."""
-        solution = list(self.solutions.values())[-1]
-        return [PoseAlternative(solution.camera_from_object, solution.iou), *solution.alternatives]
+        solution = list(self.kept.values())[-1].solution
+        poses = [solution.camera_from_object, *(other.camera_from_object for other in solution.alternatives)]
+        return [PoseAlternative(pose, self.view.iou(pose)) for pose in poses]
 
     def _placed(self, choice: PoseAlternative) -> dict[str, Any]:
-        view = list(self.views.values())[-1]
-        world_from_moved = view.places.world_from_moved(choice.camera_from_object)
+        first = self.things.moved[0]
+        world_from_moved = self.view.motion(choice.camera_from_object) @ self.view.placements[first].world_from_thing
         return {
             "iou": choice.iou,
             "location": world_from_moved[:3, 3].tolist(),

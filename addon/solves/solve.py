@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
 import bpy
 import numpy as np
 
-from solver_core.errors import SetupError
+from solver_core.errors import SetupError, SolverError
 
 NO_IMAGE_LINES = np.zeros((0, 2, 2), np.float32)
 NO_WORLD_LINES = np.zeros((0, 2, 3), np.float32)
@@ -40,7 +40,7 @@ class Step:
 
 
 class Solve(Protocol):
-    """A solve of one task: gather, then for each part read, drain steps, keep; at last report.  At any time restore.
+    """A solve of one task: gather, then for each part read, drain steps, keep; at last finish and report, or else restore.
 
     It keeps names and arrays, never Blender's objects, so that it survives timer ticks and undo.
     """
@@ -67,8 +67,20 @@ class Solve(Protocol):
         """Shows a step in the scene.  Raises SetupError if what it moves is gone."""
         ...
 
-    def keep(self) -> None:
-        """Writes the part's answer; after the last part of a range, all keyframes."""
+    def keep(self) -> bool:
+        """Writes the part's answer; whether the part is done.  If not, it is to be read and solved again from there."""
+        ...
+
+    @property
+    def has_kept(self) -> bool:
+        """Whether a part is done, so that there is something to finish."""
+        ...
+
+    def finish(self, end: str = "") -> None:
+        """Sets the keyframes of all parts that are done, and measures the result in the scene, evaluated again.
+
+        end: why not all parts are done, a sentence.
+        """
         ...
 
     def restore(self) -> None:
@@ -76,7 +88,7 @@ class Solve(Protocol):
         ...
 
     def report(self) -> dict[str, Any]:
-        """Numbers and sentences of the result, fit for JSON."""
+        """Numbers and sentences of the result as it was measured, fit for JSON."""
         ...
 
     @property
@@ -88,6 +100,24 @@ class Solve(Protocol):
     def observed_points(self) -> np.ndarray:
         """(M, 3) points that were observed, in the world."""
         ...
+
+
+def solve_all(solve: Solve, show: Callable[[Step], None] = lambda step: None) -> None:
+    """All parts of a solve, one after the other.  Raises SolverError where nothing was solved before it."""
+    try:
+        for part in solve.parts:
+            is_done = False
+            while not is_done:
+                solve.read(part)
+                for step in solve.steps():
+                    show(step)
+                is_done = solve.keep()
+    except SolverError as error:
+        if not solve.has_kept:
+            raise
+        solve.finish(str(error))
+    else:
+        solve.finish()
 
 
 def frames_of(scene: bpy.types.Scene, first: int | None, last: int | None) -> tuple[int, ...]:

@@ -15,6 +15,8 @@ class FakeSolve:
     parts: tuple = (1,)
     count: int = 3
     failing_step: int | None = None
+    failing_part: int | None = None
+    rounds: int = 1  # for each part
     log: list = field(default_factory=list)
     observed_image_lines = NO_IMAGE_LINES
     observed_points = NO_POINTS
@@ -29,7 +31,7 @@ class FakeSolve:
 
     def steps(self):
         for index in range(self.count):
-            if index == self.failing_step:
+            if index == self.failing_step or self.part == self.failing_part:
                 raise SetupError("The step cannot be taken.")
             yield Step(self.part, index, self.count, "move", 1 - index / self.count, f"x {index}", float(index), 0.0)
 
@@ -40,6 +42,14 @@ class FakeSolve:
 
     def keep(self):
         self.log.append(("keep", self.part))
+        return self.log.count(("keep", self.part)) == self.rounds
+
+    @property
+    def has_kept(self):
+        return any(entry[0] == "keep" for entry in self.log)
+
+    def finish(self, end=""):
+        self.log.append(("finish", end))
 
     def restore(self):
         self.log.append("restore")

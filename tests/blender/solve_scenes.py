@@ -4,16 +4,15 @@ import bpy
 import numpy as np
 from mathutils import Vector
 
+from addon.solves.solve import solve_all
+
 SIZE = (128, 96)
 
 
 def drain(solve) -> list:
-    """All steps of a solve, which is kept."""
+    """All steps of a solve, which is finished."""
     steps = []
-    for part in solve.parts:
-        solve.read(part)
-        steps += list(solve.steps())
-        solve.keep()
+    solve_all(solve, steps.append)
     return steps
 
 

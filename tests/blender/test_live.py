@@ -35,7 +35,7 @@ def operator(thing):
             return self.task
 
         def summary(self, report):
-            return "Solved."
+            return "Solved"
 
         def report(self, kind, message):
             self.messages.append((*kind, message))
@@ -121,7 +121,7 @@ def test_modal_finishes_with_a_report_when_all_steps_were_shown(operator, thing)
     answer = operator.drain({"FINISHED"})
 
     assert answer == {"FINISHED"}
-    assert operator.messages == [("INFO", "Solved.")]
+    assert operator.messages == [("INFO", "Solved. It fits.")]
     result = results.find("pose", bpy.context.scene)
     assert result.report["iou"] == 0.9
     assert bpy.context.scene.deep_feedback.pose.step == 3
@@ -151,6 +151,86 @@ def test_modal_reports_a_sentence_and_puts_everything_back_when_a_step_fails(ope
     assert operator.messages == [("ERROR", "Solve Nothing: The step cannot be taken.")]
     assert thing.location.x == 0
     assert not results.is_running()
+
+
+def solved_parts(operator, count):
+    """Lets a solve of several frames go on until some of them are done."""
+    operator.start()
+    deadline = time.monotonic() + 20
+    while operator.run.result.solve.log.count(("keep", count)) == 0 and time.monotonic() < deadline:
+        operator.send("TIMER", "NOTHING")
+
+
+@pytest.mark.parametrize("key", ["ESC", "RIGHTMOUSE"])
+def test_modal_keeps_the_frames_that_are_done_when_it_is_ended(operator, thing, key):
+    operator.task = {"object": "Thing", "parts": (1, 2, 3, 4)}
+    solved_parts(operator, 2)
+
+    answer = operator.send(key)
+
+    assert answer == {"FINISHED"}  # one undo step
+    assert operator.run.result.solve.log[-1] == ("finish", "It was ended by hand.")
+    assert results.find("pose", bpy.context.scene).report is not None
+    assert not results.is_running()
+
+
+def test_modal_keeps_the_frames_that_are_done_when_one_fails(operator, thing):
+    operator.task = {"object": "Thing", "parts": (1, 2, 3), "failing_part": 3}
+    operator.start()
+
+    answer = operator.drain({"FINISHED", "CANCELLED"})
+
+    assert answer == {"FINISHED"}
+    assert operator.run.result.solve.log[-1] == ("finish", "The step cannot be taken.")
+
+
+def test_execute_keeps_the_frames_that_are_done_when_one_fails(operator, thing):
+    operator.task = {"object": "Thing", "parts": (1, 2, 3), "failing_part": 3}
+
+    assert operator.execute(bpy.context) == {"FINISHED"}
+
+    solve = results.find("pose", bpy.context.scene).solve
+    assert [entry for entry in solve.log if entry[0] != "read"] == [
+        ("keep", 1),
+        ("keep", 2),
+        ("finish", "The step cannot be taken."),
+    ]
+
+
+@pytest.mark.parametrize("is_live", [True, False])
+def test_a_part_that_is_not_done_is_read_and_solved_again(operator, thing, is_live):
+    operator.task = {"object": "Thing", "parts": (1, 2), "rounds": 2}
+    if is_live:
+        operator.start()
+        operator.drain({"FINISHED"})
+    else:
+        operator.execute(bpy.context)
+
+    log = results.find("pose", bpy.context.scene).solve.log
+    assert log == [*[("read", 1), ("keep", 1)] * 2, *[("read", 2), ("keep", 2)] * 2, ("finish", "")]
+
+
+def test_saving_keeps_the_frames_that_are_done(operator, thing, tmp_path):
+    operator.task = {"object": "Thing", "parts": (1, 2, 3, 4)}
+    solved_parts(operator, 2)
+
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"), copy=True)
+
+    assert operator.run.result.solve.log[-1] == ("finish", "The file was saved before all were.")
+    assert operator.send("TIMER", "NOTHING") == {"FINISHED"}
+
+
+def test_saving_puts_back_what_is_half_solved(operator, thing, tmp_path):
+    operator.start()
+    while thing.location.x == 0:
+        operator.send("TIMER", "NOTHING")
+
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"), copy=True)
+
+    with bpy.data.libraries.load(str(tmp_path / "scene.blend")) as (_, loaded):
+        loaded.objects = ["Thing"]
+    assert loaded.objects[0].location.x == 0
+    assert operator.send("TIMER", "NOTHING") == {"CANCELLED"}
 
 
 def test_modal_reports_a_sentence_when_the_object_is_deleted_meanwhile(operator, thing):
@@ -217,7 +297,7 @@ def test_execute_solves_at_once(operator, thing):
     assert operator.execute(bpy.context) == {"FINISHED"}
 
     assert thing.location.x == 2
-    assert operator.messages == [("INFO", "Solved.")]
+    assert operator.messages == [("INFO", "Solved. It fits.")]
 
 
 def test_execute_takes_back_when_a_step_fails(operator, thing):

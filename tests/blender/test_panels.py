@@ -180,10 +180,6 @@ def no_camera(scene):
     scene.camera = None
 
 
-def orthographic(scene):
-    scene.camera.data.type = "ORTHO"
-
-
 def panoramic(scene):
     scene.camera.data.type = "PANO"
 
@@ -225,7 +221,6 @@ def running(scene):
         (no_faces, "The mesh of 'Cube' has no faces, so it has no outline."),
         (other_scene, "'Elsewhere' is not in this scene: choose another object."),
         (no_camera, "The scene has no camera: add one, or choose one here."),
-        (orthographic, "The camera 'Camera' is orthographic: set its lens type to Perspective."),
         (panoramic, "The camera 'Camera' is panoramic: set its lens type to Perspective."),
         (no_image, "Choose an image for the silhouette."),
         (no_file, "Choose a file for the silhouette."),

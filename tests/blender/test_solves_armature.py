@@ -185,9 +185,9 @@ def test_inverse_kinematics_of_a_bone_further_down_is_muted_meanwhile(scene, arm
 
 
 def test_constraints_are_muted_while_steps_are_shown_and_act_again_afterwards(scene, arm):
-    constraint = arm.pose.bones["bone1"].constraints.new("COPY_ROTATION")
-    constraint.target = scene.objects["Arm"]
     task = ArmatureTask("Arm", collection=add_empties(scene, {"goal": (1, 1, 2)}), bones=(BoneTarget("goal", "bone3_end"),))
+    constraint = arm.pose.bones["bone1"].constraints.new("COPY_ROTATION")
+    constraint.target = scene.objects["goal"]
     solve = ArmatureSolve.gather(scene, task)
     solve.read(solve.parts[0])
     steps = list(solve.steps())
@@ -195,9 +195,14 @@ def test_constraints_are_muted_while_steps_are_shown_and_act_again_afterwards(sc
     solve.apply(steps[-1])
     assert constraint.mute
     solve.keep()
+    solve.finish()
 
     assert not constraint.mute
-    assert "constraints of 'bone1'" in solve.report()["notices"][-1]
+    report = solve.report()
+    assert report["verdict"] != "good"
+    assert report["worst_cm"] > 1
+    assert f"bone3_end is {report['worst_cm']:.1f} cm from its target" in report["explanation"]
+    assert "The bone 'bone1' is held by its constraint 'Copy Rotation'" in report["explanation"]
 
 
 def test_restore_puts_back_the_pose_to_the_bit(scene, arm):

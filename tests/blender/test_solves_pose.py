@@ -55,23 +55,27 @@ def test_the_object_returns_to_where_it_was_rendered(scene, monkey, silhouette):
     np.testing.assert_allclose(points_in_world(monkey), expected, atol=0.03)  # about half a pixel of 128
     report = solve.report()
     assert report["iou"] > 0.98 > report["iou_before"]
-    assert report["alternatives"][0]["iou"] == report["iou"]
+    assert report["alternatives"][0]["iou"] == pytest.approx(report["iou"], abs=2e-3)  # Blender's float32
     np.testing.assert_allclose(report["alternatives"][0]["location"], monkey.location, atol=1e-5)
-    assert steps[-1].quality == f"IoU {report['iou']:.3f}"
+    assert float(steps[-1].quality.removeprefix("IoU ")) == pytest.approx(report["iou"], abs=0.03)  # of soft edges
     assert [step.index for step in steps] == list(range(len(steps)))
     assert all(((step.image_lines >= 0) & (step.image_lines <= 1)).all() for step in steps)
     assert len(solve.observed_image_lines) > 50
 
 
-def test_result_that_keyframes_will_take_back_comes_with_a_notice(scene, monkey, silhouette):
+def test_result_that_keyframes_take_back_is_doubtful_and_says_so(scene, monkey, silhouette):
+    move_away(monkey)
     monkey.keyframe_insert("location", frame=1)
+    monkey.keyframe_insert("rotation_euler", frame=1)
 
-    solve = PoseSolve.gather(
-        scene, PoseTask("Suzanne", "Camera", silhouette, options=PoseTaskOptions(refine=False, restarts=0))
-    )
+    solve = PoseSolve.gather(scene, PoseTask("Suzanne", "Camera", silhouette, options=PoseTaskOptions(restarts=0)))
     drain(solve)
 
-    assert "'Suzanne' is animated" in solve.report()["notices"][0]
+    report = solve.report()
+    assert report["verdict"] != "good"
+    assert "'Suzanne' is animated" in report["explanation"]
+    assert report["iou"] == pytest.approx(report["iou_before"], abs=1e-3)
+    assert tuple(monkey.location) != pytest.approx((0.3, 0.2, -0.2))  # the answer can still be looked at
 
 
 def test_the_camera_returns_to_where_it_rendered(scene, camera, monkey, silhouette):
@@ -108,7 +112,7 @@ def test_the_result_is_that_of_the_library(scene, camera, monkey, silhouette):
     steps = drain(solve)
 
     assert (steps[-1].answer == expected.camera_from_object).all()
-    assert solve.report()["iou"] == expected.iou
+    assert solve.report()["iou"] == pytest.approx(expected.iou, abs=0.03)  # which counts soft edges by what they cover
     world_from_object = read_rigid_mesh(evaluate(scene), monkey).world_from_object
     np.testing.assert_allclose(world_from_object, world_from_camera @ expected.camera_from_object, atol=1e-5)
 
@@ -133,7 +137,7 @@ def test_restore_skips_what_is_gone(scene, monkey, silhouette):
 
     solve.restore()
 
-    with pytest.raises(SolverError, match="no object 'Suzanne'"):
+    with pytest.raises(SolverError, match="'Suzanne' is no longer in the scene"):
         solve.read(solve.parts[0])
 
 
@@ -195,6 +199,188 @@ def test_a_background_of_half_the_size_serves(scene, camera, monkey, tmp_path):
     drain(PoseSolve.gather(scene, PoseTask("Suzanne", "Camera", ImageSource(use_background=True))))
 
     np.testing.assert_allclose(points_in_world(monkey), expected, atol=0.08)  # 64 x 48 pixels
+
+
+def expect_solved(scene, monkey, source, atol=0.04, **options):
+    """Solves from a little away and expects the monkey where it was."""
+    expected = points_in_world(monkey)
+    move_away(monkey)
+
+    solve = PoseSolve.gather(scene, PoseTask("Suzanne", "Camera", source, options=PoseTaskOptions(**options)))
+    steps = drain(solve)
+
+    np.testing.assert_allclose(points_in_world(monkey), expected, atol=atol)
+    assert all(((step.image_lines > -1) & (step.image_lines < 2)).all() for step in steps)
+    return solve
+
+
+def test_an_orthographic_camera_gives_the_pose_but_for_the_distance(scene, camera, monkey, tmp_path):
+    camera.data.type, camera.data.ortho_scale, camera.data.shift_x = "ORTHO", 4, 0.05
+    source = ImageSource(file=render(scene, tmp_path / "mask.png"))
+    expected = points_in_world(monkey)
+    move_away(monkey)
+    depth = camera_depth(camera, monkey)
+
+    solve = PoseSolve.gather(scene, PoseTask("Suzanne", "Camera", source))
+    drain(solve)
+
+    assert solve.report()["verdict"] == "good"
+    assert camera_depth(camera, monkey) == pytest.approx(depth, abs=0.3)  # it cannot be known
+    across = np.array(camera.matrix_world.to_3x3())[:, :2]
+    np.testing.assert_allclose(points_in_world(monkey) @ across, expected @ across, atol=0.03)
+
+
+def camera_depth(camera, thing):
+    bpy.context.view_layer.update()
+    return (camera.matrix_world.inverted() @ thing.matrix_world.translation).z
+
+
+@pytest.mark.parametrize("is_cropped", [True, False])
+def test_the_render_region_counts(is_cropped, scene, monkey, tmp_path):
+    settings = scene.render
+    settings.use_border, settings.use_crop_to_border = True, is_cropped
+    settings.border_min_x, settings.border_max_x, settings.border_min_y, settings.border_max_y = 0.3, 0.95, 0.2, 0.85
+    source = ImageSource(file=render(scene, tmp_path / "mask.png"))
+
+    solve = expect_solved(scene, monkey, source)
+
+    assert solve.report()["verdict"] == "good"
+    assert bool(solve.report()["notices"]) == (not is_cropped)
+
+
+def test_a_whole_picture_is_taken_for_whole_although_renders_are_cropped(scene, monkey, silhouette):
+    scene.render.use_border = scene.render.use_crop_to_border = True
+    scene.render.border_min_x, scene.render.border_min_y = 0.5, 0.5  # of the same aspect
+
+    assert expect_solved(scene, monkey, silhouette).report()["verdict"] == "good"
+
+
+@pytest.mark.parametrize("size", [(128, 128), (96, 128)])
+def test_a_picture_of_another_aspect_is_seen_as_if_renders_had_its_size(size, scene, monkey, tmp_path):
+    scene.render.resolution_x, scene.render.resolution_y = size
+    source = ImageSource(file=render(scene, tmp_path / "mask.png"))
+    scene.render.resolution_x, scene.render.resolution_y = 192, 108
+
+    report = expect_solved(scene, monkey, source).report()
+
+    assert report["verdict"] == "good"
+    assert f"The image has {size[0]} x {size[1]} pixels and the render 192 x 108" in report["notices"][0]
+
+
+def test_a_locked_channel_stays_and_is_named_as_the_cause(scene, monkey, silhouette):
+    move_away(monkey)
+    monkey.lock_location[0] = True
+    x = monkey.location.x
+
+    solve = PoseSolve.gather(scene, PoseTask("Suzanne", "Camera", silhouette, options=PoseTaskOptions(restarts=0)))
+    drain(solve)
+
+    assert monkey.location.x == x
+    report = solve.report()
+    assert report["verdict"] != "good"
+    assert "The location X of 'Suzanne' is locked" in report["explanation"]
+    assert f"overlap by {report['iou']:.1%}" in report["explanation"]
+
+
+def test_a_modifier_that_depends_on_another_object_is_solved_from_the_scene_s_answers(scene, monkey, folder):
+    lattice = bpy.data.objects.new("Lattice", bpy.data.lattices.new("Lattice"))
+    scene.collection.objects.link(lattice)
+    lattice.scale = (6, 6, 6)
+    lattice.data.points[7].co_deform.z += 0.3
+    monkey.modifiers.new("Lattice", "LATTICE").object = lattice
+    source = ImageSource(file=render(scene, folder / "bent.png"))
+    move_away(monkey)
+
+    solve = PoseSolve.gather(scene, PoseTask("Suzanne", "Camera", source, options=PoseTaskOptions(restarts=0)))
+    drain(solve)
+
+    report = solve.report()
+    assert report["iou"] > 0.97
+    assert report["steps"] > len(solve.solutions[-1].history)  # more than one round
+
+
+def test_a_scene_that_answers_otherwise_than_was_solved_is_measured(scene, monkey, silhouette):
+    move_away(monkey)
+    before = monkey.location.copy()
+    solve = PoseSolve.gather(scene, PoseTask("Suzanne", "Camera", silhouette, options=PoseTaskOptions(restarts=0)))
+    solve.read(1)
+    list(solve.steps())
+    solve.keep()
+    monkey.constraints.new("LIMIT_LOCATION").use_max_x = True  # since the solve began
+    monkey.constraints[0].max_x = -1
+
+    solve.finish()
+
+    report = solve.report()
+    assert report["verdict"] == "bad"
+    assert "'Suzanne' is held by its constraint 'Limit Location'" in report["explanation"]
+    assert report["iou"] < 0.9
+    assert before != monkey.location
+
+
+def test_frames_before_a_missing_picture_are_kept_and_counted(scene, monkey, folder, tmp_path):
+    for frame in (1, 2, 4):
+        render(scene, tmp_path / f"mask_{frame:02d}.png")
+    move_away(monkey)
+    source = ImageSource(file=str(tmp_path / "mask_01.png"))
+
+    solve = PoseSolve.gather(
+        scene, PoseTask("Suzanne", "Camera", source, options=PoseTaskOptions(restarts=0), frame_start=1, frame_end=4)
+    )
+    drain(solve)
+
+    report = solve.report()
+    assert len(report["iou"]) == 2
+    assert report["verdict"] == "doubtful"
+    assert report["explanation"].startswith("2 of 4 frames were solved and are kept. The image file")
+    scene.frame_set(2)
+    np.testing.assert_allclose(monkey.location, 0, atol=0.05)
+
+
+def test_a_range_keeps_locked_channels_and_keys_the_others(scene, monkey, tmp_path):
+    for frame in (1, 2):
+        render(scene, tmp_path / f"mask_{frame:02d}.png")
+    monkey.lock_location[2] = True
+    source = ImageSource(file=str(tmp_path / "mask_01.png"))
+
+    task = PoseTask("Suzanne", "Camera", source, options=PoseTaskOptions(restarts=0), frame_start=1, frame_end=2)
+    drain(PoseSolve.gather(scene, task))
+
+    action = monkey.animation_data.action
+    curves = action.layers[0].strips[0].channelbags[0].fcurves if hasattr(action, "layers") else action.fcurves
+    assert {(curve.data_path, curve.array_index) for curve in curves} == {
+        ("location", 0),
+        ("location", 1),
+        *(("rotation_euler", index) for index in range(3)),
+    }
+
+
+def test_auto_keying_keys_the_current_frame(scene, monkey, silhouette):
+    move_away(monkey)
+    monkey.keyframe_insert("location", frame=1)
+    scene.tool_settings.use_keyframe_insert_auto = True
+
+    solve = PoseSolve.gather(scene, PoseTask("Suzanne", "Camera", silhouette, options=PoseTaskOptions(restarts=0)))
+    drain(solve)
+
+    scene.frame_set(1)
+    np.testing.assert_allclose(monkey.location, 0, atol=0.05)
+    assert solve.report()["verdict"] == "good"
+
+
+def test_an_object_that_was_renamed_meanwhile_is_solved_and_restored(scene, monkey, silhouette):
+    move_away(monkey)
+    before = tuple(monkey.location)
+    solve = PoseSolve.gather(scene, PoseTask("Suzanne", "Camera", silhouette, options=PoseTaskOptions(restarts=0)))
+    solve.read(1)
+    monkey.name = "Renamed"
+    step = list(solve.steps())[-1]
+
+    solve.apply(step)
+    assert tuple(monkey.location) != before
+    solve.restore()
+
+    assert tuple(monkey.location) == before
 
 
 def refused(scene, monkey, silhouette, **changes) -> str:

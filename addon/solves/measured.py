@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How far a result can be trusted once it was measured in the scene, which may answer otherwise than the solve expected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from solver_core.solution import Judgement, Verdict
+
+UNKNOWN_CAUSE = "Something else has a hold on it, such as a driver, a modifier or a script."
+
+
+def judge_gap(measured: Verdict, gap: str, causes: Iterable[str]) -> Judgement:
+    """The verdict where the scene shows something else than was solved, which is not GOOD.
+
+    measured: what the measure is worth by itself.  gap: both numbers, as the rest of a sentence that begins "In the scene".
+    causes: sentences, the likeliest first.
+    """
+    return Judgement(not_good(measured), f"In the scene {gap}. {next(iter(causes), UNKNOWN_CAUSE)}")
+
+
+def judge_end(judgement: Judgement, end: str) -> Judgement:
+    """The verdict on the frames that were solved before something ended the solve, which is not GOOD.  end: a sentence."""
+    return Judgement(not_good(judgement.verdict), f"{end} {judgement.explanation}")
+
+
+def not_good(verdict: Verdict) -> Verdict:
+    return Verdict.DOUBTFUL if verdict is Verdict.GOOD else verdict

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A frame as Solve Pose reads it: what the camera sees, where things are, and how a pose becomes a motion of the world."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import bpy
+import numpy as np
+
+from solver_core import render
+from solver_core.errors import SetupError
+from solver_core.frames import Camera, matrix_from_pose
+from solver_core.mesh import Mesh
+from solver_core.problems.pose.observation import PoseObservation, overlap
+from solver_core.problems.pose.setup import PoseSetup
+
+from ..bridge.camera import View, read_view
+from ..bridge.image import Picture
+from ..bridge.mesh import RigidMesh, read_rigid_mesh
+from ..bridge.scene import Handle, evaluate
+from ..bridge.transform import Placement, read_placement
+from .image_source import ImageSource, MaskKey
+from .outline import mask_outline, mesh_outline
+from .solve import NO_IMAGE_LINES
+
+
+class Things(NamedTuple):
+    """What takes part.  moved: objects that are placed, the camera or those that hang together.  parts: whose outline counts.
+
+    anchor: whose frame the pose is of.
+    """
+
+    camera: Handle
+    moved: tuple[Handle, ...]
+    parts: tuple[Handle, ...]
+    anchor: Handle
+
+    @property
+    def is_camera_moved(self) -> bool:
+        return self.moved == (self.camera,)
+
+    def read_mesh(self, scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> RigidMesh:
+        """The surfaces of all parts as they are now.  Raises SetupError."""
+        names = {part.require(scene).name for part in self.parts}
+        return read_rigid_mesh(depsgraph, self.anchor.require(scene), names)
+
+
+@dataclass(eq=False)
+class PoseView:
+    """A frame as it was read, and what is made of it in the thread of the steps.  start: (4, 4) camera_from_object.
+
+    picture: the part of it that counts.  placements: of what is moved.
+    """
+
+    things: Things
+    picture: Picture
+    seen: View
+    mesh: RigidMesh
+    placements: dict[Handle, Placement]
+    start: np.ndarray
+    setup: PoseSetup | None = None
+    observed_lines: np.ndarray = field(default_factory=lambda: NO_IMAGE_LINES)
+
+    @classmethod
+    def read(cls, scene: bpy.types.Scene, things: Things, source: ImageSource, is_range: bool) -> PoseView:
+        """The scene at its frame.  Raises SolverError."""
+        camera, depsgraph = things.camera.require(scene), evaluate(scene)
+        picture = source.read(camera, scene.frame_current, is_range)
+        seen = read_view(scene, depsgraph, camera, *picture.size)
+        picture = picture._replace(rgba=picture.rgba[seen.rows, seen.columns])
+        mesh = things.read_mesh(scene, depsgraph)
+        placements = {one: read_placement(depsgraph, one.require(scene)) for one in things.moved}
+        start = np.linalg.solve(seen.world_from_eye, mesh.world_from_object)
+        return cls(things, picture, seen, mesh, placements, start)
+
+    def start_from(self, one: Handle, world_from_thing: np.ndarray) -> None:
+        """Starts where one of the moved things, and the others with it, are at a rigid (4, 4)."""
+        motion = world_from_thing @ np.linalg.inv(self.placements[one].world_from_thing)
+        world_from_eye, world_from_object = self.seen.world_from_eye, self.mesh.world_from_object
+        if self.things.is_camera_moved:
+            self.start = np.linalg.solve(motion @ world_from_eye, world_from_object)
+        else:
+            self.start = np.linalg.solve(world_from_eye, motion @ world_from_object)
+
+    def require_in_front(self) -> None:
+        """Raises SetupError if the start is behind the camera."""
+        if (self.start[:3, :3] @ self.mesh.centre + self.start[:3, 3])[2] >= 0:
+            raise SetupError(
+                f"'{self.things.anchor.name}' is not in front of the camera '{self.things.camera.name}': "
+                "move it where the camera looks."
+            )
+
+    def prepare(self, mask: MaskKey) -> None:
+        """Makes setup and outline.  Raises SolverError."""
+        coverage = mask.coverage(self.picture)
+        self.setup = PoseSetup.checked(coverage, self.mesh.vertices, self.mesh.faces, self.seen.camera, self.start)
+        self.observed_lines = self._in_frame(mask_outline(coverage))
+
+    def motion(self, camera_from_object: np.ndarray) -> np.ndarray:
+        """(4, 4) by which the world moves what is moved, for a pose."""
+        if self.seen.is_orthographic:  # which does not tell how far away things are
+            centre = camera_from_object[:3, :3] @ self.mesh.centre + camera_from_object[:3, 3]
+            depth = (self.start[:3, :3] @ self.mesh.centre + self.start[:3, 3])[2]
+            camera_from_object = camera_from_object.copy()
+            camera_from_object[:3, 3] += centre * (depth / centre[2] - 1)
+        world_from_eye = self.seen.world_from_eye
+        if self.things.is_camera_moved:
+            return self.mesh.world_from_object @ np.linalg.inv(world_from_eye @ camera_from_object)
+        return world_from_eye @ camera_from_object @ np.linalg.inv(self.mesh.world_from_object)
+
+    def iou(self, camera_from_object: np.ndarray) -> float:
+        """Overlap with the mask in its own pixels, once prepared; those that the object covers by half count."""
+        setup = self.setup
+        return _iou(setup.mesh, matrix_from_pose(setup.unit_pose(camera_from_object)), setup.camera, setup.coverage)
+
+    def overlap(self, coverage: np.ndarray) -> float:
+        """Overlap with a mask (H, W) where things are, be that in view or not."""
+        return _iou(Mesh.checked(self.mesh.vertices, self.mesh.faces), self.start, self.seen.camera, coverage)
+
+    def outline(self, camera_from_object: np.ndarray) -> np.ndarray:
+        """(N, 2, 2) as Step.image_lines."""
+        setup = self.setup
+        lines = mesh_outline(setup.mesh, matrix_from_pose(setup.unit_pose(camera_from_object)), setup.camera)
+        return self._in_frame(lines)
+
+    def _in_frame(self, lines: np.ndarray) -> np.ndarray:
+        return (lines * self.seen.scale + self.seen.offset).astype(np.float32)
+
+
+def _iou(mesh: Mesh, camera_from_mesh: np.ndarray, camera: Camera, coverage: np.ndarray) -> float:
+    depth = render.render_depth([mesh], camera_from_mesh[None], camera.intrinsics, camera.height, camera.width)
+    is_object = (coverage >= 0.5).astype(np.float32)
+    return float(overlap(np.isfinite(depth), PoseObservation(is_object[None], np.ones_like(depth, bool), depth))[0])
