@@ -38,7 +38,7 @@ class Words(NamedTuple):
 
     label: its name in a panel.  help: one sentence, without unit and default.  minimum, maximum: inclusive.
     unit: such as "m" or "frames".  choices: the texts it may be, each with a sentence.  unset: what None means, for an
-    option that may be None.
+    option that may be None.  named: words that stand for values of a number.
     """
 
     label: str
@@ -48,6 +48,7 @@ class Words(NamedTuple):
     unit: str
     choices: Mapping[str, str]
     unset: str
+    named: Mapping[str, float | None]
 
 
 def option(
@@ -60,9 +61,12 @@ def option(
     unit: str = "",
     choices: Mapping[str, str] | None = None,
     unset: str = "",
+    named: Mapping[str, float | None] | None = None,
 ) -> Any:
     """A field of an Options class; see Words."""
-    return field(default=default, metadata={"words": Words(label, help, minimum, maximum, unit, choices or {}, unset)})
+    return field(
+        default=default, metadata={"words": Words(label, help, minimum, maximum, unit, choices or {}, unset, named or {})}
+    )
 
 
 class Option(NamedTuple):
@@ -99,6 +103,8 @@ class Option(NamedTuple):
 
     def checked(self, value: Any) -> Any:
         """The value as a plain Python object.  Raises ConfigError with one sentence."""
+        if isinstance(value, str) and value in self.words.named:
+            value = self.words.named[value]
         if value is None and self.may_be_none:
             return None
         accepted, _ = KINDS[self.kind]

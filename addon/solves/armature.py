@@ -11,7 +11,6 @@ from typing import Any, NamedTuple, Self
 import bpy
 import numpy as np
 
-from solver_core.problem import take
 from solver_core.problems.inverse_kinematics.files.bvh_text import END_SITE
 from solver_core.problems.inverse_kinematics.names.mapping import Matching
 from solver_core.problems.inverse_kinematics.setup import KinematicSetup
@@ -172,12 +171,10 @@ class ArmatureSolve:
         setup = replace(setup, matching=self.matching)
         session = KinematicSession(setup, self.task.options)
         frame = np.array([inputs.shown])
-        observation = take(setup.request.observation, frame)
 
         def show(phase: str, x: np.ndarray, energy: float) -> Step:
             posture = setup.problem.forward(x[frame], frame)
-            shift = setup.problem.shift(observation.positions - posture.positions, observation)
-            root = (setup.request.origin[frame] + shift)[0]
+            root = session.root_of(x[frame], frame)
             points = inputs.to_world(posture.positions[0] + root, inputs.shown)
             goals = inputs.to_world(inputs.targets[inputs.shown], inputs.shown)
             return Step(

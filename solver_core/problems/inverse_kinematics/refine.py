@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from solver_core.kernel.tree import damped_step
@@ -21,13 +19,16 @@ FAR = LoopSettings(steps=100, halvings=6, converged_energy=END, min_decrease=1e-
 TRUST = 0.3
 LEAST_DAMPING = 1e-6  # square metres; below this float32 loses the weakest directions
 POOR = 0.01  # energy over the root mean square bone length above which another start is tried
+SPREADS = (0.3, 2.0)  # radians: random starts are turned a little at first, up to anyhow at last
 
 
-def random_starts(problem: KinematicProblem, x: np.ndarray, count: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """`count` starts (B, J, 4) around the poses x, within the limits: turned a little at first, up to anyhow at last."""
-    spreads = np.linspace(0.3, 2, count)  # radians
-    steps = (spread * rng.normal(size=(len(x), problem.manifold.dim)) for spread in spreads)
-    return (problem.manifold.retract(x, step).astype(x.dtype) for step in steps)
+def random_start(problem: KinematicProblem, x: np.ndarray, spread: float, rng: np.random.Generator) -> np.ndarray:
+    """(B, J, 4) the poses x, all turned by the same random rotations of about `spread` radians, within the limits.
+
+    So that frames beside each other find the same way to meet their targets.
+    """
+    step = np.broadcast_to(spread * rng.normal(size=problem.manifold.dim), (len(x), problem.manifold.dim))
+    return problem.manifold.retract(x, step).astype(x.dtype)
 
 
 def least_squares_update(problem: KinematicProblem) -> Update:
@@ -40,10 +41,10 @@ def least_squares_update(problem: KinematicProblem) -> Update:
         damping = LEAST_DAMPING + trust * problem.energy(posture, targets, rows)
         axes_root = axes @ posture.orientations.swapaxes(2, 3)
         residuals = problem.residuals(posture, targets)
-        turns = damped_step(skeleton, posture.positions, axes_root, residuals, targets.weights, damping)
-        floating = np.flatnonzero(targets.weights[:, skeleton.root] == 0)
+        turns = damped_step(skeleton, posture.positions, axes_root, residuals, targets.precision, damping)
+        floating = np.flatnonzero(~targets.is_exact(skeleton.root))
         if len(floating):
-            arrays = (posture.positions, axes_root, residuals, targets.weights, damping)
+            arrays = (posture.positions, axes_root, residuals, targets.precision, damping)
             turns[floating] = damped_step_of_floating(skeleton, *(array[floating] for array in arrays))
         return rotvecs_about(axes, turns)
 

@@ -1,11 +1,10 @@
-"""What a motion is solved from, checked: targets around the origin, skeleton, limits, networks."""
+"""What a motion is solved from, checked: targets, skeleton, limits, networks."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -14,34 +13,29 @@ from solver_core.errors import ObservationError, SetupError
 from solver_core.problems.inverse_kinematics.files.targets import NamedTargets
 from solver_core.problems.inverse_kinematics.names.mapping import Matching, match_by_map, match_targets
 from solver_core.problems.inverse_kinematics.placing import WRONG_UNIT, fit_to_skeleton, size_ratio
-from solver_core.problems.inverse_kinematics.problem import KinematicProblem, Targets
+from solver_core.problems.inverse_kinematics.problem import KinematicProblem
 from solver_core.problems.inverse_kinematics.skeleton.body import Body
 from solver_core.problems.inverse_kinematics.skeleton.limits import JointLimits
 from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
+from solver_core.problems.inverse_kinematics.solver.evidence import Given
 from solver_core.problems.inverse_kinematics.solver.guide import Guide, Trained, find_guide
 
 log = logging.getLogger(__name__)
-
-
-class Request(NamedTuple):
-    """Targets of F frames relative to origin (F, 1, 3), and sentences about what was found in them."""
-
-    observation: Targets
-    origin: np.ndarray
-    notices: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class KinematicSetup:
     """A checked problem of inverse kinematics.  guide: None for what resembles no body that networks know.
 
+    given: targets, world metres.  notices: sentences about what was found in them.
     matching: which named targets are those of which nodes, None where the targets had no names.
     start: (F, J, 4) given by the user, or None.  Build it with `checked`, whose arguments are those of
     solve_inverse_kinematics; it raises ObservationError or SetupError with one sentence for what cannot be used.
     """
 
     problem: KinematicProblem
-    request: Request
+    given: Given
+    notices: tuple[str, ...]
     guide: Guide | None
     matching: Matching | None
     start: np.ndarray | None
@@ -68,15 +62,15 @@ class KinematicSetup:
                 weights = np.isfinite(targets).all(axis=2).any(axis=0).astype(float)
         elif target_map is not None:
             raise SetupError("target_map belongs to targets that have names, as sc.read_targets gives them")
-        request = checked_targets(targets, weights, skeleton)
-        for notice in (*notices, *request.notices):  # what was said of the file was logged when it was read
+        given, missing = checked_targets(targets, weights, skeleton)
+        for notice in (*notices, *missing):  # what was said of the file was logged when it was read
             log.warning(notice)
-        request = request._replace(notices=(*of_file, *notices, *request.notices))
+        notices = (*of_file, *notices, *missing)
         limited = None if limits is None else JointLimits.from_ranges(skeleton, limits, limit_axes)
-        offsets = np.broadcast_to(skeleton.offsets.astype(np.float32), request.observation.positions.shape)
+        offsets = np.broadcast_to(skeleton.offsets.astype(np.float32), given.positions.shape)
         problem = KinematicProblem(Body.at_rest(skeleton), offsets, limited)
         guide = find_guide(skeleton, mapping, trained)
-        return cls(problem, request, guide, matching, None if start is None else _checked_start(start, problem))
+        return cls(problem, given, notices, guide, matching, None if start is None else _checked_start(start, problem))
 
 
 def _matched(targets: NamedTargets, skeleton: Skeleton, target_map: Mapping[str, str | Sequence[str]] | None) -> Matching:
@@ -85,8 +79,8 @@ def _matched(targets: NamedTargets, skeleton: Skeleton, target_map: Mapping[str,
     return match_by_map(target_map, targets.names, skeleton)
 
 
-def checked_targets(targets: np.ndarray, weights: np.ndarray | None, skeleton: Skeleton) -> Request:
-    """What solve_inverse_kinematics was given, as float32 relative to the root's target.  Raises ObservationError."""
+def checked_targets(targets: np.ndarray, weights: np.ndarray | None, skeleton: Skeleton) -> tuple[Given, tuple[str, ...]]:
+    """What solve_inverse_kinematics was given, and sentences about what is missing in it.  Raises ObservationError."""
     num_nodes = skeleton.num_nodes
     positions = checked_array(targets, "targets", f"(frames, {num_nodes}, 3)", ObservationError).astype(np.float64)
     if positions.ndim == 2:
@@ -99,13 +93,9 @@ def checked_targets(targets: np.ndarray, weights: np.ndarray | None, skeleton: S
         )
     if len(positions) == 0:
         raise ObservationError("the motion is empty: the targets hold no frames")
-    positions, given, notices = _without_gaps(positions, _checked_weights(weights, positions), skeleton)
-    _check_unit(positions, given, skeleton)
-    of_root = given[:, skeleton.root, None, None] > 0
-    mean = (given[..., None] * positions).sum(axis=1, keepdims=True) / given.sum(axis=1)[:, None, None]
-    origin = np.where(of_root, positions[:, [skeleton.root]], mean)
-    observation = Targets.exact((positions - origin).astype(np.float32), given.astype(np.float32))
-    return Request(observation, origin, notices)
+    positions, weights, notices = _without_gaps(positions, _checked_weights(weights, positions), skeleton)
+    _check_unit(positions, weights, skeleton)
+    return Given(positions, weights), notices
 
 
 def _checked_start(start: np.ndarray, problem: KinematicProblem) -> np.ndarray:
@@ -140,25 +130,22 @@ def _checked_weights(weights: np.ndarray | None, positions: np.ndarray) -> np.nd
 def _without_gaps(
     positions: np.ndarray, weights: np.ndarray, skeleton: Skeleton
 ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """Positions without nan, weights that are 0 there, and a notice if there was any."""
+    """Positions without nan, weights that are 0 there, and a notice of nodes that have no target in any frame."""
     is_missing = ~np.isfinite(positions.sum(axis=2))
-    unexpected = is_missing & (weights > 0)
+    never = np.flatnonzero(is_missing.all(axis=0) & (weights > 0).any(axis=0))
     notices: tuple[str, ...] = ()
-    if unexpected.any():
-        names = [skeleton.names[node] for node in np.flatnonzero(unexpected.any(axis=0))]
-        listed = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-        count = int(unexpected.sum())
-        subject = "1 target is missing" if count == 1 else f"{count} targets are missing"
+    if len(never):
+        listed = ", ".join(skeleton.names[node] for node in never[:5]) + (", ..." if len(never) > 5 else "")
+        subject = "1 target is missing" if len(never) == 1 else f"{len(never)} targets are missing"
         notices = (f"{subject} ({listed}) and left to the solver",)
     weights = np.where(is_missing, 0, weights)
-    empty = np.flatnonzero(weights.sum(axis=1) == 0)
-    if len(empty):
-        raise ObservationError(f"frame {empty[0]} has no target at all; leave it out or give at least one")
+    if not weights.any():
+        raise ObservationError("no frame has a target at all; give at least one")
     return np.where(is_missing[..., None], 0, positions), weights, notices
 
 
 def _check_unit(positions: np.ndarray, weights: np.ndarray, skeleton: Skeleton) -> None:
-    ratio = size_ratio(positions, weights.min(axis=0) > 0, skeleton)
+    ratio = size_ratio(np.where(weights[..., None] > 0, positions, np.nan), weights.any(axis=0), skeleton)
     if ratio > WRONG_UNIT:
         raise ObservationError(f"the targets are {_rounded(ratio)} times larger than the skeleton; both must be in metres")
     if 0 < ratio < 1 / WRONG_UNIT:

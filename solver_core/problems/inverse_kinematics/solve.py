@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,32 +11,41 @@ import numpy as np
 from solver_core.loop import LoopSettings
 from solver_core.network.update import network_update
 from solver_core.options import Options, keyword_options, option
-from solver_core.problem import in_parts, put, take
+from solver_core.problem import Update, in_parts, put, take
 from solver_core.problems.inverse_kinematics.files.bodies import human
 from solver_core.problems.inverse_kinematics.files.targets import NamedTargets
 from solver_core.problems.inverse_kinematics.names.mapping import Matching
-from solver_core.problems.inverse_kinematics.problem import KinematicProblem
+from solver_core.problems.inverse_kinematics.problem import KinematicProblem, Targets
 from solver_core.problems.inverse_kinematics.refine import (
+    END,
     FAR,
     NATURAL,
     POOR,
     REFINE,
+    SPREADS,
     bone_length,
     least_squares_update,
-    random_starts,
+    random_start,
 )
 from solver_core.problems.inverse_kinematics.setup import KinematicSetup
 from solver_core.problems.inverse_kinematics.skeleton.kinematics import AT_ONCE
 from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
+from solver_core.problems.inverse_kinematics.solver.closed_form import closed_form_update
+from solver_core.problems.inverse_kinematics.solver.evidence import gather
 from solver_core.problems.inverse_kinematics.solver.guide import Trained
-from solver_core.problems.inverse_kinematics.solver.smooth import continuous_signs, smoothed
+from solver_core.problems.inverse_kinematics.solver.posterior import Motion, Posterior
+from solver_core.problems.inverse_kinematics.solver.smooth import bridged, continuous_signs, smoothed, smoothed_path
 from solver_core.problems.inverse_kinematics.solver.start import mean_pose_start
 from solver_core.problems.inverse_kinematics.verdict import judge
 from solver_core.session import Phase, Session
 from solver_core.solution import Iteration, Solution, StopReason, Verdict
 
 STEPS = LoopSettings(steps=4, halvings=3)  # as in the paper
+POINT = LoopSettings(steps=1, halvings=0, converged_energy=END)  # the closed form is one step, and worth no part of it
+WEIGHINGS = 4  # steps after which the motion of noisy targets hardly changes
 HISTORY_BYTES = 64e6  # of poses in the history; a step of 10,000 frames of a human is 7e6
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -50,8 +60,31 @@ class KinematicOptions(Options):
         minimum=0,
         maximum=64,
     )
+    noise: float | None = option(
+        None,
+        "Noise",
+        "Noise of the targets, standard deviation of a coordinate; 0 meets them exactly",
+        minimum=0,
+        maximum=1,
+        unit="m",
+        unset="found from bones whose lengths change",
+    )
+    scale: float | None = option(
+        None,
+        "Scale",
+        "Size of the body that was measured, in sizes of the skeleton; 1 takes the targets as they are",
+        minimum=0.01,
+        maximum=100,
+        unset="found from the lengths of bones, for humans",
+        named={"auto": None, "none": 1.0},
+    )
     smooth: float = option(
-        0.0, "Smooth", "Evens out the rotations over time, by a Gaussian of this width", minimum=0, maximum=1000, unit="frames"
+        0.0,
+        "Smooth",
+        "Evens out rotations and root over time, by a Gaussian of this width, away from exact targets",
+        minimum=0,
+        maximum=1000,
+        unit="frames",
     )
     seed: int = option(0, "Seed", "Random seed; the same seed gives the same result", minimum=0)
 
@@ -60,9 +93,9 @@ class KinematicOptions(Options):
 class KinematicStep:
     """One step of a solve, as the user may watch it.
 
-    phase: "start", "network", "refine", "restart" or "smooth".  x: (F, J, 4) wxyz of the skeleton's joints, the best so far;
-    None in the history of a long motion but for its last steps.  energies: (F,) root mean square distances to the targets,
-    metres.  num_active: frames that go on.  seconds since the start.
+    phase: "start", "network", "closed form", "refine", "restart", "weigh", "bridge" or "smooth".  x: (F, J, 4) wxyz of the
+    skeleton's joints, the best so far; None in the history of a long motion but for its last steps.  energies: (F,) root
+    mean square distances to the targets, metres.  num_active: frames that go on.  seconds since the start.
     """
 
     phase: str
@@ -82,7 +115,9 @@ class KinematicResult:
     """Rotations of a skeleton that put its nodes on their targets.
 
     rotations: (F, N, 4) wxyz in the parents' frames, identity for end sites; their signs do not jump between frames.
-    root: (F, 3) position of the root, metres.  position_error: (F, N) metres, nan where no target was given.
+    root: (F, 3) position of the root, metres.  position_error: (F, N) metres, nan where no target was given or it was left out.
+    noise: of the targets, metres an axis, as given or found.  scale: of the measured body over the skeleton, as given or found;
+    root and position_error are at the skeleton's size.  is_bridged: (F, N) targets that were missing or left out and bridged.
     verdict and explanation: how far the motion can be trusted, and why.  reasons: why each frame stopped.
     history: all steps.  seconds: time of the solve.  notices: sentences about what was found in the input.
     matching: which named targets were taken for which nodes, and which were guessed and left out; None where targets had no
@@ -92,6 +127,9 @@ class KinematicResult:
     rotations: np.ndarray
     root: np.ndarray
     position_error: np.ndarray
+    noise: float
+    scale: float
+    is_bridged: np.ndarray
     verdict: Verdict
     explanation: str
     reasons: list[StopReason]
@@ -159,53 +197,77 @@ Steps = Generator[KinematicStep, None, None]
 
 
 class KinematicSession(Session[KinematicStep, KinematicResult]):
-    """A solve under way: the networks, refinement, restarts, smoothing.
+    """A solve under way: the networks or the closed form, refinement or weighing, restarts, gaps, smoothing.
 
-    x: (F, J, 4) wxyz of the skeleton's joints, the best so far.  reasons: why each frame stopped.
+    evidence: what is known of the targets.  x: (F, J, 4) wxyz of the skeleton's joints, the best so far.  root: (F, 3) where
+    it is not simply where the targets want it, else None.  reasons: why each frame stopped.
     """
 
     def __init__(self, setup: KinematicSetup, options: KinematicOptions) -> None:
         super().__init__()
         self.setup, self.options = setup, options
+        is_human = setup.guide is not None and setup.guide.transfer.body is human()
+        scale = options.scale if is_human or options.scale is not None else 1.0
+        self.evidence = gather(setup.given, setup.problem.skeleton, options.noise, scale)
+        self.notices = (*setup.notices, *self.evidence.notices)
+        for notice in self.evidence.notices:  # the others were logged when they were found
+            log.warning(notice)
         self.x = self._first_pose()
+        self.root: np.ndarray | None = None
         self.reasons = [StopReason.MAX_STEPS] * len(self.x)
 
     def phases(self) -> list[Phase]:
-        """The targets never get farther, but where rotations are smoothed."""
+        """The targets never get farther, but where they are weighed or rotations are smoothed."""
         setup, options, guide = self.setup, self.options, self.setup.guide
+        is_rig = guide is None or guide.transfer.body is not human()
         refined = REFINE.steps + (0 if guide is None else NATURAL.steps)
+        is_exact = self.evidence.noise == 0
         phases = []
-        if setup.start is None and guide is not None:
-            phases.append(Phase(self._ask_networks, STEPS.steps))
-        if options.refine and (setup.start is not None or guide is not None):
-            phases.append(Phase(lambda: self._refine("refine"), refined))
-        if options.refine and setup.start is None and (guide is None or guide.transfer.body is not human()):
+        if setup.start is None:
+            phases.append(Phase(self._point, 1) if guide is None else Phase(self._ask_networks, STEPS.steps))
+        if options.refine and is_rig and setup.start is None:
             phases.append(Phase(self._refine_from_several, FAR.steps))
+        elif options.refine and is_exact:
+            phases.append(Phase(lambda: self._refine("refine"), refined))
+        if options.refine and not is_exact:
+            phases.append(Phase(self._weigh, WEIGHINGS))
+        elif self.evidence.is_lost.any() and len(self.x) > 1:
+            phases.append(Phase(self._bridge, refined if options.refine else 1))
         if options.smooth > 0 and len(self.x) > 1:
-            phases.append(Phase(self._smooth, refined if options.refine else 1))
+            phases.append(Phase(self._smooth, 1))
         return phases
 
     def result(self) -> KinematicResult:
-        problem, request, x = self.setup.problem, self.setup.request, self.x
-        skeleton, observation = problem.skeleton, request.observation
-        posture = problem.forward(x, np.arange(len(x)))
-        shift = problem.shift(observation.positions - posture.positions, observation)
-        error = np.linalg.norm(problem.residuals(posture, observation), axis=-1)
-        error = np.where(observation.weights > 0, error, np.nan)
+        evidence, x, skeleton = self.evidence, self.x, self.setup.problem.skeleton
+        root = self.root_of(x, np.arange(len(x)))
+        nodes = self.setup.problem.forward(x, np.arange(len(x))).positions + root[:, None]
+        error = np.linalg.norm(evidence.positions - nodes, axis=-1)
+        error = np.where(np.isfinite(evidence.variance), error, np.nan)
         every_rotation = np.zeros((len(x), skeleton.num_nodes, 4))
         every_rotation[..., 0] = 1
         every_rotation[:, skeleton.joints] = continuous_signs(x)
         return KinematicResult(
             every_rotation,
-            (request.origin + shift)[:, 0],
+            root,
             error,
+            evidence.noise,
+            evidence.scale,
+            evidence.is_lost,
             *judge(error, skeleton, () if self.setup.matching is None else self.setup.matching.missing_parts),
             [StopReason.CANCELLED] * len(x) if self.is_cancelled else self.reasons,
             self.history,
             self.seconds,
-            request.notices,
+            self.notices,
             self.setup.matching,
         )
+
+    def root_of(self, x: np.ndarray, frames: np.ndarray) -> np.ndarray:
+        """(B, 3) position of the root, metres, for poses x (B, J, 4) of some frames (B,)."""
+        if self.root is not None:
+            return self.root[frames]
+        problem, known = self.setup.problem, take(self.evidence.known, frames)
+        posture = problem.forward(x, frames)
+        return (self.evidence.origin[frames] + problem.shift(known.positions - posture.positions, known))[:, 0]
 
     def _first_pose(self) -> np.ndarray:
         """(F, J, 4) the given start or the rest pose."""
@@ -215,8 +277,13 @@ class KinematicSession(Session[KinematicStep, KinematicResult]):
         shape = (len(problem.offsets), problem.skeleton.num_joints, 1)
         return problem.within_limits(np.tile(np.array([1, 0, 0, 0], np.float32), shape))
 
+    def _point(self) -> Steps:
+        """Bones at their targets, in closed form from the rest pose."""
+        update = closed_form_update(self.setup.problem)
+        yield from self._improve("closed form", self.setup.problem, POINT, self.evidence.observation, update)
+
     def _ask_networks(self) -> Steps:
-        guide, observation = self.setup.guide, self.setup.request.observation
+        guide, observation = self.setup.guide, self.evidence.observation
         assert guide is not None
         transfer = guide.transfer
         problem = transfer.problem(len(observation.positions), self.setup.problem.limits)
@@ -233,24 +300,32 @@ class KinematicSession(Session[KinematicStep, KinematicResult]):
 
     def _refine(self, phase: str) -> Steps:
         """As motions go and then, where that does not meet the targets, anyhow."""
-        problem, guide = self.setup.problem, self.setup.guide
+        problem, guide, known = self.setup.problem, self.setup.guide, self.evidence.known
         if guide is not None:
-            yield from self._improve(phase, replace(problem, body=guide.transfer.natural_body), NATURAL)
-        yield from self._improve(phase, problem, REFINE)
+            natural = replace(problem, body=guide.transfer.natural_body)
+            yield from self._improve(phase, natural, NATURAL, known)
+            yield from self._improve(phase, problem, POINT, known, closed_form_update(problem))
+        yield from self._improve(phase, problem, REFINE, known)
 
     def _refine_from_several(self) -> Steps:
-        """From the present pose; then, frame by frame where that fails, from others.
+        """From the present poses; then, where that fails, from others: those of frames beside that succeeded, or random ones.
 
         Far from the answer least squares gets stuck; a body without trained networks needs several tries.
         """
-        problem, observation = self.setup.problem, self.setup.request.observation
-        starts = random_starts(problem, self.x, self.options.restarts, np.random.default_rng(self.options.seed))
-        first = yield from self._improve("refine", problem, FAR)
+        problem, known, rng = self.setup.problem, self.evidence.known, np.random.default_rng(self.options.seed)
+        first = yield from self._improve("refine", problem, FAR, known)
         best, energies = first.x, first.energy
-        for start in starts:
-            rows = np.flatnonzero(energies > POOR * bone_length(problem))
+        bound = POOR * bone_length(problem) + self.evidence.noise
+        has_spread = False  # whether the last try helped frames that others may now start from
+        for spread in np.linspace(*SPREADS, self.options.restarts):
+            rows = np.flatnonzero(energies > bound)
             if len(rows) == 0:
                 return
+            good = np.flatnonzero(energies <= bound)
+            if len(good) and (has_spread or spread == SPREADS[0]):
+                start = best[good[np.abs(rows[:, None] - good).argmin(axis=1)]]
+            else:
+                start = random_start(problem, best[rows], spread, rng)
             part = replace(problem, offsets=problem.offsets[rows])
 
             def improved(tried: Iteration | Solution, rows=rows, best=best, energies=energies) -> tuple[np.ndarray, np.ndarray]:
@@ -263,31 +338,61 @@ class KinematicSession(Session[KinematicStep, KinematicResult]):
                 x, energy = improved(iteration)
                 return self._show("restart", replace(iteration, x=x, energy=energy))
 
-            tried = yield from self._loop(show, part, least_squares_update(part), take(observation, rows), start[rows], FAR)
+            update = in_parts(least_squares_update(part), AT_ONCE)
+            tried = yield from self._loop(show, part, update, take(known, rows), start, FAR)
             for number in np.flatnonzero(tried.energy < energies[rows]):
                 self.reasons[rows[number]] = tried.reasons[number]
+            has_spread = bool((tried.energy <= bound).any())
             best, energies = improved(tried)
             self.x = best
 
-    def _smooth(self) -> Steps:
-        self.x = self.setup.problem.within_limits(smoothed(self.x, self.options.smooth))
+    def _weigh(self) -> Steps:
+        """The likeliest motion: targets against networks and neighbouring frames."""
+        evidence, guide, problem = self.evidence, self.setup.guide, self.setup.problem
+        body = problem.body if guide is None else guide.transfer.natural_body
+        posterior = Posterior(problem, evidence.positions, evidence.variance, self.x, body.axes)
+        motion = posterior.start(Motion(self.x, self.root_of(self.x, np.arange(len(self.x)))))
+        for _ in range(WEIGHINGS):
+            motion = posterior.improved(motion)
+            self.root = motion.root
+            yield self._shown("weigh", motion.x.astype(np.float32))
+        self.reasons = [StopReason.STALLED] * len(self.x)
+
+    def _bridge(self) -> Steps:
+        """Joints whose bones have lost their targets go on from where they were to where they are found again."""
+        skeleton, is_lost = self.setup.problem.skeleton, self.evidence.is_lost
+        is_guess = np.zeros((len(self.x), skeleton.num_joints), bool)
+        for level in skeleton.levels:
+            np.logical_or.at(is_guess, (slice(None), level.parent_joints), is_lost[:, level.nodes])
+        yield self._shown("bridge", self.setup.problem.within_limits(bridged(self.x, is_guess)))
         if self.options.refine:
-            yield from self._refine("smooth")
+            yield from self._improve("bridge", self.setup.problem, REFINE, self.evidence.known)
+
+    def _smooth(self) -> Steps:
+        width = self.options.smooth
+        self.root = smoothed_path(self.root_of(self.x, np.arange(len(self.x))), width)
+        yield self._shown("smooth", self.setup.problem.within_limits(smoothed(self.x, width)))
 
     def _improve(
-        self, phase: str, problem: KinematicProblem, settings: LoopSettings
+        self, phase: str, problem: KinematicProblem, settings: LoopSettings, targets: Targets, update: Update | None = None
     ) -> Generator[KinematicStep, None, Solution]:
-        """Least squares from the present poses on."""
-        observation = self.setup.request.observation
-        update = in_parts(least_squares_update(problem), AT_ONCE)
+        """Steps from the present poses on, of least squares unless another update is given."""
+        update = in_parts(least_squares_update(problem) if update is None else update, AT_ONCE)
         solution = yield from self._loop(
-            lambda iteration: self._show(phase, iteration), problem, update, observation, self.x, settings
+            lambda iteration: self._show(phase, iteration), problem, update, targets, self.x, settings
         )
         self.x, self.reasons = solution.x, solution.reasons
         return solution
 
     def _passed(self, iteration: Iteration) -> Iteration:
         return replace(iteration, x=iteration.x[:0])
+
+    def _shown(self, phase: str, x: np.ndarray) -> KinematicStep:
+        """The step that takes all frames to poses x (F, J, 4)."""
+        rows, known = np.arange(len(x)), self.evidence.known
+        energy = self.setup.problem.energy(self.setup.problem.forward(x, rows), known, rows)
+        every = np.ones(len(x), bool)
+        return self._show(phase, Iteration(1, x, None, energy, every.astype(float), every, every, self.seconds))
 
     def _show(self, phase: str, iteration: Iteration) -> KinematicStep:
         self.x = iteration.x

@@ -20,12 +20,12 @@ def judge(position_error: np.ndarray, skeleton: Skeleton, missing_parts: Sequenc
     """Verdict on a motion by how far its nodes are from their targets.
 
     Args:
-        position_error: (F, N) metres, nan where no target was given; at least one number a frame.
+        position_error: (F, N) metres, nan where no target was given; at least one number.
         skeleton: whose nodes they are.
         missing_parts: of hips, arms and legs those that no target was found for by its name.
     """
     reach = max(skeleton.reach, 1e-9)
-    by_frame = np.nanmean(position_error, axis=1)
+    by_frame = np.nanmean(position_error[np.isfinite(position_error).any(axis=1)], axis=1)
     mean = float(by_frame.mean())
     share_off, share_far = (float((by_frame > limit * reach).mean()) for limit in (GOOD, POOR))
     if "hips" in missing_parts or len(missing_parts) > MOST_MISSING:

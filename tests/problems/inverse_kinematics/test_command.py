@@ -81,15 +81,41 @@ def test_solve_exits_with_2_and_a_sentence_when_it_cannot_write(option, options,
     assert "cannot write" in capsys.readouterr().err
 
 
-def test_solve_says_nothing_but_the_error_for_a_frame_without_targets(options, demo_dir, tmp_path, capsys):
-    header, frame, *_ = (demo_dir / "ik_targets.csv").read_text().splitlines()
-    (tmp_path / "gap.csv").write_text("\n".join([header, frame, "," * header.count(",")]))
+def test_solve_bridges_a_frame_without_targets_and_says_so(options, demo_dir, tmp_path, capsys):
+    header, *frames = (demo_dir / "ik_targets.csv").read_text().splitlines()
+    frames[5] = "," * header.count(",")
+    (tmp_path / "gap.csv").write_text("\n".join([header, *frames[:10]]))
+
+    code = main([*options[:4], "--targets", str(tmp_path / "gap.csv")])
+
+    captured = capsys.readouterr()
+    assert code == 0
+    assert "frame 5) and were bridged over time" in captured.out
+
+
+def test_solve_says_nothing_but_the_error_for_targets_that_are_all_missing(options, demo_dir, tmp_path, capsys):
+    header, *_ = (demo_dir / "ik_targets.csv").read_text().splitlines()
+    (tmp_path / "gap.csv").write_text("\n".join([header, "," * header.count(",")]))
 
     code = main([*options[:4], "--targets", str(tmp_path / "gap.csv")])
 
     captured = capsys.readouterr()
     assert (code, captured.out, captured.err.count("\n")) == (2, "", 1)
-    assert "frame 1 has no target at all" in captured.err
+    assert "no frame has a target at all" in captured.err
+
+
+def test_solve_brings_a_larger_body_to_the_size_of_the_skeleton_and_says_so(options, demo_dir, tmp_path, capsys):
+    header, *frames = (demo_dir / "ik_targets.csv").read_text().splitlines()
+    larger = 1.15 * np.array([frame.split(",") for frame in frames[:5]], float)
+    lines = [",".join(str(value) for value in frame) for frame in larger]
+    (tmp_path / "larger.csv").write_text("\n".join([header, *lines]))
+
+    code = main([*options[:4], "--targets", str(tmp_path / "larger.csv"), "--json", str(tmp_path / "result.json")])
+
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert code == 0
+    assert result["position_mean_cm"] < 0.01
+    assert any("1.15 times" in notice for notice in result["notices"])
 
 
 def test_solve_exits_with_1_and_a_reason_when_the_targets_are_out_of_reach(options, tmp_path, capsys, demo_dir):
@@ -98,7 +124,7 @@ def test_solve_exits_with_1_and_a_reason_when_the_targets_are_out_of_reach(optio
     stretched = stretched[0] + 1.5 * (stretched - stretched[0])
     (tmp_path / "far.csv").write_text(header + "\n" + ",".join(str(value) for value in stretched.reshape(-1)) + "\n")
 
-    code = main([*options[:4], "--targets", str(tmp_path / "far.csv")])
+    code = main([*options[:4], "--targets", str(tmp_path / "far.csv"), "--scale", "none"])
 
     assert code == 1
     assert "do not meet their targets: they are" in capsys.readouterr().err
@@ -185,7 +211,7 @@ def clips(demo_dir, tmp_path):
     (folder / "good.csv").write_text("\n".join([header, *frames[:3]]))
     (folder / "good.txt").write_text("\n".join([header, *frames[3:5]]))
     values = np.array(frames[0].split(","), float).reshape(-1, 3)
-    (folder / "far.csv").write_text(header + "\n" + ",".join(map(str, (values[0] + 2 * (values - values[0])).ravel())))
+    (folder / "far.csv").write_text(header + "\n" + ",".join(map(str, values[::-1].ravel())))  # each at another's place
     (folder / "broken.csv").write_text("nothing\n")
     (folder / "notes.md").write_text("not a clip")
     return folder

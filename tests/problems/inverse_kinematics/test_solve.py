@@ -177,7 +177,7 @@ def test_missing_markers_become_a_notice(body, motion):
 
     result = solve_inverse_kinematics(targets, body.skeleton)
 
-    assert result.notices == (f"1 target is missing ({body.skeleton.names[7]}) and left to the solver",)
+    assert result.notices == (f"1 target is missing ({body.skeleton.names[7]}, frame 3) and was bridged over time",)
     assert np.isnan(result.position_error[3, 7])
     assert np.nanmax(result.position_error) < 1e-3
 
@@ -190,7 +190,7 @@ def test_missing_markers_become_a_notice(body, motion):
         (lambda targets: targets[:, :-1], "the skeleton has 57 nodes and the targets have 56"),
         (lambda targets: targets[:0], "the motion is empty"),
         (lambda targets: targets[..., :2], "targets must be (frames, 57, 3)"),
-        (lambda targets: np.nan * targets, "frame 0 has no target at all"),
+        (lambda targets: np.nan * targets, "no frame has a target at all"),
     ],
 )
 def test_solve_raises_a_sentence_for_targets_it_cannot_use(change, sentence, body, motion):
@@ -251,7 +251,7 @@ def test_a_solve_that_is_cancelled_during_restarts_keeps_the_best(arm, rng):
     result = session.result()
 
     assert result.reason is StopReason.CANCELLED
-    assert (result.rotations[:, skeleton.joints] == step.x).all()
+    assert rotations.angle_between(result.rotations[:, skeleton.joints], step.x).max() < 1e-6  # whatever their signs
 
 
 def test_the_history_of_a_long_motion_keeps_energies_and_the_latest_poses(body, motion, monkeypatch):
