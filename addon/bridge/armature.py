@@ -14,6 +14,7 @@ from solver_core import rotations
 from solver_core.errors import ObservationError, SetupError
 from solver_core.problems.inverse_kinematics.files.bvh_text import END_SITE
 
+from .holds import holding_constraints
 from .keyframes import set_keys
 from .transform import float64, rotation_channel, rotation_values
 
@@ -67,6 +68,13 @@ def read_rest(armature: bpy.types.Object) -> dict[str, RestBone]:
     return bones
 
 
+def node_names(armature: bpy.types.Object) -> set[str]:
+    """The names of all heads, which are those of the bones, and of the tails of bones without children."""
+    return {
+        name for bone in armature.data.bones for name in ([bone.name] if bone.children else [bone.name, bone.name + END_SITE])
+    }
+
+
 def read_pose_matrix(depsgraph: bpy.types.Depsgraph, armature: bpy.types.Object, bone: str) -> np.ndarray:
     """(4, 4) of a posed bone in the armature's space."""
     return float64(armature.evaluated_get(depsgraph).pose.bones[bone].matrix)
@@ -113,23 +121,55 @@ def pulling_bones(armature: bpy.types.Object, names: Sequence[str]) -> list[str]
     ]
 
 
-def mute_constraints(armature: bpy.types.Object, names: Sequence[str]) -> list[tuple[str, str]]:
-    """Switches off all constraints of bones; (bone, constraint) of those that were on."""
+class Muted(NamedTuple):
+    """A constraint of a bone, or a driver with its path and component, that was switched off.  is_holding: whether it decides
+    how its bone is posed, and does not merely limit it.
+    """
+
+    bone: str
+    constraint: str
+    driver: tuple[str, int] | None
+    is_holding: bool
+
+
+def mute(armature: bpy.types.Object, names: Sequence[str]) -> list[Muted]:
+    """Switches off all constraints of bones and the drivers of their rotations and locations; what was on."""
     muted = []
-    for name in names:
-        for constraint in armature.pose.bones[name].constraints:
-            if not constraint.mute:
-                constraint.mute = True
-                muted.append((name, constraint.name))
+    for bone in (armature.pose.bones[name] for name in names):
+        holding = [constraint.name for constraint in holding_constraints(bone)]
+        for constraint in (constraint for constraint in bone.constraints if not constraint.mute):
+            constraint.mute = True
+            muted.append(Muted(bone.name, constraint.name, None, constraint.name in holding))
+        paths = [bone.path_from_id(channel) for channel in ("location", rotation_channel(bone))]
+        for driver in armature.animation_data.drivers if armature.animation_data else ():
+            if driver.data_path in paths and not driver.mute:
+                driver.mute = True
+                muted.append(Muted(bone.name, "", (driver.data_path, driver.array_index), True))
     return muted
 
 
-def unmute_constraints(armature: bpy.types.Object, muted: Sequence[tuple[str, str]]) -> None:
-    """Undoes mute_constraints; what is gone is skipped."""
-    for bone, constraint in muted:
-        found = armature.pose.bones[bone].constraints.get(constraint) if bone in armature.pose.bones else None
+def unmute(armature: bpy.types.Object, muted: Sequence[Muted]) -> None:
+    """Undoes mute; what is gone is skipped."""
+    for one in muted:
+        if one.driver is not None:
+            path, index = one.driver
+            found = armature.animation_data.drivers.find(path, index=index) if armature.animation_data else None
+        else:
+            found = armature.pose.bones[one.bone].constraints.get(one.constraint) if one.bone in armature.pose.bones else None
         if found is not None:
             found.mute = False
+
+
+def followed(bone: bpy.types.PoseBone) -> bpy.types.PoseBone:
+    """The bone, of the same or another armature, whose transform a bone copies whole; itself if it copies none."""
+    seen = []
+    while bone not in seen:
+        seen.append(bone)
+        last = next(reversed(holding_constraints(bone)), None)
+        copies = last is not None and last.type == "COPY_TRANSFORMS" and last.mix_mode == "REPLACE" and last.influence == 1
+        if copies and last.owner_space == last.target_space and last.target.type == "ARMATURE" and last.subtarget:
+            bone = last.target.pose.bones[last.subtarget]
+    return bone
 
 
 class LocalPose(NamedTuple):

@@ -73,10 +73,22 @@ def shape_holds(things: Iterable[bpy.types.Object]) -> Iterator[str]:
 def bone_holds(armature: bpy.types.Object, names: Iterable[str]) -> Iterator[str]:
     """Why bones may not be as they were posed."""
     for bone in (armature.pose.bones[name] for name in names):
-        for constraint in active_constraints(bone):
+        for constraint in holding_constraints(bone):
             yield f"The bone '{bone.name}' is held by its constraint '{constraint.name}': mute or remove it."
         for channel in _driven(bone):
             yield f"The bone '{bone.name}' has a driver on its {channel}, which undoes the pose: mute or remove it."
+
+
+def bone_limits(armature: bpy.types.Object, names: Iterable[str]) -> Iterator[str]:
+    """Why bones may not have turned as far as they were posed."""
+    for bone in (armature.pose.bones[name] for name in names):
+        for constraint in active_constraints(bone):
+            yield f"The bone '{bone.name}' is held by its constraint '{constraint.name}': widen its limits or mute it."
+
+
+def holding_constraints(bone: bpy.types.PoseBone) -> list[bpy.types.Constraint]:
+    """Those that decide how a bone is posed, and do not merely limit it."""
+    return [one for one in active_constraints(bone) if not one.type.startswith("LIMIT_") and one.type != "MAINTAIN_VOLUME"]
 
 
 def follows(thing: bpy.types.Object, movers: Collection[bpy.types.Object]) -> str:

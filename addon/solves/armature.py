@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Self
 import bpy
 import numpy as np
 
-from solver_core.problems.inverse_kinematics.files.bvh_text import END_SITE
+from solver_core.errors import SetupError
 from solver_core.problems.inverse_kinematics.names.mapping import Matching
 from solver_core.problems.inverse_kinematics.setup import KinematicSetup
 from solver_core.problems.inverse_kinematics.skeleton.kinematics import forward_kinematics
@@ -24,26 +24,28 @@ from solver_core.solution import Judgement
 
 from ..bridge.armature import (
     LocalPose,
+    Muted,
     check_armature,
     key_pose,
     local_pose,
-    mute_constraints,
+    mute,
+    node_names,
     pulling_bones,
     read_joints,
     read_limits,
     read_pose_matrix,
     read_rest,
-    unmute_constraints,
+    unmute,
     write_pose,
 )
-from ..bridge.holds import animation_holds, bone_holds, nla_holds
+from ..bridge.holds import animation_holds, bone_holds, bone_limits, nla_holds
 from ..bridge.keyframes import require_keyable
-from ..bridge.scene import as_played, evaluate, find_object, find_scene, require_editable
+from ..bridge.scene import Handle, as_played, evaluate, find_object, find_scene, require_editable
 from ..bridge.transform import read_channels, rotation_channel, world_matrix, write_channels
 from .armature_chain import Chain, build_chain, metres_per_unit
 from .armature_source import TargetSource, frames_to_solve
 from .armature_task import ArmatureTask
-from .bone_map import check_rows, match_bones, node_targets, node_weights, rows_of
+from .bone_map import check_rows, control_rows, match_bones, node_targets, node_weights, rows_of
 from .measured import judge_gap
 from .solve import NO_IMAGE_LINES, Step, mean_milliseconds
 
@@ -90,11 +92,14 @@ class ArmatureSolve:
     frames: tuple[int, ...]
     frame: int
     source: TargetSource
+    armature: Handle
+    seen: Handle  # the armature whose joints are to be at the targets; where it copies another one, that one is posed
+    seen_nodes: dict[str, str]  # its nodes by the names of those that are posed
     chain: Chain
     channels: dict[str, dict[str, tuple[float, ...]]]
     notices: list[str]
     matching: Matching | None
-    muted: list[tuple[str, str]] = field(default_factory=list)
+    muted: list[Muted] = field(default_factory=list)
     inputs: _Inputs | None = None
     result: KinematicResult | None = None
     has_kept: bool = False
@@ -103,28 +108,51 @@ class ArmatureSolve:
 
     @classmethod
     def gather(cls, scene: bpy.types.Scene, task: ArmatureTask) -> Self:
-        armature = find_object(scene, task.armature, "armature")
-        check_armature(armature)
-        require_editable(armature)
+        seen = find_object(scene, task.armature, "armature")
+        check_armature(seen)
         source = TargetSource.open(scene, task)
         frames, notices = frames_to_solve(scene, task, source)
-        bones, matching = read_rest(armature), None if task.bones else match_bones(scene, task)
+        matching = None if task.bones else match_bones(scene, task)
         rows = task.bones if matching is None else rows_of(matching)
-        nodes = {*bones, *(name + END_SITE for name in bones.keys() - {bone.parent for bone in bones.values()})}
-        check_rows(rows, nodes, source.names(scene), task)
-        chain = build_chain(bones, {row.bone for row in rows if row.weight > 0}, metres_per_unit(scene, armature))
+        check_rows(rows, node_names(seen), source.names(scene), task)
+        rows = tuple(row for row in rows if row.weight > 0)
+        armature, seen_nodes = seen, {row.bone: row.bone for row in rows}
+        if matching is not None:
+            notices += [f"{notice[0].upper()}{notice[1:]}." for notice in matching.notices]
+        if not task.options.mute:
+            armature, seen_nodes, rows = control_rows(seen, rows)
+        if any(node != name for node, name in seen_nodes.items()) or armature != seen:
+            matching = None  # it is of the bones that copy the others
+            notices.append(f"The bones that the mapped ones copy were posed, in '{armature.name}'.")
+        if armature.name == task.target_armature:
+            raise SetupError(f"'{seen.name}' copies the target armature '{armature.name}' already: turn on Mute Constraints.")
+        check_armature(armature)
+        require_editable(armature)
+        chain = build_chain(read_rest(armature), {row.bone for row in rows}, metres_per_unit(scene, armature))
+        names = [*chain.bones, *pulling_bones(armature, chain.bones)]
+        if not task.options.mute and (held := next(bone_holds(armature, names), "")):
+            raise SetupError(f"{held} The setting Mute Constraints does so for all bones.")
         if task.is_range:
             for bone in map(armature.pose.bones.get, chain.bones):
                 require_keyable(bone, "location", rotation_channel(bone))
-        rows = tuple(row for row in rows if row.weight > 0)
-        task = replace(task, bones=rows)
         channels = {name: read_channels(armature.pose.bones[name]) for name in chain.bones}
         scaled = [name for name in chain.bones if not np.allclose(channels[name]["scale"], 1, atol=1e-4)]
         if scaled:
             notices.append(f"'{scaled[0]}' is scaled in its pose, which the solve does not see: clear the pose's scale.")
-        if matching is not None:
-            notices += [f"{notice[0].upper()}{notice[1:]}." for notice in matching.notices]
-        return cls(scene.name, task, frames, scene.frame_current, source, chain, channels, notices, matching)
+        return cls(
+            scene.name,
+            replace(task, bones=rows),
+            frames,
+            scene.frame_current,
+            source,
+            Handle.of(armature),
+            Handle.of(seen),
+            seen_nodes,
+            chain,
+            channels,
+            notices,
+            matching,
+        )
 
     @property
     def parts(self) -> tuple[int, ...]:
@@ -133,7 +161,7 @@ class ArmatureSolve:
 
     def read(self, part: int) -> None:
         scene, task, chain = find_scene(self.scene), self.task, self.chain
-        armature = find_object(scene, task.armature, "armature")
+        armature = self.armature.require(scene)
         metres = metres_per_unit(scene, armature)
         world_from_solve, parent_pose, targets = [], [], []
         for frame in self.frames:
@@ -161,7 +189,7 @@ class ArmatureSolve:
             ranges[chain.skeleton.joints] = [read_limits(armature, name) for name in chain.bones]
         shown = self.frames.index(self.frame) if self.frame in self.frames else 0
         self.inputs = _Inputs(targets, weights, ranges, np.stack(world_from_solve), np.stack(parent_pose), metres, shown)
-        self.muted += mute_constraints(armature, [*chain.bones, *pulling_bones(armature, chain.bones)])
+        self.muted += mute(armature, [*chain.bones, *pulling_bones(armature, chain.bones)])
 
     def steps(self) -> Iterator[Step]:
         inputs, chain = self.inputs, self.chain
@@ -216,7 +244,12 @@ class ArmatureSolve:
         is_keyed = self.task.is_range or scene.tool_settings.use_keyframe_insert_auto
         if is_keyed:
             key_pose(armature, self.frames, self._solved_pose(armature, slice(None)))
-        unmute_constraints(armature, self.muted)
+        for_good = [one for one in self.muted if one.is_holding and self.task.options.mute]
+        unmute(armature, [one for one in self.muted if one not in for_good])
+        if for_good:
+            bones = sorted({one.bone for one in for_good})
+            listed = ", ".join(f"'{name}'" for name in bones[:3]) + (", ..." if len(bones) > 3 else "")
+            self.notices.append(f"What held {listed} is muted: constraints or drivers.")
         self._measure(scene, armature, is_keyed)
         if scene.frame_current != self.frame:
             scene.frame_set(self.frame)
@@ -225,13 +258,13 @@ class ArmatureSolve:
         scene = bpy.data.scenes.get(self.scene)
         if scene is not None and scene.frame_current != self.frame:
             scene.frame_set(self.frame)
-        armature = scene and scene.objects.get(self.task.armature)
-        if armature is None or armature.type != "ARMATURE":
+        armature = self.armature.find(scene)
+        if armature is None:
             return
         for name, channels in self.channels.items():
             if name in armature.pose.bones:
                 write_channels(armature.pose.bones[name], channels)
-        unmute_constraints(armature, self.muted)
+        unmute(armature, self.muted)
 
     def report(self) -> dict[str, Any]:
         result, steps = self.result, len(self.result.history)
@@ -267,21 +300,21 @@ class ArmatureSolve:
 
     def _find(self) -> tuple[bpy.types.Scene, bpy.types.Object]:
         scene = find_scene(self.scene)
-        armature = find_object(scene, self.task.armature, "armature")
+        armature = self.armature.require(scene)
         check_armature(armature)
         return scene, armature
 
     def _measure(self, scene: bpy.types.Scene, armature: bpy.types.Object, is_keyed: bool) -> None:
         """Looks where the joints are in the scene: at every frame of a short range, and at some frames of a long one."""
-        given, inputs, names = self._given, self.inputs, self.chain.skeleton.names
+        given, inputs, names, seen = self._given, self.inputs, self.chain.skeleton.names, self.seen.require(scene)
         solved = np.where(given, self.result.position_error, np.nan)
         self.error = solved.copy()
         unkeyed = () if is_keyed else [armature.pose.bones[name] for name in self.chain.bones]
         worst = np.nanargmax(np.nanmax(solved, axis=1))
         for number in {worst, *np.linspace(0, len(self.frames) - 1, min(len(self.frames), MOST_MEASURED)).astype(int)}:
             with as_played(scene, self.frames[number], unkeyed):
-                joints = read_joints(evaluate(scene), armature)
-            off = np.stack([joints[names[node]] for node in np.flatnonzero(given)])
+                joints = read_joints(evaluate(scene), seen)
+            off = np.stack([joints[self.seen_nodes[names[node]]] for node in np.flatnonzero(given)])
             off -= inputs.to_world(inputs.targets[number], number)[given]
             self.error[number, given] = np.linalg.norm(off, axis=1) * scene.unit_settings.scale_length
         self.judgement = Judgement(self.result.verdict, self.result.explanation)
@@ -289,8 +322,9 @@ class ArmatureSolve:
         if not abs(self.error[frame, node] - solved[frame, node]) <= TOLERANCE:
             gap = f"{names[node]} is {100 * self.error[frame, node]:.1f} cm from its target at frame {self.frames[frame]}"
             gap += f", and not {100 * solved[frame, node]:.1f} cm as was solved"
-            causes = [*bone_holds(armature, [*pulling_bones(armature, self.chain.bones), *self.chain.bones])]
-            causes = [*(nla_holds if is_keyed else animation_holds)(armature), *causes]
+            bones = [*pulling_bones(armature, self.chain.bones), *self.chain.bones]
+            causes = [*(nla_holds if is_keyed else animation_holds)(armature), *bone_holds(armature, bones)]
+            causes += bone_limits(armature, bones)
             self.judgement = judge_gap(judge(self.error, self.chain.skeleton).verdict, gap, causes)
 
     def _solved_pose(self, armature: bpy.types.Object, numbers: slice) -> LocalPose:

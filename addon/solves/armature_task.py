@@ -24,6 +24,12 @@ class ArmatureOptions(KinematicOptions):
     """What a user may choose about a solve in Blender."""
 
     use_limits: bool = option(True, "Respect Limits", "Keeps locked axes and the IK limits of the bones")
+    mute: bool = option(
+        False,
+        "Mute Constraints",
+        "Switches off for good the constraints and drivers that hold solved bones, where these copy no control that can be "
+        "posed instead",
+    )
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import bpy
 import numpy as np
 
 from solver_core.errors import SetupError
+from solver_core.problems.inverse_kinematics.files.bvh_text import END_SITE
 from solver_core.problems.inverse_kinematics.names.mapping import Matching, match_targets
 
-from ..bridge.armature import check_armature, read_rest
+from ..bridge.armature import check_armature, followed, node_names, read_rest
 from ..bridge.scene import find_object
 from .armature_chain import Chain, nodes_below, skeleton_of
 from .armature_source import TargetSource
@@ -42,6 +44,24 @@ def match_bones(scene: bpy.types.Scene, task: ArmatureTask) -> Matching:
 def rows_of(matching: Matching) -> tuple[BoneTarget, ...]:
     """The same as lines of the bone map."""
     return tuple(BoneTarget(target, bone) for bone, targets in matching.targets.items() for target in targets)
+
+
+def control_rows(
+    armature: bpy.types.Object, rows: Sequence[BoneTarget]
+) -> tuple[bpy.types.Object, dict[str, str], tuple[BoneTarget, ...]]:
+    """What is posed so that bones come to their targets: the bones, or those of one armature whose transforms they copy.
+
+    Returns the armature, the node of the given one by the name of the posed node, and the rows for posed nodes.
+    """
+    bones = {row.bone: armature.pose.bones[row.bone.removesuffix(END_SITE)] for row in rows}
+    copied = {node: followed(bone) for node, bone in bones.items()}
+    rigs = {bone.id_data for bone in copied.values()}
+    if len(rigs) > 1 or all(copied[node] == bone for node, bone in bones.items()):
+        return armature, {node: node for node in bones}, tuple(rows)
+    rig = rigs.pop()
+    nodes = {node: bone.name + (END_SITE if node.endswith(END_SITE) else "") for node, bone in copied.items()}
+    posed = tuple(replace(row, bone=nodes[row.bone]) for row in rows if nodes[row.bone] in node_names(rig))
+    return rig, {nodes[node]: node for node in bones}, posed
 
 
 def check_rows(rows: Sequence[BoneTarget], nodes: Collection[str], targets: Collection[str], task: ArmatureTask) -> None:

@@ -6,7 +6,7 @@ import pytest
 from mathutils import Euler, Matrix, Quaternion, Vector
 
 from addon.solves.armature import ArmatureSolve
-from addon.solves.armature_task import ArmatureTask, BoneTarget
+from addon.solves.armature_task import ArmatureOptions, ArmatureTask, BoneTarget
 from addon.solves.bone_map import match_bones, rows_of
 from solver_core.errors import SolverError
 from solver_core.problems.inverse_kinematics.files.targets import read_targets
@@ -184,25 +184,115 @@ def test_inverse_kinematics_of_a_bone_further_down_is_muted_meanwhile(scene, arm
     assert not constraint.mute
 
 
-def test_constraints_are_muted_while_steps_are_shown_and_act_again_afterwards(scene, arm):
-    task = ArmatureTask("Arm", collection=add_empties(scene, {"goal": (1, 1, 2)}), bones=(BoneTarget("goal", "bone3_end"),))
+def reach(scene, **options) -> ArmatureTask:
+    """The end of the arm goes where an empty is."""
+    collection = add_empties(scene, {"goal": (1, 1, 2)})
+    return ArmatureTask(
+        "Arm", collection=collection, bones=(BoneTarget("goal", "bone3_end"),), options=ArmatureOptions(**options)
+    )
+
+
+def hold_by_constraint(scene, arm):
     constraint = arm.pose.bones["bone1"].constraints.new("COPY_ROTATION")
     constraint.target = scene.objects["goal"]
+    return constraint
+
+
+def hold_by_driver(scene, arm):
+    arm.pose.bones["bone1"].rotation_mode = "XYZ"
+    driver = arm.pose.bones["bone1"].driver_add("rotation_euler", 0)
+    driver.driver.expression = "0.8"
+    return driver
+
+
+HOLDS = [(hold_by_constraint, "is held by its constraint 'Copy Rotation'"), (hold_by_driver, "has a driver on its rotation")]
+
+
+@pytest.mark.parametrize(("hold", "sentence"), HOLDS)
+def test_bones_that_are_held_are_refused_with_the_way_out(hold, sentence, scene, arm):
+    task = reach(scene)
+    hold(scene, arm)
+
+    with pytest.raises(SolverError, match=f"The bone 'bone1' {sentence}.*Mute Constraints"):
+        ArmatureSolve.gather(scene, task)
+
+
+@pytest.mark.parametrize(("hold", "_"), HOLDS)
+def test_what_holds_bones_is_muted_for_good_where_that_is_wanted(hold, _, scene, arm):
+    task = reach(scene, mute=True)
+    held = hold(scene, arm)
+
+    solve = ArmatureSolve.gather(scene, task)
+    drain(solve)
+
+    assert held.mute
+    report = solve.report()
+    assert report["verdict"] == "good"
+    assert report["worst_cm"] < 0.1
+    assert "What held 'bone1' is muted" in report["notices"][-1]
+
+
+@pytest.mark.parametrize(("hold", "_"), HOLDS)
+def test_restore_lets_what_was_muted_act_again(hold, _, scene, arm):
+    task = reach(scene, mute=True)
+    held = hold(scene, arm)
     solve = ArmatureSolve.gather(scene, task)
     solve.read(solve.parts[0])
-    steps = list(solve.steps())
+    assert held.mute
 
-    solve.apply(steps[-1])
-    assert constraint.mute
-    solve.keep()
-    solve.finish()
+    solve.restore()
 
-    assert not constraint.mute
+    assert not held.mute
+
+
+def test_joints_are_measured_in_the_scene_with_the_cause(scene, arm):
+    task = reach(scene)
+    limit = arm.pose.bones["bone1"].constraints.new("LIMIT_ROTATION")
+    limit.owner_space, limit.use_limit_x, limit.use_limit_y, limit.use_limit_z = "WORLD", True, True, True
+
+    solve = ArmatureSolve.gather(scene, task)
+    drain(solve)
+
     report = solve.report()
     assert report["verdict"] != "good"
-    assert report["worst_cm"] > 1
+    seen = arm.matrix_world @ arm.pose.bones["bone3"].tail
+    assert report["worst_cm"] == pytest.approx(100 * np.linalg.norm(np.array(seen) - (1, 1, 2)), abs=0.1)
     assert f"bone3_end is {report['worst_cm']:.1f} cm from its target" in report["explanation"]
-    assert "The bone 'bone1' is held by its constraint 'Copy Rotation'" in report["explanation"]
+    assert "The bone 'bone1' is held by its constraint 'Limit Rotation'" in report["explanation"]
+    assert not limit.mute
+
+
+def test_keyframes_that_take_a_frame_back_are_the_cause(scene, arm):
+    task = reach(scene)
+    arm.pose.bones["bone1"].keyframe_insert("rotation_quaternion", frame=1)
+
+    solve = ArmatureSolve.gather(scene, task)
+    drain(solve)
+
+    assert "'Arm' is animated" in solve.report()["explanation"]
+    bpy.context.view_layer.update()
+    tail = arm.matrix_world @ arm.pose.bones["bone3"].tail
+    np.testing.assert_allclose(tail, (1, 1, 2), atol=1e-3)  # the answer can still be looked at
+
+
+def test_a_rig_that_copies_another_one_is_solved_there(scene, human):
+    controls = human.copy()
+    controls.name = "Controls"
+    scene.collection.objects.link(controls)
+    other = human.copy()
+    scene.collection.objects.link(other)
+    other.pose.bones["LeftArm"].matrix_basis = Quaternion((1, 0, 0), 0.7).to_matrix().to_4x4()
+    for bone in human.pose.bones:
+        constraint = bone.constraints.new("COPY_TRANSFORMS")
+        constraint.target, constraint.subtarget = controls, bone.name
+
+    solve = ArmatureSolve.gather(scene, ArmatureTask(human.name, "ARMATURE", target_armature=other.name))
+    drain(solve)
+
+    assert solve.report()["verdict"] == "good"
+    assert "in 'Controls'" in solve.report()["notices"][-1]
+    np.testing.assert_allclose(head_of(human, "LeftHand"), head_of(other, "LeftHand"), atol=1e-3)
+    assert tuple(human.pose.bones["LeftArm"].location) == (0, 0, 0)
 
 
 def test_restore_puts_back_the_pose_to_the_bit(scene, arm):
