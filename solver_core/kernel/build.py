@@ -112,10 +112,12 @@ def _zig() -> list[list[str]]:
 
 def _compile(command: list[str], output: Path) -> str | None:
     """Last line of what went wrong, or None.  The binary appears complete or not at all."""
-    position_independent = [] if output.suffix == ".dll" else ["-fPIC"]
+    options = [] if output.suffix == ".dll" else ["-fPIC"]
+    if output.suffix == ".so":
+        options.append("-Wl,-z,defs")  # a function that no library brings is found here, as it is on other systems
     with tempfile.TemporaryDirectory(dir=output.parent) as folder:
         unfinished = Path(folder) / output.name
-        line = [*command, *FLAGS, *position_independent, *map(str, SOURCES), "-o", str(unfinished), "-lm"]
+        line = [*command, *FLAGS, *options, *map(str, SOURCES), "-o", str(unfinished), "-lm"]
         try:
             run = subprocess.run(line, capture_output=True, text=True, errors="replace", check=False)
         except OSError as error:

@@ -8,15 +8,15 @@ typedef struct {
     const uint8_t *evidence;       /* (height, width) */
 } ContourView;
 
-/* Adds half the slope of the distance at a pixel, by column and by row: one-sided at the border. */
+/* Adds half the slope of the distance at a pixel, by column and by row: one-sided at the border, 0 across a single pixel. */
 static void add_half_slope(const ContourView *view, int32_t row, int32_t column, double *slope)
 {
     const int32_t left = column > 0 ? column - 1 : 0, right = column + 1 < view->width ? column + 1 : column;
     const int32_t above = row > 0 ? row - 1 : 0, below = row + 1 < view->height ? row + 1 : row;
     const float *along_row = view->distance + (int64_t)row * view->width, *along_column = view->distance + column;
     const float by_row = along_column[(int64_t)below * view->width] - along_column[(int64_t)above * view->width];
-    slope[0] += 0.5 * (along_row[right] - along_row[left]) / (right - left);
-    slope[1] += 0.5 * by_row / (below - above);
+    if (left < right) slope[0] += 0.5 * (along_row[right] - along_row[left]) / (right - left);
+    if (above < below) slope[1] += 0.5 * by_row / (below - above);
 }
 
 /* centre: position (3,) of the object.  intrinsics: fx, fy, cx, cy.  (row, column) is on the object, (other...) beside it. */
@@ -79,11 +79,12 @@ int64_t solver_core_contour_points(int64_t count, int32_t height, int32_t width,
     return found;
 }
 
-void solver_core_normal_equations(int64_t num_points, const ContourPoint *points, const int64_t *instance,
-                                  int64_t num_instances, const double *robust, double *hessian, double *gradient)
+int64_t solver_core_normal_equations(int64_t num_points, const ContourPoint *points, const int64_t *instance,
+                                     int64_t num_instances, const double *robust, double *hessian, double *gradient)
 {
     for (int64_t k = 0; k < num_points; k++) {
         const ContourPoint *point = points + k;
+        if (instance[k] < 0 || instance[k] >= num_instances) return k;
         const double far = point->residual / robust[instance[k]], weight = point->weight / (1 + far * far);
         double *h = hessian + 36 * instance[k], *g = gradient + 6 * instance[k];
         for (int i = 0; i < 6; i++) {
@@ -95,4 +96,5 @@ void solver_core_normal_equations(int64_t num_points, const ContourPoint *points
     for (int64_t item = 0; item < num_instances; item++)
         for (int i = 0; i < 6; i++)
             for (int j = 0; j < i; j++) hessian[36 * item + 6 * i + j] = hessian[36 * item + 6 * j + i];
+    return -1;
 }

@@ -48,6 +48,15 @@ def contour_points(
     positions: (B, 3) of the objects.  depth: (B, H, W), infinite beside the object.  distance: (B, H, W).  evidence:
     (B, H, W) bool, where a pixel counts.  intrinsics: (B, 4).
     """
+    images = (len(positions), *depth.shape[1:])
+    loader.check_image_size(*images[1:])
+    loader.check_shapes(
+        positions=(positions, (len(positions), 3)),
+        depth=(depth, images),
+        distance=(distance, images),
+        evidence=(evidence, images),
+        intrinsics=(intrinsics, (len(positions), 4)),
+    )
     library = loader.library()
     if library is None:
         return _contour_points_in_numpy(positions, depth, distance, evidence, intrinsics)
@@ -59,6 +68,7 @@ def normal_equations(points: ContourPoints, robust_px: np.ndarray) -> tuple[np.n
 
     robust_px: (B,) residuals beyond this many pixels lose influence (Cauchy weights).
     """
+    loader.check_shapes(numbers=(points.numbers, (len(points.instance), 8)), robust_px=(robust_px, (len(robust_px),)))
     library = loader.library()
     if library is None:
         return _normal_equations_in_numpy(points, robust_px)
@@ -80,21 +90,14 @@ def _contour_points_in_c(
 ) -> ContourPoints:
     """As contour_points."""
     count, height, width = depth.shape
-    assert distance.shape == evidence.shape == depth.shape, "the kernel would read beyond them"
-    assert len(positions) == len(intrinsics) == count
     images = [
-        np.ascontiguousarray(depth, np.float32),
-        np.ascontiguousarray(distance, np.float32),
-        np.ascontiguousarray(evidence),
+        np.ascontiguousarray(array, dtype) for array, dtype in ((depth, np.float32), (distance, np.float32), (evidence, bool))
     ]
-    cameras = [np.ascontiguousarray(positions, np.float64), np.ascontiguousarray(intrinsics, np.float64)]
-    addresses = [array.ctypes.data for array in (*images, *cameras)]
+    cameras = [np.ascontiguousarray(array, np.float64) for array in (positions, intrinsics)]
     capacity = 8 * count * (height + width)  # most outlines are shorter; if not, once more
     while True:
-        numbers, instance = np.empty((capacity, loader.CONTOUR_NUMBERS)), np.empty(capacity, np.int64)
-        found = library.solver_core_contour_points(
-            *(count, height, width, *addresses, capacity, numbers.ctypes.data, instance.ctypes.data)
-        )
+        numbers, instance = np.empty(capacity, loader.CONTOUR_POINT), np.empty(capacity, np.int64)
+        found = library.solver_core_contour_points(count, height, width, *images, *cameras, capacity, numbers, instance)
         if found <= capacity:
             return ContourPoints(instance[:found], numbers[:found])
         capacity = found
@@ -102,13 +105,12 @@ def _contour_points_in_c(
 
 def _normal_equations_in_c(library: ctypes.CDLL, points: ContourPoints, robust_px: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """As normal_equations."""
+    instance, numbers = np.ascontiguousarray(points.instance, np.int64), np.ascontiguousarray(points.numbers, np.float64)
     robust = np.ascontiguousarray(robust_px, np.float64)
     hessian, gradient = np.zeros((len(robust), 6, 6)), np.zeros((len(robust), 6))
-    arrays = (np.ascontiguousarray(points.numbers), np.ascontiguousarray(points.instance))
-    library.solver_core_normal_equations(
-        *(len(points.instance), *(array.ctypes.data for array in arrays), len(robust)),
-        *(array.ctypes.data for array in (robust, hessian, gradient)),
-    )
+    failed = library.solver_core_normal_equations(len(numbers), numbers, instance, len(robust), robust, hessian, gradient)
+    if failed >= 0:
+        raise IndexError(f"point {failed} belongs to instance {instance[failed]}, but there are {len(robust)}")
     return hessian, gradient
 
 
@@ -164,12 +166,12 @@ def _pairs(is_object: np.ndarray, evidence: np.ndarray, axis: int) -> tuple[np.n
 
 
 def _gradient(distance: np.ndarray, instance: np.ndarray, row: np.ndarray, column: np.ndarray) -> np.ndarray:
-    """(P, 2) central differences of the distance by column and by row, one-sided at the border of the image."""
+    """(P, 2) central differences of the distance by column and by row, one-sided at the border, 0 across a single pixel."""
     height, width = distance.shape[1:]
     left, right = np.maximum(column - 1, 0), np.minimum(column + 1, width - 1)
     above, below = np.maximum(row - 1, 0), np.minimum(row + 1, height - 1)
-    by_column = (distance[instance, row, right] - distance[instance, row, left]) / (right - left)
-    by_row = (distance[instance, below, column] - distance[instance, above, column]) / (below - above)
+    by_column = (distance[instance, row, right] - distance[instance, row, left]) / np.maximum(right - left, 1)
+    by_row = (distance[instance, below, column] - distance[instance, above, column]) / np.maximum(below - above, 1)
     return np.stack([by_column, by_row], axis=1)
 
 

@@ -73,6 +73,7 @@ void solver_core_signed_distance(int64_t count, const uint8_t *masks, int32_t he
                                  Parabola *envelope, float *distance)
 {
     const int64_t num_pixels = (int64_t)height * width;
+    if (num_pixels == 0) return;
     for (int64_t item = 0; item < count; item++) {
         const uint8_t *mask = masks + item * num_pixels;
         distances_to(mask, height, width, 1, 1.0f, scratch, envelope, distance + item * num_pixels);

@@ -13,6 +13,7 @@ from solver_core.kernel.threads import for_each_chunk
 def signed_distance(masks: np.ndarray) -> np.ndarray:
     """(B, H, W) float32 of masks (B, H, W) of bool; see render.signed_distance."""
     masks = np.ascontiguousarray(masks, np.bool_)
+    loader.check_image_size(*masks.shape[1:])
     distance = np.empty(masks.shape, np.float32)
     library = loader.library()
     if library is None:
@@ -25,12 +26,8 @@ def signed_distance(masks: np.ndarray) -> np.ndarray:
 def _signed_distance_in_c(library: ctypes.CDLL, masks: np.ndarray, distance: np.ndarray) -> None:
     """Fills distance."""
     count, height, width = masks.shape
-    scratch = np.empty(height * width, dtype=np.int32)
-    envelope = np.empty(width * loader.PARABOLA_BYTES, dtype=np.uint8)
-    library.solver_core_signed_distance(
-        *(count, masks.ctypes.data, height, width),
-        *(scratch.ctypes.data, envelope.ctypes.data, distance.ctypes.data),
-    )
+    scratch, envelope = np.empty((height, width), np.int32), np.empty(width, loader.PARABOLA)
+    library.solver_core_signed_distance(count, masks, height, width, scratch, envelope, distance)
 
 
 def _signed_distance_in_numpy(masks: np.ndarray, distance: np.ndarray) -> None:

@@ -17,9 +17,12 @@
 #define EXPORT __attribute__((visibility("default")))
 #endif
 
-#define KERNEL_VERSION 2 /* loader.py asks for the same; raise both when an interface or a result changes */
+#define KERNEL_VERSION 3 /* loader.py asks for the same; raise both when an interface or a result changes */
 
 EXPORT int32_t solver_core_kernel_version(void);
+
+/* Bytes of MeshArrays, Corner, Parabola, Subtree and ContourPoint. */
+EXPORT void solver_core_structure_sizes(int64_t *sizes);
 
 typedef struct {
     const float *vertices; /* (num_vertices, 3), object frame */
@@ -38,8 +41,9 @@ typedef struct {
  *
  * projections: (count, 4, 4), object frame to (u, v, w, q).  is_perspective: see raster.c.  near_fraction: the near plane is
  * at this fraction of the largest w.  corners: scratch, as many as the largest number of vertices.  depth: (count, height,
- * width), infinite where nothing is seen.  face_index: the same shape, -1 where nothing is seen, or NULL.
- * Returns -1, or the first item with a face index outside its vertices; what follows it is not drawn.
+ * width), infinite where nothing is seen.  face_index: the same shape, -1 where nothing is seen, or NULL.  No side of an
+ * image is longer than 65536.  Returns -1, or the first item with a face index outside its vertices; it and what follows are
+ * not drawn.
  */
 EXPORT int64_t solver_core_rasterize(int64_t count, const MeshArrays *meshes, const double *projections,
                                      int32_t is_perspective, double near_fraction, int32_t height, int32_t width,
@@ -54,7 +58,7 @@ typedef struct {
 
 /* Signed distance to the boundary of masks, in pixels: positive where the mask is 0, negative where it is not.
  *
- * masks: (count, height, width).  scratch: height * width whole numbers.  envelope: width parabolas.
+ * masks: (count, height, width), sides as above.  scratch: (height, width).  envelope: (width).
  * distance: (count, height, width).  A mask without a boundary gives +-(height + width) everywhere.
  */
 EXPORT void solver_core_signed_distance(int64_t count, const uint8_t *masks, int32_t height, int32_t width,
@@ -71,12 +75,14 @@ typedef struct {
  * Of the tree: order (num_nodes) has parents first, parents (num_nodes) has -1 for the root, joint_of_node (num_nodes) is -1
  * for end sites; height counts the joints from the root down to the lowest.  Of each of count bodies: positions and residuals
  * (num_nodes, 3), weights (num_nodes), axes (num_joints, 3, 3), damping, step (num_joints, 3).
- * workspace: 16 num_nodes + 9 (num_joints + 1) height numbers.
+ * Scratch: depths and subtrees (num_nodes), blocks (num_joints + 1, height, 3, 3).
+ * Returns 0, or 1 if the numbers of the tree contradict each other; then nothing is written to step.
  */
-EXPORT void solver_core_damped_step(int64_t count, int32_t num_nodes, int32_t num_joints, int32_t height,
-                                    const int32_t *order, const int32_t *parents, const int32_t *joint_of_node,
-                                    const double *positions, const double *axes, const double *residuals,
-                                    const double *weights, const double *damping, double *workspace, double *step);
+EXPORT int32_t solver_core_damped_step(int64_t count, int32_t num_nodes, int32_t num_joints, int32_t height,
+                                       const int32_t *order, const int32_t *parents, const int32_t *joint_of_node,
+                                       const double *positions, const double *axes, const double *residuals,
+                                       const double *weights, const double *damping, int32_t *depths, Subtree *subtrees,
+                                       double *blocks, double *step);
 
 /* A pixel on the object and its neighbour beside it. */
 typedef struct {
@@ -95,9 +101,11 @@ EXPORT int64_t solver_core_contour_points(int64_t count, int32_t height, int32_t
 
 /* Sums over the points of each instance, without damping: hessian (num_instances, 6, 6) and gradient (num_instances, 6) of
  * half the squared residuals with Cauchy weights of scale robust (num_instances).  Both must hold zeros.
+ * Returns -1, or the first point whose instance is none of num_instances; it and what follows are left out.
  */
-EXPORT void solver_core_normal_equations(int64_t num_points, const ContourPoint *points, const int64_t *instance,
-                                         int64_t num_instances, const double *robust, double *hessian, double *gradient);
+EXPORT int64_t solver_core_normal_equations(int64_t num_points, const ContourPoint *points, const int64_t *instance,
+                                            int64_t num_instances, const double *robust, double *hessian,
+                                            double *gradient);
 
 static inline void cross(const double *a, const double *b, double *result)
 {

@@ -26,6 +26,15 @@ typedef struct {
 
 int32_t solver_core_kernel_version(void) { return KERNEL_VERSION; }
 
+void solver_core_structure_sizes(int64_t *sizes)
+{
+    sizes[0] = sizeof(MeshArrays);
+    sizes[1] = sizeof(Corner);
+    sizes[2] = sizeof(Parabola);
+    sizes[3] = sizeof(Subtree);
+    sizes[4] = sizeof(ContourPoint);
+}
+
 static Homogeneous transform(const double *matrix, const float *point)
 {
     const double x = point[0], y = point[1], z = point[2];
@@ -211,17 +220,21 @@ static void draw_clipped(const Image *image, const Homogeneous *triangle, double
     }
 }
 
-/* Returns 0, or 1 if a face index is outside the vertices. */
-static int draw_mesh(const Image *image, const MeshArrays *mesh, const double *matrix, double near, Corner *corners)
+static int faces_index_vertices(const MeshArrays *mesh)
+{
+    for (int64_t i = 0; i < 3 * mesh->num_faces; i++) {
+        if (mesh->faces[i] < 0 || mesh->faces[i] >= mesh->num_vertices) return 0;
+    }
+    return 1;
+}
+
+static void draw_mesh(const Image *image, const MeshArrays *mesh, const double *matrix, double near, Corner *corners)
 {
     for (int64_t i = 0; i < mesh->num_vertices; i++) {
         corners[i] = project(transform(matrix, mesh->vertices + 3 * i), near);
     }
     for (int64_t face = 0; face < mesh->num_faces; face++) {
         const int32_t *index = mesh->faces + 3 * face;
-        for (int i = 0; i < 3; i++) {
-            if (index[i] < 0 || index[i] >= mesh->num_vertices) return 1;
-        }
         const Corner a = corners[index[0]], b = corners[index[1]], c = corners[index[2]];
         if (a.column != NEEDS_CLIP && b.column != NEEDS_CLIP && c.column != NEEDS_CLIP) {
             draw_triangle(image, a, b, c, (int32_t)face);
@@ -231,7 +244,6 @@ static int draw_mesh(const Image *image, const MeshArrays *mesh, const double *m
             draw_clipped(image, triangle, near, (int32_t)face);
         }
     }
-    return 0;
 }
 
 int64_t solver_core_rasterize(int64_t count, const MeshArrays *meshes, const double *projections, int32_t is_perspective,
@@ -240,6 +252,7 @@ int64_t solver_core_rasterize(int64_t count, const MeshArrays *meshes, const dou
 {
     const int64_t num_pixels = (int64_t)height * width;
     for (int64_t item = 0; item < count; item++) {
+        if (!faces_index_vertices(meshes + item)) return item;
         const double *matrix = projections + 16 * item;
         Image image = {height, width, depth + item * num_pixels, face_index ? face_index + item * num_pixels : 0};
         for (int64_t i = 0; i < num_pixels; i++) image.nearness[i] = is_perspective ? 0.0f : -INFINITY;
@@ -247,7 +260,7 @@ int64_t solver_core_rasterize(int64_t count, const MeshArrays *meshes, const dou
             for (int64_t i = 0; i < num_pixels; i++) image.face_index[i] = -1;
         }
         const double farthest = largest_w(matrix, meshes[item].vertices, meshes[item].num_vertices);
-        if (farthest > 0 && draw_mesh(&image, &meshes[item], matrix, near_fraction * farthest, corners)) return item;
+        if (farthest > 0) draw_mesh(&image, &meshes[item], matrix, near_fraction * farthest, corners);
         if (is_perspective) {
             for (int64_t i = 0; i < num_pixels; i++) image.nearness[i] = 1.0f / image.nearness[i];
         } else {

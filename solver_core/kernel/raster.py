@@ -49,6 +49,13 @@ def rasterize_into(
     which is seen.  Nearness is 1/depth with perspective and -depth without.  near_fraction: the near plane is at this
     fraction of the largest w.  Raises SetupError if a face index is outside the vertices.
     """
+    loader.check_image_size(*depth.shape[1:])
+    loader.check_shapes(
+        projections=(projections, (len(meshes), 4, 4)),
+        depth=(depth, (len(meshes), *depth.shape[1:])),
+        face_index=(depth if face_index is None else face_index, depth.shape),
+    )
+    meshes = [_as_declared(mesh) for mesh in meshes]
     library = loader.library()
     if library is None:
         _rasterize_in_numpy(meshes, projections, is_perspective, near_fraction, depth, face_index)
@@ -59,6 +66,15 @@ def rasterize_into(
         _rasterize_in_c(library, meshes[part], projections[part], is_perspective, near_fraction, depth[part], faces)
 
     for_each_chunk(fill_chunk, len(meshes))
+
+
+def _as_declared(mesh: Mesh) -> Mesh:
+    """The mesh, or a checked copy if its arrays are not what Mesh says they are."""
+    is_declared = all(
+        array.dtype == dtype and array.ndim == 2 and array.shape[1] == 3 and array.flags.c_contiguous and array.flags.aligned
+        for array, dtype in ((mesh.vertices, np.float32), (mesh.faces, np.int32))
+    )
+    return mesh if is_declared else Mesh.checked(mesh.vertices, mesh.faces)
 
 
 def _rasterize_in_c(
@@ -72,16 +88,14 @@ def _rasterize_in_c(
 ) -> None:
     """As rasterize_into."""
     count, height, width = depth.shape
-    arrays = [
-        (np.ascontiguousarray(mesh.vertices, np.float32), np.ascontiguousarray(mesh.faces, np.int32)) for mesh in meshes
-    ]  # the same arrays, unless a Mesh breaks its own rules
     table = np.array(
-        [(vertices.ctypes.data, len(vertices), faces.ctypes.data, len(faces)) for vertices, faces in arrays], np.int64
-    )  # (B, 4), MeshArrays in kernel.h
-    corners = np.empty(max((len(vertices) for vertices, _ in arrays), default=0) * loader.CORNER_BYTES, dtype=np.uint8)
+        [(mesh.vertices.ctypes.data, len(mesh.vertices), mesh.faces.ctypes.data, len(mesh.faces)) for mesh in meshes],
+        loader.MESH_ARRAYS,
+    )
+    corners = np.empty(max((len(mesh.vertices) for mesh in meshes), default=0), loader.CORNER)
     failed = library.solver_core_rasterize(
-        *(count, table.ctypes.data, projections.ctypes.data, is_perspective, near_fraction, height, width),
-        *(corners.ctypes.data, depth.ctypes.data, None if face_index is None else face_index.ctypes.data),
+        *(count, table, projections, is_perspective, near_fraction, height, width),
+        *(corners, depth, face_index),
     )
     if failed >= 0:
         raise SetupError(f"mesh faces must index the {len(meshes[failed].vertices)} vertices from 0")
@@ -115,10 +129,10 @@ def _check_faces(mesh: Mesh) -> None:
 def _project(mesh: Mesh, matrix: np.ndarray, near_fraction: float) -> Triangles:
     """Triangles of a mesh that are in front of the near plane, cut where they are so in part or reach far out."""
     x, y, z = mesh.vertices.astype(np.float64).T
-    points = np.stack([m[0] * x + m[1] * y + m[2] * z + m[3] for m in matrix], axis=-1)  # (V, 4)
-    farthest = np.fmax.reduce(points[:, 2], initial=0.0)
-    near = near_fraction * farthest
-    with np.errstate(all="ignore"):  # points on the camera plane; they are clipped
+    with np.errstate(all="ignore"):  # points on the camera plane, which are clipped, and vertices that are not finite
+        points = np.stack([m[0] * x + m[1] * y + m[2] * z + m[3] for m in matrix], axis=-1)  # (V, 4)
+        farthest = np.fmax.reduce(points[:, 2], initial=0.0)
+        near = near_fraction * farthest
         inverse_w = 1 / points[:, 2]
         column, row, nearness = (points[:, i] * inverse_w for i in (0, 1, 3))
         inside = (points[:, 2] >= near) & (np.abs(column) <= GUARD) & (np.abs(row) <= GUARD)

@@ -67,14 +67,31 @@ static void damped_inverse(const double *matrix, double damping, double *inverse
     inverse[5] = inverse[7] = scale * (e * f - a * d);
 }
 
-void solver_core_damped_step(int64_t count, int32_t num_nodes, int32_t num_joints, int32_t height, const int32_t *order,
-                             const int32_t *parents, const int32_t *joint_of_node, const double *positions,
-                             const double *axes, const double *residuals, const double *weights, const double *damping,
-                             double *workspace, double *step)
+/* Whether the order has every node once and parents first, and joints fit: what the loops below rely on. */
+static int is_tree(int32_t num_nodes, int32_t num_joints, int32_t height, const int32_t *order, const int32_t *parents,
+                   const int32_t *joint_of_node, int32_t *depths)
 {
-    Subtree *subtrees = (Subtree *)workspace;
-    double *blocks = workspace + 16 * (int64_t)num_nodes; /* (num_joints, height): of a joint and its n-th ancestor */
+    for (int32_t i = 0; i < num_nodes; i++) depths[i] = -1;
+    for (int32_t i = 0; i < num_nodes; i++) {
+        const int32_t node = order[i];
+        if (node < 0 || node >= num_nodes || depths[node] >= 0) return 0;
+        const int32_t parent = parents[node], joint = joint_of_node[node];
+        if (i == 0 ? parent != -1 : parent < 0 || parent >= num_nodes || depths[parent] < 0) return 0;
+        if (i > 0 && joint_of_node[parent] < 0) return 0;
+        depths[node] = i == 0 ? 0 : depths[parent] + 1;
+        if (joint < -1 || joint >= num_joints || (joint >= 0 && depths[node] >= height)) return 0;
+    }
+    return 1;
+}
+
+int32_t solver_core_damped_step(int64_t count, int32_t num_nodes, int32_t num_joints, int32_t height, const int32_t *order,
+                                const int32_t *parents, const int32_t *joint_of_node, const double *positions,
+                                const double *axes, const double *residuals, const double *weights, const double *damping,
+                                int32_t *depths, Subtree *subtrees, double *blocks, double *step)
+{
+    /* blocks: of a joint and its n-th ancestor */
     double *solved = blocks + 9 * (int64_t)num_joints * height;
+    if (!is_tree(num_nodes, num_joints, height, order, parents, joint_of_node, depths)) return 1;
     for (int64_t item = 0; item < count; item++) {
         const double *places = positions + item * num_nodes * 3, *body_axes = axes + item * num_joints * 9;
         double *right = step + item * num_joints * 3;
@@ -137,4 +154,5 @@ void solver_core_damped_step(int64_t count, int32_t num_nodes, int32_t num_joint
             }
         }
     }
+    return 0;
 }

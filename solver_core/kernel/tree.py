@@ -52,8 +52,9 @@ class JointTree:
     parents: (N,) node numbers, -1 for the one root, in any order.
     """
 
-    def __init__(self, parents: np.ndarray) -> None:
-        self.parents = parents
+    def __init__(self, parents: Sequence[int] | np.ndarray) -> None:
+        self.parents = np.array(parents)  # a copy that stays as it is, because all below follows from it
+        self.parents.setflags(write=False)
 
     @property
     def num_nodes(self) -> int:
@@ -116,9 +117,10 @@ class JointTree:
         return np.stack([np.concatenate(lasts), np.concatenate([level.lineages.ravel() for level in self.levels])])
 
     @cached_property
-    def order(self) -> np.ndarray:
-        """(N,) nodes, parents first."""
-        return np.concatenate([[self.root], *(level.nodes for level in self.levels)])
+    def indices(self) -> tuple[np.ndarray, ...]:
+        """What the compiled kernel needs: the nodes, parents first, then parents and joint_of_node; all (N,) int32."""
+        order = np.concatenate([[self.root], *(level.nodes for level in self.levels)])
+        return tuple(array.astype(np.int32) for array in (order, self.parents, self.joint_of_node))
 
 
 def damped_step(
@@ -135,40 +137,49 @@ def damped_step(
     positions; a step is counted in its length, and a row of zeros locks it.  residuals: (B, N, 3), target minus position.
     weights: (B, N).  damping: (B,) > 0.
     """
+    bodies, nodes = len(positions), (len(positions), tree.num_nodes)
+    loader.check_shapes(
+        positions=(positions, (*nodes, 3)),
+        axes=(axes, (bodies, len(tree.joints), 3, 3)),
+        residuals=(residuals, (*nodes, 3)),
+        weights=(weights, nodes),
+        damping=(damping, (bodies,)),
+    )
+    arrays = (positions, axes, residuals, weights, damping)
     library = loader.library()
     if library is None:
-        return _damped_step_in_numpy(tree, positions, axes, residuals, weights, damping)
-    bodies = [np.ascontiguousarray(array, np.float64) for array in (positions, axes, residuals, weights, damping)]
-    step = np.empty((*axes.shape[:2], 3))
+        step = np.empty((bodies, len(tree.joints), 3), axes.dtype)
+        for first in range(0, bodies, CHUNK):
+            rows = slice(first, first + CHUNK)
+            step[rows] = _damped_step_in_numpy(tree, *(array[rows] for array in arrays))
+        return step
+    arrays = tuple(np.ascontiguousarray(array, np.float64) for array in arrays)
+    step = np.empty((bodies, len(tree.joints), 3))
 
     def fill_chunk(rows: slice) -> None:
-        _damped_step_in_c(library, tree, [array[rows] for array in bodies], step[rows])
+        _damped_step_in_c(library, tree, [array[rows] for array in arrays], step[rows])
 
-    for_each_chunk(fill_chunk, len(step))
+    for_each_chunk(fill_chunk, bodies)
     return step.astype(axes.dtype)
 
 
-def _damped_step_in_c(library: ctypes.CDLL, tree: JointTree, bodies: Sequence[np.ndarray], step: np.ndarray) -> None:
-    """Fills step (B, J, 3).  bodies: positions, axes, residuals, weights and damping."""
-    (count, num_joints, _), height = step.shape, len(tree.levels)
-    workspace = np.empty(loader.SUBTREE_NUMBERS * tree.num_nodes + 9 * (num_joints + 1) * height)
-    indices = [array.astype(np.int32) for array in (tree.order, tree.parents, tree.joint_of_node)]
-    arrays = (*indices, *bodies, workspace, step)
-    library.solver_core_damped_step(count, tree.num_nodes, num_joints, height, *(array.ctypes.data for array in arrays))
+def _damped_step_in_c(library: ctypes.CDLL, tree: JointTree, arrays: Sequence[np.ndarray], step: np.ndarray) -> None:
+    """Fills step (B, J, 3).  arrays: positions, axes, residuals, weights and damping."""
+    (count, num_joints, _), num_nodes, height = step.shape, tree.num_nodes, len(tree.levels)
+    depths, subtrees = np.empty(num_nodes, np.int32), np.empty(num_nodes, loader.SUBTREE)
+    blocks = np.empty((num_joints + 1, height, 3, 3))
+    failed = library.solver_core_damped_step(
+        *(count, num_nodes, num_joints, height, *tree.indices, *arrays),
+        *(depths, subtrees, blocks, step),
+    )
+    if failed:
+        raise ValueError("the nodes are no tree, or their numbers were changed")
 
 
 def _damped_step_in_numpy(
     tree: JointTree, positions: np.ndarray, axes: np.ndarray, residuals: np.ndarray, weights: np.ndarray, damping: np.ndarray
 ) -> np.ndarray:
     """As damped_step."""
-    chunks = [slice(first, first + CHUNK) for first in range(0, len(axes), CHUNK)]
-    steps = [_damped_step(tree, positions[rows], axes[rows], residuals[rows], weights[rows], damping[rows]) for rows in chunks]
-    return np.concatenate(steps)
-
-
-def _damped_step(
-    tree: JointTree, positions: np.ndarray, axes: np.ndarray, residuals: np.ndarray, weights: np.ndarray, damping: np.ndarray
-) -> np.ndarray:
     batch, pivot_damping = len(axes), damping[:, None, None, None] * np.eye(3, dtype=axes.dtype)
     spins = (axes @ CROSS_WITH_UNIT.astype(axes.dtype)).reshape(*axes.shape, 3)  # (B, J, 3, 3, 3), point to velocity
     velocities_of_pairs = _velocities(tree, positions, axes, spins)  # (B, P, 3, 12)

@@ -33,6 +33,16 @@ def test_built_kernel_loads_and_has_the_expected_version(built_kernel):
     assert loader.load(built_kernel).solver_core_kernel_version() == loader.KERNEL_VERSION
 
 
+@pytest.mark.skipif(not shutil.which("cc"), reason="needs a C compiler")
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse to link a library with undefined functions")
+def test_kernel_loads_where_nothing_else_has_loaded_the_mathematical_functions(built_kernel, tmp_path):
+    program = tmp_path / "load.c"
+    program.write_text("#include <dlfcn.h>\nint main(int n, char **name) { return dlopen(name[1], RTLD_NOW) == 0; }\n")
+    subprocess.run(["cc", program, "-o", tmp_path / "load", "-ldl"], check=True)
+
+    assert subprocess.run([tmp_path / "load", built_kernel], check=False).returncode == 0
+
+
 def test_kernel_of_another_version_is_refused(built_kernel, monkeypatch):
     monkeypatch.setattr(loader, "KERNEL_VERSION", -1)
 

@@ -65,6 +65,7 @@ coordinates = st.one_of(
     st.sampled_from([0.0, 1.0, -1.0, 0.5, 2.0]),  # corners that coincide, edges through centres, points on the camera
     st.floats(-4, 4, width=32),
     st.floats(-(2.0**60), 2.0**60, width=32),
+    st.sampled_from([np.nan, np.inf, -np.inf]),
 )
 
 

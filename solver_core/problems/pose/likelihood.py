@@ -38,7 +38,7 @@ class Misfit(NamedTuple):
 
 def misfit(depth: np.ndarray, observation: PoseObservation, cut_px: float) -> Misfit:
     """Misfit of renders (B, H, W), infinite beside the object, over the pixels that give evidence."""
-    anywhere, any_camera = np.zeros((len(depth), 7)), np.ones((len(depth), 4))  # they only matter to derivatives
+    anywhere, any_camera = np.zeros((len(depth), 3)), np.ones((len(depth), 4))  # they only matter to derivatives
     points = contour_points(anywhere, depth, observation.distance, observation.evidence, any_camera)
     return misfit_of_outline(points, np.isfinite(depth), observation, cut_px)
 

@@ -23,9 +23,10 @@ class Skeleton(JointTree):
     """
 
     def __init__(self, names: Sequence[str], parents: Sequence[int] | np.ndarray, offsets: np.ndarray) -> None:
-        super().__init__(np.asarray(parents))
+        super().__init__(parents)
         self.names = tuple(names)
-        self.offsets = np.asarray(offsets, dtype=np.float64)
+        self.offsets = np.array(offsets, dtype=np.float64)
+        self.offsets.setflags(write=False)
         self._check()
 
     @classmethod
