@@ -117,6 +117,8 @@ class ArmatureSolve:
         check_rows(rows, node_names(seen), source.names(scene), task)
         rows = tuple(row for row in rows if row.weight > 0)
         armature, seen_nodes = seen, {row.bone: row.bone for row in rows}
+        if source.file is not None:
+            notices += [f"The file: {notice}." for notice in source.file.notices]
         if matching is not None:
             notices += [f"{notice[0].upper()}{notice[1:]}." for notice in matching.notices]
         if not task.options.mute:

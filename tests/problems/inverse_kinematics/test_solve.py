@@ -203,6 +203,9 @@ def test_solve_raises_a_sentence_for_targets_it_cannot_use(change, sentence, bod
     [
         ({"weights": np.ones(3)}, ObservationError, "weights must be (57,) or (12, 57)"),
         ({"weights": -np.ones(57)}, ObservationError, "finite numbers of at least 0"),
+        ({"weights": ["a"] * 57}, ObservationError, "weights must be an array"),
+        ({"start": [[1], [1, 2]]}, SetupError, "start must be an array"),
+        ({"limits": [[1], [1, 2]]}, SetupError, "limits must be an array"),
         ({"start": np.ones((57, 3))}, SetupError, "start must be wxyz rotations of shape (57, 4)"),
         ({"start": np.zeros((57, 4))}, SetupError, "unit quaternions"),
         ({"smooth": -1.0}, ConfigError, "smooth must be a number from 0 to 1000, got -1"),

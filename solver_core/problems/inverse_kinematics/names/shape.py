@@ -13,7 +13,6 @@ import numpy as np
 from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
 
 ALIKE = 0.05  # two limbs are a pair if their lengths differ by less than this part
-LEAST_BONE = 0.02  # of its limb; what is shorter is no thigh or arm
 UPRIGHT = -0.5  # cosine between spine and legs; those of animals on four feet are across
 ARM_TO_LEG = (0.4, 1.6)  # ratio of lengths
 SPINE_TO_LEG = (0.2, 1.2)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from solver_core import rotations
+from solver_core.checks import checked_array
 from solver_core.errors import SetupError
 from solver_core.manifolds import SO3Power
 from solver_core.problems.inverse_kinematics.skeleton.euler import euler_axes, euler_from_wxyz, wxyz_from_euler
@@ -36,7 +37,7 @@ class JointLimits:
         axes: (N, 3, 3) rotations whose columns are these x, y and z at rest, if they are not those of the skeleton.
         Raises SetupError.
         """
-        ranges = np.asarray(ranges, dtype=np.float64)
+        ranges = checked_array(ranges, "limits", f"({skeleton.num_nodes}, 3, 2)").astype(np.float64)
         if ranges.shape != (skeleton.num_nodes, 3, 2):
             raise SetupError(f"limits must be ({skeleton.num_nodes}, 3, 2) radians, one range an axis, got {ranges.shape}")
         if np.isnan(ranges).any() or (ranges[..., 0] > ranges[..., 1]).any():
@@ -128,7 +129,7 @@ class LimitedRotations:
 
 
 def _checked_axes(axes: np.ndarray, skeleton: Skeleton) -> np.ndarray:
-    axes = np.asarray(axes, dtype=np.float64)
+    axes = checked_array(axes, "the axes of the limits", f"({skeleton.num_nodes}, 3, 3)").astype(np.float64)
     if axes.shape != (skeleton.num_nodes, 3, 3) or not np.allclose(axes @ axes.swapaxes(1, 2), np.eye(3), atol=1e-4):
         raise SetupError(f"the axes of the limits must be ({skeleton.num_nodes}, 3, 3) rotations, got shape {axes.shape}")
     return axes
