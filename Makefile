@@ -9,7 +9,7 @@ SOURCES := $(shell find solver_core -name '*.py' -o -name '*.[ch]' -o -name '*.s
 # The Blenders of `make test-gui` and `make pictures`: these versions, installed if need be, or BLENDER=/path/to/blender.
 BLENDERS := $(if $(BLENDER),$(BLENDER),4.3 5.2)
 
-.PHONY: options job-schema demo test test-gui lint check bench kernels extension pictures blenders readme-numbers quick-tables clean
+.PHONY: options job-schema demo test test-sanitizers test-gui lint check bench kernels extension pictures blenders readme-numbers quick-tables clean
 
 demo: .venv-demo/installed  ## Solves the shipped examples into demo/, and the scenes of the Blender extension into demo/blender/
 	mkdir -p demo
@@ -28,6 +28,18 @@ demo: .venv-demo/installed  ## Solves the shipped examples into demo/, and the s
 
 test: .venv/installed  ## Runs all tests
 	$(BIN)/pytest
+
+# The tests of the kernel and of what calls it; they need nothing but NumPy, which the sanitizers leave as it is.
+SANITIZED_TESTS := tests/kernel/test_border.py tests/kernel/test_parity.py tests/kernel/test_threads.py \
+    tests/render/test_rasterize.py tests/render/test_gbuffer.py tests/render/test_signed_distance.py \
+    tests/problems/pose/test_contour.py tests/problems/pose/test_polish.py tests/problems/pose/test_solve.py \
+    $(addprefix tests/problems/inverse_kinematics/,test_least_squares.py test_skeleton.py test_solve.py)
+
+test-sanitizers: .venv/installed  ## Tests with a kernel that ends the process where it errs with memory or numbers; needs gcc
+	export CC="gcc -g -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all"; \
+	SOLVER_CORE_KERNEL=$$($(BIN)/python -m solver_core.kernel.build --out $(CURDIR)/build/sanitizers) \
+	LD_PRELOAD=$$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 \
+	    $(BIN)/python -m pytest -m "not torch and not bpy and not egl and not data" $(SANITIZED_TESTS)
 
 lint: .venv/installed
 	$(BIN)/ruff format --check

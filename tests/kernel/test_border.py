@@ -112,6 +112,17 @@ def test_kernel_refuses_to_write_into_what_is_read_only(built_kernel):
         loader.load(built_kernel).solver_core_signed_distance(1, mask, 2, 2, *scratch, distance)
 
 
+@pytest.mark.skipif("libasan" not in os.environ.get("LD_PRELOAD", ""), reason="only of use to `make test-sanitizers`")
+def test_sanitizers_end_the_process_when_it_reads_beyond_an_array(run_with_kernel):
+    with pytest.raises(AssertionError, match="heap-buffer-overflow"):
+        run_with_kernel(
+            "from solver_core.kernel import loader",
+            "arrays = np.zeros((1, 9, 9), bool), np.zeros((9, 9), np.int32), np.zeros(9, loader.PARABOLA)",
+            "distance = np.zeros((1, 9, 9), np.float32)",
+            "loader.library().solver_core_signed_distance(1, arrays[0], 99, 9, *arrays[1:], distance)",
+        )
+
+
 def test_kernel_with_other_structures_is_refused(built_kernel, monkeypatch):
     other = np.dtype([("column", np.int64), ("row", np.int64), ("nearness", np.float64)])
     monkeypatch.setattr(loader, "STRUCTURES", (loader.MESH_ARRAYS, other, *loader.STRUCTURES[2:]))

@@ -131,7 +131,7 @@ def test_wheel_without_a_compiler_is_for_any_platform_and_imports(build_wheel, t
 
     code = "from solver_core import render; print(render.kernel_name())"
     shutil.unpack_archive(wheel, tmp_path / "installed", "zip")
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "installed")}
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "installed"), "SOLVER_CORE_KERNEL": ""}
     run = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True, capture_output=True, text=True
     )
