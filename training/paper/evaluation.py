@@ -35,6 +35,8 @@ TABLES = {
     "table5": "training.paper.tables.table5",
     "figure5": "training.paper.tables.figure5",
     "ablations": "training.paper.tables.ablations",
+    "noise": "training.paper.tables.noise",
+    "rigs": "training.paper.tables.rigs",
 }
 CHUNK_SIZE = 25  # samples measured between two savings
 Row = dict[str, str | float | int]
