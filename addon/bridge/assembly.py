@@ -34,7 +34,7 @@ class Assembly(NamedTuple):
 
 def alone(thing: bpy.types.Object) -> Assembly:
     """An object without its children."""
-    return Assembly((Handle.of(thing),), (Handle.of(thing),))
+    return Assembly((Handle.of(thing),), (Handle.of(thing),) if thing.visible_get() else ())
 
 
 def whole_of(scene: bpy.types.Scene, thing: bpy.types.Object, still: bpy.types.Object) -> Assembly:
@@ -50,8 +50,9 @@ def whole_of(scene: bpy.types.Scene, thing: bpy.types.Object, still: bpy.types.O
             movers.append(_root(other, still))
             within |= _within([movers[-1]])
     movers = [one for one in movers if not any(parent in movers for parent in ancestors(one))]
-    parts = [one for one in scene.objects if one == thing or (one in within and _is_part(one))]
-    return Assembly(tuple(map(Handle.of, movers)), tuple(Handle.of(one) for one in parts if has_surface(one)))
+    seen = [one for one in scene.objects if one in within and one.visible_get() and has_surface(one)]
+    parts = tuple(Handle.of(one) for one in seen if one == thing or _is_part(one))
+    return Assembly(tuple(map(Handle.of, movers)), parts)
 
 
 def has_surface(thing: bpy.types.Object) -> bool:

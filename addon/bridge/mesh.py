@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+import contextlib
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import NamedTuple
 
 import bpy
@@ -64,6 +65,19 @@ def read_rigid_mesh(depsgraph: bpy.types.Depsgraph, thing: bpy.types.Object, par
     first = np.cumsum([0, *(len(surface.vertices_world) for surface in surfaces[:-1])])
     faces = np.concatenate([surface.faces + offset for surface, offset in zip(surfaces, first, strict=True)])
     return RigidMesh((vertices_world - rigid[:3, 3]) @ rigid[:3, :3], faces, rigid)
+
+
+@contextlib.contextmanager
+def as_rendered(things: Iterable[bpy.types.Object]) -> Iterator[None]:
+    """Gives objects, as long as it lasts, the modifiers that renders show instead of those that viewports show."""
+    modifiers = [one for thing in things for one in thing.modifiers if one.show_viewport != one.show_render]
+    for modifier in modifiers:
+        modifier.show_viewport = modifier.show_render
+    try:
+        yield
+    finally:
+        for modifier in modifiers:
+            modifier.show_viewport = not modifier.show_viewport
 
 
 def read_surfaces(

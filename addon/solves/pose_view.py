@@ -18,7 +18,7 @@ from solver_core.problems.pose.setup import PoseSetup
 
 from ..bridge.camera import View, read_view
 from ..bridge.image import Picture
-from ..bridge.mesh import RigidMesh, read_rigid_mesh
+from ..bridge.mesh import RigidMesh, as_rendered, read_rigid_mesh
 from ..bridge.scene import Handle, evaluate
 from ..bridge.transform import Placement, read_placement
 from .image_source import ImageSource, MaskKey
@@ -66,12 +66,14 @@ class PoseView:
     @classmethod
     def read(cls, scene: bpy.types.Scene, things: Things, source: ImageSource, is_range: bool) -> PoseView:
         """The scene at its frame.  Raises SolverError."""
-        camera, depsgraph = things.camera.require(scene), evaluate(scene)
+        camera = things.camera.require(scene)
         picture = source.read(camera, scene.frame_current, is_range)
-        seen = read_view(scene, depsgraph, camera, *picture.size)
+        with as_rendered(part.require(scene) for part in things.parts):
+            depsgraph = evaluate(scene)
+            seen = read_view(scene, depsgraph, camera, *picture.size)
+            mesh = things.read_mesh(scene, depsgraph)
+            placements = {one: read_placement(depsgraph, one.require(scene)) for one in things.moved}
         picture = picture._replace(rgba=picture.rgba[seen.rows, seen.columns])
-        mesh = things.read_mesh(scene, depsgraph)
-        placements = {one: read_placement(depsgraph, one.require(scene)) for one in things.moved}
         start = np.linalg.solve(seen.world_from_eye, mesh.world_from_object)
         return cls(things, picture, seen, mesh, placements, start)
 

@@ -267,6 +267,25 @@ def test_a_picture_of_another_aspect_is_seen_as_if_renders_had_its_size(size, sc
     assert f"The image has {size[0]} x {size[1]} pixels and the render 192 x 108" in report["notices"][0]
 
 
+def test_modifiers_are_those_that_renders_show(scene, monkey, tmp_path):
+    modifier = monkey.modifiers.new("Array", "ARRAY")
+    modifier.relative_offset_displace, modifier.show_viewport = (0, 0, 0.5), False
+    source = ImageSource(file=render(scene, tmp_path / "mask.png"))
+
+    assert expect_solved(scene, monkey, source, atol=0.05).report()["verdict"] == "good"
+    assert not modifier.show_viewport
+
+
+@pytest.mark.parametrize("hide", ["hide_viewport", "hide_set"])
+def test_an_object_that_is_hidden_is_refused_in_a_sentence(hide, scene, monkey, silhouette):
+    if hide == "hide_set":
+        monkey.hide_set(True)
+    else:
+        monkey.hide_viewport = True
+
+    assert "'Suzanne' has no faces that are visible" in refused(scene, monkey, silhouette)
+
+
 def test_a_locked_channel_stays_and_is_named_as_the_cause(scene, monkey, silhouette):
     move_away(monkey)
     monkey.lock_location[0] = True
