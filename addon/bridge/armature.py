@@ -173,12 +173,10 @@ def followed(bone: bpy.types.PoseBone) -> bpy.types.PoseBone:
 
 
 class LocalPose(NamedTuple):
-    """What bones are set to at F frames.  rotations: name -> (F, 4) wxyz, the root first.  location: (F, 3) of the root, None
-    where it stays.
-    """
+    """What bones are set to at F frames.  rotations: name -> (F, 4) wxyz.  locations: name -> (F, 3) of those that move."""
 
     rotations: dict[str, np.ndarray]
-    location: np.ndarray | None
+    locations: dict[str, np.ndarray]
 
 
 def local_pose(
@@ -190,27 +188,29 @@ def local_pose(
     """
     bones = armature.data.bones
     (root, root_pose), *others = pose.items()
-    basis = _root_basis(bones[root], root_pose, parent_pose)
-    turns = {root: _rotation(basis)}
+    basis = local_basis(bones[root], root_pose, parent_pose if bones[root].parent else None)
+    turns = {root: rotation_of(basis)}
     for name, matrix in others:
         rest = float64(bones[name].matrix_local)
         if bones[name].use_inherit_rotation:
             parent = bones[name].parent
             rest = pose[parent.name] @ np.linalg.solve(float64(parent.matrix_local), rest)
-        turns[name] = _rotation(np.linalg.solve(rest, matrix))
-    return LocalPose(turns, basis[:, :3, 3] if is_root_moved else None)
+        turns[name] = rotation_of(np.linalg.solve(rest, matrix))
+    return LocalPose(turns, {root: basis[:, :3, 3]} if is_root_moved else {})
 
 
-def _root_basis(bone: bpy.types.Bone, pose: np.ndarray, parent_pose: np.ndarray) -> np.ndarray:
+def local_basis(bone: bpy.types.Bone, pose: np.ndarray, parent_pose: np.ndarray | None) -> np.ndarray:
     """(F, 4, 4) from poses (F, 4, 4), by Blender's own rules for what a bone takes over from its parent."""
     basis = []
-    for matrix, parent in zip(pose, parent_pose, strict=True):
-        above = {"parent_matrix": Matrix(parent), "parent_matrix_local": bone.parent.matrix_local} if bone.parent else {}
+    for number, matrix in enumerate(pose):
+        above = {}
+        if parent_pose is not None:
+            above = {"parent_matrix": Matrix(parent_pose[number]), "parent_matrix_local": bone.parent.matrix_local}
         basis.append(bone.convert_local_to_pose(Matrix(matrix), bone.matrix_local, invert=True, **above))
     return np.array(basis, np.float64)
 
 
-def _rotation(matrix: np.ndarray) -> np.ndarray:
+def rotation_of(matrix: np.ndarray) -> np.ndarray:
     """(F, 4) wxyz of matrices (F, 4, 4), whose scale is left out."""
     turn = matrix[:, :3, :3]
     return rotations.wxyz_from_matrix(turn / np.linalg.norm(turn, axis=1, keepdims=True))
@@ -221,17 +221,17 @@ def write_pose(armature: bpy.types.Object, pose: LocalPose) -> None:
     for name, wxyz in pose.rotations.items():
         bone = armature.pose.bones[name]
         setattr(bone, rotation_channel(bone), rotation_values(bone, wxyz[:1])[0])
-    if pose.location is not None:
-        armature.pose.bones[next(iter(pose.rotations))].location = pose.location[0]
+    for name, location in pose.locations.items():
+        armature.pose.bones[name].location = location[0]
 
 
 def key_pose(armature: bpy.types.Object, frames: Sequence[int], pose: LocalPose) -> None:
-    """Keyframes the rotations of bones, and the location of the root where it moves.  Raises SetupError if that cannot be."""
+    """Keyframes what a pose sets.  Raises SetupError if that cannot be."""
     for name, wxyz in pose.rotations.items():
         bone = armature.pose.bones[name]
         set_keys(bone, rotation_channel(bone), frames, rotation_values(bone, wxyz))
-    if pose.location is not None:
-        set_keys(armature.pose.bones[next(iter(pose.rotations))], "location", frames, pose.location)
+    for name, location in pose.locations.items():
+        set_keys(armature.pose.bones[name], "location", frames, location)
 
 
 def read_collection(depsgraph: bpy.types.Depsgraph, collection: bpy.types.Collection) -> dict[str, np.ndarray]:

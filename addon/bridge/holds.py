@@ -75,7 +75,7 @@ def bone_holds(armature: bpy.types.Object, names: Iterable[str]) -> Iterator[str
     for bone in (armature.pose.bones[name] for name in names):
         for constraint in holding_constraints(bone):
             yield f"The bone '{bone.name}' is held by its constraint '{constraint.name}': mute or remove it."
-        for channel in _driven(bone):
+        for channel in driven_channels(bone):
             yield f"The bone '{bone.name}' has a driver on its {channel}, which undoes the pose: mute or remove it."
 
 
@@ -119,11 +119,11 @@ def _constraints(thing: bpy.types.Object) -> Iterator[str]:
 
 
 def _drivers(thing: bpy.types.Object) -> Iterator[str]:
-    for channel in _driven(thing):
+    for channel in driven_channels(thing):
         yield f"'{thing.name}' has a driver on its {channel}, which would undo a move: remove or mute it."
 
 
-def _driven(owner: bpy.types.Object | bpy.types.PoseBone) -> Iterator[str]:
+def driven_channels(owner: bpy.types.Object | bpy.types.PoseBone) -> Iterator[str]:
     """Which of location and rotation of an object or bone have drivers."""
     data = owner.id_data.animation_data
     paths = {driver.data_path for driver in data.drivers if not driver.mute} if data else ()

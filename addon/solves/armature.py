@@ -38,6 +38,7 @@ from ..bridge.armature import (
     unmute,
     write_pose,
 )
+from ..bridge.controls import Control, find_controls, pose_controls
 from ..bridge.holds import animation_holds, bone_holds, bone_limits, nla_holds
 from ..bridge.keyframes import require_keyable
 from ..bridge.scene import Handle, as_played, evaluate, find_object, find_scene, require_editable
@@ -56,7 +57,7 @@ MOST_MEASURED = 250  # frames of a range that are looked at: what moves a joint 
 class _Inputs(NamedTuple):
     """What was read.  targets: (F, N, 3) metres in the space of the solve, which is the armature's as if the root's parent
     were at rest.  weights: (N,).  limits: (N, 3, 2).  world_from_solve, parent_pose: (F, 4, 4), without metres.  metres: of a
-    unit of the armature.  shown: number of the frame that steps are shown at.
+    unit of the armature.  shown: number of the frame that steps are shown at.  above: (F, 4, 4) of the parents of controls.
     """
 
     targets: np.ndarray
@@ -66,6 +67,7 @@ class _Inputs(NamedTuple):
     parent_pose: np.ndarray
     metres: float
     shown: int
+    above: dict[str, np.ndarray]
 
     def to_world(self, points: np.ndarray, frame: int) -> np.ndarray:
         """(..., 3) from metres in the space of the solve."""
@@ -95,6 +97,7 @@ class ArmatureSolve:
     armature: Handle
     seen: Handle  # the armature whose joints are to be at the targets; where it copies another one, that one is posed
     seen_nodes: dict[str, str]  # its nodes by the names of those that are posed
+    controls: list[Control]  # that hold the solved bones
     chain: Chain
     channels: dict[str, dict[str, tuple[float, ...]]]
     notices: list[str]
@@ -131,13 +134,19 @@ class ArmatureSolve:
         check_armature(armature)
         require_editable(armature)
         chain = build_chain(read_rest(armature), {row.bone for row in rows}, metres_per_unit(scene, armature))
-        names = [*chain.bones, *pulling_bones(armature, chain.bones)]
-        if not task.options.mute and (held := next(bone_holds(armature, names), "")):
-            raise SetupError(f"{held} The setting Mute Constraints does so for all bones.")
+        pulling, controls = pulling_bones(armature, chain.bones), []
+        held = "" if task.options.mute else next(bone_holds(armature, [*chain.bones, *pulling]), "")
+        if held:
+            controls = [] if pulling else find_controls(armature, chain.bones)
+            if not controls:
+                raise SetupError(f"{held} The setting Mute Constraints does so for all bones.")
+            listed = ", ".join(f"'{control.name}'" for control in controls)
+            notices.append(f"The controls that hold solved bones were posed as well: {listed}.")
+        posed = [*chain.bones, *(name for control in controls for name in control.names)]
         if task.is_range:
-            for bone in map(armature.pose.bones.get, chain.bones):
+            for bone in map(armature.pose.bones.get, posed):
                 require_keyable(bone, "location", rotation_channel(bone))
-        channels = {name: read_channels(armature.pose.bones[name]) for name in chain.bones}
+        channels = {name: read_channels(armature.pose.bones[name]) for name in posed}
         scaled = [name for name in chain.bones if not np.allclose(channels[name]["scale"], 1, atol=1e-4)]
         if scaled:
             notices.append(f"'{scaled[0]}' is scaled in its pose, which the solve does not see: clear the pose's scale.")
@@ -150,6 +159,7 @@ class ArmatureSolve:
             Handle.of(armature),
             Handle.of(seen),
             seen_nodes,
+            controls,
             chain,
             channels,
             notices,
@@ -166,8 +176,10 @@ class ArmatureSolve:
         armature = self.armature.require(scene)
         metres = metres_per_unit(scene, armature)
         world_from_solve, parent_pose, targets = [], [], []
+        parents = (armature.data.bones[name].parent for control in self.controls for name in control.names)
+        above = {parent.name: [] for parent in parents if parent is not None and parent.name not in chain.bones}
         for frame in self.frames:
-            if scene.frame_current != frame:
+            if task.is_range:  # also at the current frame, which may not be as its animation plays it
                 scene.frame_set(frame)
             depsgraph = evaluate(scene)
             parent = chain.root.parent
@@ -178,8 +190,11 @@ class ArmatureSolve:
             targets.append(metres * ((in_world - matrix[:3, 3]) @ np.linalg.inv(matrix[:3, :3]).T))
             world_from_solve.append(matrix)
             parent_pose.append(pose)
+            for name, poses in above.items():
+                poses.append(read_pose_matrix(depsgraph, armature, name))
         if scene.frame_current != self.frame:
             scene.frame_set(self.frame)
+        above = {name: np.stack(poses) for name, poses in above.items()}
         weights = node_weights(chain, task.bones)
         targets = np.stack(targets)
         root = chain.skeleton.root
@@ -190,7 +205,7 @@ class ArmatureSolve:
             ranges = np.tile([-np.inf, np.inf], (chain.skeleton.num_nodes, 3, 1))
             ranges[chain.skeleton.joints] = [read_limits(armature, name) for name in chain.bones]
         shown = self.frames.index(self.frame) if self.frame in self.frames else 0
-        self.inputs = _Inputs(targets, weights, ranges, np.stack(world_from_solve), np.stack(parent_pose), metres, shown)
+        self.inputs = _Inputs(targets, weights, ranges, np.stack(world_from_solve), np.stack(parent_pose), metres, shown, above)
         self.muted += mute(armature, [*chain.bones, *pulling_bones(armature, chain.bones)])
 
     def steps(self) -> Iterator[Step]:
@@ -311,7 +326,7 @@ class ArmatureSolve:
         given, inputs, names, seen = self._given, self.inputs, self.chain.skeleton.names, self.seen.require(scene)
         solved = np.where(given, self.result.position_error, np.nan)
         self.error = solved.copy()
-        unkeyed = () if is_keyed else [armature.pose.bones[name] for name in self.chain.bones]
+        unkeyed = () if is_keyed else [armature.pose.bones[name] for name in self.channels]
         worst = np.nanargmax(np.nanmax(solved, axis=1))
         for number in {worst, *np.linspace(0, len(self.frames) - 1, min(len(self.frames), MOST_MEASURED)).astype(int)}:
             with as_played(scene, self.frames[number], unkeyed):
@@ -348,4 +363,7 @@ class ArmatureSolve:
             matrix[:, :3, :3] = posture.orientations[:, number] @ chain.rest[node]
             matrix[:, :3, 3] = (posture.positions[:, node] + root) / inputs.metres
             pose[name] = armature_from_solve @ matrix
-        return local_pose(armature, pose, parent_pose, chain.is_floating)
+        solved = local_pose(armature, pose, parent_pose, chain.is_floating)
+        above = {name: poses[numbers] for name, poses in inputs.above.items()}
+        controls = pose_controls(armature, self.controls, pose, above)
+        return LocalPose(solved.rotations | controls.rotations, solved.locations | controls.locations)

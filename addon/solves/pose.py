@@ -135,7 +135,9 @@ class PoseSolve:
         return cls(scene.name, task, parts, scene.frame_current, things, trial, channels)
 
     def read(self, part: int) -> None:
-        scene = self._at(part)
+        scene = find_scene(self.scene)
+        if self.task.is_range and not self.rounds:  # also at the current frame, which may not be as its animation plays it
+            scene.frame_set(part)
         self.view = PoseView.read(scene, self.things, self.task.silhouette, self.task.is_range)
         if self.kept and not self.rounds:
             first = self.things.moved[0]
