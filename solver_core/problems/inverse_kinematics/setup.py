@@ -20,6 +20,12 @@ from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
 from solver_core.problems.inverse_kinematics.solver.evidence import Given
 from solver_core.problems.inverse_kinematics.solver.guide import Guide, Trained, find_guide
 
+STANDING = ("abdomen", "chest", "neck", "lShin", "rShin", "lFoot", "rFoot")  # whose bones are upright where a body stands
+NO_STANCE = (
+    "the rest pose of the skeleton is no standing figure, so positions do not tell how its joints are twisted: bones point "
+    "where they should, but may be turned about themselves; networks trained for this rig know better (train ik --rig)"
+)
+
 log = logging.getLogger(__name__)
 
 
@@ -70,6 +76,10 @@ class KinematicSetup:
         offsets = np.broadcast_to(skeleton.offsets.astype(np.float32), given.positions.shape)
         problem = KinematicProblem(Body.at_rest(skeleton), offsets, limited)
         guide = find_guide(skeleton, mapping, trained)
+        if guide is not None and trained is None and not guide.transfer.points_alike(STANDING):
+            guide = None
+            notices = (*notices, NO_STANCE)
+            log.warning(NO_STANCE)
         return cls(problem, given, notices, guide, matching, None if start is None else _checked_start(start, problem))
 
 

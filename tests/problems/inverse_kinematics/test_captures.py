@@ -97,6 +97,16 @@ def test_an_odd_rig_is_not_turned_inside_out(name):
     assert np.nanmax(result.position_error) < 0.001
 
 
+def test_a_rest_pose_that_is_no_figure_is_said_and_turns_nothing_over():
+    motion = read_bvh(CASES / "bone_local_rest.bvh")
+
+    result = solve_inverse_kinematics(motion.positions(), motion.skeleton)
+
+    assert any("no standing figure" in notice for notice in result.notices)
+    assert steps_deg(result.rotations).max() < 60
+    assert np.nanmax(result.position_error) < 0.001
+
+
 def test_smoothing_evens_out_rotations_and_root(truth):
     skeleton, joints = truth.skeleton, truth.skeleton.joints
     targets = positions_of(skeleton, truth.rotations[:, joints]) + truth.root[:, None]

@@ -6,6 +6,7 @@ What connects them is a mapping from joints of the human to joints of the skelet
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -23,6 +24,7 @@ from solver_core.problems.inverse_kinematics.solver.start import nearest_rotatio
 UNKNOWN_SPREAD = 0.1  # radians, of joints without counterpart: fewer than most, so that the others turn first
 STRAIGHT_PRIOR = 1e-6  # settles the twist of a skeleton that is one straight line: none
 LIKE_REST = np.radians(10)  # bones differ by so much from body to body in the same pose
+ROUGHLY = np.radians(60)
 NEARLY_UPRIGHT = np.radians(25)  # the same for all bones together
 
 
@@ -181,6 +183,25 @@ class Transfer:
                 step = int(known.parents[step])
         return np.array([np.mean(o, axis=0) if o else own for o, own in zip(offsets, known.offsets, strict=True)], np.float32)
 
+    def points_alike(self, nodes: Sequence[str]) -> bool:
+        """Whether the bones to those nodes of the body that are mapped point roughly alike in both rest poses."""
+        own, known = self._directions
+        is_asked = np.isin(self.known[self._bones[:, 1]], [self.body.skeleton.index(name) for name in nodes])
+        return bool(((own @ self._whole.T * known).sum(axis=1)[is_asked] > np.cos(ROUGHLY)).all())
+
+    @cached_property
+    def _directions(self) -> tuple[np.ndarray, np.ndarray]:
+        """(K, 3) unit vectors of the mapped bones at rest, the skeleton's and the body's."""
+        rests = self.skeleton.rest_positions()[self.own], self.body.skeleton.rest_positions()[self.known]
+        own, known = (_unit(rest[self._bones[:, 1]] - rest[self._bones[:, 0]]) for rest in rests)
+        return own, known
+
+    @cached_property
+    def _whole(self) -> np.ndarray:
+        """(3, 3) the body's axes from the skeleton's, at rest as a whole."""
+        own, known = self._directions
+        return _upright(nearest_rotation((known.T @ own + STRAIGHT_PRIOR * np.eye(3))[None])[0])
+
     @cached_property
     def _alignment(self) -> np.ndarray:
         """(J', 3, 3) the body's axes from those of each of the skeleton's joints.
@@ -189,11 +210,8 @@ class Transfer:
         lowered, the joint is turned the short way, and what hangs on it is turned along.
         """
         skeleton = self.skeleton
-        own_rest, known_rest = skeleton.rest_positions()[self.own], self.body.skeleton.rest_positions()[self.known]
-        own_bones = _unit(own_rest[self._bones[:, 1]] - own_rest[self._bones[:, 0]])
-        known_bones = _unit(known_rest[self._bones[:, 1]] - known_rest[self._bones[:, 0]])
-        whole = _upright(nearest_rotation((known_bones.T @ own_bones + STRAIGHT_PRIOR * np.eye(3))[None])[0])
-        alignment = np.tile(whole, (skeleton.num_joints, 1, 1))
+        own_bones, known_bones = self._directions
+        alignment = np.tile(self._whole, (skeleton.num_joints, 1, 1))
         position = {int(node): number for number, node in enumerate(self.own)}
         for level in skeleton.levels:
             for place, joint in zip(level.inner, level.joints, strict=True):
