@@ -250,7 +250,7 @@ class KinematicSession(Session[KinematicStep, KinematicResult]):
             every_rotation,
             root,
             error,
-            evidence.noise,
+            evidence.noise * evidence.scale,
             evidence.scale,
             evidence.is_lost,
             *judge(error, skeleton, () if self.setup.matching is None else self.setup.matching.missing_parts),
@@ -323,7 +323,7 @@ class KinematicSession(Session[KinematicStep, KinematicResult]):
                 return
             good = np.flatnonzero(energies <= bound)
             if len(good) and (has_spread or spread == SPREADS[0]):
-                start = best[good[np.abs(rows[:, None] - good).argmin(axis=1)]]
+                start = best[_nearest(rows, good)]
             else:
                 start = random_start(problem, best[rows], spread, rng)
             part = replace(problem, offsets=problem.offsets[rows])
@@ -401,3 +401,10 @@ class KinematicSession(Session[KinematicStep, KinematicResult]):
             self.history[-room] = replace(self.history[-room], x=None)
         phase = phase if self.history else "start"
         return KinematicStep(phase, iteration.x, iteration.energy, int(iteration.is_active.sum()), self.seconds)
+
+
+def _nearest(frames: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """For each of the frames the nearest one of others, which are in order."""
+    after = np.clip(np.searchsorted(among, frames), 1, len(among) - 1) if len(among) > 1 else np.zeros(len(frames), int)
+    before = np.maximum(after - 1, 0)
+    return np.where(frames - among[before] <= among[after] - frames, among[before], among[after])

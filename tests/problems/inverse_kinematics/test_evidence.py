@@ -120,3 +120,12 @@ def test_noise_that_is_given_counts_instead_of_what_is_found(tree, rng):
     np.testing.assert_allclose(exact.observation.positions + exact.origin, positions, atol=1e-6)
     assert noisy.noise == 0.03
     np.testing.assert_allclose(noisy.variance, 0.03**2)
+
+
+def test_noise_is_told_of_few_frames_and_at_the_size_of_the_skeleton(tree):
+    few = gathered(swinging(tree, 2), tree, noise=0.02)
+    larger = gathered(2 * swinging(tree, 30), tree, noise=0.02, scale=2.0)
+
+    np.testing.assert_allclose(few.observation.noise, 0.02)
+    assert larger.noise == pytest.approx(0.01)
+    np.testing.assert_allclose(larger.variance, 0.01**2)

@@ -284,3 +284,10 @@ def test_10_000_frames_fit_into_300_megabytes(body, rng, monkeypatch):
     tracemalloc.stop()
 
     assert megabytes / tenth < 300 - 50  # NumPy and this library take 50
+
+
+def test_the_nearest_of_other_frames_is_found():
+    frames, among = np.array([0, 4, 5, 9]), np.array([2, 6])
+
+    assert solve_module._nearest(frames, among).tolist() == [2, 2, 6, 6]
+    assert solve_module._nearest(frames, among[:1]).tolist() == [2, 2, 2, 2]

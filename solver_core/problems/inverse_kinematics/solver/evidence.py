@@ -37,7 +37,7 @@ class Evidence:
     observation: relative to origin (F, 1, 3), what is lost being guessed; without noise it is exact but for the guesses.
     positions: (F, N, 3) world metres, as measured.  variance: (F, N) square metres, infinite where nothing is known.
     is_lost: (F, N) where a target is missing or an outlier that is there in other frames.  scale: of the body that was
-    measured over the skeleton.  noise: metres an axis, 0 = exact.  notices: sentences about all of it.
+    measured over the skeleton.  noise: metres an axis at the skeleton's size, 0 = exact.  notices: sentences about all of it.
     """
 
     observation: Targets
@@ -68,31 +68,26 @@ def gather(given: Given, skeleton: Skeleton, noise: float | None, scale: float |
         scale: of the measured body over the skeleton, None = found from the lengths of bones.
     """
     notices = []
-    is_found = scale is None
-    scale = measured_scale(given, skeleton) if scale is None else scale
-    if is_found and scale != 1:
-        kind = "larger" if scale > 1 else "smaller"
-        notices.append(
-            f"the targets are those of a body {scale:.2f} times the skeleton's size, {kind}: "
-            "they, and with them the ways it goes, were brought to the skeleton's size (scale=1 keeps them)"
-        )
-    weights = given.weights * np.ones(given.positions.shape[:2])
-    faults = find_faults(given.positions / scale, weights, skeleton)
+    if scale is None:
+        scale = measured_scale(given, skeleton)
+        if scale != 1:
+            notices.append(
+                f"the targets are those of a body {scale:.2f} times as large as the skeleton; they and the ways it goes were "
+                "brought to the skeleton's size (scale=1 keeps them)"
+            )
+    faults = find_faults(given.positions / scale, given.weights, skeleton)
     notices += _said_of_faults(faults, skeleton)
     if noise is not None:
-        faults = faults._replace(noise=noise, drift=0.0)
+        faults = faults._replace(noise=noise / scale, drift=0.0)
     is_known = faults.weights > 0
     is_expected = is_known.any(axis=0)
     is_lost = ~is_known & is_expected
     notices += _said_of_gaps(is_lost & ~faults.is_outlier, skeleton)
-    std = np.zeros(is_known.shape)
-    positions = faults.positions
+    positions, left = _bridged(faults.positions, is_known), np.ones(skeleton.num_nodes)
     if faults.noise > 0 and len(positions) > ORDER:
         positions, left = smoothed_positions(positions, is_known, faults.noise)
-        std[:] = np.hypot(faults.noise * np.sqrt(left), faults.drift)
-    elif is_lost.any():
-        positions = _bridged(positions, is_known)
-    std = np.maximum(std, np.where(is_lost, _doubt(is_known), 0))
+    std = np.where(is_lost, _doubt(is_known), 0)
+    std = np.maximum(std, np.hypot(faults.noise * np.sqrt(left), faults.drift))
     weights = np.where(is_lost, _usual_weights(faults.weights), faults.weights)
     of_root = weights[:, skeleton.root, None, None] > 0
     mean = (weights[..., None] * positions).sum(axis=1, keepdims=True) / weights.sum(axis=1)[:, None, None]
@@ -123,18 +118,18 @@ def measured_scale(given: Given, skeleton: Skeleton) -> float:
 
 
 def smoothed_positions(positions: np.ndarray, is_known: np.ndarray, noise: float) -> tuple[np.ndarray, np.ndarray]:
-    """Positions (F, N, 3) without most of their noise, gaps bridged, and the share (N,) of the noise's variance that is left.
+    """Positions (F, N, 3) without most of their noise, and the share (N,) of the noise's variance that is left.
 
-    Each node is smoothed as much as is best for its own motion, by Stein's unbiased estimate of the risk.
+    Positions that are not known are guesses, which count for nothing.  Each node is smoothed as much as is best for its own
+    motion, by Stein's unbiased estimate of the risk.
     """
     count, num_nodes = positions.shape[:2]
-    filled = _bridged(positions, is_known)
-    amounts = (cosine_transform(_without_parabola(filled)) ** 2).sum(axis=2) / 3  # (F, N)
+    amounts = (cosine_transform(_without_parabola(positions)) ** 2).sum(axis=2) / 3  # (F, N)
     gains = 1 / (1 + STIFFNESSES[:, None] * frequencies(count, ORDER))  # (S, F)
     risks = (1 - gains) ** 2 @ amounts + 2 * noise**2 * gains.sum(axis=1)[:, None]  # (S, N)
     best = risks.argmin(axis=0)
     weights = np.repeat(is_known.astype(float), 3, axis=1)
-    series = smooth_series(filled.reshape(count, -1), weights, np.repeat(STIFFNESSES[best], 3), ORDER)
+    series = smooth_series(positions.reshape(count, -1), weights, np.repeat(STIFFNESSES[best], 3), ORDER)
     return series.reshape(count, num_nodes, 3), gains.mean(axis=1)[best]
 
 
@@ -142,6 +137,8 @@ def _bridged(positions: np.ndarray, is_known: np.ndarray) -> np.ndarray:
     """Positions with smooth ways over the gaps, the others untouched."""
     positions = positions.copy()
     nodes = np.flatnonzero(~is_known.all(axis=0) & is_known.any(axis=0))
+    if len(nodes) == 0:
+        return positions
     known = np.repeat(is_known[:, nodes], 3, axis=1)
     values = positions[:, nodes].reshape(len(positions), -1)
     series = smooth_series(values, known.astype(float), np.full(values.shape[1], 1e-6), BRIDGE_ORDER)
