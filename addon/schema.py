@@ -48,7 +48,7 @@ def read_record(kind: type, content: Any, where: str, folder: Path) -> Any:
     prefix, fields, options = f"{where}." if where else "", _fields(kind), _options(kind)
     for key in content:
         if key not in fields and key not in options:
-            nearest = difflib.get_close_matches(key, [*fields, *options], n=1, cutoff=0)[0]
+            nearest = difflib.get_close_matches(key[:100], [*fields, *options], n=1, cutoff=0)[0]
             raise Invalid(prefix + key, f"it is not known; did you mean '{nearest}'?")
     values = {name: _read_option(options[name], content[name], prefix) for name in options if name in content}
     values = (

@@ -27,7 +27,7 @@ import numpy as np
 from solver_core.errors import SetupError
 from solver_core.frames import Camera
 from solver_core.optional import needed_for
-from solver_core.reading import MAX_TEXT_BYTES, read_arrays, read_bytes, read_json, reading
+from solver_core.reading import MAX_TEXT_BYTES, read_array, read_arrays, read_bytes, read_json, read_yaml, reading
 
 Size = tuple[int, int]  # width, height in pixels
 OPENCV_NAMES = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
@@ -188,12 +188,7 @@ def _whole(coefficients: tuple[float, ...], is_fisheye: bool) -> tuple[tuple[flo
 
 
 def _read_yaml_camera(path: Path, size: Size | None) -> Camera:
-    with needed_for("reading camera files in YAML", extra="cli"):
-        import yaml
-    text = read_bytes(path, MAX_TEXT_BYTES).decode("utf-8-sig")
-    lines = [line for line in text.splitlines() if not line.startswith("%YAML")]  # OpenCV writes 1.0, which YAML has not
-    content = yaml.safe_load("\n".join(lines).replace("!!opencv-matrix", ""))
-    return camera_from_content(content, size)
+    return camera_from_content(read_yaml(path), size)
 
 
 def _read_text_camera(path: Path, size: Size | None) -> Camera:
@@ -220,7 +215,8 @@ def _colmap_camera(rows: list[list[str]]) -> Camera:
 
 def _read_numpy_camera(path: Path, size: Size | None) -> Camera:
     if path.suffix.lower() == ".npy":
-        return camera_from_content({"K": np.load(path, allow_pickle=False)}, size)
+        content = read_array(path)
+        return camera_from_content(content if isinstance(content, dict) else {"K": content}, size)
     return camera_from_content(read_arrays(path), size)
 
 
@@ -250,11 +246,11 @@ def _fspy_camera(content: Mapping[str, Any]) -> Camera:
 def _read_exif_camera(path: Path, size: Size | None) -> Camera:
     """A photograph's focal length in the terms of 35 mm film, which compares the diagonals."""
     with needed_for("reading photographs", extra="cli"):
-        from PIL import Image, ImageOps
-    with Image.open(path, formats=("JPEG", "TIFF", "PNG", "MPO")) as image:
-        exif = image.getexif().get_ifd(0x8769)
-        width, height = ImageOps.exif_transpose(image).size
-    focal_mm = exif.get(0xA405)
+        from PIL import Image
+    with Image.open(path, formats=("JPEG", "TIFF", "PNG", "MPO")) as image:  # no pixels are read
+        exif = image.getexif()
+        width, height = image.size if exif.get(0x0112, 1) < 5 else image.size[::-1]  # its sides are turned
+    focal_mm = exif.get_ifd(0x8769).get(0xA405)
     if not focal_mm:
         raise SetupError(
             "the photograph does not say its focal length in terms of 35 mm film; give a camera file with fx, fy, cx, cy, "

@@ -6,12 +6,14 @@ needed, what came, what to do.  Meshes check themselves in mesh.py, cameras in f
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from solver_core.errors import ObservationError, SetupError, SolverError
 from solver_core.frames import Camera
+
+Kind = TypeVar("Kind")
 
 RIGID_TOLERANCE = 1e-3  # files and Blender's float32 matrices are rounded to about 1e-6; more than 1e-3 is another matrix
 
@@ -52,9 +54,25 @@ def checked_numbers(value: Any, name: str, shape: tuple[int, ...], error: type[S
 
 def checked_camera(camera: Any) -> Camera:
     """The camera.  Raises SetupError if it is none."""
-    if not isinstance(camera, Camera):
-        raise SetupError(f"camera must be a solver_core.Camera, got {type(camera).__name__}")
-    return camera
+    return checked_kind(camera, Camera, "camera", "a solver_core.Camera")
+
+
+def checked_kind(value: Any, kind: type[Kind], name: str, needed: str, error: type[SolverError] = SetupError) -> Kind:
+    """The value, if it is of this class.
+
+    Args:
+        value: what the user gave.
+        kind: the class.
+        name: how messages call the value.
+        needed: how messages call the class.
+        error: the kind of SolverError that is raised.
+
+    Raises:
+        SolverError: if it is of another class.
+    """
+    if not isinstance(value, kind):
+        raise error(f"{name} must be {needed}, got {type(value).__name__}")
+    return value
 
 
 def checked_rigid(matrix: Any, name: str) -> np.ndarray:

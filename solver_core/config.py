@@ -12,7 +12,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from solver_core.errors import ConfigError
 from solver_core.options import KINDS
-from solver_core.reading import read_toml
+from solver_core.reading import read_toml, reading
 
 Settings = TypeVar("Settings")
 
@@ -67,7 +67,9 @@ def load_train_settings(path: str | Path) -> TrainSettings:
 
     Raises ConfigError that names the file and the key.
     """
-    return train_settings(read_toml(path, "configuration", ConfigError), str(path))
+    content = read_toml(path, "configuration", ConfigError)
+    with reading(path, "configuration", ConfigError):
+        return train_settings(content, str(path))
 
 
 def train_settings(content: dict[str, Any], source: str) -> TrainSettings:

@@ -1,13 +1,14 @@
 """The sentences a user can act on.  Everything raised for input from outside derives from SolverError."""
 
 import errno
+import reprlib
 
 # What the system says when the machine, not the input, is at fault.
 OUT_OF_RESOURCES = frozenset(
     getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EIO", "EMFILE", "ENFILE", "ENOMEM", "EROFS") if hasattr(errno, name)
 )
 
-LONGEST_SENTENCE = 2000  # characters; a name in a file may have a million
+LONGEST_SENTENCE = 1000  # characters; a name in a file may have a million
 
 
 class SolverError(Exception):
@@ -48,7 +49,13 @@ def system_error(error: Exception, what: str, otherwise: type[SolverError]) -> S
     return (ResourceError if is_machine else otherwise)(f"{what}: {reason}")
 
 
-def plain_line(text: str) -> str:
-    """A text as one line without what would move the cursor, cut where nobody would read on."""
-    line = "".join(letter if letter.isprintable() else " " if letter.isspace() else ascii(letter)[1:-1] for letter in text)
-    return line if len(line) <= LONGEST_SENTENCE else f"{line[:LONGEST_SENTENCE]}..."
+def plain_line(text: str, longest: int = LONGEST_SENTENCE) -> str:
+    """A text as one line without what would move a cursor, cut where nobody would read on."""
+    text = text if len(text) <= longest else f"{text[:longest]}..."
+    return "".join(letter if letter.isprintable() else " " if letter.isspace() else ascii(letter)[1:-1] for letter in text)
+
+
+def shown(value: object) -> str:
+    """A value from outside as part of a sentence: short, on one line."""
+    shape = getattr(value, "shape", ())
+    return f"an array of shape {shape}" if shape else plain_line(" ".join(reprlib.repr(value).split()), 100)

@@ -16,7 +16,7 @@ import numpy as np
 
 from solver_core import rotations
 from solver_core.distortion import FISHEYE_COUNT, RADIAL_COUNTS, undistorted_image
-from solver_core.errors import SetupError
+from solver_core.errors import SetupError, shown
 from solver_core.writing import write_text
 
 LARGEST = 1e9  # pixels; a camera has no larger number, and what is not finite is not below it
@@ -45,7 +45,7 @@ class Camera:
         for field in fields(self)[:6]:
             value = getattr(self, field.name)
             if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-                raise SetupError(f"camera {field.name} must be a number, got {value!r}")
+                raise SetupError(f"camera {field.name} must be a number, got {shown(value)}")
             if not abs(value) < LARGEST:
                 raise SetupError(f"camera {field.name} must be finite and below {LARGEST:g}, got {value}")
         if self.width < 1 or self.height < 1 or self.width != int(self.width) or self.height != int(self.height):
@@ -110,11 +110,11 @@ def _checked_distortion(values: object, is_fisheye: bool) -> tuple[float, ...]:
     """Raises SetupError."""
     try:
         coefficients = tuple(float(value) for value in values)  # type: ignore[attr-defined]
-    except (TypeError, ValueError) as error:
-        raise SetupError(f"camera distortion must be a list of numbers, got {values!r}") from error
+    except (OverflowError, TypeError, ValueError) as error:
+        raise SetupError(f"camera distortion must be a list of numbers, got {shown(values)}") from error
     allowed = (0, FISHEYE_COUNT) if is_fisheye else (0, *RADIAL_COUNTS)
     if len(coefficients) not in allowed or not all(abs(value) < LARGEST for value in coefficients):
-        raise SetupError(f"camera distortion must be {', '.join(map(str, allowed))} finite numbers, got {list(coefficients)}")
+        raise SetupError(f"camera distortion must be {', '.join(map(str, allowed))} finite numbers, got {shown(coefficients)}")
     return coefficients
 
 

@@ -9,6 +9,8 @@ import numpy as np
 
 from solver_core.errors import SetupError
 
+LARGEST = 1e15  # coordinates; squares of what is larger, or of its inverse, leave float32
+
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
@@ -25,7 +27,7 @@ class Mesh:
         """Mesh from a user's arrays.  Raises SetupError with one sentence if they are no triangle mesh."""
         try:
             vertices, faces = np.asarray(vertices), np.asarray(faces)
-        except ValueError as error:  # rows of different length
+        except (OverflowError, TypeError, ValueError) as error:  # rows of different length
             raise SetupError(
                 "mesh vertices and faces must be arrays of rows of three numbers; triangulate the mesh first"
             ) from error
@@ -37,8 +39,11 @@ class Mesh:
             )
         if len(faces) == 0:
             raise SetupError("the mesh has no faces; a silhouette needs surfaces, not only vertices or edges")
-        if not np.isfinite(vertices).all():
-            raise SetupError(f"mesh vertices must be finite, {np.sum(~np.isfinite(vertices))} coordinates are NaN or infinite")
+        is_usable = (vertices >= -LARGEST) & (vertices <= LARGEST)  # NaN is neither
+        if not is_usable.all():
+            raise SetupError(
+                f"mesh vertices must be finite, {np.sum(~is_usable)} coordinates are NaN, infinite or above {LARGEST:g}"
+            )
         if faces.min() < 0 or faces.max() >= len(vertices):
             raise SetupError(
                 f"mesh faces must index the {len(vertices)} vertices from 0, got indices from {faces.min()} to {faces.max()}"
@@ -75,7 +80,7 @@ class UnitMesh(NamedTuple):
 def _unit_mesh(vertices: np.ndarray, faces: np.ndarray) -> UnitMesh:
     low, high = _bounds(vertices, faces)
     centre, diagonal = (low + high) / 2, float(np.linalg.norm(high - low))
-    if diagonal == 0:
+    if diagonal < 1 / LARGEST:
         raise SetupError("the mesh is a single point; its faces must span a surface")
     return UnitMesh(Mesh(((vertices - centre) / diagonal).astype(np.float32), faces), centre, diagonal)
 

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 
-from solver_core.errors import ConfigError
+from solver_core.errors import ConfigError, shown
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 KINDS: dict[type, tuple[tuple[type, ...], str]] = {
@@ -114,7 +114,7 @@ class Option(NamedTuple):
                 return self.kind(value)
         except OverflowError as error:
             raise ConfigError(f"{self.name} must be {self.needed}, got a number that is too large") from error
-        raise ConfigError(f"{self.name} must be {self.needed}, got {value!r}")
+        raise ConfigError(f"{self.name} must be {self.needed}, got {shown(value)}")
 
     def _is_within(self, value: Any) -> bool:
         if self.words.choices:

@@ -6,6 +6,7 @@ A reader checks how much a file claims to hold before it makes room for it.  The
 
 from __future__ import annotations
 
+import itertools
 import json
 import pickle
 import re
@@ -20,10 +21,12 @@ from typing import IO, Any
 
 import numpy as np
 
-from solver_core.errors import MissingDependency, ResourceError, SetupError, SolverError, system_error
+from solver_core.errors import MissingDependency, ResourceError, SetupError, SolverError, plain_line, system_error
+from solver_core.optional import needed_for
 
 MAX_TEXT_BYTES = 64 * 2**20  # of JSON: a job of ten thousand tasks has 10 MB
 MAX_RECIPE_BYTES = 2**20  # of TOML: a recipe with the paths of ten thousand clips
+MAX_YAML_BYTES = 2**18  # a calibration with all of its views; the parser takes a second for ten thousand words
 MAX_NESTING = 32  # levels of JSON and TOML; our own files have up to 6
 MAX_ARCHIVE_BYTES = 4 * 2**30  # of the arrays of an npz, unpacked: 200,000 frames of 500 points take 2.4 GB
 LONGEST_REASON = 300  # characters of what a library says
@@ -59,10 +62,13 @@ def reading(path: str | Path, what: str, error: type[SolverError] = SetupError) 
     try:
         _check_regular(Path(path))
         yield
+    except (MissingDependency, ResourceError):
+        raise
     except SolverError as known:
-        if str(path) in str(known) or isinstance(known, (MissingDependency, ResourceError)):
+        sentence = plain_line(str(known) if str(path) in str(known) else f"cannot use the {what} {path}: {known}")
+        if sentence == str(known):
             raise
-        raise type(known)(f"cannot use the {what} {path}: {known}") from known
+        raise type(known)(sentence) from known
     except (MemoryError, OSError) as known:
         raise system_error(known, f"cannot read the {what} {path}", error) from known
     except RecursionError as known:
@@ -106,11 +112,29 @@ def read_toml(path: str | Path, what: str, error: type[SolverError] = SetupError
         return content
 
 
-def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
-    """The arrays of an npz file.  To be called inside of `reading`.
+def read_yaml(path: str | Path) -> Any:
+    """Content of a YAML file.  To be called inside of `reading`."""
+    with needed_for("reading files in YAML", extra="cli"):
+        import yaml
 
-    np.load believes what an archive and its arrays claim to hold, and makes room for it.
-    """
+    class Loader(yaml.SafeLoader):
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):  # a few lines of them stand for billions
+                raise ValueError("references, *name, are not read")
+            return super().compose_node(parent, index)
+
+    text = read_bytes(path, MAX_YAML_BYTES).decode("utf-8-sig")
+    depths = itertools.accumulate(1 if bracket in "[{" else -1 for bracket in re.findall(r"[\[\]{}]", text))
+    if max(depths, default=0) > MAX_NESTING:  # the parser would take a time that grows with the square of the depth
+        raise RecursionError
+    lines = [line for line in text.splitlines() if not line.startswith("%YAML")]  # OpenCV writes 1.0, which YAML has not
+    content = yaml.load("\n".join(lines).replace("!!opencv-matrix", ""), Loader)
+    _check_nesting(content)
+    return content
+
+
+def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
+    """The arrays of an npz file.  To be called inside of `reading`."""
     arrays = {}
     with zipfile.ZipFile(path) as archive:
         entries = [entry for entry in archive.infolist() if entry.filename.endswith(".npy")]
@@ -131,7 +155,10 @@ def read_array(path: str | Path) -> np.ndarray | dict[str, np.ndarray]:
         check_count(size, MAX_ARCHIVE_BYTES, "bytes")
         if not _is_pickled(file):
             return _read_array(file, size, Path(path).name)
-        content = _ArrayUnpickler(file).load()
+        try:
+            content = _ArrayUnpickler(file).load()
+        except MemoryError as error:  # room is made for whatever a pickle claims to hold
+            raise ValueError("it claims to hold more than the memory can") from error
         content = content.item() if isinstance(content, np.ndarray) and content.shape == () else content
         if not isinstance(content, dict):
             raise ValueError("it holds objects, no array of numbers")
@@ -142,14 +169,27 @@ class _ArrayUnpickler(pickle.Unpickler):
     """Knows what numpy arrays are made of, and refuses everything else."""
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module.replace("numpy._core", "numpy.core"), name) in _OF_ARRAYS:
-            return super().find_class(module, name)
+        place = (module.replace("numpy._core", "numpy.core"), name)
+        if place in _OF_ARRAYS:
+            return _OF_ARRAYS[place]
         raise ValueError(f"it holds a {module}.{name}, which is no array")
 
 
+_ARRAY = "an array"  # stands for the class, which a file could call to make room for billions of numbers
+
+
+def _empty(kind: object, shape: tuple[int, ...], code: bytes) -> np.ndarray:
+    """What NumPy pickles for an array, before its content: one without room for anything."""
+    if kind is not _ARRAY or shape != (0,):
+        raise ValueError("an array in it is damaged")
+    return np.empty(0, np.int8)
+
+
 _OF_ARRAYS = {
-    *(("numpy.core.multiarray", name) for name in ("_reconstruct", "scalar")),
-    *(("numpy", name) for name in ("ndarray", "dtype")),
+    ("numpy.core.multiarray", "_reconstruct"): _empty,
+    ("numpy.core.multiarray", "scalar"): np.float64(0).__reduce__()[0],  # where it lies depends on the version
+    ("numpy", "ndarray"): _ARRAY,
+    ("numpy", "dtype"): np.dtype,
 }
 
 
@@ -219,9 +259,7 @@ def _check_nesting(content: object) -> None:
 
 def _reason(error: Exception) -> str:
     """What a library says, as one line."""
-    said = " ".join(str(error).split())
-    if len(said) > LONGEST_REASON:
-        said = f"{said[:LONGEST_REASON]}..."
+    said = plain_line(" ".join(str(error).split()), LONGEST_REASON)
     if isinstance(error, ValueError) and said:  # the way parsers speak to people
         return said
     return f"it is damaged ({type(error).__name__}{': ' if said else ''}{said})"

@@ -18,6 +18,7 @@ from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 
+from solver_core.errors import ConfigError, shown
 from solver_core.loop import LoopSettings, iterate, summary
 from solver_core.problem import Arrays, InverseProblem, Update
 from solver_core.solution import Cancelled, Iteration, Solution
@@ -88,6 +89,8 @@ class Session(ABC, Generic[StepT, ResultT]):
         Returns:
             What `result` returns.
         """
+        if on_step is not None and not callable(on_step):
+            raise ConfigError(f"on_step must be a function of a step, got {shown(on_step)}")
         for step in self:
             if on_step is not None:
                 try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import struct
 import warnings
 from collections.abc import Iterator
@@ -35,7 +36,7 @@ MAX_FACES = 20_000_000  # a scan has up to 10 million
 MAX_VERTICES = 3 * MAX_FACES  # as in an stl, where no two faces share one
 MAX_MESH_BYTES = 4 * 2**30  # 20 million faces as text
 MAX_GLTF_NUMBERS = 16 * MAX_FACES  # corners, and vertices with normal and texture coordinates
-MAX_GLTF_NODES = 100_000  # parts of an assembly
+MAX_GLTF_NODES = 20_000  # parts of an assembly; trimesh takes ten seconds for them
 MAX_GLTF_DEPTH = 256  # levels of such parts; each node's place is found by walking up
 
 
@@ -113,12 +114,21 @@ def _loaded_mesh(path: str | Path, has_colours: bool) -> Iterator[Any]:
 
 
 def _gltf_header(path: str | Path) -> Any:
-    """The JSON of a glTF file."""
+    """The JSON of a glTF file.  Raises ValueError if a chunk of a binary one claims to be longer than the file."""
     if Path(path).suffix.lower() == ".gltf":
         return json.loads(read_bytes(path, MAX_MESH_BYTES))
+    header, size = None, Path(path).stat().st_size
     with Path(path).open("rb") as file:
-        _, _, _, length, _ = struct.unpack("<5I", file.read(20))
-        return json.loads(file.read(length))
+        file.seek(12)
+        while len(start := file.read(8)) == 8:
+            (length,) = struct.unpack("<I4x", start)
+            if length > size - file.tell():
+                raise ValueError("it is cut short")
+            if header is None:
+                header = json.loads(file.read(length))
+            else:
+                file.seek(length, os.SEEK_CUR)
+    return header
 
 
 def _check_gltf(header: dict[str, Any]) -> None:
@@ -165,10 +175,10 @@ def read_pose(path: str | Path) -> np.ndarray:
     Raises SetupError.
     """
     content = read_json(path, "pose")
-    if not isinstance(content, dict) or "camera_from_object" not in content:
-        came = ", ".join(sorted(content)) if isinstance(content, dict) else type(content).__name__
-        raise SetupError(f"pose file {path} must hold the key camera_from_object; it holds {came}")
     with reading(path, "pose file"):
+        if not isinstance(content, dict) or "camera_from_object" not in content:
+            came = ", ".join(sorted(content)) if isinstance(content, dict) else type(content).__name__
+            raise SetupError(f"pose file {path} must hold the key camera_from_object; it holds {came}")
         return numbers(content["camera_from_object"], (4, 4), "camera_from_object")
 
 

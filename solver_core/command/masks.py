@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from solver_core.command.files import open_image
+from solver_core.command.files import MAX_PIXELS, open_image
 from solver_core.errors import ObservationError
 from solver_core.images import block_mean
 from solver_core.optional import needed_for
-from solver_core.reading import read_json
+from solver_core.reading import check_count, read_json, reading
 
 NEAR_WHITE = 0.75  # of the full range: an image whose brightest value is below it has values of another meaning
 MAX_LABELS = 64  # more distinct values than this are a soft matte, not numbers of objects
@@ -143,20 +143,22 @@ def _coco_mask(path: str | Path, choice: MaskChoice, size: tuple[int, int] | Non
         raise ObservationError(f"the mask file {path} has the annotations {_listed(numbers)}; choose one with --label")
     entry = entries[0 if choice.label is None else numbers.index(choice.label)]
     segmentation = entry.get("segmentation", entry)
-    try:
-        if isinstance(segmentation, dict):
-            return Mask(_from_run_lengths(segmentation["counts"], segmentation["size"]), [])
-        if size is None:
-            raise ObservationError(f"the mask file {path} holds polygons, but not the size of the image")
-        return Mask(_from_polygons(segmentation, size), [])
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise ObservationError(f"the mask file {path} holds no COCO segmentation that can be read: {error}") from error
+    with reading(path, "mask file", ObservationError):
+        try:
+            if isinstance(segmentation, dict):
+                return Mask(_from_run_lengths(segmentation["counts"], segmentation["size"]), [])
+            if size is None:
+                raise ObservationError(f"the mask file {path} holds polygons, but not the size of the image")
+            return Mask(_from_polygons(segmentation, size), [])
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise ObservationError(f"the mask file {path} holds no COCO segmentation that can be read: {error}") from error
 
 
 def _from_polygons(polygons: list[list[float]], size: tuple[int, int]) -> np.ndarray:
     """(H, W) from lists of x and y in turn."""
     with needed_for("reading polygons", extra="cli"):
         from PIL import Image, ImageDraw
+    check_count(size[0] * size[1], MAX_PIXELS, "pixels")
     fine = 4  # COCO's corners lie between pixels
     image = Image.new("L", (size[0] * fine, size[1] * fine))
     for polygon in polygons:
@@ -168,6 +170,7 @@ def _from_polygons(polygons: list[list[float]], size: tuple[int, int]) -> np.nda
 def _from_run_lengths(counts: list[int] | str, size: list[int]) -> np.ndarray:
     """(H, W) from numbers of pixels outside and inside in turn, column by column."""
     height, width = (int(number) for number in size)
+    check_count(height * width, MAX_PIXELS, "pixels")
     runs = _unpacked(counts) if isinstance(counts, str) else [int(count) for count in counts]
     if sum(runs) != height * width or min(runs) < 0:
         raise ValueError(f"the run lengths cover {sum(runs)} pixels of {height * width}")
@@ -183,6 +186,8 @@ def _unpacked(text: str) -> list[int]:
         code = letter - 48
         value |= (code & 31) << shift
         shift += 5
+        if shift > 60:
+            raise ValueError("a run length is longer than any image")
         if not code & 32:
             if code & 16:
                 value -= 1 << shift

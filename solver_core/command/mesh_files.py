@@ -129,21 +129,28 @@ _PLY_SIZES |= {"int8": 1, "uint8": 1, "int16": 2, "uint16": 2, "int32": 4, "uint
 
 
 def _holds_triangles_only(content: bytes) -> bool:
-    """Whether a binary file is exactly as long as one of triangles would be; true, too, for what is no PLY file."""
+    """Whether a binary file is exactly as long as one of triangles would be; true, too, for what is no PLY file.
+
+    Raises ValueError if it is shorter than what it claims to hold: room is made for that.
+    """
     header, mark, rest = content.partition(b"end_header")
-    if not mark or b"format ascii" in header:
-        return not mark
-    expected = 0
-    count = 0
+    if not mark:
+        return True
+    is_ascii = b"format ascii" in header
+    found, expected, least, count = len(rest.partition(b"\n")[2]), 0, 0, 0
     for line in header.decode("ascii", errors="replace").splitlines():
         words = line.split()
         if words[:1] == ["element"]:
             count = int(words[2])
         elif words[:2] == ["property", "list"]:
             expected += count * (_PLY_SIZES[words[2]] + 3 * _PLY_SIZES[words[3]])
+            least += count * (1 if is_ascii else _PLY_SIZES[words[2]])
         elif words[:1] == ["property"]:
             expected += count * _PLY_SIZES[words[1]]
-    return len(rest.partition(b"\n")[2]) == expected
+            least += count * (1 if is_ascii else _PLY_SIZES[words[1]])
+    if least > found or count < 0:
+        raise ValueError(f"it is cut short: it claims to hold more than its {found} bytes")
+    return not is_ascii and found == expected
 
 
 def tidy_glb(content: bytes) -> bytes:

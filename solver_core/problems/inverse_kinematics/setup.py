@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from solver_core.checks import checked_array
+from solver_core.checks import checked_array, checked_kind
 from solver_core.errors import ObservationError, SetupError
 from solver_core.problems.inverse_kinematics.files.targets import NamedTargets
 from solver_core.problems.inverse_kinematics.names.mapping import Matching, match_by_map, match_targets
@@ -59,6 +59,11 @@ class KinematicSetup:
         trained: Trained | None = None,
         limit_axes: np.ndarray | None = None,
     ) -> KinematicSetup:
+        checked_kind(skeleton, Skeleton, "skeleton", "a solver_core.Skeleton")
+        for value, name in ((mapping, "mapping"), (target_map, "target_map")):
+            checked_kind({} if value is None else value, Mapping, name, "a dictionary of names")
+        if trained is not None:
+            checked_kind(trained, Trained, "trained", "networks with their body, as Trained.load gives them")
         matching, notices, of_file = None, (), ()
         if isinstance(targets, NamedTargets):
             matching = _matched(targets, skeleton, target_map)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from solver_core.checks import checked_array, checked_camera, checked_numbers, checked_rigid
-from solver_core.errors import ConfigError, ObservationError, SetupError
+from solver_core.errors import ConfigError, ObservationError, SetupError, shown
 from solver_core.frames import Camera
 from solver_core.mesh import Mesh
 from solver_core.problems.lighting.lights import LIGHTS, Light
@@ -110,7 +110,7 @@ class LightingSetup:
 def checked_kind(name: Any) -> Light:
     """The kind of light of a name.  Raises ConfigError."""
     if not isinstance(name, str) or name not in LIGHTS:
-        raise ConfigError(f"kind must be one of {', '.join(LIGHTS)}, got {name!r}")
+        raise ConfigError(f"kind must be one of {', '.join(LIGHTS)}, got {shown(name)}")
     return LIGHTS[name]
 
 

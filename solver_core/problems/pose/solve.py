@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from solver_core import rotations
-from solver_core.errors import SetupError
+from solver_core.checks import checked_kind
+from solver_core.errors import ConfigError, SetupError
 from solver_core.frames import Camera
 from solver_core.loop import LoopSettings, solve
 from solver_core.network.update import network_update
@@ -195,7 +196,8 @@ class PoseSession(Session[PoseStep, PoseSolution]):
     def __init__(self, setup: PoseSetup, options: PoseOptions, rng: np.random.Generator | None = None) -> None:
         super().__init__()
         self.setup, self.options = setup, options
-        self.rng = rng or np.random.default_rng(options.seed)
+        rng = np.random.default_rng(options.seed) if rng is None else rng
+        self.rng = checked_kind(rng, np.random.Generator, "rng", "a numpy.random.Generator", ConfigError)
         self.starts = setup.starts()
         self.cropped: CroppedPoses = crop_poses([setup.mesh], [setup.coverage], [setup.camera])
         self.levels = refine_levels(setup.mesh, setup.coverage, setup.camera)

@@ -10,7 +10,7 @@ import numpy as np
 
 from solver_core.errors import SetupError
 from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton, check_names
-from solver_core.reading import numbers, read_json
+from solver_core.reading import numbers, read_json, reading
 
 
 @dataclass(frozen=True)
@@ -49,17 +49,18 @@ def read_limits(path: Path, skeleton: Skeleton) -> np.ndarray:
     """
     content = read_json(path, "limits")
     limits = np.tile([-np.inf, np.inf], (skeleton.num_nodes, 3, 1))
-    if not isinstance(content, dict):
-        raise SetupError(f"the limits {path} must give ranges for joints by name")
-    check_names(content.keys(), skeleton.names, "the skeleton", f"the file {path}")
-    for name, ranges in content.items():
-        try:
-            for axis, pair in ranges.items():
-                limits[skeleton.index(name), "xyz".index(axis)] = np.radians(numbers(pair, (2,), axis))
-        except (AttributeError, OverflowError, ValueError) as error:
-            raise SetupError(
-                f'the limits of {name!r} in {path} must look like {{"x": [-20, 90]}}, degrees about x, y or z'
-            ) from error
+    with reading(path, "limits file"):
+        if not isinstance(content, dict):
+            raise SetupError("it must give ranges for joints by name")
+        check_names(content.keys(), skeleton.names, "the skeleton", "the file")
+        for name, ranges in content.items():
+            try:
+                for axis, pair in ranges.items():
+                    limits[skeleton.index(name), "xyz".index(axis)] = np.radians(numbers(pair, (2,), axis))
+            except (AttributeError, OverflowError, ValueError) as error:
+                raise SetupError(
+                    f'the limits of {name!r} must look like {{"x": [-20, 90]}}, degrees about x, y or z'
+                ) from error
     return limits
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from solver_core.errors import SetupError
+from solver_core.checks import checked_array
+from solver_core.errors import SetupError, shown
 from solver_core.kernel.tree import JointTree
 from solver_core.problems.inverse_kinematics.files.bvh_motion import read_bvh_motion
 
@@ -23,9 +24,9 @@ class Skeleton(JointTree):
     """
 
     def __init__(self, names: Sequence[str], parents: Sequence[int] | np.ndarray, offsets: np.ndarray) -> None:
-        super().__init__(parents)
-        self.names = tuple(names)
-        self.offsets = np.array(offsets, dtype=np.float64)
+        super().__init__(checked_array(parents, "parents", "(N,)"))
+        self.names = _checked_names(names)
+        self.offsets = checked_array(offsets, "offsets", "(N, 3)").astype(np.float64)
         self.offsets.setflags(write=False)
         self._check()
 
@@ -97,9 +98,22 @@ class Skeleton(JointTree):
         return Skeleton(self.names, self.parents, self.offsets * factor)
 
 
+def _checked_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Raises SetupError for what is no list of texts."""
+    try:
+        found = () if isinstance(names, str) else tuple(names)
+    except TypeError:
+        found = ()
+    if not found or not all(isinstance(name, str) for name in found):
+        raise SetupError(f"the names of a skeleton must be a list of texts, got {shown(names)}")
+    return found
+
+
 def check_names(names: Iterable[str], known: Sequence[str], where: str, source: str = "the map") -> None:
     """Raises SetupError for a name in `source` that is not among the known ones `where`, offering the nearest."""
     for name in names:
+        if not isinstance(name, str):
+            raise SetupError(f"{source} must name joints by texts, got {shown(name)}")
         if name not in known:
-            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0)[0]
+            nearest = difflib.get_close_matches(name[:100], known, n=1, cutoff=0)[0]  # its time grows with the square
             raise SetupError(f"{source} names {name!r}, which {where} does not have; did you mean {nearest!r}?")

@@ -1,0 +1,149 @@
+"""Calls of the Python interface with arguments that are of a wrong type, shape, size or value."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+import solver_core as sc
+from solver_core.errors import SolverError
+from solver_core.mesh import Mesh
+
+from . import seeds
+from .guard import guarded, one_sentence
+
+CAMERA = sc.Camera(32, 24, 40.0, 40.0, 16.0, 12.0)
+SKELETON = sc.Skeleton(["hip", "left arm", "left arm_end"], [-1, 0, 1], np.array([[0.0, 0, 0], [0.3, 0, 0], [0.2, 0, 0]]))
+POSE = np.array([[1.0, 0, 0, -1], [0, 1, 0, -0.7], [0, 0, 1, -8], [0, 0, 0, 1]])
+VERTICES, FACES = seeds.CORNERS, seeds.FACES
+MASK = np.zeros((24, 32), bool)
+MASK[8:18, 10:22] = True
+IMAGE = np.linspace(0, 1, 24 * 32 * 3, dtype=np.float32).reshape(24, 32, 3)
+TARGETS = np.array([[[0.0, 0, 0], [0.2, 0.2, 0], [0.2, 0.4, 0]]])
+
+NUMBERS = st.sampled_from(
+    [0, 1, -1, 2.5, 1e-40, 1e15, 1e30, -1e300, 1e308, np.nan, np.inf, -np.inf, 2**31, 2**63, -(2**63), 10**400]
+)
+DTYPES = st.sampled_from(["?", "i1", "u1", "i8", "u8", "f2", "f4", "f8", ">f4", "c8", "U3", "S3", "O", "M8[s]"])
+
+
+class Odd:
+    """An object that is nothing that anybody expects."""
+
+    def __repr__(self) -> str:
+        return "odd"
+
+
+THINGS = st.one_of(
+    st.none(),
+    st.booleans(),
+    NUMBERS,
+    st.sampled_from([1j, "text", b"bytes", "", Odd(), [], (), {}, {"a": 1}, [[1, 2], [3]], [None], [[["a"]]], range(3)]),
+    st.sampled_from([Path("a"), CAMERA, SKELETON, np.float16(1), np.str_("x"), np.array(None), np.array([]), iter([1])]),
+    DTYPES.flatmap(lambda dtype: arrays.arrays(dtype, arrays.array_shapes(min_dims=0, max_dims=4, max_side=5, min_side=0))),
+)
+
+
+@st.composite
+def changed(draw: st.DrawFn, usual: np.ndarray) -> Any:
+    """The usual array with some of its values, its type, its shape or its place in memory changed."""
+    array = usual.astype(draw(st.sampled_from([usual.dtype, np.float64, np.float32, np.float16, np.int64, ">f8", bool])))
+    if array.dtype.kind == "f" and draw(st.booleans()):
+        flat = array.ravel()
+        number = draw(st.sampled_from([np.nan, np.inf, -np.inf, 0.0, 1e-40, -1e30, 1e15, 1e300]))
+        with np.errstate(over="ignore"):
+            flat[draw(st.integers(0, flat.size - 1)) :: draw(st.integers(1, 7))] = number
+        array = flat.reshape(array.shape)
+    kind = draw(st.integers(0, 7))
+    if kind == 1:
+        return array[::-1]
+    if kind == 2:
+        return np.asfortranarray(array)
+    if kind == 3:
+        return array[:0]
+    if kind == 4:
+        return array[..., :1]
+    if kind == 5:
+        return array.tolist()
+    if kind == 6:
+        return np.ma.masked_array(array)
+    if kind == 7:
+        array.setflags(write=False)
+    return array
+
+
+def cases(usual: dict[str, Any]) -> Callable[[], st.SearchStrategy[dict[str, Any]]]:
+    """Arguments, one or two of which are not as usual."""
+
+    def odd(value: Any) -> st.SearchStrategy[Any]:
+        return st.one_of(THINGS, changed(value)) if isinstance(value, np.ndarray) else THINGS
+
+    def some(names: list[str]) -> st.SearchStrategy[dict[str, Any]]:
+        return st.fixed_dictionaries({name: odd(usual[name]) for name in names})
+
+    return lambda: st.lists(st.sampled_from(sorted(usual)), min_size=1, max_size=2, unique=True).flatmap(some)
+
+
+def call(function: Callable[..., Any], usual: dict[str, Any], check: Callable[[Any], None]) -> Callable[[dict, Path], None]:
+    def run(case: dict[str, Any], folder: Path) -> None:
+        before = {name: value.copy() for name, value in usual.items() if isinstance(value, np.ndarray)}
+        with guarded(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                check(function(**usual | case))
+            except SolverError as error:
+                one_sentence(error)
+        for name, value in before.items():
+            np.testing.assert_array_equal(usual[name], value)
+
+    return run
+
+
+def _finite_pose(result: sc.PoseSolution) -> None:
+    assert np.isfinite(result.camera_from_object).all()
+    assert 0 <= result.iou <= 1
+    for other in result.alternatives:
+        assert np.isfinite(other.camera_from_object).all()
+
+
+def _finite_motion(result: sc.KinematicResult) -> None:
+    assert np.isfinite(result.rotations).all()
+    assert np.isfinite(result.root).all()
+    np.testing.assert_allclose(np.linalg.norm(result.rotations, axis=-1), 1, atol=1e-3)
+
+
+def _finite_light(result: sc.LightingSolution) -> None:
+    assert np.isfinite(result.light).all()
+    assert np.isfinite(result.strength).all()
+    assert np.isfinite(result.image_error)
+
+
+def _checked_mesh(mesh: Mesh) -> None:
+    assert np.isfinite(mesh.unit().mesh.vertices).all()
+
+
+POSE_CALL = {"mask": MASK, "vertices": VERTICES, "faces": FACES, "camera": CAMERA, "start": POSE}
+POSE_CALL |= {"steps": 1, "refine": True, "restarts": 0, "seed": 0, "on_step": None, "rng": None}
+MOTION_CALL = {"targets": TARGETS, "skeleton": SKELETON, "weights": np.ones(3), "start": None, "limits": None}
+MOTION_CALL |= {"refine": True, "restarts": 1, "smooth": 0.0, "seed": 0, "on_step": None, "mapping": None}
+MOTION_CALL |= {"target_map": None, "trained": None, "limit_axes": None}
+LIGHT_CALL = {"image": IMAGE, "vertices": VERTICES, "faces": FACES, "camera": CAMERA, "camera_from_object": POSE}
+LIGHT_CALL |= {"kind": "sun", "albedo": None, "strength": None, "mask": MASK, "start": None, "restarts": 0, "refine": False}
+LIGHT_CALL |= {"normals": None, "steps": 1, "on_step": None}
+CAMERA_CALL = {"width": 32, "height": 24, "fx": 40.0, "fy": 40.0, "cx": 16.0, "cy": 12.0, "distortion": (0.1, 0.0, 0.0, 0.0)}
+SKELETON_CALL = {"names": SKELETON.names, "parents": SKELETON.parents, "offsets": SKELETON.offsets}
+
+CALLS = {
+    "solve_pose": (sc.solve_pose, POSE_CALL, _finite_pose),
+    "solve_inverse_kinematics": (sc.solve_inverse_kinematics, MOTION_CALL, _finite_motion),
+    "solve_lighting": (sc.solve_lighting, LIGHT_CALL, _finite_light),
+    "Mesh": (Mesh.checked, {"vertices": VERTICES, "faces": FACES}, _checked_mesh),
+    "Camera": (sc.Camera, CAMERA_CALL, lambda camera: None),
+    "Skeleton": (sc.Skeleton, SKELETON_CALL, lambda skeleton: skeleton.rest_positions()),
+}
