@@ -24,7 +24,7 @@ import numpy as np
 
 from solver_core.errors import ConfigError, shown
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+Result = TypeVar("Result")
 KINDS: dict[type, tuple[tuple[type, ...], str]] = {
     bool: ((bool, np.bool_), "True or False"),
     int: ((int, np.integer), "a whole number"),
@@ -157,13 +157,13 @@ def _hints(cls: type) -> dict[str, Any]:
     return typing.get_type_hints(cls)
 
 
-def keyword_options(cls: type[Options]) -> Callable[[Function], Function]:
+def keyword_options(cls: type[Options]) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
     """Lets a function that takes `options` be called with the options themselves as keyword arguments.
 
     The function's signature lists them, and its docstring where it has "{options}".
     """
 
-    def decorate(function: Function) -> Function:
+    def decorate(function: Callable[..., Result]) -> Callable[..., Result]:
         names = [one.name for one in options_of(cls)]
 
         @functools.wraps(function)
@@ -184,7 +184,7 @@ def keyword_options(cls: type[Options]) -> Callable[[Function], Function]:
         call.__signature__ = signature.replace(parameters=[*kept, *keywords])  # type: ignore[attr-defined]
         lines = [f"{one.name}: {one.sentence}" + (f"; {one.range}." if one.range else ".") for one in options_of(cls)]
         call.__doc__ = (function.__doc__ or "").replace("{options}", "\n        ".join(lines))
-        return typing.cast(Function, call)
+        return call
 
     return decorate
 

@@ -87,6 +87,7 @@ def run(args: argparse.Namespace) -> int:
     if args.write_map is not None:
         write_text(args.write_map, json.dumps(inputs.found_map(result), indent=2) + "\n", "map")
     if args.picture is not None or args.animation is not None:
+        assert result.matching is not None  # files name their targets
         _draw(args, motion, fit_to_skeleton(targets, result.matching, motion.skeleton).positions)
     console.print_result(_content(result), args.json)
     return console.conclude(result.verdict, result.explanation)

@@ -28,7 +28,7 @@ def fit_to_skeleton(targets: NamedTargets, matching: Matching, skeleton: Skeleto
     """Targets for the nodes of a skeleton, in its unit and upright as it is."""
     positions = targets_of_skeleton(targets, matching, skeleton)
     notices = []
-    ratio = size_ratio(positions, np.isfinite(positions).all(axis=2).any(axis=0), skeleton)
+    ratio = size_ratio(positions, np.any(np.all(np.isfinite(positions), axis=2), axis=0), skeleton)
     if not targets.is_unit_known and ratio > 0 and not 1 / WRONG_UNIT < ratio < WRONG_UNIT:
         factor = min(FACTORS, key=lambda factor: abs(np.log(factor * ratio)))
         positions = factor * positions

@@ -160,7 +160,7 @@ def _without_gaps(
 
 
 def _check_unit(positions: np.ndarray, weights: np.ndarray, skeleton: Skeleton) -> None:
-    ratio = size_ratio(np.where(weights[..., None] > 0, positions, np.nan), weights.any(axis=0), skeleton)
+    ratio = size_ratio(np.where(weights[..., None] > 0, positions, np.nan), np.any(weights, axis=0), skeleton)
     if ratio > WRONG_UNIT:
         raise ObservationError(f"the targets are {_rounded(ratio)} times larger than the skeleton; both must be in metres")
     if 0 < ratio < 1 / WRONG_UNIT:

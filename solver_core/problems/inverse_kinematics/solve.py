@@ -363,7 +363,8 @@ class KinematicSession(Session[KinematicStep, KinematicResult]):
         skeleton, is_lost = self.setup.problem.skeleton, self.evidence.is_lost
         is_guess = np.zeros((len(self.x), skeleton.num_joints), bool)
         for level in skeleton.levels:
-            np.logical_or.at(is_guess, (slice(None), level.parent_joints), is_lost[:, level.nodes])
+            for joint, node in zip(level.parent_joints, level.nodes, strict=True):
+                is_guess[:, joint] |= is_lost[:, node]
         yield self._shown("bridge", self.setup.problem.within_limits(bridged(self.x, is_guess)))
         if self.options.refine:
             yield from self._improve("bridge", self.setup.problem, REFINE, self.evidence.known)

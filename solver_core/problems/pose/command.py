@@ -101,7 +101,8 @@ def _read_mask_and_camera(args: argparse.Namespace) -> tuple[np.ndarray, Camera]
         mask = read_mask(args.mask, choice, (camera.width, camera.height))
     else:
         mask = read_mask(args.mask, choice)
-        camera = Camera.read(args.camera, mask.coverage.shape[::-1])
+        height, width = mask.coverage.shape
+        camera = Camera.read(args.camera, (width, height))
     for note in mask.notes:
         console.print_note(note)
     return mask.coverage, camera

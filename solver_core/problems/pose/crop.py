@@ -125,7 +125,7 @@ def _ends_unknown(is_object: np.ndarray, known: np.ndarray) -> np.ndarray:
     touching = is_object & beside(~known)
     ends = []
     for axis in (1, 2):
-        has_object, touches = is_object.any(axis=axis), touching.any(axis=axis)  # by column, by row
+        has_object, touches = np.any(is_object, axis=axis), np.any(touching, axis=axis)  # by column, by row
         first, last = np.argmax(has_object, axis=1), has_object.shape[1] - 1 - np.argmax(has_object[:, ::-1], axis=1)
         ends.append([touches[np.arange(len(touches)), line] for line in (first, last)])
     (left, right), (top, bottom) = ends

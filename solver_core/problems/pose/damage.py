@@ -72,7 +72,7 @@ def longer_sides(masks: np.ndarray) -> np.ndarray:
     """(B,) longer side of the box around each mask, pixels."""
     sides = []
     for axis in (1, 2):
-        line = masks.any(axis=axis)
+        line = np.any(masks, axis=axis)
         sides.append(line.shape[1] - np.argmax(line[:, ::-1], axis=1) - np.argmax(line, axis=1))
     return np.maximum(*sides)
 
@@ -81,7 +81,7 @@ def moved_edges(
     masks: np.ndarray, offset: np.ndarray, strength: np.ndarray, wave_px: float, rng: np.random.Generator
 ) -> np.ndarray:
     """Masks (B, H, W) whose edges are moved outwards by offset (B,) and by smooth noise of deviation strength (B,), pixels."""
-    noise = strength[:, None, None] * smooth_noise(rng, len(masks), *masks.shape[1:], wave_px)
+    noise = strength[:, None, None] * smooth_noise(rng, len(masks), masks.shape[1], masks.shape[2], wave_px)
     return render.signed_distance(masks) < offset[:, None, None] + noise
 
 

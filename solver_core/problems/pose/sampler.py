@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from solver_core.problems.pose.crop import CroppedPoses, crop_images, turn_pose
 from solver_core.problems.pose.damage import MaskDamage, damage_masks
 from solver_core.problems.pose.features import CROP_CUT_PX
 from solver_core.problems.pose.observation import PoseObservation
+from solver_core.problems.pose.problem import PoseProblem
 from solver_core.views import CAMERA_DISTANCE, VERTICAL_FOV, draw_views, view_rotation
 
 MIN_PIXELS, MIN_SHARE = 60, 0.02  # of the image, whichever is less; smaller masks say nothing
@@ -172,13 +173,14 @@ def outline_mesh(mesh: Mesh) -> Mesh:
 
 def _shuffled(parts: list[Samples], rng: np.random.Generator, count: int, manifold: SE3) -> Samples:
     """The parts as one, in random order, of which count are kept."""
-    meshes = [mesh for part in parts for mesh in part.problem.meshes]
+    problems = [cast(PoseProblem, part.problem) for part in parts]
+    meshes = [mesh for problem in problems for mesh in problem.meshes]
     order = rng.permutation(len(meshes))[:count]
-    intrinsics = np.concatenate([part.problem.intrinsics for part in parts])[order]
+    intrinsics = np.concatenate([problem.intrinsics for problem in problems])[order]
     observation = PoseObservation(
         *(np.concatenate(arrays)[order] for arrays in zip(*(part.observation for part in parts), strict=True))
     )
-    problem = replace(parts[0].problem, meshes=[meshes[row] for row in order], intrinsics=intrinsics, manifold=manifold)
+    problem = replace(problems[0], meshes=[meshes[row] for row in order], intrinsics=intrinsics, manifold=manifold)
     x0, x_true = (np.concatenate([getattr(part, name) for part in parts])[order] for name in ("x0", "x_true"))
     return Samples(problem, observation, x0, x_true)
 

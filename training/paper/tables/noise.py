@@ -126,7 +126,7 @@ def solved(motion: Motion, damage: Damage, options: KinematicOptions, rng: np.ra
     targets = damage(node_positions(skeleton, *true), skeleton, rng)
     result = solve_inverse_kinematics(targets, skeleton, options=options)
     errors = measure_motion(
-        skeleton, (result.rotations, result.root), true, np.isfinite(targets).all(axis=2), motion.frame_time
+        skeleton, (result.rotations, result.root), true, np.all(np.isfinite(targets), axis=2), motion.frame_time
     )
     return errors | {"ms_per_frame": np.array([1000 * result.seconds / len(targets)])}
 

@@ -49,7 +49,8 @@ class Rig:
             return of_human[:, body.joint_of_node[body.index(name)]] if name else np.tile(np.eye(3), (len(of_human), 1, 1))
 
         followed = [
-            orientation(one) if isinstance(one, str) else _between(*map(orientation, one[:2]), one[2]) for one in self.follows
+            orientation(one) if isinstance(one, str) else _between(orientation(one[0]), orientation(one[1]), one[2])
+            for one in self.follows
         ]
         orientations = self.turn @ np.stack(followed, axis=1) @ self.alignment
         return _local_rotations(own, orientations), self.size * motion.root @ self.turn.T
@@ -171,7 +172,7 @@ def _figure(centre: Bones, side: Bones, words: tuple[str, str]) -> Bones:
             named = [part.format(S=word, s=letter) for part in (name, parent)]
             parts = (follows,) if isinstance(follows, str) else follows
             filled = tuple(part.format(s=letter) if isinstance(part, str) else part for part in parts)
-            bones[named[0]] = (named[1], (sign * x, y, z), filled[0] if len(filled) == 1 else filled)
+            bones[named[0]] = (named[1], (sign * x, y, z), filled[0] if len(filled) == 1 else filled)  # pyright: ignore[reportArgumentType]
     return bones
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from solver_core import render
+from solver_core.command.files import Surface
 from solver_core.frames import matrix_from_pose
 from solver_core.loop import LoopSettings
 from solver_core.network.weights import load_networks
@@ -143,7 +144,9 @@ def _gallery(cases: list[PoseCase], errors: Errors) -> Callable[[], np.ndarray]:
         strips = []
         for name, row in best_median_worst(errors["rotation_deg"]).items():
             case = cases[row]
-            canvas = PoseCanvas.of_size(case.mesh, case.mask.astype(np.float32), case.camera, None, PANEL_PX // 2)
+            canvas = PoseCanvas.of_size(
+                Surface(case.mesh.vertices, case.mesh.faces), case.mask.astype(np.float32), case.camera, None, PANEL_PX // 2
+            )
             before, after = (matrix_from_pose(pose) for pose in (case.start, errors["pose"][row]))
             captions = [f"{name}: start, {errors['start_deg'][row]:.1f} deg", f"result, {errors['rotation_deg'][row]:.2f} deg"]
             strips.append(draw_before_and_after(canvas, before, after, captions))

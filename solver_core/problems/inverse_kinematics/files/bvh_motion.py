@@ -101,13 +101,13 @@ def _without_static_root(text: BvhText, rotations: np.ndarray, offsets: np.ndarr
     nodes, root = list(range(len(text.nodes))), 0
     is_still = lambda node: np.ptp(rotations[:, node], axis=0).max() < 1e-9 and np.ptp(offsets[:, node], axis=0).max() < 1e-9
     while len(offsets) > 1 and is_still(root):
-        below = {child: _below(text.parents, child) for child in np.flatnonzero(np.array(text.parents) == root)}
+        below = {int(child): _below(text.parents, int(child)) for child in np.flatnonzero(np.array(text.parents) == root)}
         largest = max(below, key=lambda child: len(below[child]), default=root)
         if largest == root or not np.ptp(offsets[:, largest], axis=0).max() > 0 or 2 * len(below[largest]) < len(nodes):
             break
         offsets[:, largest] = offsets[:, root] + rotate(rotations[:, root], offsets[:, largest])
         rotations[:, largest] = multiply(rotations[:, root], rotations[:, largest])
-        nodes, root = below[largest], int(largest)
+        nodes, root = below[largest], largest
     if root == 0:
         return nodes, []
     return nodes, [f"{text.names[root]} moves below {text.names[0]}, which stands still and is left out"]

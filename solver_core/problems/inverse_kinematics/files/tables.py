@@ -127,6 +127,8 @@ def _of_long_table(plain: Sequence[str], lines: Iterator[list[str]]) -> Points:
     of_name = next(column[name] for name in plain if name in NAMES)
     of_time = next((column[name] for name in plain if name in TIMES), None)
     of_frame = next((column[name] for name in plain if name in FRAMES), of_time)
+    if of_frame is None:
+        raise ValueError("it has neither a column of frames nor one of times")
     frames: dict[str, int] = {}
     names: dict[str, int] = {}
     rows, times = [], {}

@@ -170,13 +170,13 @@ def _said_of_faults(faults: Faults, skeleton: Skeleton) -> list[str]:
     """Sentences about outliers and exchanged sides."""
     said = []
     if faults.is_swapped.any():
-        said.append(f"left and right are exchanged in {_frames(faults.is_swapped.any(axis=1))}; they were exchanged back")
+        said.append(f"left and right are exchanged in {_frames(np.any(faults.is_swapped, axis=1))}; they were exchanged back")
     if faults.is_outlier.any():
         names = _listed([skeleton.names[node] for node in np.flatnonzero(faults.is_outlier.any(axis=0))])
         count = int(faults.is_outlier.sum())
         said.append(
             f"{'1 target is' if count == 1 else f'{count} targets are'} far from where bones and motion allow "
-            f"({names}, {_frames(faults.is_outlier.any(axis=1))}) and {'was' if count == 1 else 'were'} left out"
+            f"({names}, {_frames(np.any(faults.is_outlier, axis=1))}) and {'was' if count == 1 else 'were'} left out"
         )
     return said
 
@@ -187,7 +187,7 @@ def _said_of_gaps(is_lost: np.ndarray, skeleton: Skeleton) -> list[str]:
     names = _listed([skeleton.names[node] for node in np.flatnonzero(is_lost.any(axis=0))])
     count = int(is_lost.sum())
     subject = "1 target is missing" if count == 1 else f"{count} targets are missing"
-    return [f"{subject} ({names}, {_frames(is_lost.any(axis=1))}) and {'was' if count == 1 else 'were'} bridged over time"]
+    return [f"{subject} ({names}, {_frames(np.any(is_lost, axis=1))}) and {'was' if count == 1 else 'were'} bridged over time"]
 
 
 def _frames(is_there: np.ndarray) -> str:

@@ -58,7 +58,7 @@ def find_guide(skeleton: Skeleton, mapping: Mapping[str, str] | None, trained: T
     if mapping is None and trained is None:
         found = body_map(skeleton)
         mapping = None if found is None else found.node_of
-    elif mapping is None:
+    elif mapping is None and trained is not None:
         mapping = {name: name for name in trained.body.skeleton.names}
     if not mapping:
         return None

@@ -140,8 +140,9 @@ class _System:
     def solve(self) -> tuple[np.ndarray, np.ndarray]:
         """Conjugate gradients (Hestenes and Stiefel 1952)."""
         right = self._downhill()
-        step = tuple(np.zeros_like(part) for part in right)
-        residual, direction, before = right, None, 0.0
+        step = (np.zeros_like(right[0]), np.zeros_like(right[1]))
+        residual, before = right, 0.0
+        direction: tuple[np.ndarray, np.ndarray] | None = None
         first = _dot(right, self._preconditioned(right))
         for _ in range(CONJUGATE_STEPS):
             smoothed = self._preconditioned(residual)
