@@ -62,11 +62,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     states = parser.add_argument_group("what files do not state")
     states.add_argument("--unit", metavar="U", help="of the targets: metres or m, cm, mm (default: guessed)")
     states.add_argument("--skeleton-unit", metavar="U", help="of the skeleton's file (default: guessed)")
-    states.add_argument("--up", choices=AXES, help="the axis of the targets that points up (default: found)")
+    states.add_argument("--up", choices=AXES, metavar="AXIS", help="which points up: x, -x, y, -y, z or -z (default: found)")
     states.add_argument("--fps", type=float, metavar="X", help="frames a second (default: the targets' or the skeleton's)")
     folder = parser.add_argument_group("a folder of clips")
     folder.add_argument("--jobs", type=console.natural_number, default=1, metavar="N", help="clips at a time (default 1)")
-    folder.add_argument("--format", choices=[kind[1:] for kind in KINDS], default="bvh", help="of the motions (default bvh)")
+    kinds = [kind[1:] for kind in KINDS]
+    folder.add_argument("--format", choices=kinds, metavar="KIND", default="bvh", help="bvh, npz or csv (default bvh)")
     add_options(parser, KinematicOptions)
 
 

@@ -36,6 +36,15 @@ def test_nothing_is_wrong_with_exact_positions(walk, body):
     assert (faults.positions == walk).all()
 
 
+def test_frames_that_are_no_motion_are_left_as_they_are(walk, body, rng):
+    poses = walk[rng.permutation(len(walk))[:24]]
+    mirrored = poses * (-1, 1, 1)  # so that sides change from frame to frame
+
+    faults = faults_of(np.where((np.arange(24) % 2 == 0)[:, None, None], poses, mirrored), body)
+
+    assert not faults.is_swapped.any()
+
+
 @pytest.mark.parametrize("noise", [0.002, 0.01, 0.03])
 def test_white_noise_is_measured_by_the_lengths_of_bones(noise, walk, body, rng):
     faults = faults_of(walk + noise * rng.normal(size=walk.shape), body)

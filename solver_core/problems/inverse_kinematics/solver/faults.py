@@ -21,6 +21,7 @@ BROKEN_BONE = (0.03, 0.25, 6.0)  # metres, share of its length, standard deviati
 OUTLIER = (0.04, 5.0, 4.0)  # metres, standard deviations, times its own motion: a node as far off is one
 ALL_BROKEN = 0.25  # of that suffices where no bone of the node has its length
 SWAP = (0.02, 0.2)  # metres a node, share of the way: exchanging sides must save as much
+CONTINUOUS = 0.15  # of the way between the sides; where nodes move farther from frame to frame, the frames are no motion
 ALIKE = 0.05  # of the longest bone: two limbs whose bones differ by less are of the same kind
 LARGE_LIMB = 0.1  # of the length of all bones; only arms and legs are exchanged, not fingers
 
@@ -153,12 +154,17 @@ def _with_sides_straight(positions: np.ndarray, is_given: np.ndarray, skeleton: 
 def _on_other_side(left: np.ndarray, right: np.ndarray, is_given: np.ndarray) -> np.ndarray:
     """(F,) bool frames in which nodes (F, K, 3) of two sides are exchanged: the least way of all nodes through the motion.
 
+    None where the frames follow each other too far apart to be a motion.
+
     Dynamic programming over which side is which in each frame (Viterbi 1967).
     """
     both = (is_given[1:] & is_given[:-1]).astype(float)  # (F - 1, K)
     stay = np.linalg.norm(left[1:] - left[:-1], axis=-1) + np.linalg.norm(right[1:] - right[:-1], axis=-1)
     change = np.linalg.norm(left[1:] - right[:-1], axis=-1) + np.linalg.norm(right[1:] - left[:-1], axis=-1)
+    apart = 2 * (both * np.linalg.norm(left[1:] - right[1:], axis=-1)).sum(axis=1)
     stay, change = (both * stay).sum(axis=1), (both * change).sum(axis=1)
+    if len(left) < ENOUGH_FRAMES or np.median(np.minimum(stay, change)) > CONTINUOUS * np.median(apart):
+        return np.zeros(len(left), bool)
     change = change + 2 * SWAP[0] * both.sum(axis=1) + SWAP[1] * stay
     if (change >= stay).all():
         return np.zeros(len(left), bool)
