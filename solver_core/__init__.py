@@ -5,6 +5,7 @@ camera = sc.Camera(width, height, fx, fy, cx, cy)
 result = sc.solve_pose(mask, vertices, faces, camera, start=camera_from_object)
 """
 
+from solver_core.camera_files import read_camera
 from solver_core.errors import (
     ConfigError,
     MissingDependency,
@@ -44,6 +45,7 @@ __all__ = [
     "StopReason",
     "Verdict",
     "WeightsError",
+    "read_camera",
     "read_targets",
     "solve_ik",
     "solve_inverse_kinematics",

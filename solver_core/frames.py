@@ -62,23 +62,8 @@ class Camera:
         focal_px = height / 2 / math.tan(vertical_fov / 2)
         return cls(width, height, focal_px, focal_px, width / 2, height / 2)
 
-    @classmethod
-    def read(cls, path: str | Path, size: tuple[int, int] | None = None) -> Camera:
-        """The camera of a file of many kinds, see solver_core/camera_files.py.
-
-        Args:
-            path: the file.
-            size: (width, height) in pixels of the image it belongs to, for files that do not say.
-
-        Raises:
-            SetupError: if the file cannot be used.
-        """
-        from solver_core.camera_files import read_camera
-
-        return read_camera(path, size)
-
     def to_json(self, path: str | Path) -> None:
-        """Writes a file that `read` takes.  Raises ConfigError if it cannot be written."""
+        """Writes a file that `camera_files.read_camera` takes.  Raises ConfigError if it cannot be written."""
         write_text(path, json.dumps(asdict(self), indent=2) + "\n", "camera")
 
     @property

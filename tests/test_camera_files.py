@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from solver_core.camera_files import read_camera
 from solver_core.errors import SetupError
 from solver_core.frames import Camera
 
@@ -18,12 +19,12 @@ K = np.array([[800.0, 0, 320], [0, 800, 240], [0, 0, 1]])
 
 @pytest.mark.parametrize("name", ["bopcam.json", "scene_camera.json", "o3d.json", "camera_info.yaml"])
 def test_file_of_another_program_is_read(name):
-    assert Camera.read(CAMERAS / name, SIZE) == CAMERA
+    assert read_camera(CAMERAS / name, SIZE) == CAMERA
 
 
 def test_distortion_is_read_with_the_camera():
-    assert Camera.read(CAMERAS / "dist.json").distortion == (-0.2, 0.05, 0, 0)
-    assert Camera.read(CAMERAS / "cameras.txt").distortion == (-0.05, 0, 0, 0)
+    assert read_camera(CAMERAS / "dist.json").distortion == (-0.2, 0.05, 0, 0)
+    assert read_camera(CAMERAS / "cameras.txt").distortion == (-0.05, 0, 0, 0)
 
 
 OPENCV_YAML = """\
@@ -74,7 +75,7 @@ distortion_coefficients: !!opencv-matrix
 def test_text_of_another_program_is_read(tmp_path, name, text):
     (tmp_path / name).write_text(text, encoding="utf-8")
 
-    camera = Camera.read(tmp_path / name, SIZE)
+    camera = read_camera(tmp_path / name, SIZE)
 
     np.testing.assert_allclose(camera.intrinsics, CAMERA.intrinsics, rtol=1e-12)
     assert (camera.width, camera.height, camera.distortion) == (640, 480, ())
@@ -83,7 +84,7 @@ def test_text_of_another_program_is_read(tmp_path, name, text):
 def test_opencv_matrices_are_read_with_their_distortion(tmp_path):
     (tmp_path / "camera.yml").write_text(OPENCV_YAML)
 
-    camera = Camera.read(tmp_path / "camera.yml")
+    camera = read_camera(tmp_path / "camera.yml")
 
     assert camera.pinhole == CAMERA
     assert camera.distortion == (-0.2, 0.05, 0, 0)
@@ -93,8 +94,8 @@ def test_arrays_of_a_calibration_are_read(tmp_path):
     np.savez(tmp_path / "calibration.npz", mtx=K, dist=np.array([[-0.2, 0.05, 0.001, 0, 0.3]]))
     np.save(tmp_path / "K.npy", K)
 
-    assert Camera.read(tmp_path / "calibration.npz", SIZE).distortion == (-0.2, 0.05, 0.001, 0, 0.3)
-    assert Camera.read(tmp_path / "K.npy", SIZE) == CAMERA
+    assert read_camera(tmp_path / "calibration.npz", SIZE).distortion == (-0.2, 0.05, 0.001, 0, 0.3)
+    assert read_camera(tmp_path / "K.npy", SIZE) == CAMERA
 
 
 def test_fspy_project_is_read_with_its_shifted_centre(tmp_path):
@@ -109,7 +110,7 @@ def test_fspy_project_is_read_with_its_shifted_centre(tmp_path):
     text = json.dumps(state).encode()
     (tmp_path / "shot.fspy").write_bytes(b"fspy" + struct.pack("<III", 1, len(text), 4) + text + b"JPEG")
 
-    camera = Camera.read(tmp_path / "shot.fspy")
+    camera = read_camera(tmp_path / "shot.fspy")
 
     np.testing.assert_allclose(camera.intrinsics, (800, 800, 320 + 0.25 * 320, 240 + 0.1 * 320))
 
@@ -122,7 +123,7 @@ def test_photograph_gives_its_focal_length(tmp_path):
     exif[0x0112] = 6  # turned by a quarter
     image.save(tmp_path / "photo.jpg", exif=exif)
 
-    camera = Camera.read(tmp_path / "photo.jpg")
+    camera = read_camera(tmp_path / "photo.jpg")
 
     assert (camera.width, camera.height) == (480, 640)
     assert camera.fx == pytest.approx(50 / np.hypot(36, 24) * 800)
@@ -153,7 +154,7 @@ def test_file_that_is_no_camera_is_refused_with_its_name(tmp_path, name, text, s
     (tmp_path / name).write_text(text)
 
     with pytest.raises(SetupError, match=sentence) as caught:
-        Camera.read(tmp_path / name)
+        read_camera(tmp_path / name)
 
     assert name in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -164,4 +165,4 @@ def test_photograph_without_a_focal_length_is_refused(tmp_path):
     image_module.new("RGB", (64, 48)).save(tmp_path / "photo.jpg")
 
     with pytest.raises(SetupError, match="35 mm film"):
-        Camera.read(tmp_path / "photo.jpg")
+        read_camera(tmp_path / "photo.jpg")

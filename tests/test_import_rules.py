@@ -53,6 +53,38 @@ def _walk(node: ast.AST, is_at_module_level: bool) -> Iterator[Import]:
             yield from _walk(child, is_at_module_level and not is_function)
 
 
+def import_circle(paths: list[Path]) -> list[str]:
+    """Files that import each other in a circle, whether at module level, in functions or for types; none if there is none."""
+    imported = {path: _imported_files(path) & set(paths) for path in paths}
+    is_free: set[Path] = set()  # files from which no circle is reached
+
+    def visit(path: Path, trail: list[Path]) -> list[Path]:
+        if path in trail:
+            return trail[trail.index(path) :]
+        if path in is_free:
+            return []
+        for other in sorted(imported[path]):
+            if circle := visit(other, [*trail, path]):
+                return circle
+        is_free.add(path)
+        return []
+
+    return next(([str(one) for one in circle] for path in paths if (circle := visit(path, []))), [])
+
+
+def _imported_files(path: Path) -> set[Path]:
+    """The files of this repository that a file imports; a package counts where a name of its own is taken from it."""
+    found: set[Path | None] = set()
+    for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {module_path(alias.name) for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = path.parts[: len(path.parts) - node.level] if node.level else ()
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            found |= {module_path(f"{module}.{alias.name}") or module_path(module) for alias in node.names}
+    return {file for file in found if file is not None} - {path}
+
+
 def imports_of(path: Path) -> list[Import]:
     return find_imports((ROOT / path).read_text(encoding="utf-8"))
 
@@ -64,7 +96,7 @@ def is_marked_torch(path: Path) -> bool:
 
 
 def module_path(module: str) -> Path | None:
-    """File of a module of solver_core, if it is one."""
+    """File of a module of this repository, if it is one."""
     base = Path(*module.split("."))
     return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if (ROOT / path).is_file()), None)
 
@@ -154,6 +186,19 @@ def test_rule_8_the_kernel_stands_alone(path):
     modules = {i.module for i in imports_of(path) if i.package == "solver_core"}
 
     assert not {module for module in modules - {"solver_core"} if not f"{module}.".startswith(tuple(f"{a}." for a in allowed))}
+
+
+def test_rule_9_no_files_import_each_other_in_a_circle():
+    assert import_circle([*CORE, *ADDON]) == []
+
+
+def test_import_circles_are_found_in_functions_and_for_types(tmp_path, monkeypatch):
+    (tmp_path / "one.py").write_text("def function():\n    from two import name\n")
+    (tmp_path / "two.py").write_text("if TYPE_CHECKING:\n    import three\n")
+    (tmp_path / "three.py").write_text("import one\n")
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
+
+    assert import_circle([Path("three.py"), Path("one.py"), Path("two.py")]) == ["three.py", "one.py", "two.py"]
 
 
 def test_find_imports_sees_every_form_and_where_it_stands():

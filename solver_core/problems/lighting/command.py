@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from solver_core.camera_files import read_camera
 from solver_core.command import console
 from solver_core.command.arguments import add_options, options_from
 from solver_core.command.files import read_albedo, read_mesh, read_pose, read_radiance
 from solver_core.command.masks import read_mask
 from solver_core.command.pictures import write_animation, write_picture
 from solver_core.errors import SetupError
-from solver_core.frames import Camera
 from solver_core.problems.lighting import drawing
 from solver_core.problems.lighting.lights import LIGHTS
 from solver_core.problems.lighting.setup import LightingSetup
@@ -87,7 +87,7 @@ def _read_setup(args: argparse.Namespace) -> LightingSetup:
         read_radiance(args.image, args.linear),
         [mesh.vertices for mesh in meshes],
         [mesh.faces for mesh in meshes],
-        Camera.read(args.camera),
+        read_camera(args.camera),
         poses * (len(meshes) // len(poses)),
         args.kind,
         _read_albedos(args),

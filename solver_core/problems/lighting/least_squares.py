@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from solver_core.problem import Update, take
 from solver_core.problems.lighting.observation import LightingObservation, LightingPrediction, robust_weight
 from solver_core.problems.lighting.surface import Surface
 
 if TYPE_CHECKING:
     from solver_core.problems.lighting.lights import Light
-    from solver_core.problems.lighting.problem import LightingProblem
 
 RIDGE = 1e-3  # of the largest curvature: keeps what the lit points do not determine where it is
 
@@ -36,18 +34,6 @@ def shading_solution(
     equation = kind.shading_equation(surface, x, irradiance)
     solved = _weighted_least_squares(surface.normal, equation.target, weight / equation.variance, x)
     return kind.bounded(solved).astype(np.float32)
-
-
-def shading_update(problem: LightingProblem) -> Update:
-    """Update that goes to where least squares on the shading equation puts the light."""
-
-    def update(
-        stage: int, x: np.ndarray, prediction: LightingPrediction, observation: LightingObservation, rows: np.ndarray
-    ) -> np.ndarray:
-        surface = take(problem.scene.surface, rows)
-        return problem.manifold.difference(x, shading_solution(problem.kind, x, surface, prediction, observation))
-
-    return update
 
 
 def _weighted_least_squares(normals: np.ndarray, target: np.ndarray, weight: np.ndarray, x: np.ndarray) -> np.ndarray:

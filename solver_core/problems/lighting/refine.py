@@ -1,4 +1,4 @@
-"""Refinement of a light: Gauss-Newton on the image, with derivatives taken by moving the light and its shadows.
+"""The classical updates of a light: least squares on the shading equation, and Gauss-Newton on the image.
 
 Shading alone has derivatives on paper, shadows have not: their edges move.  So the image is rendered with the light moved
 to either side, by turns far, which sees the edges of large shadows come, and near, which is exact.
@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from solver_core.loop import LoopSettings
-from solver_core.problem import Update
+from solver_core.problem import Update, take
+from solver_core.problems.lighting.least_squares import shading_solution
 from solver_core.problems.lighting.observation import LightingObservation, LightingPrediction, robust_weight
 from solver_core.problems.lighting.problem import LightingProblem
 
@@ -18,6 +19,18 @@ MAX_STEP = 3.0  # of the reach: farther, the derivative says nothing
 DAMPING = 1e-3  # of the curvature: keeps steps finite along directions the image does not see
 REFINE_LOOP = LoopSettings(steps=12, halvings=2, patience=len(REACHES), min_decrease=1e-3)
 FINE_LOOP = LoopSettings(steps=6, halvings=2, patience=2, min_decrease=1e-3)
+
+
+def shading_update(problem: LightingProblem) -> Update:
+    """Update that goes to where least squares on the shading equation puts the light."""
+
+    def update(
+        stage: int, x: np.ndarray, prediction: LightingPrediction, observation: LightingObservation, rows: np.ndarray
+    ) -> np.ndarray:
+        surface = take(problem.scene.surface, rows)
+        return problem.manifold.difference(x, shading_solution(problem.kind, x, surface, prediction, observation))
+
+    return update
 
 
 def gauss_newton_update(problem: LightingProblem) -> Update:

@@ -16,12 +16,11 @@ from solver_core.network.weights import SHIPPED, shipped_networks
 from solver_core.options import Options, keyword_options, option
 from solver_core.problem import Update, take
 from solver_core.problems.lighting.features import GRID_SIZE, INPUT_LAYOUT
-from solver_core.problems.lighting.least_squares import shading_update
 from solver_core.problems.lighting.lights import LIGHTS
 from solver_core.problems.lighting.metrics import angle_deg
 from solver_core.problems.lighting.observation import mean_square
 from solver_core.problems.lighting.problem import MAP_SIZE, LightingPrediction, LightingProblem
-from solver_core.problems.lighting.refine import FINE_LOOP, REFINE_LOOP, gauss_newton_update
+from solver_core.problems.lighting.refine import FINE_LOOP, REFINE_LOOP, gauss_newton_update, shading_update
 from solver_core.problems.lighting.report import Report, examine, same_energy
 from solver_core.problems.lighting.search import distinct_best
 from solver_core.problems.lighting.setup import LightingSetup

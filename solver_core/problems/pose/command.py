@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from solver_core.camera_files import read_camera
 from solver_core.command import console
 from solver_core.command.arguments import add_options, options_from
 from solver_core.command.files import read_mesh, read_photo, read_pose
@@ -97,12 +98,12 @@ def _read_mask_and_camera(args: argparse.Namespace) -> tuple[np.ndarray, Camera]
     """(H, W) coverage, after notes on what was understood; and the camera.  Either file may lack the image's size."""
     choice = MaskChoice(args.label, args.threshold, args.invert)
     if args.mask.suffix.lower() == ".json":
-        camera = Camera.read(args.camera)
+        camera = read_camera(args.camera)
         mask = read_mask(args.mask, choice, (camera.width, camera.height))
     else:
         mask = read_mask(args.mask, choice)
         height, width = mask.coverage.shape
-        camera = Camera.read(args.camera, (width, height))
+        camera = read_camera(args.camera, (width, height))
     for note in mask.notes:
         console.print_note(note)
     return mask.coverage, camera

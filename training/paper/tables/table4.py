@@ -20,10 +20,10 @@ from solver_core.network.update import network_update
 from solver_core.network.weights import load_networks
 from solver_core.problems.lighting.drawing import LightingCanvas, draw_result
 from solver_core.problems.lighting.features import GRID_SIZE, INPUT_LAYOUT
-from solver_core.problems.lighting.least_squares import shading_update
 from solver_core.problems.lighting.lights import LIGHTS
 from solver_core.problems.lighting.metrics import angle_deg, is_outlier, squared_error
 from solver_core.problems.lighting.problem import MAP_SIZE, LightingProblem
+from solver_core.problems.lighting.refine import shading_update
 from solver_core.problems.lighting.sampler import (
     draw_lights,
 )
