@@ -104,7 +104,8 @@ def main(arguments: Sequence[str]) -> int:
         _complain(["Interrupted; what was finished is kept."])
         return INTERRUPTED
     finally:
-        signal.signal(signal.SIGINT, handler)
+        if handler is not None:  # one of Blender's own, set in C, cannot be set from Python again
+            signal.signal(signal.SIGINT, handler)
 
 
 def _run_job(args: argparse.Namespace, jobs: ModuleType) -> int:
