@@ -19,7 +19,7 @@ from solver_core.solution import Verdict
 
 from .. import messages, results
 from ..results import Result
-from ..solves.solve import Solve, Step, solve_all
+from ..solves.solve import Solve, Step, drain, solve_all
 
 TICK = 0.01  # seconds between looks at the thread
 NAVIGATION = {
@@ -44,9 +44,12 @@ class Run:
         self._steps: Iterator[Step] = iter(())
         self._coming: Future[Step | None] | None = None
         self._shown_at = 0.0
+        self._pieces: Iterator[None] | None = None  # of finishing, once that has begun
 
     def tick(self) -> bool:
-        """Shows the next step if it is there; whether the solve goes on.  Raises SolverError."""
+        """Shows the next step if it is there, or finishes a piece; whether the run goes on.  Raises SolverError."""
+        if self.is_finishing:
+            return next(self._pieces, _NO_PIECE) is not _NO_PIECE
         if self._coming is None:
             return self._begin_part()
         if not self._coming.done() or time.monotonic() < self._shown_at + self.seconds_per_step:
@@ -63,6 +66,15 @@ class Run:
         results.redraw()
         return True
 
+    @property
+    def is_finishing(self) -> bool:
+        """Whether all is solved, and keyframes are being set and the result measured."""
+        return self._pieces is not None
+
+    def finish(self, end: str) -> None:
+        """Does what is left of finishing.  end: why not all was solved, a sentence."""
+        drain(self._pieces if self._pieces is not None else self.result.solve.finish(end))
+
     def stop(self) -> None:
         """Lets go of the thread, the timer and the status bar; a step that is being computed is thrown away."""
         self._worker.shutdown(wait=False, cancel_futures=True)
@@ -76,7 +88,8 @@ class Run:
         if self._part is None:
             self._part = next(self._parts, None)
         if self._part is None:
-            return False
+            self._pieces = self.result.solve.finish()
+            return True
         self.result.solve.read(self._part)
         self._steps = self.result.solve.steps()
         self._ask()
@@ -86,6 +99,7 @@ class Run:
         self._coming = self._worker.submit(next, self._steps, None)
 
 
+_NO_PIECE = object()
 _run: Run | None = None
 
 
@@ -119,7 +133,7 @@ def conclude(end: str = "") -> None:
     with taken_back_on_failure(run.result):
         run.is_kept = run.result.solve.has_kept
         if run.is_kept:
-            run.result.solve.finish(end)
+            run.finish(end)
     if not run.is_kept:
         take_back(run.result)
 
@@ -203,7 +217,7 @@ class LiveOperator:
                     if not self.run.tick():
                         conclude()
                 except SolverError as error:
-                    if not self.run.result.solve.has_kept:
+                    if self.run.is_finishing or not self.run.result.solve.has_kept:
                         raise
                     conclude(str(error))
 

@@ -256,18 +256,19 @@ class ArmatureSolve:
         self.has_kept = True
         return True
 
-    def finish(self, end: str = "") -> None:
+    def finish(self, end: str = "") -> Iterator[None]:
         scene, armature = self._find()
         is_keyed = self.task.is_range or scene.tool_settings.use_keyframe_insert_auto
         if is_keyed:
             key_pose(armature, self.frames, self._solved_pose(armature, slice(None)))
+            yield
         for_good = [one for one in self.muted if one.is_holding and self.task.options.mute]
         unmute(armature, [one for one in self.muted if one not in for_good])
         if for_good:
             bones = sorted({one.bone for one in for_good})
             listed = ", ".join(f"'{name}'" for name in bones[:3]) + (", ..." if len(bones) > 3 else "")
             self.notices.append(f"What held {listed} is muted: constraints or drivers.")
-        self._measure(scene, armature, is_keyed)
+        yield from self._measure(scene, armature, is_keyed)
         if scene.frame_current != self.frame:
             scene.frame_set(self.frame)
 
@@ -321,7 +322,7 @@ class ArmatureSolve:
         check_armature(armature)
         return scene, armature
 
-    def _measure(self, scene: bpy.types.Scene, armature: bpy.types.Object, is_keyed: bool) -> None:
+    def _measure(self, scene: bpy.types.Scene, armature: bpy.types.Object, is_keyed: bool) -> Iterator[None]:
         """Looks where the joints are in the scene: at every frame of a short range, and at some frames of a long one."""
         given, inputs, names, seen = self._given, self.inputs, self.chain.skeleton.names, self.seen.require(scene)
         solved = np.where(given, self.result.position_error, np.nan)
@@ -334,6 +335,7 @@ class ArmatureSolve:
             off = np.stack([joints[self.seen_nodes[names[node]]] for node in np.flatnonzero(given)])
             off -= inputs.to_world(inputs.targets[number], number)[given]
             self.error[number, given] = np.linalg.norm(off, axis=1) * scene.unit_settings.scale_length
+            yield
         self.judgement = Judgement(self.result.verdict, self.result.explanation)
         frame, node = np.unravel_index(np.nanargmax(np.abs(self.error - solved)), solved.shape)
         if not abs(self.error[frame, node] - solved[frame, node]) <= TOLERANCE:

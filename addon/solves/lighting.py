@@ -230,12 +230,13 @@ class LightingSolve:
         self.has_kept = True
         return True
 
-    def finish(self, end: str = "") -> None:
+    def finish(self, end: str = "") -> Iterator[None]:
         scene = find_scene(self.scene)
         light = find_object(scene, self.light, "light")
         with as_played(scene, scene.frame_current, [light]):
             depsgraph = evaluate(scene)
             gap = self._gap(read_light_pose(depsgraph, light), evaluated_strength(depsgraph, light), scene)
+        yield
         self.judgement = Judgement(self.solution.verdict, self.solution.explanation)
         if gap:
             causes = [*animation_holds(light), *animation_holds(light.data), *holds(light)]

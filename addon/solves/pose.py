@@ -110,6 +110,7 @@ class PoseSolve:
     rounds: list[tuple[float, _Kept]] = field(default_factory=list)  # of that, with the overlap in the scene
     kept: dict[int, _Kept] = field(default_factory=dict)
     solutions: list[PoseSolution] = field(default_factory=list)  # of all rounds of all frames
+    iou: float = 0.0  # overlap of the last of them
     iou_before: dict[int, float] = field(default_factory=dict)
     judgements: dict[int, tuple[float, Judgement]] = field(default_factory=dict)  # of what was measured
     end: str = ""
@@ -138,7 +139,7 @@ class PoseSolve:
         scene = find_scene(self.scene)
         if self.task.is_range and not self.rounds:  # also at the current frame, which may not be as its animation plays it
             scene.frame_set(part)
-        self.view = PoseView.read(scene, self.things, self.task.silhouette, self.task.is_range)
+        self.view = self._read(scene)
         if self.kept and not self.rounds:
             first = self.things.moved[0]
             self.view.start_from(first, list(self.kept.values())[-1].place(first))
@@ -162,6 +163,7 @@ class PoseSolve:
                 image_lines=view.outline(step.camera_from_object),
             )
         self.solutions.append(session.result())
+        self.iou = view.iou(self.solutions[-1].camera_from_object)
 
     def apply(self, step: Step) -> None:
         move(self._at(step.part), self.view.placements, self.view.motion(step.answer))
@@ -173,11 +175,11 @@ class PoseSolve:
 
     def keep(self) -> bool:
         scene, part, solution = find_scene(self.scene), self._part, self.solutions[-1]
-        answer = solution.camera_from_object
-        kept = _Kept(solution, self.view.placements, self.view.motion(answer), self.view.iou(answer))
+        kept = _Kept(solution, self.view.placements, self.view.motion(solution.camera_from_object), self.iou)
         move(scene, kept.placements, kept.motion)
         if self.trial.changes:
-            _, iou = self._measure(scene)
+            view = self._read(scene)
+            iou = view.overlap(self.task.mask.coverage(view.picture))
             self.rounds.append((iou, kept))
             if iou < kept.iou - IOU_TOLERANCE and len(self.rounds) < MAX_ROUNDS:
                 return False
@@ -191,7 +193,7 @@ class PoseSolve:
     def has_kept(self) -> bool:
         return bool(self.kept)
 
-    def finish(self, end: str = "") -> None:
+    def finish(self, end: str = "") -> Iterator[None]:
         scene = find_scene(self.scene)
         if end:
             self.end = f"{len(self.kept)} of {len(self.parts)} frames were solved and are kept. {end}"
@@ -201,8 +203,13 @@ class PoseSolve:
                 self._key(one.require(scene), one)
         for frame, kept in self.kept.items():
             with as_played(scene, frame, () if is_keyed else [one.require(scene) for one in self.things.moved]):
-                coverage, iou = self._measure(scene)
+                view = self._read(scene)
+            yield
+            coverage = self.task.mask.coverage(view.picture)
+            yield
+            iou = view.overlap(coverage)
             self.judgements[frame] = iou, self._judge(scene, kept, coverage, iou, is_keyed)
+            yield
         if scene.frame_current != self.frame:
             scene.frame_set(self.frame)
 
@@ -260,11 +267,8 @@ class PoseSolve:
             scene.frame_set(frame)
         return scene
 
-    def _measure(self, scene: bpy.types.Scene) -> tuple[np.ndarray, float]:
-        """The mask (H, W) at the scene's frame, and its overlap with what the camera sees there."""
-        view = PoseView.read(scene, self.things, self.task.silhouette, self.task.is_range)
-        coverage = self.task.mask.coverage(view.picture)
-        return coverage, view.overlap(coverage)
+    def _read(self, scene: bpy.types.Scene) -> PoseView:
+        return PoseView.read(scene, self.things, self.task.silhouette, self.task.is_range)
 
     def _judge(self, scene: bpy.types.Scene, kept: _Kept, coverage: np.ndarray, iou: float, is_keyed: bool) -> Judgement:
         """The verdict on a frame by its overlap in the scene."""

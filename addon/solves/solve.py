@@ -76,10 +76,11 @@ class Solve(Protocol):
         """Whether a part is done, so that there is something to finish."""
         ...
 
-    def finish(self, end: str = "") -> None:
+    def finish(self, end: str = "") -> Iterator[None]:
         """Sets the keyframes of all parts that are done, and measures the result in the scene, evaluated again.
 
-        end: why not all parts are done, a sentence.
+        It is to be drained, at once or, so that the window stays alive, a piece at a time.  end: why not all parts are done,
+        a sentence.
         """
         ...
 
@@ -115,9 +116,15 @@ def solve_all(solve: Solve, show: Callable[[Step], None] = lambda step: None) ->
     except SolverError as error:
         if not solve.has_kept:
             raise
-        solve.finish(str(error))
+        drain(solve.finish(str(error)))
     else:
-        solve.finish()
+        drain(solve.finish())
+
+
+def drain(pieces: Iterator[None]) -> None:
+    """Does all that is left."""
+    for _ in pieces:
+        pass
 
 
 def frames_of(scene: bpy.types.Scene, first: int | None, last: int | None) -> tuple[int, ...]:

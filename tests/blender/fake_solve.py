@@ -49,6 +49,7 @@ class FakeSolve:
         return any(entry[0] == "keep" for entry in self.log)
 
     def finish(self, end=""):
+        yield
         self.log.append(("finish", end))
 
     def restore(self):

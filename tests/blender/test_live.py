@@ -71,7 +71,7 @@ def test_run_shows_every_step_and_keeps_the_answer(thing):
     drained(run)
 
     assert [step.index for step in run.result.steps] == [0, 1, 2]
-    assert solve.log == [("read", 1), ("keep", 1)]
+    assert solve.log == [("read", 1), ("keep", 1), ("finish", "")]
     assert thing.location.x == 2
 
 
@@ -81,7 +81,7 @@ def test_run_solves_all_parts_and_remembers_the_steps_of_the_last(thing):
 
     drained(run)
 
-    assert solve.log == [(what, part) for part in (1, 2, 5) for what in ("read", "keep")]
+    assert solve.log == [*((what, part) for part in (1, 2, 5) for what in ("read", "keep")), ("finish", "")]
     assert [step.part for step in run.result.steps] == [5, 5, 5]
 
 
@@ -208,6 +208,28 @@ def test_a_part_that_is_not_done_is_read_and_solved_again(operator, thing, is_li
 
     log = results.find("pose", bpy.context.scene).solve.log
     assert log == [*[("read", 1), ("keep", 1)] * 2, *[("read", 2), ("keep", 2)] * 2, ("finish", "")]
+
+
+def test_the_window_stays_alive_while_the_result_is_measured(operator, thing):
+    solved_parts(operator, 1)
+    log = operator.run.result.solve.log
+    while not operator.run.is_finishing:
+        operator.send("TIMER", "NOTHING")
+
+    assert log[-1] == ("keep", 1)
+    assert operator.send("TIMER", "NOTHING") == {"PASS_THROUGH"}
+    assert log[-1] == ("keep", 1)
+    assert operator.send("TIMER", "NOTHING") == {"FINISHED"}
+    assert log[-1] == ("finish", "")
+
+
+def test_esc_while_the_result_is_measured_keeps_all(operator, thing):
+    solved_parts(operator, 1)
+    while not operator.run.is_finishing:
+        operator.send("TIMER", "NOTHING")
+
+    assert operator.send("ESC", "PRESS") == {"FINISHED"}
+    assert operator.run.result.solve.log[-1] == ("finish", "")
 
 
 def test_saving_keeps_the_frames_that_are_done(operator, thing, tmp_path):

@@ -328,7 +328,7 @@ def test_a_scene_that_answers_otherwise_than_was_solved_is_measured(scene, monke
     monkey.constraints.new("LIMIT_LOCATION").use_max_x = True  # since the solve began
     monkey.constraints[0].max_x = -1
 
-    solve.finish()
+    list(solve.finish())
 
     report = solve.report()
     assert report["verdict"] == "bad"
