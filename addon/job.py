@@ -66,13 +66,15 @@ class BatchTask:
     @property
     def files(self) -> list[Path]:
         """The files that the task names, beside its scene."""
-        return [Path(bpy.path.abspath(file, start=str(self.scene.parent))) for file in _files(dataclasses.asdict(self.task))]
+        return [
+            Path(bpy.path.abspath(str(file), start=str(self.scene.parent))) for file in _files(dataclasses.asdict(self.task))
+        ]
 
     def fingerprint(self) -> str:
         """Changes with the task and with the files that it names."""
         files = {str(path): _stamp(path) for path in (self.scene, *self.files)}
         content = [self.problem, dataclasses.asdict(self.task), files]
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def job_schema() -> dict[str, Any]:
@@ -218,10 +220,10 @@ def _stamp(path: Path) -> _Stamp | None:
 
 
 def _files(content: Any) -> list[str]:
-    """Paths under the keys "file"."""
+    """Paths: what is under the keys "file", and options that are files."""
     if not isinstance(content, dict):
         return []
-    own = [value for key, value in content.items() if key == "file" and value]
+    own = [value for key, value in content.items() if (key == "file" and value) or isinstance(value, Path)]
     return own + [path for value in content.values() for path in _files(value)]
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import bpy
@@ -11,6 +12,8 @@ import bpy
 from solver_core.options import Option, Options, options_of
 
 OptionsT = TypeVar("OptionsT", bound=Options)
+# Blender 4.5 and later ask which properties understand a path that begins with //, beside the scene.
+RELATIVE_PATHS = {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set()
 UNSET = "use_"  # begins the name of the switch of an option that may be left to the solve
 
 
@@ -25,7 +28,7 @@ def mixin(*classes: type[Options]) -> type:
 
 def read(cls: type[OptionsT], owner: Any, **others: Any) -> OptionsT:
     """The options as a property group or an operator has them; others: fields of the class that are no options."""
-    values = {one.name: getattr(owner, one.name) for one in options_of(cls) if not _is_unset(one, owner)}
+    values = {one.name: _value(one, owner) for one in options_of(cls) if not _is_unset(one, owner)}
     return cls(**values, **others)
 
 
@@ -46,6 +49,11 @@ def _is_unset(one: Option, owner: Any) -> bool:
     return one.may_be_none and not getattr(owner, UNSET + one.name)
 
 
+def _value(one: Option, owner: Any) -> Any:
+    value = getattr(owner, one.name)
+    return bpy.path.abspath(value) if one.kind is Path else value
+
+
 def _properties(one: Option) -> Iterator[tuple[str, Any]]:
     words = one.words
     if one.may_be_none:
@@ -60,6 +68,8 @@ def _properties(one: Option) -> Iterator[tuple[str, Any]]:
         yield one.name, bpy.props.EnumProperty(items=items, **said)
     elif one.kind is bool:
         yield one.name, bpy.props.BoolProperty(**said)
+    elif one.kind is Path:
+        yield one.name, bpy.props.StringProperty(**said, subtype="FILE_PATH", options=RELATIVE_PATHS)
     elif one.kind is str:
         yield one.name, bpy.props.StringProperty(**said)
     else:

@@ -50,7 +50,7 @@ def read_record(kind: type, content: Any, where: str, folder: Path) -> Any:
         if key not in fields and key not in options:
             nearest = difflib.get_close_matches(key[:100], [*fields, *options], n=1, cutoff=0)[0]
             raise Invalid(prefix + key, f"it is not known; did you mean '{nearest}'?")
-    values = {name: _read_option(options[name], content[name], prefix) for name in options if name in content}
+    values = {name: _read_option(options[name], content[name], prefix, folder) for name in options if name in content}
     values = (
         values if issubclass(kind, Options) else {OPTIONS: typing.get_type_hints(kind)[OPTIONS](**values)} if options else {}
     )
@@ -134,9 +134,10 @@ def _options(kind: type) -> dict[str, Option]:
     return {} if holder is None else {one.name: one for one in options_of(holder)}
 
 
-def _read_option(one: Option, value: Any, prefix: str) -> Any:
+def _read_option(one: Option, value: Any, prefix: str, folder: Path) -> Any:
     try:
-        return one.checked(value)
+        checked = one.checked(value)
+        return folder / checked if isinstance(checked, Path) else checked
     except ConfigError as error:
         needed = one.needed.lower() if one.kind is bool else one.needed  # true and false, as JSON has them
         raise Invalid(prefix + one.name, f"it must be {needed}, not {json.dumps(value)}") from error

@@ -37,10 +37,12 @@ class TrainSettings:
     problem: registry name.  name: of the weights file.  iterations: gradient steps of each stage; its length is the
     number of stages.  learning_rate: at the start of the first stage; it falls to zero along a half cosine in every
     stage.  later_learning_rate: the same for the stages that start from the weights of the one before.
-    init: shipped weights that the first stage starts from, by name; "" = random ones.
+    init: weights to start from instead of random ones, a file or "shipped"; every stage from its own there or, where the
+    network differs, the first stage alone.
     bfloat16: multiply in half precision; twice as fast where the processor can, and the weights stay float32.
     workers: processes that sample and render; 0 = one a core.  validation_samples: measured after every
-    `validate_every` iterations.  network, sampling: handed to the problem's network_spec and make_sampler.
+    `validate_every` iterations.  data, licence, commit: written into the weights, see WeightsInfo.
+    network, sampling: handed to the problem's network_spec and make_sampler.
     """
 
     problem: str
@@ -58,6 +60,8 @@ class TrainSettings:
     validation_samples: int = 256
     validate_every: int = 1000
     data: str = ""
+    licence: str = ""
+    commit: str = ""
     network: dict[str, Any] = field(default_factory=dict)
     sampling: dict[str, Any] = field(default_factory=dict)
 
@@ -89,9 +93,8 @@ def train_settings(content: dict[str, Any], source: str) -> TrainSettings:
     for key, (low, high) in RANGES.items():
         if not low <= getattr(settings, key) <= high:
             raise ConfigError(f"{key} in [training] of {source} must be from {low:g} to {high:g}, got {values[key]!r}")
-    for key in ("name", "init"):  # parts of file names
-        if not re.fullmatch(r"[\w. -]*", getattr(settings, key)) or getattr(settings, key).startswith("."):
-            raise ConfigError(f"{key} in [training] of {source} must be fit for a file name, got {values[key]!r}")
+    if not re.fullmatch(r"[\w. -]+", settings.name) or settings.name.startswith("."):
+        raise ConfigError(f"name in [training] of {source} must be fit for a file name, got {settings.name!r}")
     if not settings.iterations or not all(0 < number <= MAX_ITERATIONS for number in settings.iterations):
         raise ConfigError(f"iterations in {source} must list a positive number for each stage, got {values['iterations']}")
     return settings

@@ -18,6 +18,7 @@ import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
@@ -30,6 +31,7 @@ KINDS: dict[type, tuple[tuple[type, ...], str]] = {
     int: ((int, np.integer), "a whole number"),
     float: ((int, float, np.integer, np.floating), "a number"),
     str: ((str,), "a text"),
+    Path: ((str, Path), "a file"),
 }
 
 
@@ -70,7 +72,7 @@ def option(
 
 
 class Option(NamedTuple):
-    """A field of an Options class as it was declared.  kind: bool, int, float or str."""
+    """A field of an Options class as it was declared.  kind: bool, int, float, str or Path."""
 
     name: str
     kind: type
@@ -191,7 +193,7 @@ def keyword_options(cls: type[Options]) -> Callable[[Callable[..., Result]], Cal
 
 def json_schema(cls: type[Options]) -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of the options, as properties by name."""
-    names = {bool: "boolean", int: "integer", float: "number", str: "string"}
+    names = {bool: "boolean", int: "integer", float: "number", str: "string", Path: "string"}
     properties: dict[str, Any] = {}
     for one in options_of(cls):
         kind: Any = [names[one.kind], "null"] if one.may_be_none else names[one.kind]

@@ -19,6 +19,7 @@ class Walk(Options):
     is_slow: bool = option(False, "Slow", "Takes its time")
     gait: str = option("walk", "Gait", "How it goes", choices={"walk": "One foot at a time", "run": "Both leave the ground"})
     noise: float | None = option(None, "Noise", "Error of the track", minimum=0.0, unit="m", unset="found")
+    track: Path | None = option(None, "Track", "Where it went before", unset="nowhere")
 
 
 @keyword_options(Walk)
@@ -33,7 +34,7 @@ def walk(length, *, options: Walk, colour="red"):
 
 
 def test_options_have_their_defaults():
-    assert Walk() == Walk(steps=5, stride=0.7, is_slow=False, gait="walk", noise=None)
+    assert Walk() == Walk(steps=5, stride=0.7, is_slow=False, gait="walk", noise=None, track=None)
 
 
 def test_numpy_numbers_become_plain_ones():
@@ -55,6 +56,7 @@ def test_numpy_numbers_become_plain_ones():
         ({"is_slow": 1}, "is_slow must be True or False, got 1"),
         ({"gait": "hop"}, "gait must be one of walk, run, got 'hop'"),
         ({"noise": -0.1}, "noise must be a number at least 0, got -0.1"),
+        ({"track": 3}, "track must be a file, got 3"),
     ],
 )
 def test_value_that_is_no_choice_is_refused_with_what_was_needed(values, sentence):
@@ -62,6 +64,11 @@ def test_value_that_is_no_choice_is_refused_with_what_was_needed(values, sentenc
         Walk(**values)
 
     assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize("file", ["track.csv", Path("track.csv")], ids=repr)
+def test_file_becomes_a_path(file):
+    assert Walk(track=file).track == Path("track.csv")
 
 
 def test_function_takes_options_as_keywords_or_all_at_once():

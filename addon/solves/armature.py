@@ -19,6 +19,7 @@ from solver_core.problems.inverse_kinematics.solve import (
     KinematicResult,
     KinematicSession,
 )
+from solver_core.problems.inverse_kinematics.solver.guide import Trained
 from solver_core.problems.inverse_kinematics.verdict import judge
 from solver_core.solution import Judgement
 
@@ -211,7 +212,12 @@ class ArmatureSolve:
     def steps(self) -> Iterator[Step]:
         inputs, chain = self.inputs, self.chain
         setup = KinematicSetup.checked(
-            inputs.targets, chain.skeleton, inputs.weights, limits=inputs.limits, limit_axes=chain.rest
+            inputs.targets,
+            chain.skeleton,
+            inputs.weights,
+            limits=inputs.limits,
+            trained=Trained.of(self.task.options.weights),
+            limit_axes=chain.rest,
         )
         setup = replace(setup, matching=self.matching)
         session = KinematicSession(setup, self.task.options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from solver_core.errors import ConfigError
@@ -20,7 +21,7 @@ def add_options(parser: argparse.ArgumentParser, cls: type[Options]) -> None:
         if one.kind is bool:
             group.add_argument(flag, dest=one.name, action=argparse.BooleanOptionalAction, default=one.default, help=words)
         else:
-            metavar = "|".join(one.words.choices) or {int: "N", float: "X", str: "TEXT"}[one.kind]
+            metavar = "|".join(one.words.choices) or {int: "N", float: "X", str: "TEXT", Path: "FILE"}[one.kind]
             group.add_argument(flag, dest=one.name, type=_reader(one), default=one.default, metavar=metavar, help=words)
 
 

@@ -1,8 +1,8 @@
 """Reads and writes the weights of a problem's stage networks: one safetensors file with metadata.
 
-A file holds the tensors `stage<t>.<layer>.weight` and `.bias` and the metadata `format`, `problem`, `stages`, `spec`
-(NetworkSpec as JSON), `input_layout`, `commit`, `data` and `licence`.  Tensors are float16, and weights but the last layer's
-int8, to be multiplied by `.weight_scale`, one for each output: a quarter of the size of float32.
+A file holds the tensors `stage<t>.<layer>.weight` and `.bias` and the metadata `format`, `stages`, `spec` (NetworkSpec as
+JSON) and the other fields of WeightsInfo.  Tensors are float16, and weights but the last layer's int8, to be multiplied by
+`.weight_scale`, one for each output: a quarter of the size of float32.
 """
 
 from __future__ import annotations
@@ -32,16 +32,19 @@ SHIPPED = Path(__file__).parent.parent / "weights"
 class WeightsInfo:
     """What a weights file is for and where it comes from.
 
-    problem: registry name, e.g. "pose".  input_layout: names and version of the features; a network only fits the
-    features it was trained on.  commit: source revision that trained it.  data: what it was trained on.
+    problem: registry name.  task: the problem or, if its networks differ by what they are for, which of them, such as
+    "lighting_sun"; so are the files called that ship.  input_layout: names and version of the features; a network only
+    fits the features it was trained on.  data, licence, commit: what it was trained on, its licence and the source revision
+    that trained it, in the words of who did; "" if not stated.
     """
 
     problem: str
+    task: str
     spec: NetworkSpec
     input_layout: str
-    commit: str
-    data: str
-    licence: str = "CC0-1.0"
+    data: str = ""
+    licence: str = ""
+    commit: str = ""
 
 
 def save_weights(path: str | Path, stages: list[dict[str, np.ndarray]], info: WeightsInfo) -> None:
@@ -59,20 +62,21 @@ def save_weights(path: str | Path, stages: list[dict[str, np.ndarray]], info: We
     metadata = {
         "format": FORMAT,
         "problem": info.problem,
+        "task": info.task,
         "stages": str(len(stages)),
         "spec": info.spec.to_json(),
         "input_layout": info.input_layout,
-        "commit": info.commit,
         "data": info.data,
         "licence": info.licence,
+        "commit": info.commit,
     }
     write_bytes(path, save(tensors, metadata), "weights")
 
 
-def load_weights(path: str | Path, problem: str, input_layout: str) -> tuple[list[dict[str, np.ndarray]], WeightsInfo]:
+def load_weights(path: str | Path, task: str, input_layout: str) -> tuple[list[dict[str, np.ndarray]], WeightsInfo]:
     """Weights of every stage as float32, checked against what the caller is going to feed them.
 
-    Raises WeightsError if the file is missing, damaged, incomplete or made for another problem or input layout.
+    Raises WeightsError if the file is missing, damaged, incomplete or made for another task or input layout.
     """
     with reading(path, "weights file", WeightsError):
         try:
@@ -83,13 +87,19 @@ def load_weights(path: str | Path, problem: str, input_layout: str) -> tuple[lis
             raise WeightsError(f"the weights file {path} is damaged ({error}); install it again") from error
     if metadata.get("format") != FORMAT:
         raise WeightsError(f"{path} is no weights file of solver_core: its format is {metadata.get('format')!r}")
-    for key, wanted in (("problem", problem), ("input_layout", input_layout)):
-        if metadata.get(key) != wanted:
-            raise WeightsError(f"the weights file {path} has {key} {metadata.get(key)!r}, but {wanted!r} is needed")
+    problem, made_for = metadata.get("problem", ""), metadata.get("task")
+    is_fitting = made_for == task if made_for else task.startswith(problem)  # files of before this key lack it
+    if not problem or not is_fitting:
+        raise WeightsError(f"the weights file {path} is for {made_for or problem or 'nothing'}, but {task} is needed")
+    if metadata.get("input_layout") != input_layout:
+        raise WeightsError(
+            f"the weights file {path} was trained for other inputs ({metadata.get('input_layout')!r}) than this version gives "
+            f"({input_layout!r}); train it again"
+        )
     try:
         spec = NetworkSpec.from_json(metadata["spec"])
         num_stages = int(metadata["stages"])
-        info = WeightsInfo(problem, spec, input_layout, metadata["commit"], metadata["data"], metadata["licence"])
+        info = WeightsInfo(problem, task, spec, input_layout, metadata["data"], metadata["licence"], metadata["commit"])
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise WeightsError(f"the metadata of the weights file {path} is damaged ({error}); install it again") from error
     if num_stages < 1:
@@ -97,16 +107,22 @@ def load_weights(path: str | Path, problem: str, input_layout: str) -> tuple[lis
     return [_stage_weights(tensors, index, spec, path) for index in range(num_stages)], info
 
 
-def load_networks(path: str | Path, problem: str, input_layout: str) -> list[NumpyNetwork]:
-    """One NumPy network a stage.  Raises WeightsError as load_weights does."""
-    stages, info = load_weights(path, problem, input_layout)
+def shipped_weights(task: str) -> Path:
+    """The file that comes with the package for a task, whether or not there is one."""
+    return SHIPPED / f"{task}.safetensors"
+
+
+def load_networks(path: str | Path | None, task: str, input_layout: str) -> list[NumpyNetwork]:
+    """One NumPy network a stage, of a file or, without one, of that which ships.  Raises WeightsError as load_weights does."""
+    if path is None:
+        return _shipped_networks(task, input_layout)
+    stages, info = load_weights(path, task, input_layout)
     return [NumpyNetwork(info.spec, weights) for weights in stages]
 
 
 @functools.cache
-def shipped_networks(name: str, problem: str, input_layout: str) -> list[NumpyNetwork]:
-    """Networks of a file that comes with the package, read once."""
-    return load_networks(SHIPPED / f"{name}.safetensors", problem, input_layout)
+def _shipped_networks(task: str, input_layout: str) -> list[NumpyNetwork]:
+    return load_networks(shipped_weights(task), task, input_layout)
 
 
 def _stage_weights(tensors: dict[str, np.ndarray], stage: int, spec: NetworkSpec, path: str | Path) -> dict[str, np.ndarray]:

@@ -2,7 +2,8 @@
 
 problem.py    the forward process, the energy and the space (LearnedProblem)
 features.py   what the network sees: INPUT_LAYOUT, network_spec()
-sampler.py    make_sampler(data, split, settings) -> Sampler, for training and validation
+sampler.py    make_sampler(data, split, settings) -> Sampler, for training and validation; weights_task(settings) where the
+              settings decide what the networks are for
 metrics.py    measure(problem, x, x_true, rows) -> {name with unit: (B,) errors}; loss_inputs(same) for the loss
 loss.py       loss(network, image, vector, inputs) -> scalar tensor  [torch]
 refine.py     the classical solver for the last bit
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import importlib
 from types import ModuleType
+from typing import Any
 
 from solver_core.errors import ConfigError
 
@@ -33,3 +35,9 @@ def problem_module(problem: str, part: str) -> ModuleType:
     if problem not in PROBLEMS:
         raise ConfigError(f"unknown problem {problem!r}; known: {', '.join(PROBLEMS)}")
     return importlib.import_module(f"{PROBLEMS[problem]}.{part}")
+
+
+def weights_task(problem: str, sampling: dict[str, Any]) -> str:
+    """What networks that are trained on such samples are for: the problem, or which part of it; see WeightsInfo."""
+    sampler = problem_module(problem, "sampler")
+    return sampler.weights_task(sampling) if hasattr(sampler, "weights_task") else problem

@@ -14,7 +14,7 @@ import threading
 import time
 from pathlib import Path
 from types import FrameType
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -25,14 +25,13 @@ from solver_core.errors import ConfigError
 from solver_core.locking import sole_writer
 from solver_core.network.spec import NetworkSpec
 from solver_core.network.torch_modules import TorchNetwork, start_from, to_tensors
-from solver_core.network.weights import SHIPPED, WeightsInfo, load_weights, save_weights
+from solver_core.network.weights import WeightsInfo, load_weights, save_weights, shipped_weights
 from solver_core.problem import Samples
-from solver_core.problems import problem_module
+from solver_core.problems import problem_module, weights_task
 from solver_core.training.checkpoint import Checkpoint, checkpoint_paths, load_checkpoint, save_checkpoint
 from solver_core.training.curve import draw_curve
 from solver_core.training.examples import Examples, StageSource, Weights, roll_forward, stream_examples
 from solver_core.training.memory import keep_freed_memory
-from solver_core.training.provenance import source_revision
 from solver_core.writing import append_line, make_folder, remove_unfinished
 
 logger = logging.getLogger(__name__)
@@ -65,6 +64,13 @@ def train(config: Path, data: Path, out: Path, device: str = "cpu", resume: bool
         return run.train()
 
 
+class _Earlier(NamedTuple):
+    """Weights to start from, a stage each, and their network."""
+
+    stages: list[Weights]
+    spec: NetworkSpec
+
+
 class _Run:
     """One training run: the finished stages, the network under way, and its files."""
 
@@ -82,10 +88,12 @@ class _Run:
         self.started = time.monotonic()
         generator = torch.Generator().manual_seed(settings.seed)
         self.network = TorchNetwork(self.spec, generator)
-        if settings.init:
-            layout = problem_module(settings.problem, "features").INPUT_LAYOUT
-            stages, info = load_weights(SHIPPED / f"{settings.init}.safetensors", settings.problem, layout)
-            start_from(self.network, stages[0], info.spec)
+        with using("sampling"):
+            self.task = weights_task(settings.problem, settings.sampling)
+        self.layout = problem_module(settings.problem, "features").INPUT_LAYOUT
+        self.earlier = self._earlier_weights()
+        if self.earlier is not None:
+            start_from(self.network, self.earlier.stages[0], self.earlier.spec)
         self.network.to(device)
         self.loss = problem_module(settings.problem, "loss").make_loss(self.spec, settings.network, generator)
         # A loss may have weights of its own, for an auxiliary task; they learn along and are not kept.
@@ -128,12 +136,26 @@ class _Run:
                 logger.info("stopped; continue with --resume")
                 raise KeyboardInterrupt
             self.frozen.append(self.network.to_numpy_weights())
-            self.iteration = 0
-            self.optimizer = self._new_optimizer()
+            self._begin_next_stage()
             self.save()
             self._export()
             draw_curve(self.out / "log.jsonl", self.out / "curve.png")
         return self._export()
+
+    def _earlier_weights(self) -> _Earlier | None:
+        """The weights that the settings say to start from."""
+        init = self.settings.init
+        if not init:
+            return None
+        stages, info = load_weights(shipped_weights(self.task) if init == "shipped" else init, self.task, self.layout)
+        return _Earlier(stages, info.spec)
+
+    def _begin_next_stage(self) -> None:
+        stage, earlier = len(self.frozen), self.earlier
+        if earlier is not None and earlier.spec == self.spec and stage < len(earlier.stages):
+            self.network.load_numpy_weights(earlier.stages[stage])
+        self.iteration = 0
+        self.optimizer = self._new_optimizer()
 
     def _train_stage(self, validation: Samples) -> None:
         settings, stage = self.settings, len(self.frozen)
@@ -216,8 +238,9 @@ class _Run:
 
     def _export(self) -> Path:
         path = self.out / f"{self.settings.name}.safetensors"
-        layout = problem_module(self.settings.problem, "features").INPUT_LAYOUT
-        info = WeightsInfo(self.settings.problem, self.spec, layout, source_revision(), self.settings.data)
+        settings = self.settings
+        origin = (settings.data, settings.licence, settings.commit)
+        info = WeightsInfo(settings.problem, self.task, self.spec, self.layout, *origin)
         save_weights(path, self.frozen, info)
         return path
 

@@ -2,6 +2,7 @@
 
 import argparse
 from dataclasses import dataclass
+from pathlib import Path
 
 import bpy
 import pytest
@@ -18,6 +19,7 @@ from .fake_layout import FakeLayout
 class MorePoseOptions(PoseOptions):
     patience: int = option(3, "Patience", "Number of steps without success before a solve gives up", minimum=1)
     noise: float | None = option(None, "Noise", "Error of the outline", minimum=0.0, unit="px", unset="found from the outline")
+    shapes: Path | None = option(None, "Shapes", "Outlines of before", unset="none")
 
 
 @dataclass(frozen=True)
@@ -95,3 +97,24 @@ def test_job_sets_a_new_option_and_refuses_a_wrong_one(tmp_path):
     assert task == MorePoseTask("Car", MorePoseOptions(patience=9))
     with pytest.raises(schema.Invalid, match="it must be a whole number at least 1, not 0"):
         schema.read_record(MorePoseTask, {"object": "Car", "patience": 0}, "", tmp_path)
+
+
+@pytest.mark.parametrize(("written", "meant"), [("shapes.npz", "{folder}/shapes.npz"), ("/lib/shapes.npz", "/lib/shapes.npz")])
+def test_job_names_a_file_relative_to_itself(written, meant, tmp_path):
+    task = schema.read_record(MorePoseTask, {"object": "Car", "shapes": written}, "", tmp_path)
+
+    assert task.options.shapes == Path(meant.format(folder=tmp_path))
+
+
+def test_file_beside_the_scene_is_found_from_its_folder(settings, tmp_path):
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
+    settings = bpy.context.scene.more_settings
+    settings.use_shapes, settings.shapes = True, "//shapes.npz"
+
+    assert options.read(MorePoseOptions, settings).shapes == tmp_path / "shapes.npz"
+
+
+def test_file_that_the_switch_leaves_out_is_none(settings):
+    settings.use_shapes, settings.shapes = False, "//shapes.npz"
+
+    assert options.read(MorePoseOptions, settings).shapes is None

@@ -130,9 +130,9 @@ def _checked_mesh(mesh: Mesh) -> None:
 
 POSE_CALL = {"mask": MASK, "vertices": VERTICES, "faces": FACES, "camera": CAMERA, "start": POSE}
 POSE_CALL |= {"steps": 1, "refine": True, "restarts": 0, "seed": 0, "on_step": None, "rng": None}
-MOTION_CALL = {"targets": TARGETS, "skeleton": SKELETON, "weights": np.ones(3), "start": None, "limits": None}
+MOTION_CALL = {"targets": TARGETS, "skeleton": SKELETON, "target_weights": np.ones(3), "start": None, "limits": None}
 MOTION_CALL |= {"refine": True, "restarts": 1, "smooth": 0.0, "seed": 0, "on_step": None, "mapping": None}
-MOTION_CALL |= {"target_map": None, "trained": None, "limit_axes": None}
+MOTION_CALL |= {"target_map": None, "weights": None, "limit_axes": None}
 LIGHT_CALL = {"image": IMAGE, "vertices": VERTICES, "faces": FACES, "camera": CAMERA, "camera_from_object": POSE}
 LIGHT_CALL |= {"kind": "sun", "albedo": None, "strength": None, "mask": MASK, "start": None, "restarts": 0, "refine": False}
 LIGHT_CALL |= {"normals": None, "steps": 1, "on_step": None}

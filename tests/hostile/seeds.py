@@ -239,6 +239,6 @@ def weights() -> list[bytes]:
                 stage[f"{layer}.weight"] = np.full(shape, 0.5, np.float32)
                 stage[f"{layer}.bias"] = np.zeros(shape[-1], np.float32)
             path = Path(folder) / "w.safetensors"
-            save_weights(path, [stage, stage], WeightsInfo("pose", spec, "layout 1", "0123abc", "meshes"))
+            save_weights(path, [stage, stage], WeightsInfo("pose", "pose", spec, "layout 1", "meshes", commit="0123abc"))
             found.append(path.read_bytes())
     return found

@@ -10,7 +10,7 @@ from solver_core.network.weights import WeightsInfo, load_networks, load_weights
 
 @pytest.fixture
 def info(spec):
-    return WeightsInfo("pose", spec, "layout 1", "0123abc", "meshes")
+    return WeightsInfo("pose", "pose", spec, "layout 1", data="meshes", licence="MIT", commit="0123abc")
 
 
 @pytest.fixture
@@ -91,15 +91,23 @@ def test_file_of_other_content_is_refused(path):
 
 
 @pytest.mark.parametrize(
-    ("problem", "layout", "sentence"),
+    ("task", "layout", "sentence"),
     [
-        ("lighting", "layout 1", "has problem 'pose', but 'lighting' is needed"),
-        ("pose", "layout 2", "has input_layout 'layout 1', but 'layout 2' is needed"),
+        ("lighting_sun", "layout 1", "is for pose, but lighting_sun is needed"),
+        ("pose", "layout 2", r"was trained for other inputs \('layout 1'\) than this version gives \('layout 2'\)"),
     ],
 )
-def test_file_for_something_else_is_refused(path, problem, layout, sentence):
+def test_file_for_something_else_is_refused(path, task, layout, sentence):
     with pytest.raises(WeightsError, match=sentence):
-        load_weights(path, problem, layout)
+        load_weights(path, task, layout)
+
+
+def test_file_of_before_tasks_fits_every_task_of_its_problem(path):
+    rewrite(path, metadata={"problem": "lighting", "task": None})
+
+    assert load_weights(path, "lighting_sun", "layout 1")[1].task == "lighting_sun"
+    with pytest.raises(WeightsError, match="is for lighting, but pose is needed"):
+        load_weights(path, "pose", "layout 1")
 
 
 @pytest.mark.parametrize(

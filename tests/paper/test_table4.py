@@ -31,7 +31,7 @@ def quick(monkeypatch, tmp_path):
     spec = network_spec(SETTINGS)
     weights = {name: np.zeros_like(array) for name, array in TorchNetwork(spec).to_numpy_weights().items()}
     path = tmp_path / "lighting_sun_regression.safetensors"
-    save_weights(path, [weights], WeightsInfo("lighting", spec, INPUT_LAYOUT, "0123abc", "meshes"))
+    save_weights(path, [weights], WeightsInfo("lighting", "lighting_sun", spec, INPUT_LAYOUT))
     monkeypatch.delitem(LIGHTS, "point")
     monkeypatch.setattr(table4, "REGRESSION_WEIGHTS", str(tmp_path / "lighting_{kind}_regression.safetensors"))
     monkeypatch.setattr(table4.adam_from_several, "__defaults__", (LoopSettings(steps=3),))

@@ -7,7 +7,7 @@ pytest.importorskip("trimesh")
 pytest.importorskip("pyrender", exc_type=ImportError)
 
 from solver_core.loop import LoopSettings
-from solver_core.network.weights import shipped_networks
+from solver_core.network.weights import load_networks
 from solver_core.problems.pose.features import INPUT_LAYOUT
 from solver_core.problems.pose.sampler import PoseSampling
 from solver_core.problems.pose.solve import PoseOptions
@@ -42,7 +42,7 @@ def test_cases_are_the_same_for_the_same_seed(data_dir, cases):
 
 
 def test_networks_alone_are_the_networks_of_the_public_solve(cases):
-    networks = shipped_networks("pose", "pose", INPUT_LAYOUT)
+    networks = load_networks(None, "pose", INPUT_LAYOUT)
     alone = pose_cases.networks_alone(networks, LoopSettings(steps=5))
     public = pose_cases.ours(PoseOptions(steps=5, refine=False, restarts=0))
 

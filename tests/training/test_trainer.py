@@ -15,7 +15,7 @@ trimesh = pytest.importorskip("trimesh")
 from solver_core.config import load_train_settings  # noqa: E402
 from solver_core.errors import ConfigError, ResourceError  # noqa: E402
 from solver_core.locking import sole_writer  # noqa: E402
-from solver_core.network.weights import load_networks  # noqa: E402
+from solver_core.network.weights import load_networks, load_weights  # noqa: E402
 from solver_core.problems.pose.features import INPUT_LAYOUT  # noqa: E402
 from solver_core.training import trainer  # noqa: E402
 from solver_core.training.examples import StageSource, make_examples, stream_examples  # noqa: E402
@@ -85,6 +85,48 @@ def test_training_writes_weights_log_curve_and_can_resume_to_the_same_weights(co
     assert any("validation" in line for line in log)
     assert any("minutes_left" in line for line in log)
     assert (tmp_path / "straight" / "curve.png").stat().st_size > 1000
+
+
+def test_weights_say_what_the_settings_say_of_their_origin(config, data, tmp_path):
+    config.write_text(CONFIG.replace("[training]", '[training]\ndata = "my boxes"\nlicence = "MIT"'))
+
+    weights = trainer.train(config, data, tmp_path / "run")
+
+    _, info = load_weights(weights, "pose", INPUT_LAYOUT)
+    assert (info.data, info.licence, info.commit) == ("my boxes", "MIT", "")
+
+
+@pytest.fixture
+def earlier(config, data, tmp_path):
+    """Weights of another run."""
+    return trainer.train(config, data, tmp_path / "earlier")
+
+
+def train_from(earlier, data, config, folder, network=""):
+    """Stages of weights trained from earlier ones at a learning rate of zero."""
+    still = f'init = "{earlier}"\nlearning_rate = 0.0\nlater_learning_rate = 0.0'
+    config.write_text(CONFIG.replace("[training]", f"[training]\n{still}").replace("[network]", f"[network]\n{network}"))
+    return load_weights(trainer.train(config, data, folder), "pose", INPUT_LAYOUT)[0]
+
+
+def test_every_stage_goes_on_from_its_earlier_weights(earlier, config, data, tmp_path):
+    stages, _ = load_weights(earlier, "pose", INPUT_LAYOUT)
+
+    again = train_from(earlier, data, config, tmp_path / "again")
+
+    assert not np.array_equal(stages[0]["linear0.weight"], stages[1]["linear0.weight"])
+    for before, after in zip(stages, again, strict=True):
+        for name, array in before.items():
+            np.testing.assert_allclose(after[name], array, rtol=1e-3, atol=1e-7)  # rounded twice
+
+
+def test_only_the_first_stage_goes_on_from_those_of_another_network(earlier, config, data, tmp_path):
+    (first, _second), _ = load_weights(earlier, "pose", INPUT_LAYOUT)
+
+    again = train_from(earlier, data, config, tmp_path / "again", "proposals = 2")
+
+    np.testing.assert_allclose(again[0]["linear0.weight"], first["linear0.weight"], rtol=1e-3, atol=1e-7)
+    np.testing.assert_array_equal(again[1]["linear0.weight"], again[0]["linear0.weight"])
 
 
 def test_batch_depends_on_its_index_alone(config, data):

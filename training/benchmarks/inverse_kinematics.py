@@ -17,7 +17,7 @@ import torch
 import solver_core as sc
 from solver_core import rotations
 from solver_core.network.torch_modules import TorchNetwork
-from solver_core.network.weights import SHIPPED, load_weights
+from solver_core.network.weights import load_weights, shipped_weights
 from solver_core.problems.inverse_kinematics.features import INPUT_LAYOUT
 from solver_core.problems.inverse_kinematics.files.bodies import human
 from solver_core.problems.inverse_kinematics.skeleton.kinematics import forward_kinematics
@@ -42,7 +42,7 @@ def make_targets(count: int) -> np.ndarray:
 
 def in_torch() -> Trained:
     """The shipped networks in torch."""
-    stages, info = load_weights(SHIPPED / "inverse_kinematics.safetensors", "inverse_kinematics", INPUT_LAYOUT)
+    stages, info = load_weights(shipped_weights("inverse_kinematics"), "inverse_kinematics", INPUT_LAYOUT)
     networks = [TorchNetwork(info.spec) for _ in stages]
     for network, weights in zip(networks, stages, strict=True):
         network.load_numpy_weights(weights)

@@ -21,9 +21,9 @@ import numpy as np
 
 from solver_core.errors import ConfigError
 from solver_core.reading import read_arrays, reading
-from solver_core.training.provenance import machine, source_revision
 from solver_core.writing import make_folder, whole_file
 from training.paper.plots import Plot
+from training.paper.provenance import machine, source_revision
 
 logger = logging.getLogger(__name__)
 

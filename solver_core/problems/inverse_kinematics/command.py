@@ -28,7 +28,6 @@ from solver_core.problems.inverse_kinematics.placing import fit_to_skeleton
 from solver_core.problems.inverse_kinematics.skeleton.motion import Motion
 from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
 from solver_core.problems.inverse_kinematics.solve import KinematicOptions, KinematicResult, OnStep, solve_inverse_kinematics
-from solver_core.problems.inverse_kinematics.solver.guide import Trained
 from solver_core.problems.inverse_kinematics.training.rig import prepare_rig
 from solver_core.solution import Verdict
 from solver_core.writing import write_text
@@ -54,7 +53,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     files.add_argument("--map", type=Path, metavar="JSON", help="which joint is which, where the names do not tell")
     files.add_argument("--write-map", action=console.Output, metavar="JSON", help="write the map that was found here, to edit")
     files.add_argument("--limits", type=Path, metavar="JSON", help="ranges of joint angles in degrees (default: the rig's)")
-    files.add_argument("--weights", type=Path, metavar="FILE", help="networks trained for this skeleton (train ik --rig)")
     files.add_argument("--out", type=Path, metavar="FILE", help="the motion: bvh, npz or csv; a folder for a folder of clips")
     files.add_argument("--json", action=console.Output, metavar="JSON", help="also write the result here")
     files.add_argument("--picture", action=console.Output, metavar="PNG", help="some frames, with their targets")
@@ -123,7 +121,6 @@ class _Inputs:
     rest: Motion
     known: Map
     limits: np.ndarray | None
-    weights: Path | None
     options: KinematicOptions
     unit: str | None
     up: str | None
@@ -135,7 +132,7 @@ class _Inputs:
         rest = read_bvh(args.skeleton, checked_unit(args.skeleton_unit, "--skeleton-unit"))
         known = Map() if args.map is None else read_map(args.map)
         limits = _limits(args, rest.skeleton)
-        return cls(rest, known, limits, args.weights, options_from(args, KinematicOptions), args.unit, args.up, args.fps)
+        return cls(rest, known, limits, options_from(args, KinematicOptions), args.unit, args.up, args.fps)
 
     def solve(self, path: Path, on_step: OnStep | None = None) -> tuple[NamedTargets, KinematicResult]:
         targets = read_targets(path, self.unit, self.up, self.fps)
@@ -147,7 +144,6 @@ class _Inputs:
             on_step=on_step,
             mapping=self.known.body,
             target_map=self.known.targets,
-            trained=None if self.weights is None else Trained.load(self.weights),
         )
         return targets, result
 

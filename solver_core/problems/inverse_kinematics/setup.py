@@ -132,13 +132,13 @@ def _checked_weights(weights: np.ndarray | None, positions: np.ndarray) -> np.nd
     """(F, N)."""
     if weights is None:
         return np.ones(positions.shape[:2])
-    weights = checked_array(weights, "weights", str(positions.shape[:2]), ObservationError).astype(np.float64)
+    weights = checked_array(weights, "target_weights", str(positions.shape[:2]), ObservationError).astype(np.float64)
     if weights.shape not in (positions.shape[1:2], positions.shape[:2]):
         raise ObservationError(
-            f"weights must be {positions.shape[1:2]} or {positions.shape[:2]} numbers, one for each target, got {weights.shape}"
+            f"target_weights must be {positions.shape[1:2]} or {positions.shape[:2]} numbers, one a target, got {weights.shape}"
         )
     if not np.isfinite(weights).all() or weights.min() < 0:
-        raise ObservationError("weights must be finite numbers of at least 0")
+        raise ObservationError("target_weights must be finite numbers of at least 0")
     return np.broadcast_to(weights, positions.shape[:2])
 
 

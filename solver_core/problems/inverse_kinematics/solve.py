@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -87,6 +88,12 @@ class KinematicOptions(Options):
         unit="frames",
     )
     seed: int = option(0, "Seed", "Random seed; the same seed gives the same result", minimum=0)
+    weights: Path | None = option(
+        None,
+        "Weights",
+        "Networks of the learned steps",
+        unset="those for humans",
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +158,7 @@ OnStep = Callable[[KinematicStep], None]
 def solve_inverse_kinematics(
     targets: np.ndarray | NamedTargets,
     skeleton: Skeleton,
-    weights: np.ndarray | None = None,
+    target_weights: np.ndarray | None = None,
     start: np.ndarray | None = None,
     limits: np.ndarray | None = None,
     *,
@@ -169,7 +176,7 @@ def solve_inverse_kinematics(
     Args:
         targets: (F, N, 3) or (N, 3) metres, one for each node, nan = not given; or named ones, as read_targets gives them.
         skeleton: with N nodes.
-        weights: (N,) or (F, N), at least 0; 0 = not given.  None = all alike.
+        target_weights: (N,) or (F, N), at least 0; 0 = not given.  None = all alike.
         start: (F, N, 4) or (N, 4) wxyz to refine from, instead of the networks' answer.
         limits: (N, 3, 2) lowest and highest Euler angle about x, y and z, radians in Blender's XYZ order; infinite where
             free, equal where locked.
@@ -178,7 +185,7 @@ def solve_inverse_kinematics(
         on_step: called with every KinematicStep; it cancels the solve by raising Cancelled.
         mapping: nodes of the trained body -> nodes of the skeleton; None finds it by the names or the shape.
         target_map: nodes of the skeleton -> names of targets, several mean the middle of them; None finds it by the names.
-        trained: other networks than those for humans.
+        trained: networks that are not in a file, and the body that they are for; instead of the option weights.
         limit_axes: (N, 3, 3) rotations whose columns are the x, y and z that the limits are about, such as a rolled bone's.
 
     Returns:
@@ -188,8 +195,10 @@ def solve_inverse_kinematics(
         ObservationError: if the targets cannot be used.
         SetupError: if skeleton, start, limits or mapping cannot be used.
         ConfigError: if an option is out of its range.
+        WeightsError: if the weights are no networks for this.
     """
-    setup = KinematicSetup.checked(targets, skeleton, weights, start, limits, mapping, target_map, trained, limit_axes)
+    trained = trained or Trained.of(options.weights)
+    setup = KinematicSetup.checked(targets, skeleton, target_weights, start, limits, mapping, target_map, trained, limit_axes)
     return KinematicSession(setup, options).run(on_step)
 
 

@@ -56,10 +56,19 @@ class LightingSampling:
 
 def make_sampler(data: Path, split: str, settings: dict[str, Any]) -> LightingSampler:
     """Sampler over a split of a mesh folder; settings: fields of LightingSampling.  Raises ConfigError."""
+    return LightingSampler(load_library(data, split), _sampling(settings))
+
+
+def weights_task(settings: dict[str, Any]) -> str:
+    """What networks for such samples are called.  Raises ConfigError."""
+    return LIGHTS[_sampling(settings).kind].weights
+
+
+def _sampling(settings: dict[str, Any]) -> LightingSampling:
     sampling = settings_from(LightingSampling, settings, "[sampling]")
     if sampling.kind not in LIGHTS:
         raise ConfigError(f"unknown kind of light {sampling.kind!r} in [sampling]; known: {', '.join(LIGHTS)}")
-    return LightingSampler(load_library(data, split), sampling)
+    return sampling
 
 
 class LightingSampler:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from solver_core.frames import Camera
 from solver_core.loop import LoopSettings
 from solver_core.network.update import network_update
-from solver_core.network.weights import SHIPPED, shipped_networks
+from solver_core.network.weights import load_networks, shipped_weights
 from solver_core.options import Options, keyword_options, option
 from solver_core.problem import Update, take
 from solver_core.problems.lighting.features import GRID_SIZE, INPUT_LAYOUT
@@ -50,6 +51,7 @@ class LightingOptions(Options):
         minimum=0,
         maximum=64,
     )
+    weights: Path | None = option(None, "Weights", "Networks of the first steps", unset="those that ship")
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,7 @@ def solve_lighting(
         ObservationError: if image or mask cannot be used.
         SetupError: if geometry, camera, albedo, strength or start cannot be used.
         ConfigError: if an option is out of its range.
+        WeightsError: if the weights are no networks for this kind of light.
     """
     setup = LightingSetup.checked(
         image, vertices, faces, camera, camera_from_object, options.kind, albedo, strength, mask, start, normals
@@ -179,6 +182,9 @@ class LightingSession(Session[LightingStep, LightingSolution]):
     def __init__(self, setup: LightingSetup, options: LightingOptions) -> None:
         super().__init__()
         self.setup, self.options = setup, options
+        task, weights = setup.kind.weights, options.weights
+        is_known = weights is not None or shipped_weights(task).exists()
+        self.networks = load_networks(weights, task, INPUT_LAYOUT) if is_known and options.steps else []
         self.problem = setup.problem(GRID_SIZE, MAP_SIZE)
         self.final = self.problem
         self.best = _Found(self._start(), np.array([np.inf]), [StopReason.MAX_STEPS])
@@ -220,10 +226,8 @@ class LightingSession(Session[LightingStep, LightingSolution]):
         )
 
     def _first(self) -> Iterator[LightingStep]:
-        """Steps of the networks where weights for this kind of light ship, else least squares on the shading equation."""
-        name, update = self.setup.kind.weights, shading_update(self.problem)
-        if (SHIPPED / f"{name}.safetensors").exists():
-            update = network_update(self.problem, shipped_networks(name, "lighting", INPUT_LAYOUT))
+        """Steps of the networks, or where none ship for this kind of light, least squares on the shading equation."""
+        update = network_update(self.problem, self.networks) if self.networks else shading_update(self.problem)
         yield from self._run("first", self.problem, update, self.best.x, LoopSettings(steps=self.options.steps))
 
     def _refine(self) -> Iterator[LightingStep]:

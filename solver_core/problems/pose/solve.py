@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from solver_core.errors import ConfigError, SetupError
 from solver_core.frames import Camera
 from solver_core.loop import LoopSettings, solve
 from solver_core.network.update import network_update
-from solver_core.network.weights import shipped_networks
+from solver_core.network.weights import load_networks
 from solver_core.options import Options, keyword_options, option
 from solver_core.problems.pose.align import ALIGN_LOOP
 from solver_core.problems.pose.crop import CroppedPoses, crop_poses, turn_pose
@@ -56,6 +57,7 @@ class PoseOptions(Options):
         maximum=64,
     )
     seed: int = option(0, "Seed", "Random seed; the same seed gives the same result", minimum=0)
+    weights: Path | None = option(None, "Weights", "Networks of the learned steps", unset="those that ship")
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,7 @@ def solve_pose(
         ObservationError: if the mask cannot be used.
         SetupError: if mesh, camera or start cannot be used.
         ConfigError: if an option is out of its range.
+        WeightsError: if the weights are no networks for this.
     """
     return PoseSession(PoseSetup.checked(mask, vertices, faces, camera, start), options, rng).run(on_step)
 
@@ -201,7 +204,7 @@ class PoseSession(Session[PoseStep, PoseSolution]):
         self.starts = setup.starts()
         self.cropped: CroppedPoses = crop_poses([setup.mesh], [setup.coverage], [setup.camera])
         self.levels = refine_levels(setup.mesh, setup.coverage, setup.camera)
-        self.networks = shipped_networks("pose", "pose", INPUT_LAYOUT) if options.steps else []
+        self.networks = load_networks(options.weights, "pose", INPUT_LAYOUT) if options.steps else []
         self.candidates = _Candidates(np.zeros((0, 7)), np.zeros(0), [])
         self.final: _Candidates | None = None
 

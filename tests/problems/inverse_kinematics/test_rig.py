@@ -10,10 +10,13 @@ from solver_core import rotations
 from solver_core.command.cli import main
 from solver_core.errors import ConfigError, WeightsError
 from solver_core.manifolds import SO3Power
+from solver_core.network.weights import load_weights, save_weights, shipped_weights
+from solver_core.problems.inverse_kinematics.features import INPUT_LAYOUT
 from solver_core.problems.inverse_kinematics.files.bodies import body_path, read_body
 from solver_core.problems.inverse_kinematics.files.bvh import read_bvh, write_bvh
 from solver_core.problems.inverse_kinematics.skeleton.limits import JointLimits, LimitedRotations
 from solver_core.problems.inverse_kinematics.skeleton.motion import Motion
+from solver_core.problems.inverse_kinematics.solve import solve_inverse_kinematics
 from solver_core.problems.inverse_kinematics.solver.guide import Trained
 from solver_core.problems.inverse_kinematics.training import rig as rig_module
 from solver_core.problems.inverse_kinematics.training.rig import prepare_rig
@@ -103,16 +106,36 @@ def test_prepare_rig_raises_a_sentence_for_the_motion_of_another_rig(rig, demo_d
 
 
 def test_weights_without_their_body_are_refused(rig, motion, tmp_path):
-    from solver_core.network.weights import SHIPPED
-
     prepare_rig(rig, [motion[0]], None, tmp_path)
     weights = tmp_path / "rig.safetensors"
-    weights.write_bytes((SHIPPED / "inverse_kinematics.safetensors").read_bytes())
+    weights.write_bytes(shipped_weights("inverse_kinematics").read_bytes())
 
     with pytest.raises(WeightsError, match=r"are for another body; keep theirs beside them, as rig\.body\.bvh"):
         Trained.load(weights)
     body_path(weights).unlink()
     assert len(Trained.load(weights).networks) == 4  # the human's
+
+
+def test_own_weights_take_the_steps(demo_dir, tmp_path):
+    stages, info = load_weights(shipped_weights("inverse_kinematics"), "inverse_kinematics", INPUT_LAYOUT)
+    still = {name: np.zeros_like(array) for name, array in stages[0].items()}  # a network that proposes no step
+    save_weights(tmp_path / "still.safetensors", [still], info)
+    skeleton, targets = read_bvh(demo_dir / "ik_rest.bvh").skeleton, read_bvh(demo_dir / "ik_truth.bvh").positions()[:3]
+
+    shipped, own = (
+        solve_inverse_kinematics(targets, skeleton, refine=False, weights=path)
+        for path in (None, tmp_path / "still.safetensors")
+    )
+
+    assert shipped.history[-1].energy < 0.5 * shipped.history[0].energy
+    assert own.history[-1].energy == own.history[0].energy
+
+
+def test_weights_for_another_problem_are_refused(demo_dir):
+    skeleton, targets = read_bvh(demo_dir / "ik_rest.bvh").skeleton, read_bvh(demo_dir / "ik_truth.bvh").positions()[:1]
+
+    with pytest.raises(WeightsError, match="is for lighting_sun, but inverse_kinematics is needed"):
+        solve_inverse_kinematics(targets, skeleton, weights=shipped_weights("lighting_sun"))
 
 
 def test_limits_without_a_rig_are_refused_with_one_sentence(capsys, tmp_path):

@@ -67,7 +67,7 @@ def test_solve_meets_hands_feet_head_and_hip_alone(body, motion):
     given = effectors(body.skeleton)
     targets = np.where(given[:, None], positions_of(body.skeleton, motion), np.nan)
 
-    result = solve_inverse_kinematics(targets, body.skeleton, weights=given.astype(float))
+    result = solve_inverse_kinematics(targets, body.skeleton, target_weights=given.astype(float))
 
     assert result.position_error[:, given].max() < 5e-3
     assert np.isnan(result.position_error[:, ~given]).all()
@@ -78,7 +78,7 @@ def test_solve_meets_targets_without_the_root(body, motion):
     weights = np.ones(body.skeleton.num_nodes)
     weights[0] = 0
 
-    result = solve_inverse_kinematics(targets, body.skeleton, weights=weights)
+    result = solve_inverse_kinematics(targets, body.skeleton, target_weights=weights)
 
     assert np.nanmax(result.position_error) < 2e-3
     np.testing.assert_allclose(result.root, targets[:, 0], atol=5e-3)
@@ -104,7 +104,7 @@ def test_solve_solves_a_robot_arm_within_its_limits_from_the_tip(arm, rng):
         x[:, joint, 1 + axis] = np.sin(angles[:, joint] / 2)
     weights = np.array([1.0, 0, 0, 0, 0, 1, 1])
 
-    result = solve_inverse_kinematics(positions_of(skeleton, x), skeleton, weights=weights, limits=limits)
+    result = solve_inverse_kinematics(positions_of(skeleton, x), skeleton, target_weights=weights, limits=limits)
 
     assert np.nanmax(result.position_error) < 1e-4
     turned = rotations.rotvec_from_wxyz(result.rotations[:, skeleton.joints])
@@ -201,9 +201,9 @@ def test_solve_raises_a_sentence_for_targets_it_cannot_use(change, sentence, bod
 @pytest.mark.parametrize(
     ("arguments", "error", "sentence"),
     [
-        ({"weights": np.ones(3)}, ObservationError, "weights must be (57,) or (12, 57)"),
-        ({"weights": -np.ones(57)}, ObservationError, "finite numbers of at least 0"),
-        ({"weights": ["a"] * 57}, ObservationError, "weights must be an array"),
+        ({"target_weights": np.ones(3)}, ObservationError, "target_weights must be (57,) or (12, 57)"),
+        ({"target_weights": -np.ones(57)}, ObservationError, "finite numbers of at least 0"),
+        ({"target_weights": ["a"] * 57}, ObservationError, "target_weights must be an array"),
         ({"start": [[1], [1, 2]]}, SetupError, "start must be an array"),
         ({"limits": [[1], [1, 2]]}, SetupError, "limits must be an array"),
         ({"start": np.ones((57, 3))}, SetupError, "start must be wxyz rotations of shape (57, 4)"),
@@ -222,7 +222,7 @@ def test_solve_raises_a_sentence_for_arguments_it_cannot_use(arguments, error, s
 def test_unreachable_targets_are_a_result(rng):
     chain = Skeleton(["a", "b", "c"], [-1, 0, 1], [[0, 0, 0], [1, 0, 0], [1, 0, 0]])
 
-    result = solve_inverse_kinematics(np.array([[0, 0, 0], [np.nan] * 3, [0, 3, 0]]), chain, weights=np.array([1, 0, 1]))
+    result = solve_inverse_kinematics(np.array([[0, 0, 0], [np.nan] * 3, [0, 3, 0]]), chain, target_weights=np.array([1, 0, 1]))
 
     assert result.position_error[0, 2] == pytest.approx(1, abs=0.01)
     assert result.reason in (StopReason.STALLED, StopReason.NO_DECREASE, StopReason.MAX_STEPS)

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from solver_core.errors import ConfigError, ObservationError, SetupError
+from solver_core.errors import ConfigError, ObservationError, SetupError, WeightsError
 from solver_core.frames import Camera
+from solver_core.network.weights import load_weights, save_weights, shipped_weights
+from solver_core.problems.lighting.features import INPUT_LAYOUT
 from solver_core.problems.lighting.metrics import angle_deg
 from solver_core.problems.lighting.setup import LightingSetup
 from solver_core.problems.lighting.solve import solve_lighting
@@ -253,3 +255,19 @@ def test_normals_of_smooth_surfaces_are_used(sun_case):
 
     assert direction_error_deg(result, sun_case) < 1.5
     assert result.image_error < 0.5 * solve(sun_case, image=image).image_error
+
+
+def test_own_weights_take_the_first_steps(sun_case, tmp_path):
+    stages, info = load_weights(shipped_weights("lighting_sun"), "lighting_sun", INPUT_LAYOUT)
+    still = {name: np.zeros_like(array) for name, array in stages[0].items()}  # a network that proposes no step
+    save_weights(tmp_path / "still.safetensors", [still], info)
+
+    shipped, own = (solve(sun_case, refine=False, weights=path) for path in (None, tmp_path / "still.safetensors"))
+
+    assert max(step.damping for step in shipped.history) > 0
+    assert max(step.damping for step in own.history) == 0
+
+
+def test_weights_for_the_other_kind_of_light_are_refused(sun_case):
+    with pytest.raises(WeightsError, match="is for lighting_point, but lighting_sun is needed"):
+        solve(sun_case, weights=shipped_weights("lighting_point"))

@@ -5,7 +5,10 @@ import pytest
 
 import solver_core as sc
 from solver_core import rotations
+from solver_core.errors import WeightsError
 from solver_core.frames import Camera, matrix_from_pose, pose_from_matrix
+from solver_core.network.weights import load_weights, save_weights, shipped_weights
+from solver_core.problems.pose.features import INPUT_LAYOUT
 from solver_core.problems.pose.verdict import judge
 
 from .conftest import make_case
@@ -335,3 +338,22 @@ def test_bad_input_is_refused_with_one_sentence(chair_case, change, error, words
         sc.solve_pose(**arguments)
 
     assert "\n" not in str(caught.value)
+
+
+def test_own_weights_take_the_steps(chair_case, tmp_path):
+    stages, info = load_weights(shipped_weights("pose"), "pose", INPUT_LAYOUT)
+    still = {name: np.zeros_like(array) for name, array in stages[0].items()}  # a network that proposes no step
+    save_weights(tmp_path / "still.safetensors", [still], info)
+
+    shipped, own = (
+        solve(chair_case, refine=False, restarts=0, weights=path) for path in (None, tmp_path / "still.safetensors")
+    )
+
+    steps = [[step.damping for step in result.history if step.phase == "network"] for result in (shipped, own)]
+    assert max(steps[0]) > 0
+    assert max(steps[1]) == 0
+
+
+def test_weights_for_another_problem_are_refused(chair_case):
+    with pytest.raises(WeightsError, match="is for lighting_sun, but pose is needed"):
+        solve(chair_case, weights=shipped_weights("lighting_sun"))

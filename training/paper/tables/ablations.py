@@ -9,7 +9,7 @@ import numpy as np
 from solver_core import render
 from solver_core.loop import LoopSettings
 from solver_core.manifolds import AddedPose
-from solver_core.network.weights import load_networks, shipped_networks
+from solver_core.network.weights import load_networks
 from solver_core.problems.pose.features import INPUT_LAYOUT
 from training.paper.evaluation import Row, Run, warn_missing
 from training.paper.plots import Plot
@@ -62,7 +62,7 @@ def rows(run: Run) -> list[Row]:
 
 def shipped_variants() -> dict[tuple[str, str], tuple[PoseMethod, object]]:
     """What needs no other training."""
-    stages = shipped_networks("pose", "pose", INPUT_LAYOUT)
+    stages = load_networks(None, "pose", INPUT_LAYOUT)
     variants = {
         **{f"T = {steps}": (stages, LoopSettings(steps=steps)) for steps in range(1, MAX_STEPS + 1)},
         "no damping": (stages, UNDAMPED),

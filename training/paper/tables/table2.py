@@ -17,7 +17,7 @@ from solver_core import render
 from solver_core.frames import matrix_from_pose
 from solver_core.loop import solve
 from solver_core.network.update import network_update
-from solver_core.network.weights import shipped_networks
+from solver_core.network.weights import load_networks
 from solver_core.problem import Arrays, Update
 from solver_core.problems.pose.align import ALIGN_LOOP
 from solver_core.problems.pose.crop import crop_poses, turn_pose
@@ -156,7 +156,7 @@ def _network_work(case: PoseCase, observed: np.ndarray) -> Work:
     cropped = crop_poses([case.mesh], [observed], [case.camera])
     start = turn_pose(cropped.virtual_from_camera, case.start[None])
     x = solve(cropped.problem, cropped.align, cropped.observation, start, ALIGN_LOOP).x
-    update = network_update(cropped.problem, shipped_networks("pose", "pose", INPUT_LAYOUT))
+    update = network_update(cropped.problem, load_networks(None, "pose", INPUT_LAYOUT))
     return _loop_work(cropped.problem, update, cropped.observation, x)
 
 

@@ -132,7 +132,7 @@ def regression(kind: str) -> dict[str, Measured]:
     if not weights.exists():
         warn_missing("direct regression", weights)
         return {}
-    networks = load_networks(weights, "lighting", INPUT_LAYOUT)
+    networks = load_networks(weights, LIGHTS[kind].weights, INPUT_LAYOUT)
     return {"regression, no feedback": Measured(partial(_regression, networks), weights.stat().st_mtime_ns)}
 
 

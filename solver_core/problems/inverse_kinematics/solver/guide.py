@@ -11,7 +11,7 @@ from solver_core.errors import SetupError, WeightsError
 from solver_core.network.numpy_forward import NumpyNetwork
 from solver_core.network.spec import NetworkSpec
 from solver_core.network.update import Network
-from solver_core.network.weights import load_weights, shipped_networks
+from solver_core.network.weights import load_networks, load_weights
 from solver_core.problems.inverse_kinematics.features import INPUT_LAYOUT, num_features
 from solver_core.problems.inverse_kinematics.files.bodies import body_path, human, read_body
 from solver_core.problems.inverse_kinematics.names.mapping import body_map
@@ -29,7 +29,12 @@ class Trained(NamedTuple):
     @classmethod
     def shipped(cls) -> Trained:
         """The human and its networks, which come with the package."""
-        return cls(human(), shipped_networks("inverse_kinematics", "inverse_kinematics", INPUT_LAYOUT))
+        return cls(human(), load_networks(None, "inverse_kinematics", INPUT_LAYOUT))
+
+    @classmethod
+    def of(cls, weights: Path | None) -> Trained | None:
+        """Those of a file, if there is one.  Raises WeightsError or SetupError."""
+        return None if weights is None else cls.load(weights)
 
     @classmethod
     def load(cls, weights: str | Path) -> Trained:
@@ -55,7 +60,7 @@ class Guide(NamedTuple):
 
 def find_guide(skeleton: Skeleton, mapping: Mapping[str, str] | None, trained: Trained | None) -> Guide | None:
     """How to ask networks about this skeleton, or None if it resembles no body that they know."""
-    if mapping is None and trained is None:
+    if mapping is None and (trained is None or trained.body is human()):
         found = body_map(skeleton)
         mapping = None if found is None else found.node_of
     elif mapping is None and trained is not None:
