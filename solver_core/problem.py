@@ -80,11 +80,20 @@ class Sampler(Protocol):
     def draw(self, rng: np.random.Generator, count: int) -> Samples: ...
 
 
-def take(arrays: Arrays, rows: np.ndarray | slice) -> Arrays:
-    """The given rows of every array."""
+def take(arrays: Arrays, rows: np.ndarray) -> Arrays:
+    """The given rows of every array.  An array that is one instance broadcast to all stays so, without a copy."""
     if hasattr(arrays, "_make"):  # a NamedTuple
-        return arrays._make(None if array is None else array[rows] for array in arrays)
+        return arrays._make(None if array is None else take(array, rows) for array in arrays)
+    if arrays.ndim > 1 and arrays.strides[0] == 0:
+        return repeated(arrays, len(np.arange(len(arrays))[rows]))
     return arrays[rows]
+
+
+def repeated(arrays: Arrays, count: int) -> Arrays:
+    """The first row of every array, seen `count` times without a copy."""
+    if hasattr(arrays, "_make"):
+        return arrays._make(None if array is None else repeated(array, count) for array in arrays)
+    return np.broadcast_to(arrays[0], (count, *arrays.shape[1:]))
 
 
 def put(arrays: Arrays, rows: np.ndarray, values: Arrays) -> Arrays:

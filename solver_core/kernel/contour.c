@@ -98,3 +98,47 @@ int64_t solver_core_normal_equations(int64_t num_points, const ContourPoint *poi
             for (int j = 0; j < i; j++) hessian[36 * item + 6 * i + j] = hessian[36 * item + 6 * j + i];
     return -1;
 }
+
+/* Adds the distance of an outline point from where the mask's outline is, cut at `cut` and in units of it, and its length. */
+static void add_outline(const ContourView *view, double cut, int32_t row, int32_t column, int32_t other_row,
+                        int32_t other_column, double *sums)
+{
+    const int64_t inside = (int64_t)row * view->width + column, outside = (int64_t)other_row * view->width + other_column;
+    double slope[2] = {0, 0};
+    add_half_slope(view, row, column, slope);
+    add_half_slope(view, other_row, other_column, slope);
+    const double length = fmax(sqrt(slope[0] * slope[0] + slope[1] * slope[1]), 0.1);
+    const double weight = fabs(row == other_row ? slope[0] : slope[1]) / length;
+    sums[0] += weight * fmin(fabs(0.5f * (view->distance[inside] + view->distance[outside])) / cut, 1);
+    sums[1] += weight;
+}
+
+void solver_core_misfit(int64_t count, int32_t height, int32_t width, const float *depth, const float *distance,
+                        const uint8_t *evidence, const float *coverage, int32_t is_shared, double cut, double *sums)
+{
+    const int64_t num_pixels = (int64_t)height * width;
+    for (int64_t item = 0; item < count; item++, sums += 5) {
+        const int64_t start = item * num_pixels, mask = is_shared ? 0 : start;
+        const ContourView view = {height, width, depth + start, distance + mask, evidence + mask};
+        const float *covered = coverage + mask;
+        for (int k = 0; k < 5; k++) sums[k] = 0;
+        for (int32_t row = 0; row < height; row++) {
+            for (int32_t column = 0; column < width; column++) {
+                const int64_t here = (int64_t)row * width + column;
+                if (!view.evidence[here]) continue;
+                const int is_object = view.depth[here] < INFINITY;
+                sums[2] += is_object ? covered[here] : 0;
+                sums[3] += is_object;
+                sums[4] += covered[here];
+                for (int down = 0; down < 2; down++) {
+                    const int32_t next_row = row + down, next_column = column + !down;
+                    if (next_row >= height || next_column >= width) continue;
+                    const int64_t next = (int64_t)next_row * width + next_column;
+                    if ((view.depth[next] < INFINITY) == is_object || !view.evidence[next]) continue;
+                    if (is_object) add_outline(&view, cut, row, column, next_row, next_column, sums);
+                    else add_outline(&view, cut, next_row, next_column, row, column, sums);
+                }
+            }
+        }
+    }
+}

@@ -75,6 +75,41 @@ def normal_equations(points: ContourPoints, robust_px: np.ndarray) -> tuple[np.n
     return _normal_equations_in_c(library, points, robust_px)
 
 
+def misfit_sums(
+    depth: np.ndarray, distance: np.ndarray, evidence: np.ndarray, coverage: np.ndarray, cut_px: float
+) -> np.ndarray:
+    """(B, 5) how renders differ from masks, over the pixels with evidence; arrays as in contour_points, coverage: (B, H, W).
+
+    The distances of the rendered outline, cut at cut_px and in units of it; the outline's length; the coverage that is
+    rendered; the number of pixels rendered; all coverage.
+    """
+    loader.check_image_size(*depth.shape[1:])
+    masks = {"distance": distance, "evidence": evidence, "coverage": coverage}
+    loader.check_shapes(**{name: (image, depth.shape) for name, image in masks.items()})
+    library = loader.library()
+    if library is None:
+        return _misfit_sums_in_numpy(depth, distance, evidence, coverage, cut_px)
+    is_shared = len(depth) > 1 and all(image.strides[0] == 0 for image in masks.values())
+    given = [image[:1] if is_shared else image for image in masks.values()]
+    images = [np.ascontiguousarray(image, dtype) for image, dtype in zip((depth, *given), ("f4", "f4", "?", "f4"), strict=True)]
+    sums = np.empty((len(depth), 5))
+    library.solver_core_misfit(*depth.shape, *images, is_shared, cut_px, sums)
+    return sums
+
+
+def _misfit_sums_in_numpy(
+    depth: np.ndarray, distance: np.ndarray, evidence: np.ndarray, coverage: np.ndarray, cut_px: float
+) -> np.ndarray:
+    """As misfit_sums."""
+    count = len(depth)
+    points = _contour_points_in_numpy(np.zeros((count, 3)), depth, distance, evidence, np.ones((count, 4)))
+    cut = np.minimum(np.abs(points.residual) / cut_px, 1)
+    outline = sum_by_instance(np.stack([points.weight * cut, points.weight]), points.instance, count)
+    seen = np.isfinite(depth) & evidence
+    areas = [np.sum(image, axis=(1, 2), dtype=np.float64) for image in (seen * coverage, seen, evidence * coverage)]
+    return np.column_stack([outline, *areas])
+
+
 def sum_by_instance(values: np.ndarray, instance: np.ndarray, num_instances: int) -> np.ndarray:
     """(B, K) sums of values (K, P) over the points of each instance."""
     return np.stack([np.bincount(instance, weights=row, minlength=num_instances) for row in values], axis=1)

@@ -17,7 +17,7 @@
 #define EXPORT __attribute__((visibility("default")))
 #endif
 
-#define KERNEL_VERSION 3 /* loader.py asks for the same; raise both when an interface or a result changes */
+#define KERNEL_VERSION 4 /* loader.py asks for the same; raise both when an interface or a result changes */
 
 EXPORT int32_t solver_core_kernel_version(void);
 
@@ -106,6 +106,16 @@ EXPORT int64_t solver_core_contour_points(int64_t count, int32_t height, int32_t
 EXPORT int64_t solver_core_normal_equations(int64_t num_points, const ContourPoint *points, const int64_t *instance,
                                             int64_t num_instances, const double *robust, double *hessian,
                                             double *gradient);
+
+/* How renders differ from masks, over the pixels with evidence.
+ *
+ * depth: (count, height, width).  distance, evidence, coverage: the same, or (1, height, width) if is_shared.  sums: (count, 5),
+ * the distances of the rendered outline, cut at `cut` and in units of it; the outline's length; the coverage that is rendered;
+ * the pixels rendered; all coverage.
+ */
+EXPORT void solver_core_misfit(int64_t count, int32_t height, int32_t width, const float *depth, const float *distance,
+                               const uint8_t *evidence, const float *coverage, int32_t is_shared, double cut,
+                               double *sums);
 
 static inline void cross(const double *a, const double *b, double *result)
 {

@@ -20,7 +20,7 @@ from solver_core.errors import SetupError
 
 logger = logging.getLogger(__name__)
 
-KERNEL_VERSION = 3  # of the interface and results; equals KERNEL_VERSION in kernel.h
+KERNEL_VERSION = 4  # of the interface and results; equals KERNEL_VERSION in kernel.h
 MAX_SIDE = 65536  # pixels of an image; the rasteriser clips what is farther from its corner (GUARD in raster.c)
 
 # The structures of kernel.h.
@@ -109,6 +109,13 @@ FUNCTIONS = {
         [
             *(_INT64, _given(np.float64, 2), _given(np.int64, 1), _INT64, _given(np.float64, 1)),
             *(_filled(np.float64, 3), _filled(np.float64, 2)),
+        ],
+    ),
+    "solver_core_misfit": (
+        None,
+        [
+            *(_INT64, _INT32, _INT32, _given(np.float32, 3), _given(np.float32, 3), _given(np.bool_, 3)),
+            *(_given(np.float32, 3), _INT32, _DOUBLE, _filled(np.float64, 2)),
         ],
     ),
 }

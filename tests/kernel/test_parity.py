@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from solver_core import render, rotations
+from solver_core.kernel.contour import misfit_sums
 from solver_core.mesh import Mesh
 
 NUM_VERTICES = 12
@@ -95,3 +96,23 @@ def test_distances_are_equal_for_random_masks(shape, fraction, rng, use):
         reference = render.signed_distance(masks)
 
     assert np.array_equal(kernel, reference)
+
+
+@pytest.mark.parametrize("is_shared", [False, True])
+def test_misfit_is_equal_up_to_rounding(rng, use, is_shared):
+    shape = (4, 20, 24)
+    depth = np.where(rng.uniform(size=shape) < 0.5, 1.0, np.inf).astype(np.float32)
+    mask = [
+        rng.normal(0, 3, shape).astype(np.float32),
+        rng.uniform(size=shape) < 0.9,
+        rng.uniform(size=shape).astype(np.float32),
+    ]
+    if is_shared:
+        mask = [np.broadcast_to(image[0], shape) for image in mask]
+
+    with use("kernel"):
+        kernel = misfit_sums(depth, *mask, 2.0)
+    with use("numpy"):
+        reference = misfit_sums(depth, *mask, 2.0)
+
+    np.testing.assert_allclose(kernel, reference, rtol=1e-6)  # float32 images, summed in another order

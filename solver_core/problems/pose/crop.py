@@ -15,10 +15,10 @@ from solver_core import render, rotations
 from solver_core.frames import Camera, rays
 from solver_core.images import block_mean
 from solver_core.mesh import Mesh
-from solver_core.problem import Update, take
+from solver_core.problem import Update, repeated
 from solver_core.problems.pose.align import align_update
 from solver_core.problems.pose.damage import beside
-from solver_core.problems.pose.features import CROP_SIZE, FILL
+from solver_core.problems.pose.features import CROP_CUT_PX, CROP_SIZE, FILL
 from solver_core.problems.pose.observation import PoseObservation
 from solver_core.problems.pose.problem import PoseProblem
 
@@ -53,7 +53,7 @@ class CroppedPoses(NamedTuple):
         rows = np.zeros(count, dtype=int)
         return CroppedPoses(
             self.problem.repeated(count),
-            take(self.observation, rows),
+            repeated(self.observation, count),
             self.virtual_from_camera[rows],
             self.sides[rows],
             self.is_cut[rows],
@@ -79,7 +79,7 @@ def crop_poses(
     )
     intrinsics = np.concatenate([part.problem.intrinsics for part in parts])
     rest = (np.concatenate(arrays) for arrays in zip(*(part[2:] for part in parts), strict=True))
-    return CroppedPoses(PoseProblem(meshes, intrinsics, CROP_SIZE, CROP_SIZE), observation, *rest)
+    return CroppedPoses(PoseProblem(meshes, intrinsics, CROP_SIZE, CROP_SIZE, cut_px=CROP_CUT_PX), observation, *rest)
 
 
 def crop_images(
@@ -91,7 +91,7 @@ def crop_images(
     view = virtual_camera(outline, CROP_SIZE)
     seen, evidence = _warp(coverage, intrinsics, view, CROP_SIZE, known)
     return CroppedPoses(
-        PoseProblem(meshes, view.intrinsics, CROP_SIZE, CROP_SIZE),
+        PoseProblem(meshes, view.intrinsics, CROP_SIZE, CROP_SIZE, cut_px=CROP_CUT_PX),
         PoseObservation(seen, evidence, coverage_distance(seen)),
         view.virtual_from_camera,
         box_sides(outline, view),

@@ -12,7 +12,7 @@ from solver_core.kernel.contour import contour_points
 from solver_core.network.spec import NetworkSpec
 from solver_core.problem import Features
 from solver_core.problems.pose.contour import gauss_newton_step, mean_distance
-from solver_core.problems.pose.likelihood import CUT, misfit_of_outline
+from solver_core.problems.pose.likelihood import CUT, misfit
 from solver_core.problems.pose.observation import PoseObservation, overlap
 
 INPUT_LAYOUT = (
@@ -103,7 +103,7 @@ def _numbers(
             overlap(mask, observation)[:, None],
             1 / (1 - x[:, 6:]),  # strength of perspective: 0 far away, towards 1 close by
             rotations.matrix_from_wxyz(x[:, :4])[:, :2].reshape(len(x), 6),  # two rows: continuous, and the third follows
-            np.stack(misfit_of_outline(points, mask, observation, CROP_CUT_PX), axis=1),
+            np.stack(misfit(depth, observation, CROP_CUT_PX), axis=1),
         ],
         axis=1,
     ).astype(np.float32)

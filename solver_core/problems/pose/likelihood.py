@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from solver_core.kernel.contour import ContourPoints, contour_points, sum_by_instance
+from solver_core.kernel.contour import misfit_sums
 from solver_core.problems.pose.observation import PoseObservation
 
 CUT = 0.03  # of the longer side of the mask's box: outline farther away than this counts as wrong, however far it is
@@ -38,24 +38,10 @@ class Misfit(NamedTuple):
 
 def misfit(depth: np.ndarray, observation: PoseObservation, cut_px: float) -> Misfit:
     """Misfit of renders (B, H, W), infinite beside the object, over the pixels that give evidence."""
-    anywhere, any_camera = np.zeros((len(depth), 3)), np.ones((len(depth), 4))  # they only matter to derivatives
-    points = contour_points(anywhere, depth, observation.distance, observation.evidence, any_camera)
-    return misfit_of_outline(points, np.isfinite(depth), observation, cut_px)
-
-
-def misfit_of_outline(points: ContourPoints, is_object: np.ndarray, observation: PoseObservation, cut_px: float) -> Misfit:
-    """Misfit of renders (B, H, W) bool whose outlines have been compared with the mask already."""
-    cut = np.minimum(np.abs(points.residual) / cut_px, 1)
-    values = np.stack([points.weight * cut, points.weight])
-    total, length = sum_by_instance(values, points.instance, len(is_object)).T
-    seen = (is_object & observation.evidence).astype(np.float32)  # sums of ones stay exact in float32 up to 16 megapixels
-    covered = np.where(observation.evidence, observation.coverage, np.float32(0))
-    both, rendered, observed = (
-        np.einsum(f"{terms}->b", *arrays).astype(np.float64)
-        for terms, *arrays in (("bij,bij", seen, covered), ("bij", seen), ("bij", covered))
-    )
+    sums = misfit_sums(depth, observation.distance, observation.evidence, observation.coverage, cut_px)
+    distances, length, both, rendered, observed = sums.T
     return Misfit(
-        np.where(length > 0, total / np.maximum(length, 1e-12), 1.0),
+        np.where(length > 0, distances / np.maximum(length, 1e-12), 1.0),
         1 - both / np.maximum(observed, 1e-6),
         np.where(rendered > 0, 1 - both / np.maximum(rendered, 1e-6), 1.0),
     )

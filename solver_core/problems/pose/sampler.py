@@ -19,7 +19,6 @@ from solver_core.problem import Samples
 from solver_core.problems.pose.align import ALIGN_LOOP
 from solver_core.problems.pose.crop import CroppedPoses, crop_images, turn_pose
 from solver_core.problems.pose.damage import MaskDamage, damage_masks
-from solver_core.problems.pose.features import CROP_CUT_PX
 from solver_core.problems.pose.observation import PoseObservation
 from solver_core.problems.pose.problem import PoseProblem
 from solver_core.views import CAMERA_DISTANCE, VERTICAL_FOV, draw_views, view_rotation
@@ -133,7 +132,7 @@ class PoseSampler:
         start = turn_pose(cropped.virtual_from_camera, start)
         rows = np.arange(len(again))
         x0 = SE3().retract(start, cropped.align(0, start, None, None, rows))
-        problem = replace(cropped.problem, meshes=[views.meshes[row] for row in again], cut_px=CROP_CUT_PX)
+        problem = replace(cropped.problem, meshes=[views.meshes[row] for row in again])
         return Samples(problem, cropped.observation, x0, turn_pose(cropped.virtual_from_camera, truth))
 
     def _mesh(self, rng: np.random.Generator) -> Mesh:

@@ -16,6 +16,7 @@ from solver_core.problems.pose.crop import (
     virtual_camera,
 )
 from solver_core.problems.pose.features import CROP_SIZE
+from solver_core.problems.pose.observation import overlap
 
 from .conftest import make_case
 
@@ -46,8 +47,8 @@ def test_crop_shows_what_a_render_by_the_virtual_camera_shows(chair, camera):
     cropped = crop_poses([chair], [mask.astype(np.float32)], [camera])
 
     x = turn_pose(cropped.virtual_from_camera, pose[None])
-    energy = cropped.problem.energy(cropped.problem.forward(x, np.array([0])), cropped.observation, np.array([0]))
-    assert energy[0] < 0.1  # thin legs, half-covered pixels on their sides
+    seen = np.isfinite(cropped.problem.forward(x, np.array([0])))
+    assert overlap(seen, cropped.observation)[0] > 0.9  # thin legs, half-covered pixels on their sides
 
 
 def test_crop_does_not_depend_on_the_resolution(chair_case):

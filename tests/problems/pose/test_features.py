@@ -1,5 +1,7 @@
 """What the network sees."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -63,7 +65,7 @@ def test_output_and_step_are_inverse(cropped, chair_case, rng):
 
 
 def test_energy_is_zero_only_at_the_mask(cropped, chair_case):
-    problem, observation = cropped.problem, cropped.observation
+    problem, observation = replace(cropped.problem, cut_px=None), cropped.observation
     nothing = np.full((1, problem.height, problem.width), np.inf, dtype=np.float32)
     exact = np.where(observation.coverage > 0.5, 1.0, np.inf)
     sharp = observation._replace(coverage=(observation.coverage > 0.5).astype(np.float32))
