@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
 
 import bpy
@@ -14,7 +14,6 @@ from solver_core import rotations
 from solver_core.errors import SetupError
 from solver_core.options import option
 from solver_core.problems.pose.solve import PoseAlternative, PoseOptions, PoseSession, PoseSolution
-from solver_core.problems.pose.verdict import judge
 from solver_core.solution import Judgement, Verdict
 
 from ..bridge.assembly import Trial, alone, move, try_move, whole_of
@@ -37,6 +36,7 @@ from .pose_view import PoseView, Things
 from .solve import NO_POINTS, Step, frames_of, mean_milliseconds
 
 IOU_TOLERANCE = 0.01  # by which the scene may differ from what was solved
+LOST_SHARE = 0.9  # of the overlap that was solved: a scene that shows less shows another pose
 MAX_ROUNDS = 4  # solves of one frame, where the object's shape changes as it moves
 
 
@@ -157,7 +157,7 @@ class PoseSolve:
                 session.expected_steps - 1,
                 step.phase,
                 step.energy,
-                f"IoU {1 - step.energy:.3f}",
+                f"IoU {step.iou:.3f}",
                 step.camera_from_object,
                 step.seconds,
                 image_lines=view.outline(step.camera_from_object),
@@ -208,7 +208,7 @@ class PoseSolve:
             coverage = self.task.mask.coverage(view.picture)
             yield
             iou = view.overlap(coverage)
-            self.judgements[frame] = iou, self._judge(scene, kept, coverage, iou, is_keyed)
+            self.judgements[frame] = iou, self._judge(scene, kept, iou, is_keyed)
             yield
         if scene.frame_current != self.frame:
             scene.frame_set(self.frame)
@@ -245,7 +245,7 @@ class PoseSolve:
             "alternatives": [self._placed(choice) for choice in self._choices()],
             "moved": [one.name for one in self.things.moved],
             "counted": [one.name for one in self.things.parts],
-            "notices": [*self.trial.notices, *self.view.seen.notices],
+            "notices": [*self.trial.notices, *self.view.seen.notices, *self.kept[worst].solution.notes],
         }
 
     @property
@@ -270,18 +270,18 @@ class PoseSolve:
     def _read(self, scene: bpy.types.Scene) -> PoseView:
         return PoseView.read(scene, self.things, self.task.silhouette, self.task.is_range)
 
-    def _judge(self, scene: bpy.types.Scene, kept: _Kept, coverage: np.ndarray, iou: float, is_keyed: bool) -> Judgement:
-        """The verdict on a frame by its overlap in the scene."""
-        judgement = judge(coverage, iou, len(kept.solution.alternatives))
+    def _judge(self, scene: bpy.types.Scene, kept: _Kept, iou: float, is_keyed: bool) -> Judgement:
+        """The verdict on a frame: that of its solve, where the scene shows what was solved."""
+        solution = kept.solution
         if abs(iou - kept.iou) <= IOU_TOLERANCE:
-            return judgement
+            return Judgement(solution.verdict, solution.explanation)
         things = [one.require(scene) for one in self.things.moved]
         causes = [sentence for thing in things for sentence in (nla_holds if is_keyed else animation_holds)(thing)]
         causes += self.trial.changes
         causes += [sentence for thing in things for sentence in holds(thing)]
         causes += shape_holds(part.require(scene) for part in self.things.parts)
         gap = f"the outlines overlap by {iou:.1%}, and not by {kept.iou:.1%} as was solved"
-        return judge_gap(judgement.verdict, gap, causes)
+        return judge_gap(Verdict.BAD if iou < LOST_SHARE * kept.iou else solution.verdict, gap, causes)
 
     def _key(self, thing: bpy.types.Object, one: Handle) -> None:
         """Keyframes all frames that were kept, but for channels that are locked."""
@@ -297,14 +297,16 @@ class PoseSolve:
     def _choices(self) -> list[PoseAlternative]:
         """The last frame's result and the other poses that explain its silhouette as well."""
         solution = list(self.kept.values())[-1].solution
-        poses = [solution.camera_from_object, *(other.camera_from_object for other in solution.alternatives)]
-        return [PoseAlternative(pose, self.view.iou(pose)) for pose in poses]
+        likeliest = 1 - sum(other.probability for other in solution.alternatives)
+        choices = [PoseAlternative(solution.camera_from_object, solution.iou, likeliest), *solution.alternatives]
+        return [replace(choice, iou=self.view.iou(choice.camera_from_object)) for choice in choices]
 
     def _placed(self, choice: PoseAlternative) -> dict[str, Any]:
         first = self.things.moved[0]
         world_from_moved = self.view.motion(choice.camera_from_object) @ self.view.placements[first].world_from_thing
         return {
             "iou": choice.iou,
+            "probability": choice.probability,
             "location": world_from_moved[:3, 3].tolist(),
             "rotation_wxyz": rotations.wxyz_from_matrix(world_from_moved[:3, :3]).tolist(),
         }

@@ -17,6 +17,7 @@ from solver_core.command.pictures import write_animation, write_picture
 from solver_core.errors import ObservationError
 from solver_core.frames import Camera
 from solver_core.problems.pose import drawing
+from solver_core.problems.pose.setup import UP_AXES
 from solver_core.problems.pose.solve import PoseOptions, PoseSolution, PoseStep, solve_pose
 
 HELP = "Finds where an object stands from a mask of it, its mesh and the camera."
@@ -41,6 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="JSON with width, height, fx, fy, cx, cy (pixels), or a file of BOP, COLMAP, OpenCV, ROS, fSpy, ...",
     )
     files.add_argument("--start", type=Path, metavar="JSON", help="camera_from_object, a rough guess (4 x 4)")
+    files.add_argument(
+        "--up",
+        choices=UP_AXES,
+        default=UP_AXES[0],
+        help="which axis of the mesh points up, where there is no --start; either tries z and y, any tries all orientations "
+        f"(default {UP_AXES[0]})",
+    )
     files.add_argument("--photo", type=Path, metavar="IMAGE", help="to draw on, of the mask's size; not used to solve")
     files.add_argument("--out", action=console.Output, metavar="JSON", help="also write the result here")
     files.add_argument("--picture", action=console.Output, metavar="PNG", help="outlines of mask and object, before and after")
@@ -49,6 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     mask.add_argument("--label", type=int, metavar="N", help="the object's number in a label image or COCO file")
     mask.add_argument("--threshold", type=float, metavar="X", help="brightness from 0 to 1 from which a pixel is object")
     mask.add_argument("--invert", action="store_true", help="the object is what the mask leaves out")
+    mask.add_argument(
+        "--ignore", type=Path, metavar="IMAGE", help="white where the mask says nothing, such as where a hand hides the object"
+    )
     parser.add_argument(
         "--convention",
         choices=CONVENTIONS,
@@ -64,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
     mesh, (mask, camera) = read_mesh(args.mesh), _read_mask_and_camera(args)
     camera_from_theirs = CONVENTIONS[args.convention]
     start = None if args.start is None else camera_from_theirs @ read_pose(args.start)
+    ignore = None if args.ignore is None else read_mask(args.ignore).coverage
     photo = None if args.photo is None else _photo_of_size(args.photo, mask)
     if photo is not None:
         photo = camera.undistorted(photo)
@@ -74,8 +86,10 @@ def run(args: argparse.Namespace) -> int:
             mesh.faces,
             camera,
             start=start,
+            ignore=ignore,
+            up=args.up,
             options=options_from(args, PoseOptions),
-            on_step=lambda step: show(f"{step.phase}, {_overlap(1 - step.energy)}"),
+            on_step=lambda step: show(f"{step.phase}, {_overlap(step.iou)}"),
         )
 
     console.print_result(
@@ -84,14 +98,17 @@ def run(args: argparse.Namespace) -> int:
     if args.picture is not None:
         canvas = drawing.PoseCanvas.of_size(mesh, camera.undistorted(mask), camera.pinhole, photo, drawing.PANEL_PX)
         first = result.history[0]
-        captions = [f"before: {_overlap(1 - first.energy)} with the mask (white)", f"after: {_overlap(result.iou)}"]
+        captions = [f"before: {_overlap(first.iou)} with the mask (white)", f"after: {_overlap(result.iou)}"]
         picture = drawing.draw_before_and_after(canvas, first.camera_from_object, result.camera_from_object, captions)
         write_picture(args.picture, picture)
     if args.animation is not None:
         canvas = drawing.PoseCanvas.of_size(mesh, camera.undistorted(mask), camera.pinhole, photo, drawing.FRAME_PX)
         write_animation(args.animation, _frames(canvas, result), STEP_MILLISECONDS)
 
-    return console.conclude(result.verdict, result.explanation)
+    code = console.conclude(result.verdict, result.explanation)
+    for note in result.notes:
+        console.print_note(note)
+    return code
 
 
 def _read_mask_and_camera(args: argparse.Namespace) -> tuple[np.ndarray, Camera]:
@@ -137,16 +154,22 @@ def _content(result: PoseSolution, convention: str) -> dict[str, Any]:
         "iou": round(result.iou, 4),
         "verdict": result.verdict.value,
         "explanation": result.explanation,
+        "evidence": {name: round(float(value), 4) for name, value in result.evidence._asdict().items()},
+        "notes": result.notes,
         "reason": result.reason.value,
         "seconds": round(result.seconds, 4),
         "alternatives": [
-            {"camera_from_object": (theirs_from_camera @ other.camera_from_object).tolist(), "iou": round(other.iou, 4)}
+            {
+                "camera_from_object": (theirs_from_camera @ other.camera_from_object).tolist(),
+                "iou": round(other.iou, 4),
+                "probability": round(other.probability, 3),
+            }
             for other in result.alternatives
         ],
         "steps": [
             {
                 "phase": step.phase,
-                "iou": round(1 - step.energy, 4),
+                "iou": round(step.iou, 4),
                 "damping": step.damping,
                 "seconds": round(step.seconds, 4),
             }
@@ -156,7 +179,7 @@ def _content(result: PoseSolution, convention: str) -> dict[str, Any]:
 
 
 def _caption(index: int, step: PoseStep) -> str:
-    return f"{index}  {step.phase}: {_overlap(1 - step.energy)}"
+    return f"{index}  {step.phase}: {_overlap(step.iou)}"
 
 
 def _overlap(iou: float) -> str:

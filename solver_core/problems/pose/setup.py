@@ -6,13 +6,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from solver_core.checks import checked_camera, checked_coverage, checked_rigid
-from solver_core.errors import SetupError
+from solver_core import rotations
+from solver_core.checks import checked_array, checked_camera, checked_coverage, checked_rigid
+from solver_core.errors import ObservationError, SetupError, shown
 from solver_core.frames import Camera, matrix_from_pose, pose_from_matrix
 from solver_core.mesh import Mesh, UnitMesh
 from solver_core.views import view_rotation
 
 OTHER_UNIT = 30.0  # an object this many times as large as its distance is no close-up, but in another unit
+QUARTER = np.pi / 2
+# Rotation vectors that make a mesh upright along z, for each answer to the question which of its axes is up.
+TURNS_TO_Z_UP = {
+    "either": [(0.0, 0, 0), (QUARTER, 0, 0)],
+    "z": [(0.0, 0, 0)],
+    "y": [(QUARTER, 0, 0)],
+    "any": [(0.0, 0, 0), (QUARTER, 0, 0), (-QUARTER, 0, 0), (2 * QUARTER, 0, 0), (0, QUARTER, 0), (0, -QUARTER, 0)],
+}
+UP_AXES = tuple(TURNS_TO_Z_UP)
 VIEW_AZIMUTHS, VIEW_ELEVATIONS = np.radians(np.arange(0.0, 360.0, 45.0)), np.radians((10.0, 45.0))
 
 
@@ -20,19 +30,29 @@ VIEW_AZIMUTHS, VIEW_ELEVATIONS = np.radians(np.arange(0.0, 360.0, 45.0)), np.rad
 class PoseSetup:
     """A checked pose problem, in the user's units and in those of the unit mesh (mesh.py).
 
-    coverage: (H, W) float32 in [0, 1].  start: (4, 4) camera_from_object, or None.
+    coverage: (H, W) float32 in [0, 1].  known: (H, W) bool, False where nothing is known, or None = all of it.
+    start: (4, 4) camera_from_object, or None.  up: one of UP_AXES.
     """
 
     coverage: np.ndarray
+    known: np.ndarray | None
     mesh: Mesh
     centre: np.ndarray
     diagonal: float
     camera: Camera
     start: np.ndarray | None
+    up: str
 
     @classmethod
     def checked(
-        cls, mask: np.ndarray, vertices: np.ndarray, faces: np.ndarray, camera: Camera, start: np.ndarray | None
+        cls,
+        mask: np.ndarray,
+        vertices: np.ndarray,
+        faces: np.ndarray,
+        camera: Camera,
+        start: np.ndarray | None,
+        ignore: np.ndarray | None = None,
+        up: str = UP_AXES[0],
     ) -> PoseSetup:
         """A setup from a user's arrays.
 
@@ -40,17 +60,21 @@ class PoseSetup:
             ObservationError: for the mask; SetupError: for the rest.
         """
         coverage = checked_camera(camera).undistorted(checked_coverage(mask, camera))
+        known = None if ignore is None else _checked_known(ignore, coverage, camera)
         mesh, centre, diagonal = UnitMesh.checked(vertices, faces)
-        return cls(
-            coverage, mesh, centre, diagonal, camera.pinhole, None if start is None else _checked_start(start, centre, diagonal)
-        )
+        start = None if start is None else _checked_start(start, centre, diagonal)
+        if up not in UP_AXES:
+            raise SetupError(f"up must be one of {', '.join(UP_AXES)}, got {shown(up)}")
+        return cls(coverage, known, mesh, centre, diagonal, camera.pinhole, start, up)
 
     def starts(self) -> np.ndarray:
-        """(B, 7) poses of the unit mesh to begin with: the given one, or views from around the upright object."""
+        """(B, 7) poses of the unit mesh to begin with: the given one, or views from around."""
         if self.start is not None:
             return self.unit_pose(self.start)[None]
         azimuth, elevation = (grid.ravel() for grid in np.meshgrid(VIEW_AZIMUTHS, VIEW_ELEVATIONS))
-        wxyz = view_rotation(azimuth, elevation, np.zeros_like(azimuth))
+        upright = view_rotation(azimuth, elevation, np.zeros_like(azimuth))
+        turns = rotations.wxyz_from_rotvec(np.array(TURNS_TO_Z_UP[self.up]))
+        wxyz = np.concatenate([rotations.multiply(upright, turn[None]) for turn in turns])
         return np.concatenate([wxyz, np.tile([0.0, 0.0, -3.0], (len(wxyz), 1))], axis=1)  # alignment sets the place
 
     def unit_pose(self, camera_from_object: np.ndarray) -> np.ndarray:
@@ -64,6 +88,20 @@ class PoseSetup:
         matrix = matrix_from_pose(unit_pose)
         matrix[:3, 3] = unit_pose[4:] * self.diagonal - matrix[:3, :3] @ self.centre
         return matrix
+
+
+def _checked_known(ignore: np.ndarray, coverage: np.ndarray, camera: Camera) -> np.ndarray:
+    """(H, W) bool, True where the mask counts.  Raises ObservationError."""
+    array = checked_array(ignore, "ignore", "(H, W)", ObservationError)
+    if array.shape != coverage.shape or array.dtype.kind not in "fb":
+        raise ObservationError(
+            f"ignore must be bool or float in [0, 1] of the mask's shape {coverage.shape}, True where nothing is known; "
+            f"got shape {array.shape} of {array.dtype}"
+        )
+    known = camera.undistorted(array.astype(np.float32)) < 0.5
+    if not (known & (coverage >= 0.5)).any():
+        raise ObservationError("ignore leaves nothing of the silhouette; mark only what hides the object")
+    return known
 
 
 def _checked_start(start: np.ndarray, object_centre: np.ndarray, diagonal: float) -> np.ndarray:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,24 +18,47 @@ from solver_core.loop import LoopSettings, solve
 from solver_core.network.update import network_update
 from solver_core.network.weights import load_networks
 from solver_core.options import Options, keyword_options, option
+from solver_core.problem import take
 from solver_core.problems.pose.align import ALIGN_LOOP
 from solver_core.problems.pose.crop import CroppedPoses, crop_poses, turn_pose
+from solver_core.problems.pose.descend import NARROW_LOOP, NARROW_PX, WIDE_LOOP, WIDE_PX, descent_update
+from solver_core.problems.pose.evidence import Evidence, gather_evidence
 from solver_core.problems.pose.features import INPUT_LAYOUT
-from solver_core.problems.pose.polish import MAX_ENERGY, MAX_FACES, POLISH_LOOP, polish_update
-from solver_core.problems.pose.refine import FINE_LOOP, REFINE_LOOP, RESTART_LOOP, RefineLevel, refine_levels
-from solver_core.problems.pose.setup import PoseSetup
-from solver_core.problems.pose.verdict import GOOD_IOU, judge
+from solver_core.problems.pose.focal import better_focal
+from solver_core.problems.pose.observation import PoseObservation, overlap
+from solver_core.problems.pose.polish import MAX_FACES, POLISH_LOOP, polish_update
+from solver_core.problems.pose.refine import (
+    FINE_LOOP,
+    REFINE_LOOP,
+    RESTART_LOOP,
+    SEARCH_PX,
+    RefineLevel,
+    level_at,
+    reduction_to,
+    refine_levels,
+)
+from solver_core.problems.pose.settle import MUCH_BETTER, SETTLE_LOOP, TOLERANCE, fit_of, settling_update
+from solver_core.problems.pose.setup import UP_AXES, PoseSetup
+from solver_core.problems.pose.symmetry import Symmetries, find_symmetries
+from solver_core.problems.pose.verdict import GOOD_IOU, judge, notes
 from solver_core.session import Phase, Session
 from solver_core.solution import Iteration, Solution, StopReason, Verdict
 
-RESTART_IOU = 0.99  # below it other starts are tried; clean masks reach 0.998
-# Rounds of restarts: up to which angle they turn the start, and the IoU below which there is a round.  A little beyond what the
-# networks are trained for at first; farther where no pose near the start explains the mask.
-RESTART_ROUNDS = ((np.radians(50.0), RESTART_IOU), (np.radians(70.0), GOOD_IOU), (np.radians(90.0), GOOD_IOU))
-DRAWS_PER_RESTART = 6  # random turns that are only aligned, for each one that is followed to its end
+CLEAN_IOU = 0.99  # a mask that a pose explains this well is clean, and the pose right: 0.998 is usual
+# Rounds of restarts where no pose explains the mask as a clean one: up to which angle they turn the start, or the best poses
+# so far.  The first is a little beyond what the networks are trained for.
+RESTART_ROUNDS = ((np.radians(50.0), False), (np.radians(25.0), True), (np.radians(90.0), False))
+LOST_ENERGY = 0.3  # no pose near a right one explains a mask so badly; what is not found yet is looked for farther away
+BEST_FEW = 8  # poses that differ by TURN_BETWEEN or more: they are turned in later rounds, and followed down
+TURN_BETWEEN = np.radians(4.0)
+CUT_CHANCE = 0.25  # that a side of the mask's box is taken for one where something hides the rest
+DRAWS_PER_RESTART = 12  # random turns that are only aligned, for each one that is followed to its end
 NEARNESS = 0.002  # IoU that a radian away from the given start has to gain
 DISTINCT_ANGLE = np.radians(10.0)  # alternatives differ from the result, and from each other, by at least this angle
-ALTERNATIVE_IOU = 0.02  # and fit at most this much worse
+ALTERNATIVE_ENERGY = 0.03  # and fit at most this much worse
+ENERGY_OF_CHANCE = 0.01  # a pose whose energy is lower by this is e times as likely
+SUSPICIOUS_PX = 0.25  # an outline that is off by more, where the mask is clean, has a cause
+MANY_STARTS = 16
 
 
 @dataclass(frozen=True)
@@ -65,24 +89,31 @@ class PoseStep:
     """One step of a solve, as the user may watch it.
 
     phase: "start", "align", "network", "refine", "restart", "polish" or "result".  camera_from_object: (4, 4), read-only.
-    energy: 1 - IoU in the image that the phase works on: a crop for the start, alignment and networks, then the mask
-    itself, if it is large first at a lower resolution.  In one image it never rises from step to step, but for "polish"
-    and when restarts begin.  damping: factor by which the step was taken, 0 = not at all.  seconds since the start.
+    energy: what the phase lowers, in the image that it works on: a crop for the start, alignment and networks, then the mask
+    itself, if it is large first at a lower resolution.  Within a phase it never rises from step to step, but for "polish".
+    iou: overlap with the mask in that image.  damping: factor by which the step was taken, 0 = not at all.  seconds since
+    the start.
     """
 
     phase: str
     camera_from_object: np.ndarray
     energy: float
+    iou: float
     damping: float
     seconds: float
 
 
 @dataclass(frozen=True)
 class PoseAlternative:
-    """Another pose that explains the mask about as well; camera_from_object: (4, 4)."""
+    """Another pose that explains the mask about as well.
+
+    camera_from_object: (4, 4).  iou: its overlap with the mask.  probability: that it is this one, among the result and its
+    alternatives.
+    """
 
     camera_from_object: np.ndarray
     iou: float
+    probability: float
 
 
 @dataclass(frozen=True)
@@ -90,14 +121,17 @@ class PoseSolution:
     """Result of a solve.
 
     camera_from_object: (4, 4).  iou: overlap with the mask.  verdict and explanation: how far the pose can be trusted, and
-    why.  reason: why the last phase stopped.  history: all steps.  seconds: time of the solve.  alternatives: other poses
-    that explain the mask about as well, the best first.
+    why.  evidence: the numbers that it follows from.  notes: what else is known of it, in sentences.  reason: why the last
+    phase stopped.  history: all steps.  seconds: time of the solve.  alternatives: other poses that explain the mask about as
+    well, the likeliest first.
     """
 
     camera_from_object: np.ndarray
     iou: float
     verdict: Verdict
     explanation: str
+    evidence: Evidence
+    notes: list[str]
     reason: StopReason
     history: list[PoseStep]
     seconds: float
@@ -114,6 +148,8 @@ def solve_pose(
     faces: np.ndarray,
     camera: Camera,
     start: np.ndarray | None = None,
+    ignore: np.ndarray | None = None,
+    up: str = UP_AXES[0],
     *,
     options: PoseOptions,
     on_step: OnStep | None = None,
@@ -126,8 +162,11 @@ def solve_pose(
         vertices: (V, 3) in any unit of length.
         faces: (F, 3) int, indices into vertices.
         camera: pinhole camera of the mask's size.
-        start: (4, 4) camera_from_object, turned about 40 degrees from the truth or less; None tries views from around
-            the object, taken to be upright along its z.
+        start: (4, 4) camera_from_object, turned about 40 degrees from the truth or less; None tries views from around.
+        ignore: (H, W) bool, True where the image does not tell whether the object is there, such as behind a hand; None
+            where all of the mask counts.
+        up: which axis of the mesh points up, where there is no start: "z", "y", "either" of them, or "any" for a mesh in any
+            orientation.
         options: the following all at once, instead of as keyword arguments.
         {options}
         on_step: called with every PoseStep; it cancels the solve by raising Cancelled.
@@ -142,7 +181,7 @@ def solve_pose(
         ConfigError: if an option is out of its range.
         WeightsError: if the weights are no networks for this.
     """
-    return PoseSession(PoseSetup.checked(mask, vertices, faces, camera, start), options, rng).run(on_step)
+    return PoseSession(PoseSetup.checked(mask, vertices, faces, camera, start, ignore, up), options, rng).run(on_step)
 
 
 @keyword_options(PoseOptions)
@@ -202,11 +241,15 @@ class PoseSession(Session[PoseStep, PoseSolution]):
         rng = np.random.default_rng(options.seed) if rng is None else rng
         self.rng = checked_kind(rng, np.random.Generator, "rng", "a numpy.random.Generator", ConfigError)
         self.starts = setup.starts()
-        self.cropped: CroppedPoses = crop_poses([setup.mesh], [setup.coverage], [setup.camera])
-        self.levels = refine_levels(setup.mesh, setup.coverage, setup.camera)
+        known = None if setup.known is None else [setup.known]
+        self.cropped: CroppedPoses = crop_poses([setup.mesh], [setup.coverage], [setup.camera], known)
+        self.levels = refine_levels(setup.mesh, setup.coverage, setup.camera, setup.known)
+        self.judge_level = self.levels[0]
         self.networks = load_networks(options.weights, "pose", INPUT_LAYOUT) if options.steps else []
         self.candidates = _Candidates(np.zeros((0, 7)), np.zeros(0), [])
         self.final: _Candidates | None = None
+        self.focal_factor: float | None = None  # on the focal length, if that explains the mask better
+        self.edge_px = 0.0  # how far the mask's edge lies outside of the object's outline
 
     def phases(self) -> list[Phase]:
         refined = REFINE_LOOP.steps if self.options.refine else 0
@@ -214,46 +257,106 @@ class PoseSession(Session[PoseStep, PoseSolution]):
         return [
             Phase(self._first, ALIGN_LOOP.steps + self.options.steps + refined),
             *(Phase(lambda one=one: self._restart(*one), restarted) for one in RESTART_ROUNDS),
+            Phase(self._descend, len(WIDE_PX) + len(NARROW_PX) if self.options.refine else 0),
             Phase(self._finish, FINE_LOOP.steps + 1 if self.options.refine else 1),
         ]
 
     def result(self) -> PoseSolution:
         if self.final is None:
-            return self._best_so_far()
-        iou = 1 - float(self.final.energy[0])
-        alternatives = self._alternatives(self.final)
-        matrix = self.setup.user_matrix(self.final.x[0])
+            best = max(self.history, key=lambda step: step.iou)
+            pose, reason = self.setup.unit_pose(best.camera_from_object), StopReason.CANCELLED
+        else:
+            pose, reason = self.final.x[0], self.final.reasons[0]
+        symmetries = find_symmetries(self.setup.mesh)
+        if self.setup.start is not None:
+            pose = symmetries.nearest(pose, self.starts[0, :4])
+        others = self._others(pose, symmetries)
+        edge_px = self.edge_px * self.levels[0].problem.height / self.levels[-1].problem.height
+        evidence = gather_evidence(self.levels[0], pose, edge_px)
+        num_others = int(np.sum(others.energy <= evidence.energy + ALTERNATIVE_ENERGY))
         return PoseSolution(
-            matrix,
-            iou,
-            *judge(self.setup.coverage, iou, len(alternatives)),
-            self.final.reasons[0],
+            self.setup.user_matrix(pose),
+            evidence.iou,
+            *judge(self.setup.coverage, evidence, num_others, self.focal_factor),
+            evidence,
+            notes(evidence, symmetries, num_others, self.focal_factor),
+            reason,
             self.history,
             self.seconds,
-            alternatives,
-        )
-
-    def _best_so_far(self) -> PoseSolution:
-        best = min(self.history, key=lambda step: step.energy)
-        iou = 1 - best.energy
-        return PoseSolution(
-            best.camera_from_object, iou, *judge(self.setup.coverage, iou, 0), StopReason.CANCELLED, self.history, self.seconds
+            self._alternatives(others, evidence, symmetries, pose),
         )
 
     def _first(self) -> Generator[PoseStep, None, None]:
         """The given start, or the views from around, followed to their end."""
         self.candidates = yield from self._follow(self.starts, is_restart=False)
 
-    def _restart(self, angle: float, enough_iou: float) -> Generator[PoseStep, None, None]:
-        """Turned starts, where nothing so far explains the mask."""
-        if self.options.restarts > 0 and 1 - self.candidates.energy.min() < enough_iou:
-            found = yield from self._follow(self._promising_starts(angle), is_restart=True)
+    def _restart(self, angle: float, from_found: bool) -> Generator[PoseStep, None, None]:
+        """Turned starts, where nothing so far explains the mask; starts far away only where nothing comes near."""
+        is_far = angle > RESTART_ROUNDS[0][0]
+        if self.options.restarts > 0 and not self._is_clean() and not (is_far and self.candidates.energy.min() < LOST_ENERGY):
+            self._judge_at(self._search_level)
+            found = yield from self._follow(self._promising_starts(angle, from_found), is_restart=True)
             self.candidates = _joined(self.candidates, found)
+
+    def _descend(self) -> Generator[PoseStep, None, None]:
+        """The best poses followed down by steps at random, where nothing explains the mask as a clean one."""
+        if not self.options.refine or self._is_clean():
+            return
+        self._judge_at(self._search_level)
+        x, found = self.candidates.x[self._distinct(BEST_FEW)], []
+        for level, spreads_px, loop in ((self._search_level, WIDE_PX, WIDE_LOOP), (self.levels[0], NARROW_PX, NARROW_LOOP)):
+            batch = level.repeated(len(x))
+            update = descent_update(batch.problem.intrinsics, spreads_px, self.rng)
+            show = self._show("restart", batch.observation)
+            solution = yield from self._loop(show, batch.problem, update, batch.observation, x, loop)
+            found.append(solution.x)
+            x = solution.x[[np.argmin(solution.energy)]]
+        self._judge_at(self.levels[0])
+        x = np.concatenate(found)
+        self.candidates = _joined(self.candidates, self._judged(x, [StopReason.MAX_STEPS] * len(x)))
+
+    @functools.cached_property
+    def _search_level(self) -> RefineLevel:
+        """The mask with few pixels, for many poses."""
+        setup, reduction = self.setup, reduction_to(self.setup.coverage, SEARCH_PX)
+        return level_at(setup.mesh, setup.coverage, setup.camera, reduction, setup.known)
+
+    def _judge_at(self, level: RefineLevel) -> None:
+        """From now on poses are refined and compared at a level; energies of two levels cannot be compared."""
+        if level is not self.judge_level:
+            self.judge_level = level
+            self.candidates = self._judged(self.candidates.x, self.candidates.reasons)
+
+    def _distinct(self, count: int) -> list[int]:
+        """Up to count rows of candidates that differ, the best first."""
+        kept: list[int] = []
+        for row in np.argsort(self.candidates.energy, kind="stable"):
+            others = self.candidates.x[kept, :4]
+            if (rotations.angle_between(self.candidates.x[row, :4], others) > TURN_BETWEEN).all():
+                kept.append(int(row))
+        return kept[:count]
+
+    def _outline_px(self, pose: np.ndarray) -> float:
+        """Mean distance of the outline at a pose (7,) from that of the mask, cut where it counts as wrong."""
+        level = self.levels[0]
+        return fit_of(level, pose, has_offset=False).outline * (level.problem.cut_px or 1.0)
+
+    def _is_clean(self) -> bool:
+        """Whether the best pose so far explains the mask as well as it does a clean one."""
+        return self._iou(self.candidates.x[np.argmin(self.candidates.energy)]) >= CLEAN_IOU
+
+    def _iou(self, pose: np.ndarray) -> float:
+        """Overlap of a pose (7,) with the mask, at the coarsest level."""
+        problem, observation = self.levels[0]
+        return float(overlap(np.isfinite(problem.forward(pose[None], np.array([0]))), observation)[0])
 
     def _finish(self) -> Generator[PoseStep, None, None]:
         """The best candidate at the mask's own resolution."""
         final = yield from self._refine_fully(self._best())
-        yield self._step("result", self.setup.user_matrix(final.x[0]), float(final.energy[0]), 1.0)
+        if self.options.refine and self._outline_px(final.x[0]) > SUSPICIOUS_PX:
+            self.focal_factor = better_focal(self.levels[0], final.x[0])
+        matrix = self.setup.user_matrix(final.x[0])
+        yield self._step("result", matrix, float(final.energy[0]), self._iou(final.x[0]), 1.0)
         self.final = final
 
     def _follow(self, starts: np.ndarray, is_restart: bool) -> Steps:
@@ -261,21 +364,34 @@ class PoseSession(Session[PoseStep, PoseSolution]):
         cropped = self.cropped.repeated(len(starts))
         virtual_from_camera = cropped.virtual_from_camera[0]
         problem, observation = cropped.problem, cropped.observation
-        show = self._show("restart" if is_restart else "align", virtual_from_camera)
+        show = self._show("restart" if is_restart else "align", observation, virtual_from_camera)
         x0 = _before_camera(turn_pose(virtual_from_camera, starts))
         solution = yield from self._loop(show, problem, cropped.align, observation, x0, ALIGN_LOOP)
-        if self.options.steps:
-            loop = LoopSettings(steps=self.options.steps)
-            update = network_update(problem, self.networks)
-            show = self._show("restart" if is_restart else "network", virtual_from_camera)
+        networks, num_steps = self.networks, self.options.steps
+        if len(starts) > MANY_STARTS:  # of many, most are wrong: a single step tells
+            if num_steps:
+                loop = LoopSettings(steps=1, halvings=0)
+                solution = yield from self._loop(
+                    show, problem, network_update(problem, networks), observation, solution.x, loop
+                )
+                networks, num_steps = networks[1:] or networks, num_steps - 1
+            cropped = self.cropped.repeated(MANY_STARTS)
+            problem, observation = cropped.problem, cropped.observation
+            best = np.argsort(solution.energy, kind="stable")[:MANY_STARTS]
+            solution = replace(solution, x=solution.x[best], history=[])
+        if num_steps:
+            loop = LoopSettings(steps=num_steps)
+            update = network_update(problem, networks)
+            show = self._show("restart" if is_restart else "network", observation, virtual_from_camera)
             solution = yield from self._loop(show, problem, update, observation, solution.x, loop)
         estimates = [turn_pose(virtual_from_camera.T, iteration.x) for iteration in solution.history]
+        estimates = estimates or [turn_pose(virtual_from_camera.T, solution.x)]
         if not self.options.refine:
             return self._judged(estimates[-1], solution.reasons)
         if is_restart:
-            return (yield from self._refine(self.levels[0], estimates[-1], "restart", RESTART_LOOP))
+            return (yield from self._refine(self.judge_level, estimates[-1], "restart", RESTART_LOOP))
         candidates = yield from self._refine(self.levels[0], estimates[-1], "refine", REFINE_LOOP)
-        if len(starts) == 1 and 1 - candidates.energy[0] < RESTART_IOU:
+        if len(starts) == 1 and self._iou(candidates.x[0]) < CLEAN_IOU:
             # A wrong step near the end may have left the way to the answer: refine what was there before, too.
             earlier = yield from self._refine(self.levels[0], np.concatenate(estimates[:-1]), "refine", RESTART_LOOP)
             candidates = _joined(candidates, earlier)
@@ -283,19 +399,22 @@ class PoseSession(Session[PoseStep, PoseSolution]):
 
     def _judged(self, x: np.ndarray, reasons: list[StopReason]) -> _Candidates:
         """Candidates of poses (B, 7) as they are."""
-        level, rows = self.levels[0].repeated(len(x)), np.arange(len(x))
+        level, rows = self.judge_level.repeated(len(x)), np.arange(len(x))
         return _Candidates(x, level.problem.energy(level.problem.forward(x, rows), level.observation, rows), reasons)
 
-    def _promising_starts(self, angle: float) -> np.ndarray:
-        """(restarts, 7) the best of many random turns of the starts, up to an angle, judged after the alignment."""
+    def _promising_starts(self, angle: float, from_found: bool) -> np.ndarray:
+        """(restarts, 7) the best of many random turns, up to an angle, of the starts or the best poses found so far."""
         count = DRAWS_PER_RESTART * self.options.restarts
         turn = rotations.wxyz_from_rotvec(rotations.random_rotvec(self.rng, count, angle))
-        drawn = self.starts[self.rng.integers(len(self.starts), size=count)]
+        turned = self.candidates.x[self._distinct(BEST_FEW)] if from_found else self.starts
+        drawn = turned[self.rng.integers(len(turned), size=count)]
         drawn[:, :4] = rotations.multiply(turn, drawn[:, :4])
         cropped = self.cropped.repeated(count)
+        cropped = cropped._replace(is_cut=cropped.is_cut | (self.rng.uniform(size=(count, 4)) < CUT_CHANCE))
         x0 = _before_camera(turn_pose(cropped.virtual_from_camera, drawn))
         aligned = solve(cropped.problem, cropped.align, cropped.observation, x0, ALIGN_LOOP)
-        return drawn[np.argsort(aligned.energy, kind="stable")[: self.options.restarts]]
+        best = np.argsort(aligned.energy, kind="stable")[: self.options.restarts]
+        return turn_pose(self.cropped.virtual_from_camera[0].T, aligned.x[best])
 
     def _refine_fully(self, best: _Candidates) -> Steps:
         """The chosen pose at the mask's own resolution; where that is coarse, the mean of equals around it."""
@@ -304,13 +423,35 @@ class PoseSession(Session[PoseStep, PoseSolution]):
         coarse, *finer = self.levels
         if best.reasons[0] is StopReason.MAX_STEPS:
             best = yield from self._refine(coarse, best.x, "refine", REFINE_LOOP)
+        is_clean = self._iou(best.x[0]) >= GOOD_IOU
+        if is_clean:
+            coarse, *finer = (level.exact for level in self.levels)
+            best = yield from self._refine(coarse, best.x, "refine", RESTART_LOOP)
         if finer:
-            return (yield from self._refine(finer[0], best.x, "refine", FINE_LOOP))
-        if len(self.setup.mesh.faces) > MAX_FACES or best.energy[0] > MAX_ENERGY:
+            best = yield from self._refine(finer[0], best.x, "refine", FINE_LOOP)
+        if not is_clean:
+            return (yield from self._settle(self.levels[-1], best))
+        if finer or len(self.setup.mesh.faces) > MAX_FACES:
             return best
         update = polish_update(coarse.problem, self.rng)
-        polished = yield from self._loop(self._show("polish"), coarse.problem, update, coarse.observation, best.x, POLISH_LOOP)
+        polished = yield from self._loop(
+            self._show("polish", coarse.observation), coarse.problem, update, coarse.observation, best.x, POLISH_LOOP
+        )
         return _Candidates(polished.x, polished.energy, best.reasons)
+
+    def _settle(self, level: RefineLevel, best: _Candidates) -> Steps:
+        """The pose about which the outlines lie on each other on average, if need be with an offset of the mask's edge."""
+        settled = best
+        for has_offset in (False, True):
+            update, show = settling_update(level, has_offset), self._show("polish", level.observation)
+            solution = yield from self._loop(show, level.problem, update, level.observation, best.x, SETTLE_LOOP)
+            if not has_offset and solution.energy[0] <= best.energy[0] + TOLERANCE:
+                settled = _Candidates(solution.x, solution.energy, best.reasons)
+            if has_offset:
+                fit = fit_of(level, solution.x[0], True)
+                if fit.outline < MUCH_BETTER * min(fit_of(level, one.x[0], False).outline for one in (best, settled)):
+                    settled, self.edge_px = _Candidates(solution.x, solution.energy, best.reasons), fit.offset_px
+        return settled
 
     def _best(self) -> _Candidates:
         """The candidate that explains the mask best; among equals the one nearest to the given start."""
@@ -321,28 +462,45 @@ class PoseSession(Session[PoseStep, PoseSolution]):
         row = int(np.argmin(score))
         return _Candidates(candidates.x[[row]], candidates.energy[[row]], [candidates.reasons[row]])
 
-    def _alternatives(self, final: _Candidates) -> list[PoseAlternative]:
-        """Other candidates that fit about as well as the best, the best of them first."""
-        kept = [final.x[0]]
-        alternatives = []
+    def _others(self, pose: np.ndarray, symmetries: Symmetries) -> _Candidates:
+        """Candidates that look different from a pose (7,) and from each other, the best first."""
+        kept, rows = [pose], []
         for row in np.argsort(self.candidates.energy, kind="stable"):
-            pose, energy = self.candidates.x[row], self.candidates.energy[row]
-            if energy > self.candidates.energy.min() + ALTERNATIVE_IOU:
-                break
-            if all(rotations.angle_between(pose[:4], other[:4]) > DISTINCT_ANGLE for other in kept):
-                kept.append(pose)
-                alternatives.append(PoseAlternative(self.setup.user_matrix(pose), 1 - float(energy)))
-        return alternatives
+            candidate = self.candidates.x[row]
+            if all(_turn_between(candidate, other, symmetries) > DISTINCT_ANGLE for other in kept):
+                kept.append(candidate)
+                rows.append(row)
+        return _Candidates(
+            self.candidates.x[rows], self.candidates.energy[rows], [self.candidates.reasons[row] for row in rows]
+        )
+
+    def _alternatives(
+        self, others: _Candidates, evidence: Evidence, symmetries: Symmetries, pose: np.ndarray
+    ) -> list[PoseAlternative]:
+        """Poses that look the same as a pose (7,), and others that fit about as well, the likeliest first."""
+        rows = np.flatnonzero(others.energy <= evidence.energy + ALTERNATIVE_ENERGY)
+        different = others.x[rows]
+        same = symmetries.equivalents(pose, pose[:4])[1:]
+        poses = np.concatenate([same, different])
+        energy = np.concatenate([np.full(len(same) + 1, evidence.energy), others.energy[rows]])
+        weight = np.exp((energy.min() - energy) / ENERGY_OF_CHANCE)
+        probability = (weight / weight.sum())[1:]
+        order = np.argsort(-probability, kind="stable")
+        return [
+            PoseAlternative(self.setup.user_matrix(poses[row]), self._iou(poses[row]), float(probability[row])) for row in order
+        ]
 
     def _refine(self, single: RefineLevel, x: np.ndarray, phase: str, settings: LoopSettings) -> Steps:
         """Refinement of poses (B, 7) at a level."""
         level = single.repeated(len(x))
         solution: Solution = yield from self._loop(
-            self._show(phase), level.problem, level.update, level.observation, x, settings
+            self._show(phase, level.observation), level.problem, level.update, level.observation, x, settings
         )
         return _Candidates(solution.x, solution.energy, solution.reasons)
 
-    def _show(self, phase: str, view_from_camera: np.ndarray | None = None) -> Callable[[Iteration], PoseStep]:
+    def _show(
+        self, phase: str, observation: PoseObservation, view_from_camera: np.ndarray | None = None
+    ) -> Callable[[Iteration], PoseStep]:
         """Makes a step of the best instance of an iteration, whose poses are in a turned camera if one is given."""
         camera_from_view = np.eye(4)
         if view_from_camera is not None:
@@ -352,13 +510,20 @@ class PoseSession(Session[PoseStep, PoseSolution]):
             row = int(np.argmin(iteration.energy))
             matrix = camera_from_view @ self.setup.user_matrix(iteration.x[row])
             name = phase if iteration.index else "start"
-            return self._step(name, matrix, float(iteration.energy[row]), float(iteration.damping[row]))
+            seen = np.isfinite(iteration.prediction[[row]])
+            iou = float(overlap(seen, take(observation, np.array([row])))[0])
+            return self._step(name, matrix, float(iteration.energy[row]), iou, float(iteration.damping[row]))
 
         return show
 
-    def _step(self, phase: str, camera_from_object: np.ndarray, energy: float, damping: float) -> PoseStep:
+    def _step(self, phase: str, camera_from_object: np.ndarray, energy: float, iou: float, damping: float) -> PoseStep:
         camera_from_object.setflags(write=False)
-        return PoseStep(phase, camera_from_object, energy, damping, self.seconds)
+        return PoseStep(phase, camera_from_object, energy, iou, damping, self.seconds)
+
+
+def _turn_between(a: np.ndarray, b: np.ndarray, symmetries: Symmetries) -> float:
+    """Angle between poses (7,), the least over those that look the same."""
+    return float(rotations.angle_between(symmetries.nearest(a, b[:4])[:4], b[:4]))
 
 
 def _before_camera(x: np.ndarray) -> np.ndarray:

@@ -178,6 +178,32 @@ def test_start_out_of_view_is_no_error(files, capsys):
     assert solve(files) in (0, 1)
 
 
+def test_pixels_to_ignore_do_not_count(files, capsys):
+    ignore = np.zeros((HEIGHT, WIDTH), dtype=np.uint8)
+    ignore[:, 40:] = 255
+    Image.fromarray(ignore).save(files / "ignore.png")
+    mask = np.zeros((HEIGHT, WIDTH), dtype=np.uint8)
+    mask[15:30, 25:40] = mask[:, 45:] = 255  # what lies to the right would pull the object there
+    Image.fromarray(mask).save(files / "mask.png")
+
+    solve(files, "--restarts=0")
+    counted = json.loads(capsys.readouterr().out)["iou"]
+    solve(files, "--restarts=0", f"--ignore={files / 'ignore.png'}")
+    ignored = json.loads(capsys.readouterr().out)["iou"]
+
+    assert ignored > counted + 0.1
+
+
+def test_ignore_of_another_size_is_refused(files, capsys):
+    Image.fromarray(np.tri(HEIGHT, HEIGHT, dtype=np.uint8) * 255).save(files / "ignore.png")
+
+    assert_refused("of the mask's shape", solve(files, f"--ignore={files / 'ignore.png'}"), capsys)
+
+
+def test_ignoring_the_whole_object_is_refused(files, capsys):
+    assert_refused("leaves nothing of the silhouette", solve(files, f"--ignore={files / 'mask.png'}"), capsys)
+
+
 def test_poor_result_says_so_and_ends_with_code_1(files, capsys):
     mask = np.zeros((HEIGHT, WIDTH), dtype=np.uint8)
     mask[::8] = 255  # stripes, which no pose of a tetrahedron explains

@@ -8,6 +8,7 @@ from solver_core import rotations
 from solver_core.errors import WeightsError
 from solver_core.frames import Camera, matrix_from_pose, pose_from_matrix
 from solver_core.network.weights import load_weights, save_weights, shipped_weights
+from solver_core.problems.pose.evidence import Evidence
 from solver_core.problems.pose.features import INPUT_LAYOUT
 from solver_core.problems.pose.verdict import judge
 
@@ -137,6 +138,13 @@ def test_pose_is_found_without_a_start(chair_case):
     assert rotation_error_deg(result, chair_case) < 2
 
 
+def test_axis_that_cannot_be_up_is_refused(chair_case):
+    mesh = chair_case.mesh
+
+    with pytest.raises(sc.SetupError, match="up must be one of either, z, y, any"):
+        sc.solve_pose(chair_case.mask, mesh.vertices, mesh.faces, chair_case.camera, up="x")
+
+
 def test_symmetric_object_gets_alternatives(chair_case):
     box = np.array([[x, y, z] for x in (-2, 2) for y in (-1, 1) for z in (-0.5, 0.5)], dtype=np.float32)
     from .conftest import BOX_FACES
@@ -168,7 +176,7 @@ def test_cancelled_solve_returns_the_last_estimate(chair_case):
     result = solve(chair_case, on_step=cancel_at("network"))
 
     assert result.reason is sc.StopReason.CANCELLED
-    np.testing.assert_array_equal(result.camera_from_object, result.history[-1].camera_from_object)
+    np.testing.assert_allclose(result.camera_from_object, result.history[-1].camera_from_object, atol=1e-12)
 
 
 def test_steps_of_the_history_cannot_be_changed_by_who_watches(chair_case):
@@ -179,6 +187,9 @@ def test_steps_of_the_history_cannot_be_changed_by_who_watches(chair_case):
         solve(chair_case, on_step=scribble)
 
 
+PERFECT = Evidence(iou=1.0, outline=0.0, unexplained=0.0, hidden=0.0, inliers=1.0, edge_px=0.0, energy=0.0)
+
+
 def box_mask(low: int, high: int) -> np.ndarray:
     """(100, 100) float32: a square."""
     mask = np.zeros((100, 100), np.float32)
@@ -187,27 +198,28 @@ def box_mask(low: int, high: int) -> np.ndarray:
 
 
 def test_perfect_fit_to_a_few_pixels_or_a_single_edge_is_doubtful():
-    assert judge(box_mask(40, 50), 1.0, 0).verdict is sc.Verdict.DOUBTFUL
+    assert judge(box_mask(40, 50), PERFECT, 0).verdict is sc.Verdict.DOUBTFUL
     single_edge = np.ones((100, 100), np.float32)
     single_edge[:10] = 0
-    assert judge(single_edge, 1.0, 0).verdict is sc.Verdict.DOUBTFUL
+    assert judge(single_edge, PERFECT, 0).verdict is sc.Verdict.DOUBTFUL
 
 
 @pytest.mark.parametrize(
-    ("iou", "verdict"),
+    ("evidence", "verdict"),
     [
-        (0.99, sc.Verdict.GOOD),
-        (0.97, sc.Verdict.GOOD),
-        (0.96, sc.Verdict.DOUBTFUL),
-        (0.9, sc.Verdict.DOUBTFUL),
-        (0.8, sc.Verdict.BAD),
+        ({"iou": 0.99}, sc.Verdict.GOOD),
+        ({"iou": 0.75, "hidden": 0.25, "outline": 0.1, "inliers": 0.9}, sc.Verdict.GOOD),  # a part is hidden
+        ({"iou": 0.75, "hidden": 0.25, "outline": 0.2, "inliers": 0.8}, sc.Verdict.DOUBTFUL),
+        ({"iou": 0.95, "outline": 0.1, "unexplained": 0.05}, sc.Verdict.DOUBTFUL),
+        ({"iou": 0.8, "outline": 0.5}, sc.Verdict.BAD),
+        ({"iou": 0.8, "unexplained": 0.15}, sc.Verdict.BAD),
     ],
 )
-def test_verdict_says_the_overlap_that_it_follows_from(iou, verdict):
-    judgement = judge(box_mask(40, 60), iou, num_alternatives=0)
+def test_verdict_follows_from_outline_and_unexplained_mask_and_says_the_overlap(evidence, verdict):
+    judgement = judge(box_mask(40, 60), PERFECT._replace(**evidence), num_alternatives=0)
 
     assert judgement.verdict is verdict
-    assert f"{iou:.1%}" in judgement.explanation
+    assert f"{evidence['iou']:.1%}" in judgement.explanation
 
 
 def test_solve_cancelled_while_restarting_keeps_the_best_estimate(chair_case):
@@ -217,7 +229,8 @@ def test_solve_cancelled_while_restarting_keeps_the_best_estimate(chair_case):
     result = solve(chair_case._replace(mask=mask), on_step=cancel_at("restart"))
 
     assert result.history[-1].phase == "restart"
-    assert result.iou == 1 - min(step.energy for step in result.history)
+    best = max(result.history, key=lambda step: step.iou)
+    np.testing.assert_allclose(result.camera_from_object, best.camera_from_object, atol=1e-12)
 
 
 def test_last_step_of_the_history_is_the_result(chair_case):
@@ -225,7 +238,7 @@ def test_last_step_of_the_history_is_the_result(chair_case):
 
     assert result.history[-1].phase == "result"
     np.testing.assert_array_equal(result.history[-1].camera_from_object, result.camera_from_object)
-    assert result.history[-1].energy == 1 - result.iou
+    assert result.history[-1].iou == result.iou
 
 
 def test_mask_with_hardly_an_outline_gives_a_finite_pose(chair_case):
