@@ -35,6 +35,8 @@ TABLES = {
     "table5": "training.paper.tables.table5",
     "figure5": "training.paper.tables.figure5",
     "ablations": "training.paper.tables.ablations",
+    "damaged": "training.paper.tables.damaged",
+    "no_start": "training.paper.tables.no_start",
     "noise": "training.paper.tables.noise",
     "rigs": "training.paper.tables.rigs",
 }

@@ -1,0 +1,291 @@
+"""Damaged masks: poses from silhouettes as they come, and whether the answer knows how good it is.
+
+Networks are trained on boxes, ellipses and strips that hide up to half of the object, on holes, blobs, moved edges, wrong focal
+lengths and stretched meshes (training/configs/pose_damaged.toml).  Objects hidden by another mesh and a principal point that
+is off are never trained on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from solver_core import render, rotations
+from solver_core.frames import Camera, matrix_from_pose, pose_from_matrix
+from solver_core.mesh import Mesh
+from solver_core.problems.pose.damage import BOX, ELLIPSE, beside, random_pixels, shapes, smooth_noise
+from solver_core.problems.pose.metrics import is_outlier, pose_errors
+from solver_core.problems.pose.sampler import PoseSampling, draw_poses
+from solver_core.problems.pose.solve import PoseOptions, PoseSolution, solve_pose
+from solver_core.problems.pose.symmetry import errors_modulo, find_symmetries
+from solver_core.solution import Verdict
+from solver_core.views import VERTICAL_FOV
+from training.paper.evaluation import Errors, Row, Run
+from training.paper.pyrender_depth import PyrenderDepth
+from training.paper.tables.pose_cases import load_test_meshes
+
+TITLE = "Damaged masks: poses from silhouettes as they come"
+NUM_SAMPLES = 200  # a row
+QUICK_SAMPLES = 6
+WRONG_DEG, WRONG_TRANSLATION = 5.0, 0.05  # beyond either, modulo symmetry, a pose is wrong
+SMOOTHED_PX = 3.0  # of the noise that moves edges
+STRETCH, OFF_CENTRE = 1.05, 0.03
+SHARE_TOLERANCE, TRIES = 0.02, 50  # of what is hidden
+MIN_PIXELS = {32: 30, 128: 100, 480: 1000}
+METHODS = {
+    "ours": PoseOptions(),
+    "ours, no network": PoseOptions(steps=0),
+    "ours, 5 steps alone": PoseOptions(refine=False, restarts=0),
+}
+
+
+class DamagedCase(NamedTuple):
+    """A mask (H, W) bool, where it is known (H, W) bool or None, what the user is told, and the truth (7,)."""
+
+    mesh: Mesh
+    mask: np.ndarray
+    known: np.ndarray | None
+    camera: Camera
+    start: np.ndarray
+    truth: np.ndarray
+
+
+Damage = Callable[[np.ndarray, np.random.Generator], np.ndarray]  # mask (H, W) bool -> damaged mask
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A row: what is done to the mask, and what of the camera and the mesh the user is told wrong.
+
+    hides: pixels (H, W) bool that are hidden, from the mask; marked: whether they are known to be.  focal: given focal length
+    over the true one.  stretched: whether the true mesh is longer on an axis.  centre: how far the true principal point is off,
+    as a share of the image.
+    """
+
+    size: int = 128
+    damage: Damage | None = None
+    hides: Damage | None = None
+    marked: bool = False
+    focal: float = 1.0
+    stretched: bool = False
+    centre: float = 0.0
+
+
+def hidden_by(shape: int, share: float) -> Damage:
+    """A box or an ellipse over a share of the mask."""
+
+    def hide(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        for _ in range(TRIES):
+            centre, angle, aspect = random_pixels(mask[None], rng), rng.uniform(0, np.pi, 1), np.exp(rng.uniform(-0.7, 0.7))
+            hidden = _grown_to(share, mask, _turned_shape(shape, centre, aspect, angle, mask.shape))
+            if _hides_about(share, hidden, mask):
+                break
+        return hidden
+
+    return hide
+
+
+def another_mesh(meshes: list[Mesh], share: float) -> Damage:
+    """The silhouette of another mesh over a share of the mask."""
+
+    def hide(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        for _ in range(TRIES):
+            other, wxyz = meshes[rng.integers(len(meshes))], rotations.random_wxyz(rng)
+            column, row = random_pixels(mask[None], rng)[0]
+
+            def silhouette(size: float, other: Mesh = other, wxyz: np.ndarray = wxyz, at: tuple = (column, row)) -> np.ndarray:
+                pose = matrix_from_pose(np.concatenate([wxyz, [0.0, 0.0, -3.0]])[None])
+                intrinsics = np.array([[3 * size, 3 * size, *at]])
+                return np.isfinite(render.render_depth([other], pose, intrinsics, *mask.shape)[0])
+
+            hidden = _grown_to(share, mask, silhouette)
+            if _hides_about(share, hidden, mask):
+                break
+        return hidden
+
+    return hide
+
+
+def hole(share: float) -> Damage:
+    hide = hidden_by(ELLIPSE, share)
+    return lambda mask, rng: mask & ~hide(mask, rng)
+
+
+def blob(share: float) -> Damage:
+    """A disc that sticks out of the mask, adding a share of its area."""
+
+    def damage(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        centre = random_pixels(mask[None] & beside(~mask[None]), rng)
+        disc = _turned_shape(ELLIPSE, centre, 1.0, np.zeros(1), mask.shape)
+        added = _grown_to(share * mask.sum() / (~mask).sum(), ~mask, disc)
+        return mask | added
+
+    return damage
+
+
+def moved_edge(offset_px: float, noise_px: float) -> Damage:
+    """The edge moved outwards, and by smooth noise."""
+
+    def damage(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        noise = noise_px * smooth_noise(rng, 1, *mask.shape, SMOOTHED_PX * 2)[0]
+        return render.signed_distance(mask[None])[0] < offset_px + noise
+
+    return damage
+
+
+def kinds(meshes: list[Mesh]) -> dict[str, Kind]:
+    hidden = {f"hidden {share:.0%} by a box": Kind(hides=hidden_by(BOX, share)) for share in (0.1, 0.25, 0.4)}
+    return {
+        "clean": Kind(),
+        "32 px": Kind(size=32),
+        **hidden,
+        "hidden 25% by a box, marked": Kind(hides=hidden_by(BOX, 0.25), marked=True),
+        "hidden 25% by a disc": Kind(hides=hidden_by(ELLIPSE, 0.25)),
+        "hidden 25% by another mesh": Kind(hides=another_mesh(meshes, 0.25)),
+        "hidden 25% by another mesh, marked": Kind(hides=another_mesh(meshes, 0.25), marked=True),
+        "hole of 3%": Kind(damage=hole(0.03)),
+        "blob of 3%": Kind(damage=blob(0.03)),
+        "480 px": Kind(size=480),
+        "480 px, jitter 2 px": Kind(size=480, damage=moved_edge(0, 2.0)),
+        "480 px, jitter 4 px": Kind(size=480, damage=moved_edge(0, 4.0)),
+        "480 px, grown by 2 px": Kind(size=480, damage=moved_edge(2.0, 0)),
+        "480 px, shrunk by 2 px": Kind(size=480, damage=moved_edge(-2.0, 0)),
+        "480 px, focal length 10% too long": Kind(size=480, focal=1.1),
+        "480 px, focal length 20% too long": Kind(size=480, focal=1.2),
+        "480 px, focal length 15% too short": Kind(size=480, focal=0.85),
+        "mesh 5% longer on an axis": Kind(stretched=True),
+        "principal point off by 3%": Kind(centre=OFF_CENTRE),
+    }
+
+
+def rows(run: Run) -> list[Row]:
+    """Errors of every method on the same samples, kind by kind."""
+    render.set_num_threads(1)
+    meshes = load_test_meshes(run.data)
+    table: list[Row] = []
+    for number, (name, kind) in enumerate(kinds(meshes).items()):
+        cases = draw_damaged(meshes, kind, np.random.default_rng([run.seed, 40, number]), run.num_samples)
+        for method, options in METHODS.items():
+            errors = run.measure(
+                f"{name}, {method}",
+                len(cases),
+                lambda part, cases=cases, options=options: measure(cases, part, options),
+                options,
+                10,
+            )
+            table.append({"mask": name, "method": method, **summary(errors)})
+    return table
+
+
+def draw_damaged(meshes: list[Mesh], kind: Kind, rng: np.random.Generator, count: int) -> list[DamagedCase]:
+    """Random test samples of a kind, in any view; one of which too little is seen is drawn again."""
+    camera = Camera.from_fov(kind.size, kind.size, VERTICAL_FOV)
+    focal_px, centre = camera.fx / kind.focal, camera.cx + kind.centre * kind.size
+    true_camera = replace(camera, fx=focal_px, fy=focal_px, cx=centre)
+    cases: list[DamagedCase] = []
+    with ExitStack() as stack:
+        pyrender = stack.enter_context(PyrenderDepth(true_camera))
+        while len(cases) < count:
+            mesh = meshes[rng.integers(len(meshes))]
+            start, truth = draw_poses(PoseSampling(), rng, 1)
+            mask = pyrender.render_depth(_stretched(mesh, rng) if kind.stretched else mesh, matrix_from_pose(truth[0])) > 0
+            if mask.sum() < MIN_PIXELS[kind.size]:
+                continue
+            known = None
+            if kind.hides is not None:
+                hidden = kind.hides(mask, rng)
+                mask, known = mask & ~hidden, ~hidden if kind.marked else None
+            if kind.damage is not None:
+                mask = kind.damage(mask, rng)
+            cases.append(DamagedCase(mesh, mask, known, camera, start[0], truth[0]))
+    return cases
+
+
+def measure(cases: list[DamagedCase], part: np.ndarray, options: PoseOptions) -> Errors:
+    """Errors of solves, and what they say of themselves."""
+    each = []
+    for row in part:
+        case = cases[row]
+        ignore = None if case.known is None else ~case.known
+        start = matrix_from_pose(case.start)
+        solution = solve_pose(
+            case.mask, case.mesh.vertices, case.mesh.faces, case.camera, start, ignore,
+            options=options, rng=np.random.default_rng(int(row)),
+        )  # fmt: skip
+        each.append(errors_of(solution, case.mesh, case.truth))
+    return {name: np.array([one[name] for one in each]) for name in each[0]}
+
+
+def errors_of(solution: PoseSolution, mesh: Mesh, truth: np.ndarray) -> dict[str, float]:
+    """Errors of a solution, plain and to the nearest pose that looks the same, and its verdict on itself."""
+    pose = pose_from_matrix(solution.camera_from_object)
+    rotation_deg, translation = pose_errors(pose[None], truth[None])
+    same_deg, same_translation, mssd = errors_modulo(find_symmetries(mesh), pose, truth, mesh)
+    return {
+        "rotation_deg": float(rotation_deg[0]),
+        "translation": float(translation[0]),
+        "same_rotation_deg": same_deg,
+        "same_translation": same_translation,
+        "mssd": mssd,
+        "is_good": float(solution.verdict is Verdict.GOOD),
+        "says_focal": float(any("focal length" in note for note in solution.notes)),
+        "seconds": solution.seconds,
+    }
+
+
+def is_wrong(errors: Errors) -> np.ndarray:
+    """(N,) bool, modulo symmetry."""
+    return (errors["same_rotation_deg"] > WRONG_DEG) | (errors["same_translation"] > WRONG_TRANSLATION)
+
+
+def summary(errors: Errors) -> Row:
+    """A row of a table."""
+    wrong, good = is_wrong(errors), errors["is_good"] > 0
+    rotation_deg, translation = errors["rotation_deg"], errors["translation"]
+    percent = lambda part, whole: float(100 * np.sum(part & whole) / max(1, np.sum(whole)))
+    return {
+        "num_samples": len(wrong),
+        "rotation_mean_deg": float(np.mean(rotation_deg)),
+        "rotation_median_deg": float(np.median(rotation_deg)),
+        "rotation_p95_deg": float(np.percentile(rotation_deg, 95)),
+        "translation_median": float(np.median(translation)),
+        "outliers_percent": float(100 * np.mean(is_outlier(rotation_deg, translation))),
+        "modulo_symmetry_median_deg": float(np.median(errors["same_rotation_deg"])),
+        "mssd_median": float(np.median(errors["mssd"])),
+        "wrong_percent": float(100 * np.mean(wrong)),
+        "good_percent": float(100 * np.mean(good)),
+        "wrong_of_good_percent": percent(wrong, good),
+        "right_not_good_percent": percent(~good, ~wrong),
+        "says_focal_percent": float(100 * np.mean(errors["says_focal"])),
+        "median_ms": float(1000 * np.median(errors["seconds"])),
+    }
+
+
+def _grown_to(share: float, mask: np.ndarray, shape: Callable[[float], np.ndarray]) -> np.ndarray:
+    """A shape (H, W) bool of the size at which it covers a share of a mask."""
+    low, high = 0.3, 2000.0
+    for _ in range(24):
+        size = np.sqrt(low * high)
+        low, high = (size, high) if (shape(size) & mask).sum() < share * mask.sum() else (low, size)
+    return shape(low)
+
+
+def _hides_about(share: float, hidden: np.ndarray, mask: np.ndarray) -> bool:
+    return bool(abs((hidden & mask).sum() / mask.sum() - share) < SHARE_TOLERANCE)
+
+
+def _turned_shape(
+    kind: int, centre: np.ndarray, aspect: float, angle: np.ndarray, image: tuple[int, ...]
+) -> Callable[[float], np.ndarray]:
+    """A box or an ellipse about a centre (1, 2), by its size."""
+    return lambda size: shapes(np.array([kind]), centre, np.array([[size * aspect, size / aspect]]), angle, *image[:2])[0]
+
+
+def _stretched(mesh: Mesh, rng: np.random.Generator) -> Mesh:
+    vertices = mesh.vertices.copy()
+    vertices[:, rng.integers(3)] *= STRETCH
+    return Mesh(vertices, mesh.faces)
