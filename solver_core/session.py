@@ -25,7 +25,7 @@ from solver_core.solution import Cancelled, Iteration, Solution
 
 
 class ShownStep(Protocol):
-    """What every step of every problem says of itself."""
+    """What every step of every problem says of itself.  Its arrays, which the solve goes on from, are read-only."""
 
     @property
     def phase(self) -> str: ...
@@ -119,6 +119,9 @@ class Session(ABC, Generic[StepT, ResultT]):
         for number, phase in enumerate(phases):
             self._expected = max(1, len(self.history)) + sum(later.steps for later in phases[number:])
             for step in phase.run():
+                for value in vars(step).values():
+                    if isinstance(value, np.ndarray):
+                        value.setflags(write=False)
                 self.history.append(step)
                 yield step
 

@@ -1,6 +1,7 @@
 """The life of a solve, on a problem of one number: phases, history, time, cancelling."""
 
 import time
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +25,8 @@ class Number(NamedTuple):
         return np.abs(prediction - observation)[:, 0]
 
 
-class Step(NamedTuple):
+@dataclass(frozen=True)
+class Step:
     phase: str
     x: float
     energy: float

@@ -88,7 +88,7 @@ class PoseOptions(Options):
 class PoseStep:
     """One step of a solve, as the user may watch it.
 
-    phase: "start", "align", "network", "refine", "restart", "polish" or "result".  camera_from_object: (4, 4), read-only.
+    phase: "start", "align", "network", "refine", "restart", "polish" or "result".  camera_from_object: (4, 4).
     energy: what the phase lowers, in the image that it works on: a crop for the start, alignment and networks, then the mask
     itself, if it is large first at a lower resolution.  Within a phase it never rises from step to step, but for "polish".
     iou: overlap with the mask in that image.  damping: factor by which the step was taken, 0 = not at all.  seconds since
@@ -517,7 +517,6 @@ class PoseSession(Session[PoseStep, PoseSolution]):
         return show
 
     def _step(self, phase: str, camera_from_object: np.ndarray, energy: float, iou: float, damping: float) -> PoseStep:
-        camera_from_object.setflags(write=False)
         return PoseStep(phase, camera_from_object, energy, iou, damping, self.seconds)
 
 
