@@ -10,7 +10,7 @@ SOURCES := $(shell find solver_core -name '*.py' -o -name '*.[ch]' -o -name '*.s
 # The Blenders of `make test-gui` and `make pictures`: these versions, installed if need be, or BLENDER=/path/to/blender.
 BLENDERS := $(if $(BLENDER),$(BLENDER),4.3 5.2)
 
-.PHONY: options job-schema demo test test-sanitizers test-gui lint check bench kernels extension pictures blenders readme-numbers quick-tables clean
+.PHONY: options job-schema demo test test-sanitizers test-faults fuzz test-gui lint check bench kernels extension pictures blenders readme-numbers quick-tables clean
 
 demo: .venv-demo/installed  ## Solves the shipped examples into demo/, and the scenes of the Blender extension into demo/blender/
 	mkdir -p demo
@@ -36,11 +36,22 @@ SANITIZED_TESTS := tests/kernel/test_border.py tests/kernel/test_parity.py tests
     tests/problems/pose/test_contour.py tests/problems/pose/test_polish.py tests/problems/pose/test_solve.py \
     $(addprefix tests/problems/inverse_kinematics/,test_least_squares.py test_skeleton.py test_solve.py)
 
-test-sanitizers: .venv/installed  ## Tests with a kernel that ends the process where it errs with memory or numbers; needs gcc
-	export CC="gcc -g -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all"; \
+# What runs with a kernel that ends the process where it errs with memory or numbers; needs gcc.
+SANITIZED := export CC="gcc -g -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all"; \
 	SOLVER_CORE_KERNEL=$$($(BIN)/python -m solver_core.kernel.build --out $(CURDIR)/build/sanitizers) \
-	LD_PRELOAD=$$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 \
-	    $(BIN)/python -m pytest -m "not torch and not bpy and not egl and not data" $(SANITIZED_TESTS)
+	LD_PRELOAD=$$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0
+
+test-sanitizers: .venv/installed  ## Tests with such a kernel
+	$(SANITIZED) $(BIN)/python -m pytest -m "not torch and not bpy and not egl and not data" $(SANITIZED_TESTS)
+
+test-faults: .venv/installed  ## Full disks, 100 kills at random moments, files that vanish; FAULT_MOMENTS=2 for a short look
+	$(BIN)/pytest tests/hostile/faults.py
+
+INPUTS ?= 50000
+
+fuzz: .venv/installed  ## Bad inputs for all that reads, other ones every time, and numbers for the kernel; INPUTS=N
+	$(BIN)/python -m tests.hostile.fuzz --inputs $(INPUTS)
+	$(SANITIZED) $(BIN)/python -m tests.hostile.fuzz --inputs $$(($(INPUTS) / 10)) kernel
 
 lint: .venv/installed
 	$(BIN)/ruff format --check

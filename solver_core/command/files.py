@@ -218,7 +218,10 @@ def _read_exr(path: str | Path) -> np.ndarray:
         for part in OpenEXR.File(str(path), header_only=True).parts:
             low, high = np.array(part.header["dataWindow"], dtype=object)  # Python's integers do not overflow
             check_count(int(np.prod(high - low + 1)), MAX_PIXELS, "pixels")
-        channels = OpenEXR.File(str(path)).channels()
+        file = OpenEXR.File(str(path))
+        if not file.parts:  # the library's word for pixels that it cannot read
+            raise ValueError("its pixels are damaged or cut short")
+        channels = file.channels()
         # Layers are named "Layer.RGBA"; without layers it is "RGBA" alone.
         found = [name for kind in ("RGBA", "RGB", "Y") for name in channels if name.rpartition(".")[2] == kind]
         if not found:

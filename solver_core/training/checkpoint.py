@@ -12,6 +12,7 @@ import os
 import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,10 @@ def _load(path: Path, settings: TrainSettings) -> Checkpoint:
             damaged = archive.testzip()
         if damaged is not None:
             raise ValueError(f"{damaged} in it is damaged")
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        except (RuntimeError, UnpicklingError) as error:  # whose words advise to run what is in the file
+            raise ValueError("its content is damaged, or no checkpoint") from error
         before = content["settings"]
         changed = [key for key, value in asdict(settings).items() if before.get(key) != value]
         if changed or len(before) != len(asdict(settings)):

@@ -242,3 +242,21 @@ def weights() -> list[bytes]:
             save_weights(path, [stage, stage], WeightsInfo("pose", "pose", spec, "layout 1", "meshes", commit="0123abc"))
             found.append(path.read_bytes())
     return found
+
+
+def checkpoint() -> list[bytes]:
+    """A training run of RECIPE that stands in its second stage."""
+    import torch
+
+    from solver_core.config import TrainSettings
+    from solver_core.training.checkpoint import NAME, Checkpoint, save_checkpoint
+
+    network = torch.nn.Linear(3, 2)
+    optimizer = torch.optim.AdamW(network.parameters())
+    network(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    frozen = [{"linear0.weight": np.ones((2, 3), np.float32)}]
+    state = Checkpoint(TrainSettings("pose", "small", (4, 2)), frozen, 1, network.state_dict(), optimizer.state_dict(), 1.5)
+    with tempfile.TemporaryDirectory() as folder:
+        save_checkpoint(Path(folder), state)
+        return [Path(folder, NAME).read_bytes()]

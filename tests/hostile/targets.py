@@ -6,7 +6,9 @@ import contextlib
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 from solver_core.camera_files import read_camera
 from solver_core.command.files import MESH_SUFFIXES, read_albedo, read_mesh, read_photo, read_pose, read_radiance
 from solver_core.command.masks import read_mask
-from solver_core.config import load_train_settings
+from solver_core.config import TrainSettings, load_train_settings
 from solver_core.errors import SetupError, SolverError
 from solver_core.mesh import UnitMesh
 from solver_core.network.numpy_forward import NumpyNetwork
@@ -27,14 +29,17 @@ from solver_core.problems.inverse_kinematics.files.targets import read_targets
 from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
 
 from . import calls, seeds
+from .commands import JOBS, command_lines, read_job_file, run_command_line
 from .guard import guarded, one_sentence
+from .kernel import KERNEL
 from .mutations import GLB, PNG, SAFETENSORS, ZIP, mutated, mutated_parts
 
 
 class Target(NamedTuple):
     """cases: what is drawn.  run: what is done with a case in a folder; raises where that is a fault.
 
-    share: how many of the inputs of a run are for it, against the others.  suffix, read: of a reader of files.
+    share: how many of the inputs of a run are for it, against the others.  suffix, read: of a reader of files.  needs: the
+    package without which it is left out, if any.
     """
 
     cases: Callable[[], st.SearchStrategy[Any]]
@@ -42,6 +47,7 @@ class Target(NamedTuple):
     share: int = 10
     suffix: str = ""
     read: Callable[[Path], Any] = Path.read_bytes
+    needs: str = ""
 
 
 def reader(suffix: str, read: Callable[[Path], Any], cases: Callable[[], st.SearchStrategy[bytes]]) -> Target:
@@ -88,6 +94,23 @@ def _use_weights(path: Path) -> None:
 def _use_targets(path: Path) -> None:
     targets = read_targets(path)
     assert targets.positions.shape[1:] == (len(targets.names), 3)
+
+
+def _use_checkpoint(content: bytes, folder: Path) -> None:
+    import torch
+
+    from solver_core.training.checkpoint import NAME, load_checkpoint
+    from solver_core.training.trainer import _Run
+
+    (folder / NAME).write_bytes(content)
+    network = torch.nn.Linear(3, 2)
+    run = SimpleNamespace(trained=network, optimizer=torch.optim.AdamW(network.parameters()), out=folder)
+    with guarded(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            _Run.restore(run, load_checkpoint(folder, TrainSettings("pose", "small", (4, 2))))
+        except SolverError as error:
+            one_sentence(error, folder)
 
 
 SKELETON = Skeleton(["hip", "left arm", "left arm_end"], [-1, 0, 1], np.array([[0.0, 0, 0], [0.3, 0, 0], [0.2, 0, 0]]))
@@ -141,4 +164,12 @@ CALLS = {
     name: Target(calls.cases(usual), calls.call(function, usual, check))
     for name, (function, usual, check) in calls.CALLS.items()
 }
-TARGETS: dict[str, Target] = MESHES | ALBEDOS | IMAGES | MOTIONS | CAMERAS | SETTINGS | CALLS
+COMPILED = {name: Target(cases, run) for name, (cases, run) in KERNEL.items()}
+COMMANDS = {"command": Target(command_lines, run_command_line)}
+OTHERS = {  # what needs more than the command line does
+    "targets.c3d": reader(".c3d", _use_targets, lambda: mutated(seeds.c3d()))._replace(needs="ezc3d"),
+    "checkpoint": Target(lambda: mutated_parts(seeds.checkpoint(), ZIP), _use_checkpoint, needs="torch"),
+    "job": Target(lambda: mutated(JOBS), read_job_file, needs="bpy"),
+}
+ALL: dict[str, Target] = MESHES | ALBEDOS | IMAGES | MOTIONS | CAMERAS | SETTINGS | CALLS | COMPILED | COMMANDS | OTHERS
+TARGETS = {name: target for name, target in ALL.items() if not target.needs or find_spec(target.needs)}
