@@ -313,6 +313,6 @@ def test_one_proposal_is_the_same_as_a_plain_step():
         for each in (step, step[:, None])
     )
 
-    np.testing.assert_array_equal(plain.x, proposed.x)
-    np.testing.assert_array_equal(plain.energy, proposed.energy)
+    np.testing.assert_allclose(plain.x, proposed.x, atol=1e-12)
+    np.testing.assert_allclose(plain.energy, proposed.energy, atol=1e-12)
     np.testing.assert_array_equal(plain.damping, proposed.damping)

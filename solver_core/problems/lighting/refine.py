@@ -18,7 +18,7 @@ REACHES = (0.12, 0.04, 0.012)  # radians, or parts of a light's distance: how fa
 MAX_STEP = 3.0  # of the reach: farther, the derivative says nothing
 DAMPING = 1e-3  # of the curvature: keeps steps finite along directions the image does not see
 REFINE_LOOP = LoopSettings(steps=12, halvings=2, patience=len(REACHES), min_decrease=1e-3)
-FINE_LOOP = LoopSettings(steps=6, halvings=2, patience=2, min_decrease=1e-3)
+FINE_LOOP = LoopSettings(steps=12, halvings=2, patience=2, min_decrease=1e-3)  # few take more than 6 steps
 
 
 def shading_update(problem: LightingProblem) -> Update:

