@@ -13,7 +13,7 @@ import re
 import stat
 import tomllib
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -90,12 +90,7 @@ def read_json(path: str | Path, what: str, error: type[SolverError] = SetupError
     """Content of a JSON file.  Raises an `error` that names the file and what it should have been."""
     with reading(path, f"{what} file", error):
         text = read_bytes(path, MAX_TEXT_BYTES).decode("utf-8-sig")  # some editors of Windows begin with a mark
-        try:
-            content = json.loads(text)
-        except ValueError as reason:
-            raise error(f"the {what} file {path} is not valid JSON: {reason}") from reason
-        _check_nesting(content)
-        return content
+        return _parsed(json.loads, text, f"the {what} file {path} is not valid JSON", error)
 
 
 def read_toml(path: str | Path, what: str, error: type[SolverError] = SetupError) -> dict[str, Any]:
@@ -104,12 +99,7 @@ def read_toml(path: str | Path, what: str, error: type[SolverError] = SetupError
         text = read_bytes(path, MAX_RECIPE_BYTES).decode()
         if _CHAIN.search(text):
             raise RecursionError
-        try:
-            content = tomllib.loads(text)
-        except ValueError as reason:
-            raise error(f"the {what} {path} is not valid TOML: {reason}") from reason
-        _check_nesting(content)
-        return content
+        return _parsed(tomllib.loads, text, f"the {what} {path} is not valid TOML", error)
 
 
 def read_yaml(path: str | Path) -> Any:
@@ -240,6 +230,16 @@ def _check_regular(path: Path) -> None:
         raise IsADirectoryError(None, "it is a folder")
     if not stat.S_ISREG(mode):
         raise ValueError("it is no file, but a device or a pipe")
+
+
+def _parsed(parse: Callable[[str], Any], text: str, complaint: str, error: type[SolverError]) -> Any:
+    """Content of a text; an `error` with the complaint and the parser's reason if it is not what it should be."""
+    try:
+        content = parse(text)
+    except ValueError as reason:
+        raise error(f"{complaint}: {reason}") from reason
+    _check_nesting(content)
+    return content
 
 
 def _check_nesting(content: object) -> None:

@@ -122,7 +122,8 @@ def try_move(scene: bpy.types.Scene, movers: tuple[Handle, ...], parts: tuple[Ha
     answers = _answers(scene, things, movers, parts or still or movers)
     for one in still:
         if answers[one].moved > FOLLOWS:
-            raise SetupError(_moves_along(things[one], [things[mover] for mover in movers]))
+            reason = follows(things[one], [things[mover] for mover in movers])
+            raise SetupError(f"'{things[one].name}' moves along with '{things[movers[0]].name}', {reason}.")
     stopped = [one for one in movers if answers[one].frame_off > FOLLOWS]
     for one in stopped:
         if answers[one].frame_off > STOPS or is_held(things[one]):
@@ -196,7 +197,3 @@ def _answer(before: np.ndarray, after: np.ndarray, motion: np.ndarray) -> _Answe
 
     frame_off = distance(goal, FRAME_POINTS)
     return _Answer(frame_off, distance(goal), distance(before)) if before.shape == after.shape else _Answer(frame_off, 1, 1)
-
-
-def _moves_along(thing: bpy.types.Object, movers: list[bpy.types.Object]) -> str:
-    return f"'{thing.name}' moves along with '{movers[0].name}', {follows(thing, movers)}."

@@ -73,6 +73,12 @@ def evaluate(scene: bpy.types.Scene) -> bpy.types.Depsgraph:
         return bpy.context.evaluated_depsgraph_get()
 
 
+def show_frame(scene: bpy.types.Scene, frame: int) -> None:
+    """Goes to a frame, unless it is shown already: what was moved without a keyframe stays as it is then."""
+    if scene.frame_current != frame:
+        scene.frame_set(frame)
+
+
 @contextlib.contextmanager
 def as_played(scene: bpy.types.Scene, frame: int, unkeyed: Collection[bpy.types.Object | bpy.types.PoseBone]) -> Iterator[None]:
     """Shows a frame as its animation has it.  unkeyed: what was moved without a keyframe and is put back afterwards."""

@@ -42,7 +42,7 @@ from ..bridge.armature import (
 from ..bridge.controls import Control, find_controls, pose_controls
 from ..bridge.holds import animation_holds, bone_holds, bone_limits, nla_holds
 from ..bridge.keyframes import require_keyable
-from ..bridge.scene import Handle, as_played, evaluate, find_object, find_scene, require_editable
+from ..bridge.scene import Handle, as_played, evaluate, find_object, find_scene, require_editable, show_frame
 from ..bridge.transform import read_channels, rotation_channel, world_matrix, write_channels
 from .armature_chain import Chain, build_chain, metres_per_unit
 from .armature_source import TargetSource, frames_to_solve
@@ -193,8 +193,7 @@ class ArmatureSolve:
             parent_pose.append(pose)
             for name, poses in above.items():
                 poses.append(read_pose_matrix(depsgraph, armature, name))
-        if scene.frame_current != self.frame:
-            scene.frame_set(self.frame)
+        show_frame(scene, self.frame)
         above = {name: np.stack(poses) for name, poses in above.items()}
         weights = node_weights(chain, task.bones)
         targets = np.stack(targets)
@@ -251,8 +250,7 @@ class ArmatureSolve:
     def apply(self, step: Step) -> None:
         scene, armature = self._find()
         frame = self.frames[self.inputs.shown]
-        if scene.frame_current != frame:
-            scene.frame_set(frame)
+        show_frame(scene, frame)
         shown = slice(self.inputs.shown, self.inputs.shown + 1)
         write_pose(armature, self._local_pose(armature, step.answer.rotations[None], step.answer.root[None], shown))
 
@@ -275,13 +273,12 @@ class ArmatureSolve:
             listed = ", ".join(f"'{name}'" for name in bones[:3]) + (", ..." if len(bones) > 3 else "")
             self.notices.append(f"What held {listed} is muted: constraints or drivers.")
         yield from self._measure(scene, armature, is_keyed)
-        if scene.frame_current != self.frame:
-            scene.frame_set(self.frame)
+        show_frame(scene, self.frame)
 
     def restore(self) -> None:
         scene = bpy.data.scenes.get(self.scene)
-        if scene is not None and scene.frame_current != self.frame:
-            scene.frame_set(self.frame)
+        if scene is not None:
+            show_frame(scene, self.frame)
         armature = self.armature.find(scene)
         if armature is None:
             return

@@ -20,7 +20,7 @@ from ..bridge.assembly import Trial, alone, move, try_move, whole_of
 from ..bridge.camera import FLAT_LENSES, check_camera
 from ..bridge.holds import animation_holds, holds, nla_holds, shape_holds
 from ..bridge.keyframes import require_keyable, set_keys
-from ..bridge.scene import Handle, as_played, find_object, find_scene, require_editable
+from ..bridge.scene import Handle, as_played, find_object, find_scene, require_editable, show_frame
 from ..bridge.transform import (
     Placement,
     free_components,
@@ -210,13 +210,12 @@ class PoseSolve:
             iou = view.overlap(coverage)
             self.judgements[frame] = iou, self._judge(scene, kept, iou, is_keyed)
             yield
-        if scene.frame_current != self.frame:
-            scene.frame_set(self.frame)
+        show_frame(scene, self.frame)
 
     def restore(self) -> None:
         scene = bpy.data.scenes.get(self.scene)
-        if scene is not None and scene.frame_current != self.frame:
-            scene.frame_set(self.frame)
+        if scene is not None:
+            show_frame(scene, self.frame)
         for one, channels in self.channels.items():
             thing = one.find(scene)
             if thing is not None:
@@ -263,8 +262,7 @@ class PoseSolve:
 
     def _at(self, frame: int) -> bpy.types.Scene:
         scene = find_scene(self.scene)
-        if scene.frame_current != frame:
-            scene.frame_set(frame)
+        show_frame(scene, frame)
         return scene
 
     def _read(self, scene: bpy.types.Scene) -> PoseView:

@@ -6,7 +6,6 @@ products (BLAS adds in an order of its own).  The method is explained there.
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -62,8 +61,15 @@ def rasterize_into(
         return
 
     def fill_chunk(part: slice) -> None:
-        faces = None if face_index is None else face_index[part]
-        _rasterize_in_c(library, meshes[part], projections[part], is_perspective, near_fraction, depth[part], faces)
+        chunk, (height, width) = meshes[part], depth.shape[1:]
+        arrays = [(mesh.vertices.ctypes.data, len(mesh.vertices), mesh.faces.ctypes.data, len(mesh.faces)) for mesh in chunk]
+        corners = np.empty(max((len(mesh.vertices) for mesh in chunk), default=0), loader.CORNER)
+        failed = library.solver_core_rasterize(
+            *(len(chunk), np.array(arrays, loader.MESH_ARRAYS), projections[part], is_perspective, near_fraction),
+            *(height, width, corners, depth[part], None if face_index is None else face_index[part]),
+        )
+        if failed >= 0:
+            raise SetupError(f"mesh faces must index the {len(chunk[failed].vertices)} vertices from 0")
 
     for_each_chunk(fill_chunk, len(meshes))
 
@@ -75,30 +81,6 @@ def _as_declared(mesh: Mesh) -> Mesh:
         for array, dtype in ((mesh.vertices, np.float32), (mesh.faces, np.int32))
     )
     return mesh if is_declared else Mesh.checked(mesh.vertices, mesh.faces)
-
-
-def _rasterize_in_c(
-    library: ctypes.CDLL,
-    meshes: Sequence[Mesh],
-    projections: np.ndarray,
-    is_perspective: bool,
-    near_fraction: float,
-    depth: np.ndarray,
-    face_index: np.ndarray | None,
-) -> None:
-    """As rasterize_into."""
-    count, height, width = depth.shape
-    table = np.array(
-        [(mesh.vertices.ctypes.data, len(mesh.vertices), mesh.faces.ctypes.data, len(mesh.faces)) for mesh in meshes],
-        loader.MESH_ARRAYS,
-    )
-    corners = np.empty(max((len(mesh.vertices) for mesh in meshes), default=0), loader.CORNER)
-    failed = library.solver_core_rasterize(
-        *(count, table, projections, is_perspective, near_fraction, height, width),
-        *(corners, depth, face_index),
-    )
-    if failed >= 0:
-        raise SetupError(f"mesh faces must index the {len(meshes[failed].vertices)} vertices from 0")
 
 
 def _rasterize_in_numpy(

@@ -22,18 +22,15 @@ def judge(image_error: float, uncertainty_deg: float, num_alternatives: int) -> 
     if num_alternatives:
         others = "another light that was found" if num_alternatives == 1 else f"{num_alternatives} other lights that were found"
         known = f"{others}, up to {uncertainty_deg:.0f} degrees away, explain{'s' * (num_alternatives == 1)} the image as well"
-    if image_error > POOR_ERROR:
-        return Judgement(
-            Verdict.BAD,
-            f"The light does not explain the image: {fit}, over {POOR_ERROR:.0%}. Check geometry, camera and albedo.",
-        )
-    if uncertainty_deg > POOR_DEG:
-        return Judgement(Verdict.BAD, f"The image does not determine the light: {known}.")
-    if image_error > GOOD_ERROR:
-        return Judgement(
-            Verdict.DOUBTFUL,
-            f"The light explains the image only roughly: {fit}, over {GOOD_ERROR:.0%}. Compare the two before you use it.",
-        )
-    if uncertainty_deg > GOOD_DEG:
-        return Judgement(Verdict.DOUBTFUL, f"The image determines the light only roughly: {known}.")
-    return Judgement(Verdict.GOOD, f"The light explains the image: {fit}; {known}.")
+    fits_poorly = f"The light does not explain the image: {fit}, over {POOR_ERROR:.0%}. Check geometry, camera and albedo."
+    fits_roughly = (
+        f"The light explains the image only roughly: {fit}, over {GOOD_ERROR:.0%}. Compare the two before you use it."
+    )
+    judgements = (
+        (image_error > POOR_ERROR, Judgement(Verdict.BAD, fits_poorly)),
+        (uncertainty_deg > POOR_DEG, Judgement(Verdict.BAD, f"The image does not determine the light: {known}.")),
+        (image_error > GOOD_ERROR, Judgement(Verdict.DOUBTFUL, fits_roughly)),
+        (uncertainty_deg > GOOD_DEG, Judgement(Verdict.DOUBTFUL, f"The image determines the light only roughly: {known}.")),
+        (True, Judgement(Verdict.GOOD, f"The light explains the image: {fit}; {known}.")),
+    )
+    return next(judgement for applies, judgement in judgements if applies)
