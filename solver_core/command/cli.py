@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import solver_core
-from solver_core.command import console
+from solver_core.command import console, evaluation
+from solver_core.command.arguments import add_options
 from solver_core.command.parser import Parser, run_command
 from solver_core.errors import ConfigError, WeightsError
 from solver_core.optional import needed_for
@@ -33,6 +34,7 @@ def command_parser() -> Parser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_solve(commands)
     _add_train(commands)
+    _add_evaluate(commands)
     _add_info(commands)
     return parser
 
@@ -47,9 +49,7 @@ def _add_solve(commands: Any) -> None:
     problems = solve.add_subparsers(title="problems", required=True, metavar="PROBLEM")
     for name in PROBLEMS:
         command = problem_module(name, "command")
-        parser = problems.add_parser(
-            name, aliases=ALIASES.get(name, []), help=command.HELP, description=command.HELP, example=command.EXAMPLE
-        )
+        parser = _add_problem(problems, name, command.HELP, command.HELP, command.EXAMPLE)
         command.add_arguments(parser)
         parser.set_defaults(run=command.run)
 
@@ -62,14 +62,7 @@ def _add_train(commands: Any) -> None:
     )
     problems = train.add_subparsers(title="problems", required=True, metavar="PROBLEM")
     for name in PROBLEMS:
-        help_line = f"train the networks of {name}"
-        parser = problems.add_parser(
-            name,
-            aliases=ALIASES.get(name, []),
-            help=help_line,
-            description=description,
-            example=example.format(name, name),
-        )
+        parser = _add_problem(problems, name, f"train the networks of {name}", description, example.format(name, name))
         source = parser.add_mutually_exclusive_group(required=True)
         source.add_argument("--config", type=Path, metavar="TOML", help="the recipe")
         parser.add_argument("--data", type=Path, default=Path(), metavar="DIR", help="what to train on (default this folder)")
@@ -80,6 +73,11 @@ def _add_train(commands: Any) -> None:
         if hasattr(command, "add_train_arguments"):
             command.add_train_arguments(parser, source)
         parser.set_defaults(run=_train, problem=name)
+
+
+def _add_problem(problems: Any, name: str, help_line: str, description: str, example: str) -> Parser:
+    """The parser of a problem, under its name and the shorter ones."""
+    return problems.add_parser(name, aliases=ALIASES.get(name, []), help=help_line, description=description, example=example)
 
 
 def _train(args: argparse.Namespace) -> int:
@@ -96,6 +94,25 @@ def _train(args: argparse.Namespace) -> int:
     weights = train(recipe, args.data, out, device=args.device, resume=args.resume)
     console.print_result({"weights": str(weights)})
     return 0
+
+
+def _add_evaluate(commands: Any) -> None:
+    description = (
+        "Measures weights and options on a folder of cases whose answers are known, and prints how far the answers are off.\n"
+        "Exit code 0: all cases were measured.  1: some could not be, which stderr names."
+    )
+    example = "solver_core evaluate {} DATA --weights mine.safetensors --json report.json"
+    evaluate = commands.add_parser(
+        "evaluate", help="measure weights on your own data", description=description, example=example.format("pose")
+    )
+    problems = evaluate.add_subparsers(title="problems", required=True, metavar="PROBLEM")
+    for name in PROBLEMS:
+        module = problem_module(name, "evaluate")
+        parser = _add_problem(problems, name, f"measure {name}", description, example.format(name))
+        parser.add_argument("data", type=Path, metavar="DATA", help=module.DATA)
+        parser.add_argument("--json", action=console.Output, metavar="JSON", help="write the report here, case by case")
+        add_options(parser, module.OPTIONS)
+        parser.set_defaults(run=lambda args, module=module: evaluation.run(args, module.cases, module.OPTIONS), problem=name)
 
 
 def _add_info(commands: Any) -> None:

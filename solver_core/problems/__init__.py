@@ -12,6 +12,7 @@ solve.py      the options, the public function, and the Session with its phases
 verdict.py    how far an answer can be trusted
 command.py    `solver_core solve <problem>`: its options, files and pictures; a problem with a way of its own to make
               recipes adds to `solver_core train <problem>` by add_train_arguments() and prepare_training()
+evaluate.py   `solver_core evaluate <problem>`: DATA, OPTIONS, cases(folder, options), each of which measures its solve
 """
 
 from __future__ import annotations

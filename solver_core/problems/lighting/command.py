@@ -28,7 +28,8 @@ EXAMPLE = "solver_core solve lighting --mesh car.obj --image car.png --camera ca
 STEP_MILLISECONDS = 350  # long enough to see what a step changed
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_inputs(parser: argparse.ArgumentParser) -> Any:
+    """Adds the flags that say what is read; returns the group of the files."""
     files = parser.add_argument_group("files")
     files.add_argument("--mesh", type=Path, required=True, nargs="+", metavar="M", help="obj, ply, glb, off or stl, metres")
     files.add_argument(
@@ -39,11 +40,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pose", type=Path, nargs="+", metavar="P", help="json with camera_from_object, one for all meshes or each"
     )
     files.add_argument("--mask", type=Path, metavar="PNG", help="white, or opaque, where the image may be used")
-    files.add_argument("--out", action=console.Output, metavar="JSON", help="also write the result here")
-    files.add_argument(
-        "--picture", action=console.Output, metavar="PNG", help="photograph, relit estimate and difference, with the light"
-    )
-    files.add_argument("--animation", action=console.Output, metavar="GIF", help="the relit estimate at every step")
     albedo = parser.add_mutually_exclusive_group()
     albedo.add_argument(
         "--albedo", type=float, nargs=3, metavar=("R", "G", "B"), help="linear, of all meshes; unknown if left out"
@@ -51,12 +47,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     albedo.add_argument("--mesh-colors", action="store_true", help="albedo is what mesh files hold: textures, vertex colours")
     parser.add_argument("--strength", type=float, metavar="W", help=f"where it is known, in {_units()}; needs known albedo")
     parser.add_argument("--linear", action="store_true", help="png and jpg hold linear values, not sRGB")
+    return files
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    files = add_inputs(parser)
+    files.add_argument("--out", action=console.Output, metavar="JSON", help="also write the result here")
+    files.add_argument(
+        "--picture", action=console.Output, metavar="PNG", help="photograph, relit estimate and difference, with the light"
+    )
+    files.add_argument("--animation", action=console.Output, metavar="GIF", help="the relit estimate at every step")
     add_options(parser, LightingOptions)
 
 
 def run(args: argparse.Namespace) -> int:
     """Exit code of the verdict.  Raises SolverError for wrong input."""
-    setup = _read_setup(args)
+    setup = read_setup(args, args.kind)
     session = LightingSession(setup, options_from(args, LightingOptions))
     with console.progress("solving") as show:
         result = session.run(lambda step: show(f"{step.phase}, {_explained(step.energy)}"))
@@ -78,7 +84,8 @@ def _units() -> str:
     return ", ".join(f"{kind.unit} ({kind.label})" for kind in LIGHTS.values())
 
 
-def _read_setup(args: argparse.Namespace) -> LightingSetup:
+def read_setup(args: argparse.Namespace, kind: str) -> LightingSetup:
+    """What is solved for a kind of light, by its name in LIGHTS.  Raises SolverError."""
     meshes = [read_mesh(path) for path in args.mesh]
     poses = [read_pose(path) for path in args.pose or []] or [np.eye(4)]
     if len(poses) not in (1, len(meshes)):
@@ -89,7 +96,7 @@ def _read_setup(args: argparse.Namespace) -> LightingSetup:
         [mesh.faces for mesh in meshes],
         read_camera(args.camera),
         poses * (len(meshes) // len(poses)),
-        args.kind,
+        kind,
         _read_albedos(args),
         args.strength,
         None if args.mask is None else read_mask(args.mask).coverage,

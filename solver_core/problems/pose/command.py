@@ -11,7 +11,7 @@ import numpy as np
 from solver_core.camera_files import read_camera
 from solver_core.command import console
 from solver_core.command.arguments import add_options, options_from
-from solver_core.command.files import read_mesh, read_photo, read_pose
+from solver_core.command.files import Surface, read_mesh, read_photo, read_pose
 from solver_core.command.masks import MaskChoice, read_mask
 from solver_core.command.pictures import write_animation, write_picture
 from solver_core.errors import ObservationError
@@ -28,7 +28,8 @@ CONVENTIONS = {"opengl": np.eye(4), "opencv": np.diag([1.0, -1.0, -1.0, 1.0])}
 STEP_MILLISECONDS = 450  # long enough to see what a step changed
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_inputs(parser: argparse.ArgumentParser) -> Any:
+    """Adds the flags that say what is read; returns the group of the files."""
     files = parser.add_argument_group("files")
     files.add_argument("--mesh", type=Path, required=True, metavar="FILE", help="obj, ply, glb, off or stl, in metres")
     files.add_argument(
@@ -49,10 +50,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="which axis of the mesh points up, where there is no --start; either tries z and y, any tries all orientations "
         f"(default {UP_AXES[0]})",
     )
-    files.add_argument("--photo", type=Path, metavar="IMAGE", help="to draw on, of the mask's size; not used to solve")
-    files.add_argument("--out", action=console.Output, metavar="JSON", help="also write the result here")
-    files.add_argument("--picture", action=console.Output, metavar="PNG", help="outlines of mask and object, before and after")
-    files.add_argument("--animation", action=console.Output, metavar="GIF", help="outlines at every step")
     mask = parser.add_argument_group("how the mask is read")
     mask.add_argument("--label", type=int, metavar="N", help="the object's number in a label image or COCO file")
     mask.add_argument("--threshold", type=float, metavar="X", help="brightness from 0 to 1 from which a pixel is object")
@@ -67,27 +64,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of camera_from_object, in --start and in the result: opengl has y up and looks along -z, as Blender does; "
         "opencv has y down and looks along z, as BOP, COLMAP and ROS do (default opengl)",
     )
+    return files
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    files = add_inputs(parser)
+    files.add_argument("--photo", type=Path, metavar="IMAGE", help="to draw on, of the mask's size; not used to solve")
+    files.add_argument("--out", action=console.Output, metavar="JSON", help="also write the result here")
+    files.add_argument("--picture", action=console.Output, metavar="PNG", help="outlines of mask and object, before and after")
+    files.add_argument("--animation", action=console.Output, metavar="GIF", help="outlines at every step")
     add_options(parser, PoseOptions)
 
 
 def run(args: argparse.Namespace) -> int:
     """Exit code of the verdict.  Raises SolverError for wrong input."""
-    mesh, (mask, camera) = read_mesh(args.mesh), _read_mask_and_camera(args)
-    camera_from_theirs = CONVENTIONS[args.convention]
-    start = None if args.start is None else camera_from_theirs @ read_pose(args.start)
-    ignore = None if args.ignore is None else read_mask(args.ignore).coverage
+    inputs = read_inputs(args)
+    mask, camera = inputs["mask"], inputs["camera"]
     photo = None if args.photo is None else _photo_of_size(args.photo, mask)
     if photo is not None:
         photo = camera.undistorted(photo)
     with console.progress("solving") as show:
         result = solve_pose(
-            mask,
-            mesh.vertices,
-            mesh.faces,
-            camera,
-            start=start,
-            ignore=ignore,
-            up=args.up,
+            **inputs,
             options=options_from(args, PoseOptions),
             on_step=lambda step: show(f"{step.phase}, {_overlap(step.iou)}"),
         )
@@ -95,6 +93,7 @@ def run(args: argparse.Namespace) -> int:
     console.print_result(
         _content(result, args.convention), args.out
     )  # before the pictures: a folder that is missing must not lose it
+    mesh = Surface(inputs["vertices"], inputs["faces"])
     if args.picture is not None:
         canvas = drawing.PoseCanvas.of_size(mesh, camera.undistorted(mask), camera.pinhole, photo, drawing.PANEL_PX)
         first = result.history[0]
@@ -109,6 +108,20 @@ def run(args: argparse.Namespace) -> int:
     for note in result.notes:
         console.print_note(note)
     return code
+
+
+def read_inputs(args: argparse.Namespace) -> dict[str, Any]:
+    """What solve_pose and PoseSetup.checked take.  Raises SolverError."""
+    mesh, (mask, camera) = read_mesh(args.mesh), _read_mask_and_camera(args)
+    return {
+        "mask": mask,
+        "vertices": mesh.vertices,
+        "faces": mesh.faces,
+        "camera": camera,
+        "start": None if args.start is None else CONVENTIONS[args.convention] @ read_pose(args.start),
+        "ignore": None if args.ignore is None else read_mask(args.ignore).coverage,
+        "up": args.up,
+    }
 
 
 def _read_mask_and_camera(args: argparse.Namespace) -> tuple[np.ndarray, Camera]:

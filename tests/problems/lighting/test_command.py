@@ -133,3 +133,17 @@ def test_colours_of_the_mesh_files_are_used_when_asked_for(files, sun_case, caps
     assert code == 0
     assert np.array(result["direction"]) @ sun_case.light > np.cos(np.radians(2))
     assert result["image_error"] < 0.5 * without["image_error"]
+
+
+def test_evaluate_measures_lights_against_the_truth(files, sun_case, capsys):
+    case = {"mesh": ["floor.obj", "box.obj"], "image": "image.png", "camera": "camera.json", "pose": ["pose.json"]}
+    turned = np.roll(sun_case.light, 1)
+    cases = [{**case, "name": "true", "direction": sun_case.light.tolist()}, {**case, "direction": turned.tolist()}]
+    (files / "cases.json").write_text(json.dumps(cases))
+
+    code = main(["evaluate", "lighting", str(files), f"--json={files / 'report.json'}"])
+
+    assert code == 0
+    found = json.loads((files / "report.json").read_text())["cases"]
+    assert found["true"]["angle_deg"] < 1
+    assert found["image.png"]["angle_deg"] == pytest.approx(np.degrees(np.arccos(sun_case.light @ turned)), abs=1)

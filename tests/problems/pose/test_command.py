@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from solver_core.command.cli import main
+from solver_core.frames import matrix_from_pose
 from solver_core.problems.pose.drawing import PANEL_PX
 
 FILES = {"mesh": "mesh.obj", "mask": "mask.png", "camera": "camera.json", "start": "start.json"}
@@ -94,7 +95,7 @@ def test_camera_of_another_program_is_read_and_its_distortion_taken_out(files, c
     distorted = solve(files), capsys.readouterr().out
 
     found = [np.array(json.loads(out)["camera_from_object"]) for _, out in (plain, other, distorted)]
-    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_allclose(found[0], found[1], atol=1e-6)
     assert np.abs(found[2] - found[0]).max() > 1e-3
 
 
@@ -150,7 +151,7 @@ def test_start_in_opencv_convention_is_named_and_taken(files, capsys):
     found = json.loads(capsys.readouterr().out)
 
     assert (plain[1]["convention"], found["convention"]) == ("opengl", "opencv")
-    np.testing.assert_array_equal(turned @ np.array(found["camera_from_object"]), plain[1]["camera_from_object"])
+    np.testing.assert_allclose(turned @ np.array(found["camera_from_object"]), plain[1]["camera_from_object"], atol=1e-6)
 
 
 def test_mesh_in_millimetres_is_named(files, capsys):
@@ -274,3 +275,32 @@ def test_result_may_be_the_next_start(solved_demo, demo_dir, capsys):
 
     assert code == 0
     assert json.loads(capsys.readouterr().out)["iou"] >= read_result(solved_demo[1])["iou"] - 1e-3
+
+
+def test_evaluate_measures_poses_against_the_truth(chair_case, tmp_path, capsys):
+    mesh, camera, mask, truth, _ = chair_case
+    corners = [f"v {x} {y} {z}" for x, y, z in mesh.vertices]
+    (tmp_path / "chair.obj").write_text("\n".join([*corners, *(f"f {a + 1} {b + 1} {c + 1}" for a, b, c in mesh.faces)]))
+    Image.fromarray(np.uint8(255) * mask).save(tmp_path / "mask.png")
+    camera.to_json(tmp_path / "camera.json")
+    files = {"mesh": "chair.obj", "mask": "mask.png", "camera": "camera.json"}
+    true = matrix_from_pose(truth)
+    off = true.copy()
+    off[2, 3] -= 0.1  # diagonals of the chair
+    flip = np.diag([1.0, -1.0, -1.0, 1.0])
+    cases = [
+        {**files, "name": "true", "camera_from_object": true.tolist()},
+        {**files, "name": "opencv", "convention": "opencv", "camera_from_object": (flip @ true).tolist()},
+        {**files, "name": "off", "camera_from_object": off.tolist()},
+    ]
+    (tmp_path / "cases.json").write_text(json.dumps(cases))
+
+    code = main(["evaluate", "pose", str(tmp_path), f"--json={tmp_path / 'report.json'}"])
+
+    assert code == 0
+    found = json.loads((tmp_path / "report.json").read_text())["cases"]
+    for name in ("true", "opencv"):
+        assert found[name]["rotation_deg"] < 1.5
+        assert found[name]["translation_percent"] < 2
+        assert found[name]["surface_percent"] < 2
+    assert found["off"]["translation_percent"] == pytest.approx(10, abs=2)
