@@ -56,7 +56,8 @@ class LightingSampling:
 
 def make_sampler(data: Path, split: str, settings: dict[str, Any]) -> LightingSampler:
     """Sampler over a split of a mesh folder; settings: fields of LightingSampling.  Raises ConfigError."""
-    return LightingSampler(load_library(data, split), _sampling(settings))
+    sampling = _sampling(settings)
+    return LightingSampler(load_library(data, split), sampling)
 
 
 def weights_task(settings: dict[str, Any]) -> str:
