@@ -41,7 +41,17 @@ def checked_array(value: Any, name: str, shape: str, error: type[SolverError] = 
 
 
 def checked_numbers(value: Any, name: str, shape: tuple[int, ...], error: type[SolverError] = SetupError) -> np.ndarray:
-    """A finite float64 copy of exactly this shape.  Raises `error`."""
+    """A finite float64 copy.
+
+    Args:
+        value: what the user gave.
+        name: how messages call it.
+        shape: that it must have.
+        error: the kind of SolverError that is raised.
+
+    Raises:
+        SolverError: for another shape, or what is not a finite number.
+    """
     words = str(shape)
     array = checked_array(value, name, words, error)
     if array.shape != shape:

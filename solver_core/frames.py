@@ -56,7 +56,16 @@ class Camera:
 
     @classmethod
     def from_fov(cls, width: int, height: int, vertical_fov: float) -> Camera:
-        """Camera with square pixels and a centred principal point.  vertical_fov: full angle in radians, in (0, pi)."""
+        """Camera with square pixels and a centred principal point.
+
+        Args:
+            width: of the image, pixels.
+            height: of the image, pixels.
+            vertical_fov: full angle from the lower to the upper border, radians, in (0, pi).
+
+        Raises:
+            SetupError: for another angle or size.
+        """
         if not 0 < vertical_fov < math.pi:
             raise SetupError(f"vertical field of view must be between 0 and pi radians, got {vertical_fov}")
         focal_px = height / 2 / math.tan(vertical_fov / 2)
@@ -83,11 +92,24 @@ class Camera:
         return undistorted_image(image, self.intrinsics, self.distortion, self.is_fisheye)
 
     def window(self, left: int, top: int, width: int, height: int) -> Camera:
-        """The same camera seen through a window of its image; the window may reach over the border."""
+        """The same camera seen through a window of its image, which may reach over the border.
+
+        Args:
+            left: column of the window's first pixel.
+            top: row of the window's first pixel.
+            width: of the window, pixels.
+            height: of the window, pixels.
+        """
         return replace(self, width=width, height=height, cx=self.cx - left, cy=self.cy - top)
 
     def scaled(self, factor: float, width: int, height: int) -> Camera:
-        """The same view with `factor` times as many pixels a length, on a width x height image."""
+        """The same view with other pixels.
+
+        Args:
+            factor: on the number of pixels a length.
+            width: of the new image, pixels.
+            height: of the new image, pixels.
+        """
         return Camera(width, height, self.fx * factor, self.fy * factor, self.cx * factor, self.cy * factor)
 
 
@@ -104,10 +126,14 @@ def _checked_distortion(values: object, is_fisheye: bool) -> tuple[float, ...]:
 
 
 def project(points_camera: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
-    """Columns and rows where points are seen.
+    """Where points are seen.
 
-    points_camera: (..., 3), in front of the camera (z < 0).  intrinsics: (..., 4), broadcast against the points' leading
-    axes.  Returns (..., 2) as (column, row) in pixels.
+    Args:
+        points_camera: (..., 3), in front of the camera (z < 0).
+        intrinsics: (..., 4) fx, fy, cx, cy in pixels, broadcast against the points' leading axes.
+
+    Returns:
+        (..., 2) column and row, pixels.
     """
     depth = -points_camera[..., 2]
     fx, fy, cx, cy = np.moveaxis(intrinsics, -1, 0)
@@ -117,7 +143,16 @@ def project(points_camera: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
 
 
 def rays(columns: np.ndarray, rows: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
-    """(..., 3) points at depth 1 (z = -1) seen at the given pixel coordinates."""
+    """Points at depth 1 that are seen at given places.
+
+    Args:
+        columns: (...,) pixels.
+        rows: (...,) pixels.
+        intrinsics: (..., 4) fx, fy, cx, cy in pixels.
+
+    Returns:
+        (..., 3) with z = -1.
+    """
     fx, fy, cx, cy = np.moveaxis(intrinsics, -1, 0)
     return np.stack(np.broadcast_arrays((columns - cx) / fx, (cy - rows) / fy, -1.0), axis=-1)
 

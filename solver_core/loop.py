@@ -40,9 +40,17 @@ class LoopSettings:
 def iterate(
     problem: InverseProblem, update: Update, observation: Arrays, x0: np.ndarray, settings: LoopSettings
 ) -> Generator[Iteration, None, None]:
-    """Iteration 0 is the start; then one Iteration a step, until no instance moves or the steps are used up.
+    """Takes steps until no instance moves or the steps are used up (Ma et al. 2020, Alg. 1).
 
-    The energy of an instance never rises from one iteration to the next (unless halvings is None).
+    Args:
+        problem: the forward process and the energy.
+        update: proposes the steps.
+        observation: of B instances.
+        x0: (B, ...) where they start.
+        settings: how long, and how steps are damped.
+
+    Yields:
+        Iteration 0, the start, then one a step.  The energy of an instance never rises (unless halvings is None).
     """
     started = time.perf_counter()
     rows = np.arange(len(x0))
@@ -125,7 +133,16 @@ def solve(
 ) -> Solution:
     """Runs the loop to its end.
 
-    on_step is called with every Iteration, the start included; it cancels the solve by raising Cancelled.
+    Args:
+        problem: as for iterate; so are update, observation, x0 and settings.
+        update: g.
+        observation: y.
+        x0: (B, ...).
+        settings: of the loop.
+        on_step: called with every Iteration, the start included; it cancels the solve by raising Cancelled.
+
+    Returns:
+        A Solution with B answers.
     """
     history: list[Iteration] = []
     is_cancelled = False
@@ -141,7 +158,13 @@ def solve(
 
 
 def summary(history: list[Iteration], settings: LoopSettings, is_cancelled: bool = False) -> Solution:
-    """The Solution of a finished or cancelled loop, given all its iterations."""
+    """The Solution of a loop.
+
+    Args:
+        history: all its iterations, the start first.
+        settings: with which it ran.
+        is_cancelled: whether it was ended before its end.
+    """
     last = history[-1]
     reasons = [_stop_reason(history, row, settings, is_cancelled) for row in range(len(last.energy))]
     return Solution(last.x, last.energy, reasons, history, last.seconds)

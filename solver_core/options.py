@@ -65,7 +65,19 @@ def option(
     unset: str = "",
     named: Mapping[str, float | None] | None = None,
 ) -> Any:
-    """A field of an Options class; see Words."""
+    """A field of an Options class.
+
+    Args:
+        default: its value where the user says nothing; None where a solve finds it.
+        label: its name for people.
+        help: one sentence on its effect, without unit, default and full stop.
+        minimum: least number, None = any.
+        maximum: greatest number, None = any.
+        unit: of the number.
+        choices: the words it may be, each with a sentence.
+        unset: what None means, in words.
+        named: words that stand for a value on the command line and in jobs.
+    """
     return field(
         default=default, metadata={"words": Words(label, help, minimum, maximum, unit, choices or {}, unset, named or {})}
     )

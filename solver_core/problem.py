@@ -26,11 +26,28 @@ class InverseProblem(Protocol):
     def manifold(self) -> Manifold: ...
 
     def forward(self, x: np.ndarray, rows: np.ndarray) -> Arrays:
-        """f(x): what would be observed if x were the answer."""
+        """f(x): what would be observed if x were the answer.
+
+        Args:
+            x: (B, ...) points of the manifold.
+            rows: (B,) the instances that they belong to, which may repeat.
+
+        Returns:
+            Arrays whose first axis is B.
+        """
         ...
 
     def energy(self, prediction: Arrays, observation: Arrays, rows: np.ndarray) -> np.ndarray:
-        """(B,) E(f(x), y) >= 0; the smaller, the better x explains the observation."""
+        """E(f(x), y): how badly x explains the observation.
+
+        Args:
+            prediction: f(x) of B instances.
+            observation: y of the same instances.
+            rows: (B,) their numbers.
+
+        Returns:
+            (B,) at least 0.
+        """
         ...
 
 
@@ -54,14 +71,34 @@ class Features(NamedTuple):
 class LearnedProblem(InverseProblem, Protocol):
     """An inverse problem that a network can be trained for: it says what the network sees and what its output means."""
 
-    def features(self, x: np.ndarray, prediction: Arrays, observation: Arrays, rows: np.ndarray) -> Features: ...
+    def features(self, x: np.ndarray, prediction: Arrays, observation: Arrays, rows: np.ndarray) -> Features:
+        """What a network sees of estimates x (B, ...), their predictions, and the observation, of instances rows (B,)."""
+        ...
 
     def step_from_output(self, output: np.ndarray, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Tangent step (B, D) meant by a network's output (B, D), whose components are of order one."""
+        """The step that a network means.
+
+        Args:
+            output: (B, D) of the network, components of order one.
+            x: (B, ...) where it was asked.
+            rows: (B,) the instances.
+
+        Returns:
+            (B, D) in the tangent space at x.
+        """
         ...
 
     def output_from_step(self, step: np.ndarray, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """The inverse of step_from_output: the training target for a known step."""
+        """The inverse of step_from_output: what a network is trained to say.
+
+        Args:
+            step: (B, D) in the tangent space at x.
+            x: (B, ...).
+            rows: (B,) the instances.
+
+        Returns:
+            (B, D) components of order one.
+        """
         ...
 
 

@@ -48,16 +48,30 @@ def without_limits() -> Iterator[None]:
 
 
 def check_count(count: int, limit: int, what: str) -> None:
-    """Refuses what a file claims to hold.  Inside of `reading` the error becomes one that names the file."""
+    """Refuses what a file claims to hold, unless `without_limits` is active.
+
+    Args:
+        count: what it claims.
+        limit: the most that is read.
+        what: that is counted, for the sentence.
+
+    Raises:
+        ValueError: which `reading` turns into an error that names the file.
+    """
     if count > limit and _has_limits.get():
         raise ValueError(f"it has {count:,} {what}, more than the {limit:,} that are read; --no-limits lifts this limit")
 
 
 @contextmanager
 def reading(path: str | Path, what: str, error: type[SolverError] = SetupError) -> Iterator[None]:
-    """Turns whatever goes wrong in the block into an `error` that names the file, as the given kind of thing.
+    """While active, whatever goes wrong becomes an error that names the file.
 
     A SolverError stays what it is, and gets the file's name where it lacks it.  What the machine lacks is a ResourceError.
+
+    Args:
+        path: of the file.
+        what: kind of thing that it should be, for the sentence.
+        error: the kind of SolverError that is raised.
     """
     try:
         _check_regular(Path(path))

@@ -25,7 +25,14 @@ class Views(NamedTuple):
 
 
 def draw_views(rng: np.random.Generator, count: int, canonical: float, elevation_deg: tuple[float, float]) -> Views:
-    """Random views: a share of canonical ones, the others from any azimuth and an elevation in a range."""
+    """Random views.
+
+    Args:
+        rng: draws them.
+        count: how many.
+        canonical: share of canonical ones, in [0, 1]; the others are from any azimuth.
+        elevation_deg: lowest and highest of the others, degrees.
+    """
     is_canonical = rng.uniform(size=count) < canonical
     azimuth = np.radians(rng.uniform(0, 360, size=count))
     elevation = np.radians(rng.uniform(*elevation_deg, size=count))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Objects that hang together and move as one: children, imported hierarchies, characters with their armature."""
+"""Assemblies, objects that move as one: children, imported hierarchies, characters with their armature."""
 
 from __future__ import annotations
 

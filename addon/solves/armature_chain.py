@@ -85,7 +85,9 @@ def build_chain(bones: dict[str, RestBone], mapped: set[str], metres: float) -> 
     lineages = [_lineage(bones, node) for node in sorted(mapped)]
     tops = sorted({lineage[0] for lineage in lineages})
     if len(tops) > 1:
-        raise SetupError(f"The bones of '{tops[0]}' and '{tops[1]}' do not hang together: map the bones of one of them only.")
+        raise SetupError(
+            f"The bones of '{tops[0]}' and '{tops[1]}' belong to separate hierarchies: map the bones of one of them only."
+        )
     whole = nodes_below(bones, tops[0])
     if len(whole) < 2:
         raise SetupError(f"The bone '{tops[0]}' has no bone below it, so there is nothing to bend.")

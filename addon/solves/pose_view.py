@@ -27,7 +27,7 @@ from .solve import NO_IMAGE_LINES
 
 
 class Things(NamedTuple):
-    """What takes part.  moved: objects that are placed, the camera or those that hang together.  parts: whose outline counts.
+    """What takes part.  moved: objects that are placed: the camera, or an assembly of objects.  parts: whose outline counts.
 
     anchor: whose frame the pose is of.
     """

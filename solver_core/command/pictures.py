@@ -61,7 +61,13 @@ def shade_mask(coverage: np.ndarray) -> np.ndarray:
 
 
 def resize(picture: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Picture (H, W, 3) or mask (H, W) uint8 at another size."""
+    """A picture at another size.
+
+    Args:
+        picture: (H, W, 3), or a mask (H, W), uint8.
+        width: pixels.
+        height: pixels.
+    """
     with needed_for("drawing pictures", extra="cli"):
         from PIL import Image
     return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS))
@@ -92,9 +98,15 @@ def write_picture(path: str | Path, picture: np.ndarray) -> None:
 
 
 def write_animation(path: str | Path, frames: Sequence[np.ndarray], milliseconds: int) -> None:
-    """Writes pictures of one size as an endless GIF, each shown so long, the last one longer.
+    """Writes an endless GIF.
 
-    Raises ConfigError if that is impossible.
+    Args:
+        path: of the file.
+        frames: (H, W, 3) uint8 each.
+        milliseconds: how long each is shown; the last one longer.
+
+    Raises:
+        ConfigError: if that is impossible.
     """
     with needed_for("writing animations", extra="cli"):
         from PIL import Image

@@ -129,7 +129,7 @@ def _contour_points_in_c(
         np.ascontiguousarray(array, dtype) for array, dtype in ((depth, np.float32), (distance, np.float32), (evidence, bool))
     ]
     cameras = [np.ascontiguousarray(array, np.float64) for array in (positions, intrinsics)]
-    capacity = 8 * count * (height + width)  # most outlines are shorter; if not, once more
+    capacity = 8 * count * (height + width)  # most outlines are shorter; longer ones take a second call
     while True:
         numbers, instance = np.empty(capacity, loader.CONTOUR_POINT), np.empty(capacity, np.int64)
         found = library.solver_core_contour_points(count, height, width, *images, *cameras, capacity, numbers, instance)

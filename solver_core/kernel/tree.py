@@ -131,11 +131,19 @@ def damped_step(
     weights: np.ndarray,
     damping: np.ndarray,
 ) -> np.ndarray:
-    """(B, J, 3) turns about `axes` that minimise sum(weights * |residuals - jacobian step|^2) + damping * |step|^2.
+    """Turns that minimise sum(weights * |residuals - jacobian step|^2) + damping * |step|^2.
 
-    positions: (B, N, 3) of the nodes.  axes: (B, J, 3, 3), row i the i-th axis a joint can turn about, in the frame of the
-    positions; a step is counted in its length, and a row of zeros locks it.  residuals: (B, N, 3), target minus position.
-    weights: (B, N).  damping: (B,) > 0.
+    Args:
+        tree: of N nodes and J joints.
+        positions: (B, N, 3) of the nodes.
+        axes: (B, J, 3, 3), row i the i-th axis a joint can turn about, in the frame of the positions; a step is counted in its
+            length, and a row of zeros locks it.
+        residuals: (B, N, 3) target minus position.
+        weights: (B, N) at least 0.
+        damping: (B,) above 0.
+
+    Returns:
+        (B, J, 3) turns about the axes.
     """
     bodies, nodes = len(positions), (len(positions), tree.num_nodes)
     loader.check_shapes(

@@ -48,7 +48,16 @@ class WeightsInfo:
 
 
 def save_weights(path: str | Path, stages: list[dict[str, np.ndarray]], info: WeightsInfo) -> None:
-    """Writes one file with the weights of every stage; what rounding takes from a step, the loop gives back."""
+    """Writes one file with the weights of every stage, rounded; what that takes from a step, the loop gives back.
+
+    Args:
+        path: of the file.
+        stages: for each its arrays by name.
+        info: what the file says of itself.
+
+    Raises:
+        ConfigError: if it cannot be written.
+    """
     *inner, _ = info.spec.layers()
     quantized = {f"{layer}.weight" for layer, _ in inner}
     tensors: dict[str, np.ndarray] = {}
@@ -74,9 +83,18 @@ def save_weights(path: str | Path, stages: list[dict[str, np.ndarray]], info: We
 
 
 def load_weights(path: str | Path, task: str, input_layout: str) -> tuple[list[dict[str, np.ndarray]], WeightsInfo]:
-    """Weights of every stage as float32, checked against what the caller is going to feed them.
+    """Weights of every stage, checked against what the caller is going to feed them.
 
-    Raises WeightsError if the file is missing, damaged, incomplete or made for another task or input layout.
+    Args:
+        path: of the file.
+        task: what they must be for, see WeightsInfo.
+        input_layout: what they must have been trained on.
+
+    Returns:
+        For each stage its float32 arrays by name, and what the file says of itself.
+
+    Raises:
+        WeightsError: if the file is missing, damaged, incomplete or made for another task or input layout.
     """
     with reading(path, "weights file", WeightsError):
         try:
@@ -113,7 +131,16 @@ def shipped_weights(task: str) -> Path:
 
 
 def load_networks(path: str | Path | None, task: str, input_layout: str) -> list[NumpyNetwork]:
-    """One NumPy network a stage, of a file or, without one, of that which ships.  Raises WeightsError as load_weights does."""
+    """One NumPy network a stage.
+
+    Args:
+        path: of the weights; None = those that ship.
+        task: as for load_weights; so is input_layout.
+        input_layout: what the networks see.
+
+    Raises:
+        WeightsError: as load_weights does.
+    """
     if path is None:
         return _shipped_networks(task, input_layout)
     stages, info = load_weights(path, task, input_layout)

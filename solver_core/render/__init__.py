@@ -54,11 +54,22 @@ def rasterize(
 ) -> Raster:
     """Nearest face of each mesh at each pixel centre, seen by a pinhole camera.
 
-    meshes: B of them; the same one may come several times.  camera_from_object: (B, 4, 4).  intrinsics: (B, 4) or
-    (4,), fx, fy, cx, cy in pixels.  A pixel is covered if its centre lies in the projected triangle, edges included,
-    whatever the winding; vertices are rounded to 1/4096 pixel.  Faces are cut at the near plane, which is at
-    near_fraction of the depth of the mesh's farthest vertex.  Of equally near faces the first counts.  A mesh out of
-    view gives no pixel.  Raises SetupError if a face index is outside the vertices.
+    A pixel is covered if its centre lies in the projected triangle, edges included, whatever the winding; vertices are
+    rounded to 1/4096 pixel.  Of equally near faces the first counts.  A mesh out of view gives no pixel.
+
+    Args:
+        meshes: B of them; the same one may come several times.
+        camera_from_object: (B, 4, 4) rigid transforms.
+        intrinsics: (B, 4) or (4,): fx, fy, cx, cy in pixels.
+        height: of the images, pixels.
+        width: of the images, pixels.
+        near_fraction: faces are cut at this fraction of the depth of the mesh's farthest vertex, in (0, 1).
+
+    Returns:
+        Depth in the meshes' unit and face index.
+
+    Raises:
+        SetupError: if a face index is outside the vertices, or an image is too large.
     """
     projections = _perspective(camera_from_object, intrinsics)
     depth, face_index = _empty(meshes, projections, height, width)
@@ -74,7 +85,7 @@ def render_depth(
     width: int,
     near_fraction: float = NEAR_FRACTION,
 ) -> np.ndarray:
-    """(B, H, W) float32: the depth of `rasterize`, faster for not noting the faces."""
+    """(B, H, W) float32: the depth of `rasterize`, with the same arguments, faster for not noting the faces."""
     projections = _perspective(camera_from_object, intrinsics)
     depth, _ = _empty(meshes, projections, height, width)
     rasterize_into(meshes, projections, True, near_fraction, depth, None)
@@ -86,7 +97,20 @@ def rasterize_orthographic(
 ) -> Raster:
     """As `rasterize`, along parallel rays: a point is seen at column cx + fx x and row cy - fy y.
 
-    fx, fy are pixels a metre.  There is no near plane; depth is -z and negative behind the camera.
+    There is no near plane; depth is -z and negative behind the camera.
+
+    Args:
+        meshes: B of them.
+        camera_from_object: (B, 4, 4) rigid transforms.
+        intrinsics: (B, 4) or (4,): fx, fy in pixels a metre, cx, cy in pixels.
+        height: of the images, pixels.
+        width: of the images, pixels.
+
+    Returns:
+        Depth and face index.
+
+    Raises:
+        SetupError: as `rasterize` does.
     """
     projections = _orthographic(camera_from_object, intrinsics)
     depth, face_index = _empty(meshes, projections, height, width)
@@ -97,7 +121,7 @@ def rasterize_orthographic(
 def render_depth_orthographic(
     meshes: Sequence[Mesh], camera_from_object: np.ndarray, intrinsics: np.ndarray, height: int, width: int
 ) -> np.ndarray:
-    """(B, H, W) float32: the depth of `rasterize_orthographic`, faster for not noting the faces."""
+    """(B, H, W) float32: the depth of `rasterize_orthographic`, with the same arguments, faster for not noting the faces."""
     projections = _orthographic(camera_from_object, intrinsics)
     depth, _ = _empty(meshes, projections, height, width)
     rasterize_into(meshes, projections, False, 0.0, depth, None)
@@ -107,9 +131,14 @@ def render_depth_orthographic(
 def signed_distance(masks: np.ndarray) -> np.ndarray:
     """Exact distance of each pixel centre to the boundary of the mask, in pixels: positive outside, negative inside.
 
-    masks: (B, H, W) bool.  Outside it is the distance to the nearest inside pixel less 0.5, inside 0.5 less the
-    distance to the nearest outside pixel, so a straight boundary lies at zero.  Where a mask has no boundary it is
-    H + W if the mask is empty and -(H + W) if it is full.  Returns (B, H, W) float32.
+    Outside it is the distance to the nearest inside pixel less 0.5, inside 0.5 less the distance to the nearest outside
+    pixel, so a straight boundary lies at zero.
+
+    Args:
+        masks: (B, H, W) bool.
+
+    Returns:
+        (B, H, W) float32; H + W where a mask is empty and -(H + W) where it is full.
     """
     return distance.signed_distance(masks)
 

@@ -60,11 +60,17 @@ def join_scene(
     albedos: Sequence[Albedo],
     normals: Sequence[np.ndarray | None] | None = None,
 ) -> Scene:
-    """Scene of meshes that each stand at a (4, 4).
+    """Scene of meshes that each stand somewhere before the camera.
 
-    albedos: for each mesh (3,) one colour, (V, 3) by vertex, (F, 3) by face, a Texture, or None for white.  Where a mesh has
-    as many vertices as faces, it is taken by vertex.  normals: for each mesh (V, 3) by vertex or (F, 3, 3) by corner, in its
-    own frame, zeros or None where it is flat.  Raises SetupError for another shape.
+    Args:
+        meshes: M of them.
+        camera_from_object: (4, 4) for each.
+        albedos: for each (3,) one colour, (V, 3) by vertex, (F, 3) by face, a Texture, or None for white; linear RGB.  Where a
+            mesh has as many vertices as faces, it is taken by vertex.
+        normals: for each (V, 3) by vertex or (F, 3, 3) by corner, in its own frame, zeros or None where it is flat.
+
+    Raises:
+        SetupError: for another shape.
     """
     vertices, faces, face_object, corner_albedo, corner_normal = [], [], [], [], []
     textures: dict[int, Texture] = {}
@@ -90,7 +96,14 @@ def join_scene(
 
 
 def render_gbuffer(scenes: Sequence[Scene], intrinsics: np.ndarray, height: int, width: int) -> GBuffer:
-    """G-buffer of each scene by its own camera; intrinsics: (B, 4) or (4,)."""
+    """G-buffer of each scene by its own camera.
+
+    Args:
+        scenes: B of them.
+        intrinsics: (B, 4) or (4,): fx, fy, cx, cy in pixels.
+        height: of the images, pixels.
+        width: of the images, pixels.
+    """
     count = len(scenes)
     intrinsics = np.broadcast_to(intrinsics, (count, 4))
     raster = render.rasterize([scene.mesh for scene in scenes], np.tile(np.eye(4), (count, 1, 1)), intrinsics, height, width)

@@ -34,9 +34,17 @@ SIDES = np.array(  # of a cube around the light: rotations of the frame that loo
 def sun_shading(
     casters: Sequence[Mesh], points: np.ndarray, normals: np.ndarray, directions: np.ndarray, map_size: int = MAP_SIZE
 ) -> np.ndarray:
-    """(B, P) cosine between normal and sun, 0 in shadow: irradiance by a sun of 1 W/m2.
+    """Irradiance by suns of 1 W/m2: the cosine between normal and sun, 0 in shadow.
 
-    casters: B meshes.  points, normals: (B, P, 3).  directions: (B, 3) unit, towards the sun.  All in one frame.
+    Args:
+        casters: B meshes that cast shadows, all in one frame with the rest.
+        points: (B, P, 3) where.
+        normals: (B, P, 3) unit, of the surfaces there.
+        directions: (B, 3) unit, towards the suns.
+        map_size: texels along a side of the shadow map.
+
+    Returns:
+        (B, P) in [0, 1].
     """
     directions = directions.astype(np.float32)
     rotation = _frames(directions)  # (B, 3, 3) light from scene
@@ -54,9 +62,19 @@ def sun_shading(
 def point_light_shading(
     casters: Sequence[Mesh], points: np.ndarray, normals: np.ndarray, positions: np.ndarray, map_size: int = MAP_SIZE
 ) -> np.ndarray:
-    """(B, P) cosine between normal and light over squared distance, 0 in shadow: irradiance by a light of 1 W/sr.
+    """Irradiance by lights of 1 W/sr: the cosine between normal and light over the squared distance, 0 in shadow.
 
-    positions: (B, 3) of the lights; the rest as for sun_shading.  A light inside the scene sees it on six sides.
+    A light inside the scene sees it on six sides.
+
+    Args:
+        casters: B meshes that cast shadows, all in one frame with the rest.
+        points: (B, P, 3) where.
+        normals: (B, P, 3) unit, of the surfaces there.
+        positions: (B, 3) of the lights.
+        map_size: texels along a side of a shadow map.
+
+    Returns:
+        (B, P) at least 0.
     """
     positions = positions.astype(np.float32)
     back = positions - points.mean(axis=1)

@@ -67,7 +67,17 @@ class StageSource:
 
 
 def roll_forward(samples: Samples, spec: NetworkSpec, stages: list[Weights], halvings: int) -> list[Iteration]:
-    """Iterations of the feedback loop with the given stages, the start first."""
+    """Takes samples through the stages that are trained already.
+
+    Args:
+        samples: B of them, whose answers are known.
+        spec: of the networks.
+        stages: the weights of each.
+        halvings: of steps that do not lower the energy.
+
+    Returns:
+        Iterations of the feedback loop, the start first.
+    """
     networks = [_torch_network(spec, weights).predict for weights in stages]
     settings = LoopSettings(steps=len(stages), halvings=halvings)
     return list(iterate(samples.problem, network_update(samples.problem, networks), samples.observation, samples.x0, settings))
@@ -95,7 +105,13 @@ def make_examples(source: StageSource, sampler: Sampler, index: int) -> Examples
 
 
 def stream_examples(source: StageSource, start: int, stop: int) -> Iterator[Examples]:
-    """Batches start..stop-1 in order, made ahead by worker processes."""
+    """Batches in order, made ahead by worker processes.
+
+    Args:
+        source: of samples and frozen stages.
+        start: number of the first batch.
+        stop: number after the last.
+    """
     workers = source.settings.workers or os.cpu_count() or 1
     # Spawned, because forking a process in which torch has threads can deadlock.
     with (

@@ -44,9 +44,20 @@ VALIDATION_SEED = 1_000_003  # far from the seeds of training batches
 
 
 def train(config: Path, data: Path, out: Path, device: str = "cpu", resume: bool = False) -> Path:
-    """Trains every stage and returns the weights file it wrote into `out`, beside log, curve and checkpoint.
+    """Trains every stage of a problem's networks.
 
-    Raises ConfigError for settings, data or a checkpoint that cannot be used.
+    Args:
+        config: the recipe, a TOML file of TrainSettings.
+        data: folder of what is trained on.
+        out: folder for weights, log, curve and checkpoint.
+        device: where torch computes, such as "cuda".
+        resume: whether to go on from the checkpoint in the output folder.
+
+    Returns:
+        The path of the weights.
+
+    Raises:
+        ConfigError: for settings, data or a checkpoint that cannot be used.
     """
     settings = load_train_settings(config)
     make_folder(out)
@@ -267,4 +278,4 @@ class _Interrupts:
         if self.is_asked:
             raise KeyboardInterrupt
         self.is_asked = True
-        logger.info("stopping after this iteration; once more to stop at once")
+        logger.info("stopping after this iteration; press Ctrl-C again to stop at once")

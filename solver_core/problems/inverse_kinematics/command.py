@@ -169,7 +169,7 @@ class _Inputs:
 
 def add_train_arguments(parser: argparse.ArgumentParser, source: Any) -> None:
     """What `solver_core train inverse_kinematics` takes beside a recipe; `source` is a group of which the user names one."""
-    source.add_argument("--rig", type=Path, metavar="BVH", help="instead of a recipe: a skeleton that is no human")
+    source.add_argument("--rig", type=Path, metavar="BVH", help="instead of a recipe: a non-human skeleton")
     parser.add_argument("--motion", type=Path, nargs="+", default=[], metavar="BVH", help="poses of the rig (default its own)")
     parser.add_argument(
         "--limits", type=Path, metavar="JSON", help="ranges of the rig's joints, degrees; without --motion its poses"

@@ -25,7 +25,13 @@ class Placed(NamedTuple):
 
 
 def fit_to_skeleton(targets: NamedTargets, matching: Matching, skeleton: Skeleton) -> Placed:
-    """Targets for the nodes of a skeleton, in its unit and upright as it is."""
+    """Targets for the nodes of a skeleton.
+
+    Args:
+        targets: named points in any unit and with any axis up.
+        matching: which of them is which node's.
+        skeleton: whose unit and axis they are brought to.
+    """
     positions = targets_of_skeleton(targets, matching, skeleton)
     notices = []
     ratio = size_ratio(positions, np.any(np.all(np.isfinite(positions), axis=2), axis=0), skeleton)
@@ -62,7 +68,7 @@ def _given_ancestor(node: int, is_given: np.ndarray, skeleton: Skeleton) -> int:
 
 
 def _standing_axis(positions: np.ndarray, skeleton: Skeleton) -> str | None:
-    """The axis along which a body stands in most frames (F, N, 3); None for what is no human, sits or lies."""
+    """The axis along which a body stands in most frames (F, N, 3); None if non-human, or if it sits or lies."""
     upwards = _upwards(positions, skeleton)
     if upwards is None:
         return None

@@ -19,7 +19,7 @@ FAR = LoopSettings(steps=100, halvings=6, converged_energy=END, min_decrease=1e-
 TRUST = 0.3
 LEAST_DAMPING = 1e-6  # square metres; below this float32 loses the weakest directions
 POOR = 0.01  # energy over the root mean square bone length above which another start is tried
-SPREADS = (0.3, 2.0)  # radians: random starts are turned a little at first, up to anyhow at last
+SPREADS = (0.3, 2.0)  # radians: random starts are turned a little at first and completely at random at last
 
 
 def random_start(problem: KinematicProblem, x: np.ndarray, spread: float, rng: np.random.Generator) -> np.ndarray:

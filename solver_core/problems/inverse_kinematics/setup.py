@@ -59,6 +59,11 @@ class KinematicSetup:
         trained: Trained | None = None,
         limit_axes: np.ndarray | None = None,
     ) -> KinematicSetup:
+        """A setup from what a user gives; the arguments are those of solve_inverse_kinematics.
+
+        Raises:
+            ObservationError: for the targets; SetupError: for the rest.
+        """
         checked_kind(skeleton, Skeleton, "skeleton", "a solver_core.Skeleton")
         for value, name in ((mapping, "mapping"), (target_map, "target_map")):
             checked_kind({} if value is None else value, Mapping, name, "a dictionary of names")

@@ -308,7 +308,7 @@ class KinematicSession(Session[KinematicStep, KinematicResult]):
         self.reasons = solution.reasons
 
     def _refine(self, phase: str) -> Steps:
-        """As motions go and then, where that does not meet the targets, anyhow."""
+        """With joints turning as in motions and then, where that does not meet the targets, freely."""
         problem, guide, known = self.setup.problem, self.setup.guide, self.evidence.known
         if guide is not None:
             natural = replace(problem, body=guide.transfer.natural_body)

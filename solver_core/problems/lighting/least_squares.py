@@ -22,9 +22,19 @@ RIDGE = 1e-3  # of the largest curvature: keeps what the lit points do not deter
 def shading_solution(
     kind: Light, x: np.ndarray, surface: Surface, prediction: LightingPrediction, observation: LightingObservation
 ) -> np.ndarray:
-    """(B, 3) light that explains the points lit by x; x itself where it lights none.
+    """The light that explains the points lit by an estimate.
 
-    Robust: points that the current estimate explains badly count less.
+    Robust: points that the estimate explains badly count less.
+
+    Args:
+        kind: of the light.
+        x: (B, 3) estimates.
+        surface: the points that are compared.
+        prediction: f(x).
+        observation: y.
+
+    Returns:
+        (B, 3); x itself where it lights nothing.
     """
     albedo = np.maximum(prediction.albedo.mean(axis=2), 1e-3)  # black surfaces say nothing; 1e-3 keeps them finite
     strength = np.maximum(prediction.strength.mean(axis=1), np.finfo(np.float32).eps)[:, None]

@@ -101,7 +101,16 @@ def tint_albedo(albedo: np.ndarray, is_of: np.ndarray, tint: np.ndarray) -> np.n
 
 
 def compose(shading: np.ndarray, albedo: np.ndarray, linear: Linear) -> np.ndarray:
-    """(B, P, 3) the image that shading (B, P) gives, in bright levels."""
+    """The image that a light gives.
+
+    Args:
+        shading: (B, P) by a light of strength one.
+        albedo: (B, P, 3) linear RGB.
+        linear: strength and ambient.
+
+    Returns:
+        (B, P, 3) in bright levels.
+    """
     return albedo * (linear.strength[:, None] * shading[..., None] + linear.ambient[:, None])
 
 

@@ -8,7 +8,17 @@ DISTINCT_DEG = 20.0  # chosen starts differ by at least this angle
 
 
 def distinct_best(lights: np.ndarray, energy: np.ndarray, count: int, angle_deg: float = DISTINCT_DEG) -> np.ndarray:
-    """Indices of the best lights (N, 3) of which no two are within the angle of each other; at most `count`."""
+    """The best of many lights of which no two are alike.
+
+    Args:
+        lights: (N, 3) directions or positions.
+        energy: (N,) the smaller, the better.
+        count: how many at most.
+        angle_deg: by which they differ at least, degrees.
+
+    Returns:
+        Indices of lights, the best first.
+    """
     towards = lights / np.linalg.norm(lights, axis=1, keepdims=True)
     chosen: list[int] = []
     for row in np.argsort(energy, kind="stable"):

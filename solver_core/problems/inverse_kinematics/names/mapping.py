@@ -71,7 +71,7 @@ def find_mapping(names: Sequence[str]) -> dict[str, tuple[str, ...]] | None:
 
 @functools.lru_cache(maxsize=32)
 def body_map(skeleton: Skeleton) -> BodyMap | None:
-    """Which of a skeleton's nodes are the human's: by their names or else by its shape; None for what is no human."""
+    """Which of a skeleton's nodes are the human's: by their names or else by its shape; None for non-human skeletons."""
     known = human().skeleton
     equal = {name: name for name in known.names if name in skeleton.names}
     by_name = _single(recognise(skeleton.names))

@@ -29,7 +29,7 @@ class Body:
     def of_poses(cls, skeleton: Skeleton, poses: np.ndarray, is_root_free: bool = True) -> Body:
         """What poses (F, J, 4) have in common.
 
-        A free root turns anyhow, because which way a body faces says nothing about bodies; one that is not, such as the
+        A free root may turn any way, because which way a body faces says nothing about bodies; one that is not, such as the
         base of a crane, turns as in the poses.
         """
         root = skeleton.joint_of_node[skeleton.root]

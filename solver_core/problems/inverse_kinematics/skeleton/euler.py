@@ -37,7 +37,7 @@ def euler_from_wxyz(wxyz: np.ndarray, order: str) -> np.ndarray:
 def continuous_euler(wxyz: np.ndarray, order: str) -> np.ndarray:
     """(F, J, 3) angles in `order` of rotations (F, J, 4) over time, each triple the one nearest to that of the frame before.
 
-    Every rotation has two triples, and each angle may turn around once more.  Where the outer axes coincide only the sum, or
+    Every rotation has two triples, and whole turns may be added to each angle.  Where the outer axes coincide only the sum, or
     the difference, of their angles counts; the last one then stays as it was.
     """
     one = euler_from_wxyz(wxyz, order)

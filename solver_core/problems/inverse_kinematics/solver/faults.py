@@ -54,10 +54,16 @@ def find_faults(positions: np.ndarray, weights: np.ndarray, skeleton: Skeleton) 
 
 
 def measured_noise(positions: np.ndarray, is_given: np.ndarray, skeleton: Skeleton) -> tuple[float, float]:
-    """Standard deviation of a coordinate, metres: of what changes from frame to frame, and of what stays for several.
+    """Noise of targets, by bones that would keep their lengths without it; how motions accelerate does not matter.
 
-    Bones would keep their lengths without it; how motions accelerate does not matter.  0 for a few frames only and where no
-    bone has both ends given.
+    Args:
+        positions: (F, N, 3) metres.
+        is_given: (F, N) bool.
+        skeleton: of the nodes.
+
+    Returns:
+        Standard deviation of a coordinate, metres: of what changes from frame to frame, and of what stays for several.  0 for a
+        few frames only and where no bone has both ends given.
     """
     of_bones = [_bone_noise(lengths) for lengths in _bone_lengths(positions, is_given, skeleton)]
     if not of_bones:

@@ -59,7 +59,19 @@ class Guide(NamedTuple):
 
 
 def find_guide(skeleton: Skeleton, mapping: Mapping[str, str] | None, trained: Trained | None) -> Guide | None:
-    """How to ask networks about this skeleton, or None if it resembles no body that they know."""
+    """How to ask networks about a skeleton.
+
+    Args:
+        skeleton: that is to be posed.
+        mapping: nodes of the networks' body -> nodes of the skeleton; None finds it by names or shape.
+        trained: other networks than those for humans.
+
+    Returns:
+        None if the skeleton resembles no body that networks know.
+
+    Raises:
+        SetupError: if the mapping names what there is not.
+    """
     if mapping is None and (trained is None or trained.body is human()):
         found = body_map(skeleton)
         mapping = None if found is None else found.node_of

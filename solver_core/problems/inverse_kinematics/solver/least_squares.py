@@ -10,9 +10,12 @@ from solver_core.kernel.tree import JointTree, cross, damped_step
 def damped_step_of_floating(
     tree: JointTree, positions: np.ndarray, axes: np.ndarray, residuals: np.ndarray, weights: np.ndarray, damping: np.ndarray
 ) -> np.ndarray:
-    """The same turns (B, J, 3) for bodies that may be shifted as a whole as well; the shift itself is not given.
+    """The turns of `kernel.tree.damped_step`, with its arguments, for bodies that may be shifted as a whole as well.
 
     The shift is eliminated last: it takes one more step for each direction in space, as if every node wanted to go there.
+
+    Returns:
+        (B, J, 3) turns; the shift itself is not given.
     """
     alone = damped_step(tree, positions, axes, residuals, weights, damping)
     along = [

@@ -1,4 +1,4 @@
-"""Prepares the training of networks for a skeleton that is no human: its body and a recipe, from its motion or limits."""
+"""Prepares the training of networks for a non-human skeleton: its body and a recipe, from its motion or limits."""
 
 from __future__ import annotations
 
