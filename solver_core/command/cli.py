@@ -64,10 +64,14 @@ def _add_train(commands: Any) -> None:
     for name in PROBLEMS:
         parser = _add_problem(problems, name, f"train the networks of {name}", description, example.format(name, name))
         source = parser.add_mutually_exclusive_group(required=True)
-        source.add_argument("--config", type=Path, metavar="TOML", help="the recipe")
-        parser.add_argument("--data", type=Path, default=Path(), metavar="DIR", help="what to train on (default this folder)")
-        parser.add_argument("--out", type=Path, metavar="DIR", help=f"weights, log, curve, checkpoint (default runs/{name})")
-        parser.add_argument("--device", default="cpu", help="where torch computes, such as cuda (default cpu)")
+        source.add_argument("--config", type=Path, metavar="TOML", help="the recipe, such as training/configs/pose.toml")
+        parser.add_argument(
+            "--data", type=Path, default=Path(), metavar="DIR", help="meshes or motions to train on (default: this folder)"
+        )
+        parser.add_argument(
+            "--out", type=Path, metavar="DIR", help=f"folder for weights, log, curve and checkpoint (default: runs/{name})"
+        )
+        parser.add_argument("--device", default="cpu", help="where torch computes, such as cuda (default: cpu)")
         parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the output folder")
         command = problem_module(name, "command")
         if hasattr(command, "add_train_arguments"):
@@ -110,7 +114,7 @@ def _add_evaluate(commands: Any) -> None:
         module = problem_module(name, "evaluate")
         parser = _add_problem(problems, name, f"measure {name}", description, example.format(name))
         parser.add_argument("data", type=Path, metavar="DATA", help=module.DATA)
-        parser.add_argument("--json", action=console.Output, metavar="JSON", help="write the report here, case by case")
+        parser.add_argument("--json", action=console.Output, metavar="JSON", help="also write the report here, case by case")
         add_options(parser, module.OPTIONS)
         parser.set_defaults(run=lambda args, module=module: evaluation.run(args, module.cases, module.OPTIONS), problem=name)
 

@@ -25,6 +25,7 @@ from solver_core.render.gbuffer import Albedo, Texture
 if TYPE_CHECKING:
     from PIL import Image
 
+CAMERA_HELP = "JSON with width, height, fx, fy, cx, cy (pixels), or a file of BOP, COLMAP, OpenCV, ROS, fSpy, ..."
 MESH_SUFFIXES = (".obj", ".ply", ".glb", ".gltf", ".off", ".stl")
 OTHER_SUFFIXES = (".fbx", ".usd", ".usda", ".usdc", ".usdz", ".dae", ".3ds", ".blend", ".abc")
 TIDY = {".obj": tidy_obj, ".ply": tidy_ply, ".glb": tidy_glb}

@@ -42,30 +42,44 @@ OF_ONE_CLIP = ("json", "write_map", "picture", "animation")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     files = parser.add_argument_group("files")
-    files.add_argument("--skeleton", type=Path, required=True, metavar="BVH", help="the skeleton that is posed")
+    files.add_argument("--skeleton", type=Path, required=True, metavar="BVH", help="the skeleton to pose")
     files.add_argument(
         "--targets",
         type=Path,
         required=True,
         metavar="FILE",
-        help="positions: bvh csv trc c3d npy npz json, or a folder",
+        help="positions of its joints: bvh, csv, trc, c3d, npy, npz or json, or a folder of such clips",
     )
-    files.add_argument("--map", type=Path, metavar="JSON", help="which joint is which, where the names do not tell")
-    files.add_argument("--write-map", action=console.Output, metavar="JSON", help="write the map that was found here, to edit")
-    files.add_argument("--limits", type=Path, metavar="JSON", help="ranges of joint angles in degrees (default: the rig's)")
+    files.add_argument(
+        "--map", type=Path, metavar="JSON", help="which joint is which, where names do not say it (see --write-map)"
+    )
+    files.add_argument(
+        "--write-map", action=console.Output, metavar="JSON", help="write the map that was found, to be edited for --map"
+    )
+    files.add_argument(
+        "--limits", type=Path, metavar="JSON", help="ranges of the joint angles, degrees (default: those beside the weights)"
+    )
     files.add_argument("--out", type=Path, metavar="FILE", help="the motion: bvh, npz or csv; a folder for a folder of clips")
     files.add_argument("--json", action=console.Output, metavar="JSON", help="also write the result here")
-    files.add_argument("--picture", action=console.Output, metavar="PNG", help="some frames, with their targets")
-    files.add_argument("--animation", action=console.Output, metavar="GIF", help="the motion, with its targets")
+    files.add_argument("--picture", action=console.Output, metavar="PNG", help="draw some frames with their targets")
+    files.add_argument("--animation", action=console.Output, metavar="GIF", help="draw the motion with its targets")
     states = parser.add_argument_group("what files do not state")
-    states.add_argument("--unit", metavar="U", help="of the targets: metres or m, cm, mm (default: guessed)")
-    states.add_argument("--skeleton-unit", metavar="U", help="of the skeleton's file (default: guessed)")
-    states.add_argument("--up", choices=AXES, metavar="AXIS", help="which points up: x, -x, y, -y, z or -z (default: found)")
-    states.add_argument("--fps", type=float, metavar="X", help="frames a second (default: the targets' or the skeleton's)")
+    states.add_argument("--unit", metavar="U", help="unit of the targets: m, cm, mm or a number of metres (default: found)")
+    states.add_argument("--skeleton-unit", metavar="U", help="unit of the skeleton's file (default: found)")
+    states.add_argument(
+        "--up", choices=AXES, metavar="AXIS", help="axis of the targets that points up: x, -x, y, -y, z or -z (default: found)"
+    )
+    states.add_argument(
+        "--fps", type=float, metavar="X", help="frames a second (default: of the targets, else of the skeleton)"
+    )
     folder = parser.add_argument_group("a folder of clips")
-    folder.add_argument("--jobs", type=console.natural_number, default=1, metavar="N", help="clips at a time (default 1)")
+    folder.add_argument(
+        "--jobs", type=console.natural_number, default=1, metavar="N", help="clips solved at a time (default: 1)"
+    )
     kinds = [kind[1:] for kind in KINDS]
-    folder.add_argument("--format", choices=kinds, metavar="KIND", default="bvh", help="bvh, npz or csv (default bvh)")
+    folder.add_argument(
+        "--format", choices=kinds, metavar="KIND", default="bvh", help="of the motions: bvh, npz or csv (default: bvh)"
+    )
     add_options(parser, KinematicOptions)
 
 
@@ -169,10 +183,15 @@ class _Inputs:
 
 def add_train_arguments(parser: argparse.ArgumentParser, source: Any) -> None:
     """What `solver_core train inverse_kinematics` takes beside a recipe; `source` is a group of which the user names one."""
-    source.add_argument("--rig", type=Path, metavar="BVH", help="instead of a recipe: a non-human skeleton")
-    parser.add_argument("--motion", type=Path, nargs="+", default=[], metavar="BVH", help="poses of the rig (default its own)")
+    source.add_argument("--rig", type=Path, metavar="BVH", help="a non-human skeleton, instead of a recipe")
     parser.add_argument(
-        "--limits", type=Path, metavar="JSON", help="ranges of the rig's joints, degrees; without --motion its poses"
+        "--motion", type=Path, nargs="+", default=[], metavar="BVH", help="motions to learn poses from (default: the rig's own)"
+    )
+    parser.add_argument(
+        "--limits",
+        type=Path,
+        metavar="JSON",
+        help="ranges of its joint angles, degrees; without --motion, poses are drawn from them",
     )
 
 

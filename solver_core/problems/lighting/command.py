@@ -12,7 +12,7 @@ import numpy as np
 from solver_core.camera_files import read_camera
 from solver_core.command import console
 from solver_core.command.arguments import add_options, options_from
-from solver_core.command.files import read_albedo, read_mesh, read_pose, read_radiance
+from solver_core.command.files import CAMERA_HELP, read_albedo, read_mesh, read_pose, read_radiance
 from solver_core.command.masks import read_mask
 from solver_core.command.pictures import write_animation, write_picture
 from solver_core.errors import SetupError
@@ -31,22 +31,33 @@ STEP_MILLISECONDS = 350  # long enough to see what a step changed
 def add_inputs(parser: argparse.ArgumentParser) -> Any:
     """Adds the flags that say what is read; returns the group of the files."""
     files = parser.add_argument_group("files")
-    files.add_argument("--mesh", type=Path, required=True, nargs="+", metavar="M", help="obj, ply, glb, off or stl, metres")
     files.add_argument(
-        "--image", type=Path, required=True, metavar="IMAGE", help="the photograph, png (8 or 16 bits), jpg or exr"
+        "--mesh", type=Path, required=True, nargs="+", metavar="M", help="obj, ply, glb, gltf, off or stl, in metres"
     )
-    files.add_argument("--camera", type=Path, required=True, metavar="JSON", help="width, height, fx, fy, cx, cy (pixels)")
     files.add_argument(
-        "--pose", type=Path, nargs="+", metavar="P", help="json with camera_from_object, one for all meshes or each"
+        "--image", type=Path, required=True, metavar="IMAGE", help="the photograph: png of 8 or 16 bits, jpg or exr"
+    )
+    files.add_argument("--camera", type=Path, required=True, metavar="FILE", help=CAMERA_HELP)
+    files.add_argument(
+        "--pose", type=Path, nargs="+", metavar="P", help="camera_from_object of the meshes, one for all or one each"
     )
     files.add_argument("--mask", type=Path, metavar="PNG", help="white, or opaque, where the image may be used")
-    albedo = parser.add_mutually_exclusive_group()
+    known = parser.add_argument_group("what is known of surfaces, light and image")
+    albedo = known.add_mutually_exclusive_group()
     albedo.add_argument(
-        "--albedo", type=float, nargs=3, metavar=("R", "G", "B"), help="linear, of all meshes; unknown if left out"
+        "--albedo",
+        type=float,
+        nargs=3,
+        metavar=("R", "G", "B"),
+        help="albedo of all meshes, linear RGB (default: unknown, and fitted)",
     )
-    albedo.add_argument("--mesh-colors", action="store_true", help="albedo is what mesh files hold: textures, vertex colours")
-    parser.add_argument("--strength", type=float, metavar="W", help=f"where it is known, in {_units()}; needs known albedo")
-    parser.add_argument("--linear", action="store_true", help="png and jpg hold linear values, not sRGB")
+    albedo.add_argument(
+        "--mesh-colors", action="store_true", help="take the albedo from the mesh files: textures, vertex colours"
+    )
+    known.add_argument(
+        "--strength", type=float, metavar="W", help=f"of the light, if it is known, in {_units()}; needs a known albedo"
+    )
+    known.add_argument("--linear", action="store_true", help="the values of png and jpg are linear, not sRGB")
     return files
 
 
@@ -54,9 +65,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     files = add_inputs(parser)
     files.add_argument("--out", action=console.Output, metavar="JSON", help="also write the result here")
     files.add_argument(
-        "--picture", action=console.Output, metavar="PNG", help="photograph, relit estimate and difference, with the light"
+        "--picture", action=console.Output, metavar="PNG", help="draw photograph, relit estimate and difference, with the light"
     )
-    files.add_argument("--animation", action=console.Output, metavar="GIF", help="the relit estimate at every step")
+    files.add_argument("--animation", action=console.Output, metavar="GIF", help="draw the relit estimate at every step")
     add_options(parser, LightingOptions)
 
 

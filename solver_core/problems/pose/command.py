@@ -11,7 +11,7 @@ import numpy as np
 from solver_core.camera_files import read_camera
 from solver_core.command import console
 from solver_core.command.arguments import add_options, options_from
-from solver_core.command.files import Surface, read_mesh, read_photo, read_pose
+from solver_core.command.files import CAMERA_HELP, Surface, read_mesh, read_photo, read_pose
 from solver_core.command.masks import MaskChoice, read_mask
 from solver_core.command.pictures import write_animation, write_picture
 from solver_core.errors import ObservationError
@@ -31,7 +31,7 @@ STEP_MILLISECONDS = 450  # long enough to see what a step changed
 def add_inputs(parser: argparse.ArgumentParser) -> Any:
     """Adds the flags that say what is read; returns the group of the files."""
     files = parser.add_argument_group("files")
-    files.add_argument("--mesh", type=Path, required=True, metavar="FILE", help="obj, ply, glb, off or stl, in metres")
+    files.add_argument("--mesh", type=Path, required=True, metavar="FILE", help="obj, ply, glb, gltf, off or stl, in any unit")
     files.add_argument(
         "--mask", type=Path, required=True, metavar="IMAGE", help="white, or opaque, where the object is; or COCO's JSON"
     )
@@ -40,7 +40,7 @@ def add_inputs(parser: argparse.ArgumentParser) -> Any:
         type=Path,
         required=True,
         metavar="FILE",
-        help="JSON with width, height, fx, fy, cx, cy (pixels), or a file of BOP, COLMAP, OpenCV, ROS, fSpy, ...",
+        help=CAMERA_HELP,
     )
     files.add_argument("--start", type=Path, metavar="JSON", help="camera_from_object, a rough guess (4 x 4)")
     files.add_argument(
@@ -48,10 +48,10 @@ def add_inputs(parser: argparse.ArgumentParser) -> Any:
         choices=UP_AXES,
         default=UP_AXES[0],
         help="which axis of the mesh points up, where there is no --start; either tries z and y, any tries all orientations "
-        f"(default {UP_AXES[0]})",
+        f"(default: {UP_AXES[0]})",
     )
     mask = parser.add_argument_group("how the mask is read")
-    mask.add_argument("--label", type=int, metavar="N", help="the object's number in a label image or COCO file")
+    mask.add_argument("--label", type=int, metavar="N", help="number of the object in a label image or COCO file")
     mask.add_argument("--threshold", type=float, metavar="X", help="brightness from 0 to 1 from which a pixel is object")
     mask.add_argument("--invert", action="store_true", help="the object is what the mask leaves out")
     mask.add_argument(
@@ -62,17 +62,19 @@ def add_inputs(parser: argparse.ArgumentParser) -> Any:
         choices=CONVENTIONS,
         default="opengl",
         help="of camera_from_object, in --start and in the result: opengl has y up and looks along -z, as Blender does; "
-        "opencv has y down and looks along z, as BOP, COLMAP and ROS do (default opengl)",
+        "opencv has y down and looks along z, as BOP, COLMAP and ROS do (default: opengl)",
     )
     return files
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     files = add_inputs(parser)
-    files.add_argument("--photo", type=Path, metavar="IMAGE", help="to draw on, of the mask's size; not used to solve")
+    files.add_argument("--photo", type=Path, metavar="IMAGE", help="image of the mask's size to draw on; not used to solve")
     files.add_argument("--out", action=console.Output, metavar="JSON", help="also write the result here")
-    files.add_argument("--picture", action=console.Output, metavar="PNG", help="outlines of mask and object, before and after")
-    files.add_argument("--animation", action=console.Output, metavar="GIF", help="outlines at every step")
+    files.add_argument(
+        "--picture", action=console.Output, metavar="PNG", help="draw outlines of mask and object, before and after"
+    )
+    files.add_argument("--animation", action=console.Output, metavar="GIF", help="draw outlines at every step")
     add_options(parser, PoseOptions)
 
 
