@@ -85,7 +85,7 @@ def test_table1_measures_every_method_on_the_same_samples(data_dir, monkeypatch,
     assert nine["ours + refine + restarts"]["rotation_median_deg"] < 2
     assert {*table1.OURS, "soft rasteriser", "neural mesh renderer"} <= set(beside)
     assert {row["num_samples"] for row in beside.values()} == {2}
-    assert beside["ours + refine"]["ours_faster_by"] == 1
+    assert beside["ours + refine"]["speed_up_at_equal_accuracy"] == 1
     assert run.pictures["gallery-pose-canonical"]().ndim == 3
     assert "pose-time-canonical" in {plot.name for plot in run.plots}
 

@@ -126,7 +126,9 @@ def _rows_beside(view: str, measured: dict[str, Errors]) -> list[Row]:
     for name, errors in same.items():
         faster = times_sooner(by_time["ours + refine"], by_time[name], TOLERANCE)
         categories = f"nine, first {count}"
-        table.append({"view": view, "categories": categories, "method": name, **summary(errors), "ours_faster_by": faster})
+        table.append(
+            {"view": view, "categories": categories, "method": name, **summary(errors), "speed_up_at_equal_accuracy": faster}
+        )
     return table
 
 

@@ -261,7 +261,9 @@ def _rows_beside(kind: str, compared: dict[str, Errors]) -> list[Row]:
     for name, errors in compared.items():
         faster = times_sooner(ours, errors["by_time"].mean(axis=0), OWN_FINAL)
         condition = f"{KNOWN}, every {COMPARED_STEP}th sample"
-        table.append({"light": kind, "strength": condition, "method": name, **_summary(errors), "ours_faster_by": faster})
+        table.append(
+            {"light": kind, "strength": condition, "method": name, **_summary(errors), "speed_up_at_equal_accuracy": faster}
+        )
     return table
 
 

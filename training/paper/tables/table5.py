@@ -151,7 +151,7 @@ def _compared(run: Run, cases: Cases, trained: Trained) -> list[Row]:
     table = [_row(name, COMPARED, cases, of_method) for name, of_method in errors.items()]
     by_time = {name: of_method["by_time"].mean(axis=0) for name, of_method in errors.items()}
     for row in table:
-        row["ours_faster_by"] = times_sooner(by_time["ours + refine"], by_time[str(row["method"])], OWN_FINAL)
+        row["speed_up_at_equal_accuracy"] = times_sooner(by_time["ours + refine"], by_time[str(row["method"])], OWN_FINAL)
     run.plots += _plots(errors)
     return table
 
