@@ -1,7 +1,7 @@
 """Fuzzes for a while: python -m tests.hostile.fuzz [--inputs N] [--seconds S] [--seed N] [TARGET ...]
 
 Each batch of inputs runs in a process of its own, so that a crash of a library is found as well.  The smallest input that
-does harm is kept in tests/hostile/crashes, where `make test` tries it again ever after.
+does harm is printed or, if it is a file, kept in tests/hostile/crashes, where `make test` tries it again ever after.
 """
 
 from __future__ import annotations
@@ -78,6 +78,9 @@ def _run_batch(name: str, number: int, count: int) -> str | None:
             said = Path(folder, "fault")
             what = said.read_text() if said.exists() else f"the process ended with code {process.exitcode}"
         content = last.read_bytes() if last.exists() else b""
+        is_file = last.exists() and not Path(folder, "repr").exists()
+    if not is_file:
+        return f"{what}; input {content.decode()}"
     CRASHES.mkdir(exist_ok=True)
     kept = CRASHES / f"{name}-{hashlib.sha256(content).hexdigest()[:8]}"
     kept.write_bytes(content)
@@ -99,7 +102,10 @@ def _batch(name: str, number: int, count: int, folder: str) -> None:
     @settings(max_examples=count, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(target.cases())
     def run(case: Any) -> None:
-        Path(folder, "last").write_bytes(case if isinstance(case, bytes) else repr(case).encode())
+        is_file = isinstance(case, bytes)
+        Path(folder, "last").write_bytes(case if is_file else repr(case).encode("utf-8", "backslashreplace"))
+        if not is_file:
+            Path(folder, "repr").touch()
         target.run(case, place)
 
     try:

@@ -7,12 +7,13 @@ import pytest
 
 from solver_core.errors import SolverError
 
+from .commands import run_command_line
 from .corpus import bad_files
 from .guard import guarded, one_sentence
 from .targets import TARGETS
 
 BAD = bad_files()
-CRASHES = sorted(path for path in Path(__file__).parent.glob("crashes/*") if path.suffix != ".md")
+CRASHES = [path for path in sorted(Path(__file__).parent.glob("crashes/*")) if path.name.rpartition("-")[0] in TARGETS]
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -38,3 +39,8 @@ def test_a_bad_file_is_refused_in_one_sentence(name, tmp_path, monkeypatch):
 @pytest.mark.parametrize("crash", CRASHES, ids=lambda path: path.name)
 def test_what_a_fuzzer_found_stays_mended(crash, tmp_path):
     TARGETS[crash.name.rpartition("-")[0]].run(crash.read_bytes(), tmp_path)
+
+
+def test_a_command_line_with_an_empty_name_is_refused_in_one_sentence(tmp_path):
+    for option in ("--skeleton", "--targets", "--map", "--limits", "--weights", "--out", "--json", "--picture"):
+        run_command_line(["solve", "ik", "--skeleton", "rest.bvh", "--targets", "targets.csv", option, ""], tmp_path)

@@ -50,12 +50,12 @@ def write_body(path: Path, body: Body) -> None:
 
 def body_path(weights: Path) -> Path:
     """Where the body of a weights file lies: beside it.  Weights without one are for the human."""
-    return weights.with_suffix(".body.bvh")
+    return weights.parent / f"{weights.stem}.body.bvh"  # with_suffix fails for what is no file, such as "."
 
 
 def limits_path(weights: Path) -> Path:
     """Where the limits lie within which a rig was trained, if there were any."""
-    return weights.with_suffix(".limits.json")
+    return weights.parent / f"{weights.stem}.limits.json"
 
 
 def human() -> Body:

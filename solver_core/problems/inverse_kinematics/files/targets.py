@@ -78,6 +78,8 @@ def read_targets(
             points = READERS[suffix](path)
     else:
         raise ObservationError(f"cannot read the targets {path}: the name must end in .bvh, {', '.join(READERS)}")
+    if points.positions.size == 0:
+        raise ObservationError(f"the targets {path} hold no points")
     targets = _in_metres(points, metres, up, fps)
     for notice in targets.notices:
         log.warning("%s: %s", path, notice)
