@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import bpy
 import numpy as np
@@ -64,12 +64,24 @@ def set_keys(
         curve.update()
 
 
+def every_curve(block: bpy.types.ID) -> Iterator[bpy.types.FCurve]:
+    """The curves that animate a block: of its action and of the strips of its tracks."""
+    data = block.animation_data
+    for user in (data, *(strip for track in data.nla_tracks for strip in track.strips)):
+        if user.action is not None:
+            yield from _curves_of(user)
+
+
 def _curves(thing: bpy.types.Object) -> Sequence[bpy.types.FCurve]:
-    """The curves of an object's action; since Blender 4.4 those of its slot."""
-    data = thing.animation_data
-    if not hasattr(data, "action_slot"):
-        return data.action.fcurves
-    bags = (strip.channelbag(data.action_slot) for layer in data.action.layers for strip in layer.strips)
+    """The curves of an object's action."""
+    return _curves_of(thing.animation_data)
+
+
+def _curves_of(user: bpy.types.AnimData | bpy.types.NlaStrip) -> Sequence[bpy.types.FCurve]:
+    """The curves of an action; since Blender 4.4 those of the slot that its user has."""
+    if not hasattr(user, "action_slot"):
+        return user.action.fcurves
+    bags = (strip.channelbag(user.action_slot) for layer in user.action.layers for strip in layer.strips)
     return next((bag.fcurves for bag in bags if bag is not None), ())
 
 

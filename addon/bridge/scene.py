@@ -85,7 +85,7 @@ def as_played(scene: bpy.types.Scene, frame: int, unkeyed: Collection[bpy.types.
     animated = [thing for thing in unkeyed if is_animated(thing.id_data)]
     channels = [read_channels(thing) for thing in animated]
     if animated or not unkeyed:
-        scene.frame_set(frame)
+        scene.frame_set(frame, subframe=scene.frame_subframe if frame == scene.frame_current else 0.0)
     yield
     for thing, values in zip(animated, channels, strict=True):
         write_channels(thing, values)

@@ -42,6 +42,7 @@ from ..bridge.armature import (
 from ..bridge.controls import Control, find_controls, pose_controls
 from ..bridge.holds import animation_holds, bone_holds, bone_limits, nla_holds
 from ..bridge.keyframes import require_keyable
+from ..bridge.moment import Moment
 from ..bridge.scene import Handle, as_played, evaluate, find_object, find_scene, require_editable, show_frame
 from ..bridge.transform import read_channels, rotation_channel, world_matrix, write_channels
 from .armature_chain import Chain, build_chain, metres_per_unit
@@ -93,7 +94,7 @@ class ArmatureSolve:
     scene: str
     task: ArmatureTask
     frames: tuple[int, ...]
-    frame: int
+    moment: Moment  # before the solve
     source: TargetSource
     armature: Handle
     seen: Handle  # the armature whose joints are to be at the targets; where it copies another one, that one is posed
@@ -155,7 +156,7 @@ class ArmatureSolve:
             scene.name,
             replace(task, bones=rows),
             frames,
-            scene.frame_current,
+            Moment.of(scene),
             source,
             Handle.of(armature),
             Handle.of(seen),
@@ -193,7 +194,7 @@ class ArmatureSolve:
             parent_pose.append(pose)
             for name, poses in above.items():
                 poses.append(read_pose_matrix(depsgraph, armature, name))
-        show_frame(scene, self.frame)
+        self.moment.restore()
         above = {name: np.stack(poses) for name, poses in above.items()}
         weights = node_weights(chain, task.bones)
         targets = np.stack(targets)
@@ -204,7 +205,7 @@ class ArmatureSolve:
         if task.options.use_limits:
             ranges = np.tile([-np.inf, np.inf], (chain.skeleton.num_nodes, 3, 1))
             ranges[chain.skeleton.joints] = [read_limits(armature, name) for name in chain.bones]
-        shown = self.frames.index(self.frame) if self.frame in self.frames else 0
+        shown = self.frames.index(self.moment.frame) if self.moment.frame in self.frames else 0
         self.inputs = _Inputs(targets, weights, ranges, np.stack(world_from_solve), np.stack(parent_pose), metres, shown, above)
         self.muted += mute(armature, [*chain.bones, *pulling_bones(armature, chain.bones)])
 
@@ -273,13 +274,11 @@ class ArmatureSolve:
             listed = ", ".join(f"'{name}'" for name in bones[:3]) + (", ..." if len(bones) > 3 else "")
             self.notices.append(f"What held {listed} is muted: constraints or drivers.")
         yield from self._measure(scene, armature, is_keyed)
-        show_frame(scene, self.frame)
+        self.moment.show()
 
     def restore(self) -> None:
-        scene = bpy.data.scenes.get(self.scene)
-        if scene is not None:
-            show_frame(scene, self.frame)
-        armature = self.armature.find(scene)
+        self.moment.restore()
+        armature = self.armature.find(bpy.data.scenes.get(self.scene))
         if armature is None:
             return
         for name, channels in self.channels.items():

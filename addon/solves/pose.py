@@ -20,6 +20,7 @@ from ..bridge.assembly import Trial, alone, move, try_move, whole_of
 from ..bridge.camera import FLAT_LENSES, check_camera
 from ..bridge.holds import animation_holds, holds, nla_holds, shape_holds
 from ..bridge.keyframes import require_keyable, set_keys
+from ..bridge.moment import Moment
 from ..bridge.scene import Handle, as_played, find_object, find_scene, require_editable, show_frame
 from ..bridge.transform import (
     Placement,
@@ -102,7 +103,7 @@ class PoseSolve:
     scene: str
     task: PoseTask
     parts: tuple[int, ...]
-    frame: int
+    moment: Moment  # before the solve
     things: Things
     trial: Trial
     channels: dict[Handle, dict[str, tuple[float, ...]]]
@@ -133,7 +134,7 @@ class PoseSolve:
         trial = try_move(scene, moved, followers, still)
         things = Things(eye, moved, trial.parts or assembly.parts, assembly.movers[0])
         channels = {one: read_channels(one.require(scene)) for one in moved}
-        return cls(scene.name, task, parts, scene.frame_current, things, trial, channels)
+        return cls(scene.name, task, parts, Moment.of(scene), things, trial, channels)
 
     def read(self, part: int) -> None:
         scene = find_scene(self.scene)
@@ -210,12 +211,11 @@ class PoseSolve:
             iou = view.overlap(coverage)
             self.judgements[frame] = iou, self._judge(scene, kept, iou, is_keyed)
             yield
-        show_frame(scene, self.frame)
+        self.moment.show()
 
     def restore(self) -> None:
+        self.moment.restore()
         scene = bpy.data.scenes.get(self.scene)
-        if scene is not None:
-            show_frame(scene, self.frame)
         for one, channels in self.channels.items():
             thing = one.find(scene)
             if thing is not None:

@@ -105,9 +105,7 @@ def pose_solve(scene, tmp_path, is_range):
     image.save()
     frames = {"frame_start": 1, "frame_end": 2} if is_range else {}
     source = ImageSource(image="mask")
-    return lambda: PoseSolve.gather(
-        scene, PoseTask("Suzanne", "Camera", source, options=PoseTaskOptions(restarts=0), **frames)
-    )
+    return lambda: PoseSolve.gather(scene, PoseTask("Suzanne", "Camera", source, options=PoseTaskOptions(restarts=0), **frames))
 
 
 def armature_solve(scene, tmp_path, is_range):
