@@ -72,6 +72,7 @@ def test_pose_button_finds_the_photographed_pose(window, keep_picture):
 def test_steps_show_in_the_scene_and_escape_takes_them_back(window, keep_picture, problem):
     window.open_demo(problem)
     window.open_panel(problem)
+    window.ask("bpy.context.scene.frame_set(bpy.context.scene.frame_current, subframe=0.375)")
     before = matrix(window, MOVED[problem])
 
     click_solve(window, problem, seconds_per_step=1.0)
@@ -85,6 +86,7 @@ def test_steps_show_in_the_scene_and_escape_takes_them_back(window, keep_picture
     keep_picture(f"{problem}-cancelled")
     assert np.abs(during - before).max() > 0.01
     np.testing.assert_array_equal(matrix(window, MOVED[problem]), before)
+    assert window.value("bpy.context.scene.frame_subframe") == 0.375
 
 
 def test_one_undo_takes_a_solve_back(window):
