@@ -9,10 +9,12 @@ import bpy
 
 from solver_core.errors import SolverError
 from solver_core.problems.inverse_kinematics.files.bvh_text import END_SITE
+from solver_core.problems.lighting.lights import LIGHTS
 
 from . import results
 from .bridge.assembly import has_surface
 from .bridge.camera import FLAT_LENSES
+from .bridge.light import is_solved_light
 
 DEPTHS_WITHOUT_ALPHA = {8, 24, 48, 96}  # bits of a pixel of an image without alpha
 
@@ -65,8 +67,8 @@ def lighting_obstacles(context: bpy.types.Context) -> Iterator[str]:
     elif not any(has_surface(thing) and thing.visible_get() for thing in context.view_layer.objects):
         yield "Add or show the objects that the picture shows: no visible object has a surface."
     if settings.lamp is not None:
-        if settings.lamp.data.type not in {"SUN", "POINT"}:
-            yield f"'{settings.lamp.name}' must be a Sun or a Point light."
+        if not is_solved_light(settings.lamp):
+            yield f"'{settings.lamp.name}' must be a {' or a '.join(kind.title() for kind in LIGHTS)} light."
         yield from _in_scene(settings.lamp, context.scene)
         yield from _linked(settings.lamp)
         yield from _linked(settings.lamp.data)

@@ -20,6 +20,7 @@ from solver_core.problems.inverse_kinematics.files.bvh_text import END_SITE
 
 from . import options, results
 from .bridge.camera import FLAT_LENSES
+from .bridge.light import is_solved_light
 from .solves.armature_task import ArmatureOptions
 from .solves.image_source import ImageSource, MaskKey
 from .solves.lighting import LightingTaskOptions
@@ -99,7 +100,7 @@ def _is_perspective(_: object, thing: bpy.types.Object) -> bool:
 
 
 def _is_light(_: object, thing: bpy.types.Object) -> bool:
-    return thing.type == "LIGHT" and thing.data.type in {"SUN", "POINT"}
+    return is_solved_light(thing)
 
 
 def _is_armature(_: object, thing: bpy.types.Object) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 from mathutils import Vector
 
 from solver_core.errors import SetupError
+from solver_core.problems.lighting.lights import LIGHTS
 
 from .scene import require_editable
 from .transform import float64, split_rigid, world_matrix
@@ -18,8 +19,13 @@ from .transform import float64, split_rigid, world_matrix
 PLAIN = {"exposure": 0.0, "use_temperature": False, "normalize": True}
 
 
+def is_solved_light(thing: bpy.types.Object) -> bool:
+    """Whether an object is a light of a kind that is solved."""
+    return thing.type == "LIGHT" and thing.data.type.lower() in LIGHTS
+
+
 def check_light(light: bpy.types.Object, kind: str) -> None:
-    """Raises SetupError if an object is no light of this kind, "sun" or "point", or cannot be changed."""
+    """Raises SetupError if an object is no light of this kind, by its name in LIGHTS, or cannot be changed."""
     if light.type != "LIGHT" or light.data.type != kind.upper():
         raise SetupError(f"'{light.name}' is not a {kind.title()} light: choose one, or leave the light empty for a new one.")
     require_editable(light)

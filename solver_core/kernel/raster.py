@@ -57,7 +57,13 @@ def rasterize_into(
     meshes = [_as_declared(mesh) for mesh in meshes]
     library = loader.library()
     if library is None:
-        _rasterize_in_numpy(meshes, projections, is_perspective, near_fraction, depth, face_index)
+        for item, (mesh, matrix) in enumerate(zip(meshes, projections, strict=True)):
+            _check_faces(mesh)
+            nearness, faces = _draw(_project(mesh, matrix, near_fraction), *depth.shape[1:])
+            with np.errstate(divide="ignore"):
+                depth[item] = 1 / np.where(faces < 0, np.float32(0), nearness) if is_perspective else -nearness
+            if face_index is not None:
+                face_index[item] = faces
         return
 
     def fill_chunk(part: slice) -> None:
@@ -81,26 +87,6 @@ def _as_declared(mesh: Mesh) -> Mesh:
         for array, dtype in ((mesh.vertices, np.float32), (mesh.faces, np.int32))
     )
     return mesh if is_declared else Mesh.checked(mesh.vertices, mesh.faces)
-
-
-def _rasterize_in_numpy(
-    meshes: Sequence[Mesh],
-    projections: np.ndarray,
-    is_perspective: bool,
-    near_fraction: float,
-    depth: np.ndarray,
-    face_index: np.ndarray | None,
-) -> None:
-    """As rasterize_into."""
-    _, height, width = depth.shape
-    for item, (mesh, matrix) in enumerate(zip(meshes, projections, strict=True)):
-        _check_faces(mesh)
-        triangles = _project(mesh, matrix, near_fraction)
-        nearness, faces = _draw(triangles, height, width)
-        with np.errstate(divide="ignore"):
-            depth[item] = 1 / np.where(faces < 0, np.float32(0), nearness) if is_perspective else -nearness
-        if face_index is not None:
-            face_index[item] = faces
 
 
 def _check_faces(mesh: Mesh) -> None:
