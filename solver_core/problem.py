@@ -117,7 +117,7 @@ class Sampler(Protocol):
     def draw(self, rng: np.random.Generator, count: int) -> Samples: ...
 
 
-def take(arrays: Arrays, rows: np.ndarray) -> Arrays:
+def take(arrays: Arrays, rows: np.ndarray | slice) -> Arrays:
     """The given rows of every array.  An array that is one instance broadcast to all stays so, without a copy."""
     if hasattr(arrays, "_make"):  # a NamedTuple
         return arrays._make(None if array is None else take(array, rows) for array in arrays)

@@ -131,7 +131,8 @@ def moved_edge(offset_px: float, noise_px: float) -> Damage:
     """The edge moved outwards, and by smooth noise."""
 
     def damage(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        noise = noise_px * smooth_noise(rng, 1, *mask.shape, SMOOTHED_PX * 2)[0]
+        height, width = mask.shape
+        noise = noise_px * smooth_noise(rng, 1, height, width, SMOOTHED_PX * 2)[0]
         return render.signed_distance(mask[None])[0] < offset_px + noise
 
     return damage
