@@ -3,8 +3,13 @@
 import solver_core as sc
 camera = sc.Camera(width, height, fx, fy, cx, cy)
 result = sc.solve_pose(mask, vertices, faces, camera, start=camera_from_object)
+
+problem = sc.inverse_problem(forward=my_simulation, space=sc.Box(low, high))  # any program as the forward process
+result = sc.solve(problem, observed, weights=sc.train(problem))
 """
 
+from solver_core import loop, problem
+from solver_core import network as networks
 from solver_core.camera_files import read_camera
 from solver_core.errors import (
     ConfigError,
@@ -15,22 +20,31 @@ from solver_core.errors import (
     SolverError,
     WeightsError,
 )
+from solver_core.executable import Executable
 from solver_core.frames import Camera
+from solver_core.inverse import inverse_problem
+from solver_core.manifolds import Box, Euclidean, SO3Power, UnitSphere
+from solver_core.problem_kind import ProblemKind
 from solver_core.problems.inverse_kinematics.files.targets import NamedTargets, read_targets
 from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
 from solver_core.problems.inverse_kinematics.solve import KinematicResult, solve_inverse_kinematics
 from solver_core.problems.lighting.solve import LightingSolution, solve_lighting
 from solver_core.problems.pose.solve import PoseOptions, PoseSolution, solve_pose, solve_pose_batch
 from solver_core.solution import Cancelled, StopReason, Verdict
+from solver_core.solving import ProblemSolution, solve
+from solver_core.training import train
 
 solve_ik = solve_inverse_kinematics  # the short name
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Box",
     "Camera",
     "Cancelled",
     "ConfigError",
+    "Euclidean",
+    "Executable",
     "KinematicResult",
     "LightingSolution",
     "MissingDependency",
@@ -38,18 +52,28 @@ __all__ = [
     "ObservationError",
     "PoseOptions",
     "PoseSolution",
+    "ProblemKind",
+    "ProblemSolution",
     "ResourceError",
+    "SO3Power",
     "SetupError",
     "Skeleton",
     "SolverError",
     "StopReason",
+    "UnitSphere",
     "Verdict",
     "WeightsError",
+    "inverse_problem",
+    "loop",
+    "networks",
+    "problem",
     "read_camera",
     "read_targets",
+    "solve",
     "solve_ik",
     "solve_inverse_kinematics",
     "solve_lighting",
     "solve_pose",
     "solve_pose_batch",
+    "train",
 ]

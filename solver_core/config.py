@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import re
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,6 +76,41 @@ def load_train_settings(path: str | Path) -> TrainSettings:
     content = read_toml(path, "configuration", ConfigError)
     with reading(path, "configuration", ConfigError):
         return train_settings(content, str(path))
+
+
+def with_changes(recipe: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
+    """The tables of a recipe with some values changed.
+
+    Args:
+        recipe: the tables; it is not changed.
+        changes: KEY=VALUE each.  KEY: of [training], or with the name of its table before a dot.  VALUE: as in TOML; a word
+            that is none is a text.
+
+    Raises:
+        ConfigError: for a change of another form.
+    """
+    changed = copy.deepcopy(recipe)
+    for change in changes:
+        key, equals, text = change.partition("=")
+        *path, last = key.strip().split(".") if "." in key else ("training", key.strip())
+        if not equals or not last or not all(path):
+            raise ConfigError(
+                f"a change of the recipe must be KEY=VALUE, such as iterations=[300] or sampling.up=y, got {change!r}"
+            )
+        table = changed
+        for name in path:
+            table = table.setdefault(name, {})
+            if not isinstance(table, dict):
+                raise ConfigError(f"a change of the recipe needs a table, but {name} in {change!r} is a value")
+        table[last] = _toml_value(text.strip())
+    return changed
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return text
 
 
 def train_settings(content: dict[str, Any], source: str) -> TrainSettings:

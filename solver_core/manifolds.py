@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from solver_core import rotations
+from solver_core.errors import ConfigError
 
 MIN_DEPTH_CHANGE = 0.05  # an added step may not carry an object through the camera
 
@@ -47,6 +48,49 @@ class Euclidean:
 
     def random(self, rng: np.random.Generator, count: int) -> np.ndarray:
         return rng.normal(size=(count, self.dim))
+
+
+@dataclass(frozen=True)
+class Box:
+    """Numbers between bounds, (B, D); a step that leads out ends at the bound.
+
+    low, high: D numbers each.  Distance is the length of the step in widths of the box.  Random points are uniform.
+    """
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        for name in ("low", "high"):
+            object.__setattr__(self, name, tuple(float(bound) for bound in getattr(self, name)))
+        if len(self.low) != len(self.high) or not all(a < b and np.isfinite(b - a) for a, b in zip(self.low, self.high)):  # noqa: B905
+            raise ConfigError(f"every lower bound of a box must be below its upper bound, got {self.low} and {self.high}")
+
+    @property
+    def dim(self) -> int:
+        return len(self.low)
+
+    @property
+    def centre(self) -> np.ndarray:
+        """(D,)"""
+        return (np.array(self.low) + self.high) / 2
+
+    @property
+    def width(self) -> np.ndarray:
+        """(D,)"""
+        return np.array(self.high) - self.low
+
+    def retract(self, x: np.ndarray, step: np.ndarray) -> np.ndarray:
+        return np.clip(x + step, self.low, self.high)
+
+    def difference(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return y - x
+
+    def distance(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return np.linalg.norm((y - x) / self.width, axis=-1)
+
+    def random(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        return rng.uniform(self.low, self.high, size=(count, self.dim))
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ Three layouts are understood:
     a collection    manifest.csv (path, source, category) with splits.json (split -> sources), as in our own data
     ShapeNet        synset/model_id/models/model_normalized.obj; the category is the synset, by name where we measure it
     any folder      every obj, ply, glb, gltf, off and stl below it; the category is the folder a file lies in
-The last two are split 80 / 10 / 10 by a hash of the path; a split that comes out empty gets all.
+The last two are split 80 / 10 / 10 by a hash of the path; a split that comes out empty gets all.  Meshes of the last are
+turned from the axis that points up in them, the first two say which that is.
 """
 
 from __future__ import annotations
@@ -55,6 +56,15 @@ SHAPENET_CATEGORIES = {
     "04379243": "table",
 }
 MEASURED_CATEGORIES = frozenset(SHAPENET_CATEGORIES.values())  # the paper's tables are of these
+# Rows of the rotation that turns what points up in a file into z, by the axis that does.
+Z_UP_FROM = {
+    "x": ((0, 1, 0), (0, 0, 1), (1, 0, 0)),
+    "-x": ((0, 0, 1), (0, 1, 0), (-1, 0, 0)),
+    "y": ((1, 0, 0), (0, 0, -1), (0, 1, 0)),
+    "-y": ((1, 0, 0), (0, 0, 1), (0, -1, 0)),
+    "z": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
+    "-z": ((1, 0, 0), (0, -1, 0), (0, 0, -1)),
+}
 CACHE_VERSION = 1  # raise when the cached content changes
 
 
@@ -82,11 +92,14 @@ class MeshPool:
         return meshes[rng.integers(len(meshes))]
 
 
-def load_library(data: Path, split: str) -> list[MeshEntry]:
+def load_library(data: Path, split: str, up: str = "z") -> list[MeshEntry]:
     """Meshes of a split ("train", "val" or "test") of the folder `data`, or of `data`/meshes if that exists.
 
+    up: the axis that points up in the meshes of a folder that does not say it, a key of Z_UP_FROM.
     Raises ConfigError if the folder holds no mesh for the split.  A file that cannot be read is logged and left out.
     """
+    if up not in Z_UP_FROM:
+        raise ConfigError(f"up in [sampling] must be one of {', '.join(Z_UP_FROM)}, got {up!r}")
     folder = data / "meshes" if (data / "meshes").is_dir() else data
     if not folder.is_dir():
         raise ConfigError(f"the data folder {folder} does not exist; give a folder of meshes with --data")
@@ -97,8 +110,9 @@ def load_library(data: Path, split: str) -> list[MeshEntry]:
         listed = [(path, source, category) for path, source, category, _ in every]
     if not listed:
         raise ConfigError(f"{folder} holds no mesh for the split {split!r}; supported files: {', '.join(MESH_SUFFIXES)}")
-    name = _cache_name(folder, split, [path for path, _, _ in listed])
-    return _entries(cached_arrays(name, lambda: _read_meshes(folder, listed)))
+    up = "z" if (folder / "manifest.csv").exists() else up
+    name = _cache_name(folder, split if up == "z" else split + up, [path for path, _, _ in listed])
+    return _entries(cached_arrays(name, lambda: _read_meshes(folder, listed, up)))
 
 
 def _listing(folder: Path) -> list[tuple[str, str, str, str]]:
@@ -130,7 +144,7 @@ def _cache_name(folder: Path, split: str, paths: list[str]) -> str:
     return f"meshes-{hashlib.sha256(f'{CACHE_VERSION}{folder.resolve()}{split}{times}'.encode()).hexdigest()[:16]}"
 
 
-def _read_meshes(folder: Path, listed: list[tuple[str, str, str]]) -> Arrays:
+def _read_meshes(folder: Path, listed: list[tuple[str, str, str]], up: str) -> Arrays:
     """All meshes in a few arrays, one after the other."""
     logger.info("reading %d meshes from %s", len(listed), folder)
     entries = []
@@ -140,9 +154,8 @@ def _read_meshes(folder: Path, listed: list[tuple[str, str, str]]) -> Arrays:
         except SetupError as error:
             logger.warning("left out %s: %s", path, error)
             continue
-        if source in Y_UP_SOURCES or path.endswith("models/model_normalized.obj"):
-            mesh = _z_up_from_y_up(mesh)
-        entries.append(MeshEntry(path, source, category, mesh))
+        is_y_up = source in Y_UP_SOURCES or path.endswith("models/model_normalized.obj")
+        entries.append(MeshEntry(path, source, category, _z_up(mesh, "y" if is_y_up else up)))
     if not entries:
         raise ConfigError(f"none of the {len(listed)} meshes in {folder} could be read")
     return {
@@ -154,9 +167,8 @@ def _read_meshes(folder: Path, listed: list[tuple[str, str, str]]) -> Arrays:
     }
 
 
-def _z_up_from_y_up(mesh: Mesh) -> Mesh:
-    x, y, z = mesh.vertices.T
-    return Mesh(np.ascontiguousarray(np.stack([x, -z, y], axis=1)), mesh.faces)
+def _z_up(mesh: Mesh, up: str) -> Mesh:
+    return mesh if up == "z" else Mesh(mesh.vertices @ np.array(Z_UP_FROM[up], np.float32).T, mesh.faces)
 
 
 def _entries(arrays: Arrays) -> list[MeshEntry]:

@@ -134,3 +134,40 @@ def test_pool_of_one_kind_of_categories_draws_from_those(category, rng):
 def trimesh_box(size: float) -> Mesh:
     box = trimesh.creation.box((size, 1, 1))
     return Mesh.checked(box.vertices, box.faces)
+
+
+@pytest.mark.parametrize("up", ["x", "-x", "y", "-y", "z", "-z"])
+def test_meshes_of_a_plain_folder_are_turned_from_the_axis_that_is_up(up, tmp_path):
+    cone = trimesh.creation.cone(1, 3)  # its tip points along z
+    axis = (-1 if up[0] == "-" else 1) * np.eye(3)["xyz".index(up[-1])]
+    cone.apply_transform(trimesh.geometry.align_vectors((0, 0, 1), axis))
+    cone.export(tmp_path / "cone.ply")
+
+    (entry,) = load_library(tmp_path, "train", up)
+
+    tip = entry.mesh.vertices[np.argmax(np.linalg.norm(entry.mesh.vertices - entry.mesh.vertices.mean(axis=0), axis=1))]
+    assert tip[2] == pytest.approx(entry.mesh.bounds[1, 2])
+    assert abs(tip[:2]).max() < 0.01
+
+
+def test_turned_meshes_are_no_mirror_images(tmp_path):
+    box = trimesh.creation.box((1, 2, 4))
+    box.vertices[0] *= 0.5  # no longer its own mirror image
+    box.export(tmp_path / "box.ply")
+
+    volumes = [volume(load_library(tmp_path, "train", up)[0].mesh) for up in ("x", "-x", "y", "-y", "z", "-z")]
+
+    np.testing.assert_allclose(volumes, volumes[0], rtol=1e-4)  # a mirror image's is negative
+    assert volumes[0] > 0
+
+
+def volume(mesh):
+    corners = mesh.vertices[mesh.faces]
+    return np.linalg.det(corners).sum() / 6
+
+
+def test_an_axis_that_is_none_is_refused(tmp_path):
+    write_box(tmp_path / "only.ply")
+
+    with pytest.raises(ConfigError, match="up in \\[sampling\\] must be one of x, -x"):
+        load_library(tmp_path, "train", "up")

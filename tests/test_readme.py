@@ -47,3 +47,12 @@ def test_python_example_finds_the_motion_of_the_demo(demo_dir, capsys, monkeypat
     assert names["result"].rotations.shape == (72, 24, 4)
     assert names["result"].verdict is sc.Verdict.GOOD
     assert np.nanmax(names["result"].position_error) < 1e-4
+
+
+def test_python_example_finds_what_a_function_was_given(capsys):
+    names = {}
+
+    exec(example_with("inverse_problem"), names)  # noqa: S102  (our own README)
+
+    np.testing.assert_allclose(names["result"].x, [[0.1, 0.1]], rtol=1e-3)
+    assert names["result"].verdict is sc.Verdict.GOOD

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import solver_core
-from solver_core.command import console, evaluation
+from solver_core.command import console, evaluation, registered
 from solver_core.command.arguments import add_options
 from solver_core.command.parser import Parser, run_command
 from solver_core.errors import ConfigError, WeightsError
 from solver_core.optional import needed_for
-from solver_core.problems import ALIASES, PROBLEMS, problem_module
+from solver_core.problem_kind import ProblemKind
+from solver_core.problems import ALIASES, find_problem, own_part, problem_names
 from solver_core.reading import reading
+from solver_core.recipes import sentence_of, shipped_recipe, shipped_recipes
+from solver_core.training import read_settings
+from solver_core.writing import make_folder, write_bytes
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,14 +39,16 @@ def command_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=solver_core.__version__)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    _add_solve(commands)
-    _add_train(commands)
-    _add_evaluate(commands)
+    found = dict(_problems())
+    _add_solve(commands, found)
+    _add_train(commands, found)
+    _add_evaluate(commands, found)
+    _add_recipes(commands)
     _add_info(commands)
     return parser
 
 
-def _add_solve(commands: Any) -> None:
+def _add_solve(commands: Any, found: dict[str, ProblemKind]) -> None:
     solve = commands.add_parser(
         "solve",
         help="solve a problem",
@@ -47,24 +56,43 @@ def _add_solve(commands: Any) -> None:
         example="solver_core solve pose --help",
     )
     problems = solve.add_subparsers(title="problems", required=True, metavar="PROBLEM")
-    for name in PROBLEMS:
-        command = problem_module(name, "command")
-        parser = _add_problem(problems, name, command.HELP, command.HELP, command.EXAMPLE)
+    for name, problem in found.items():
+        command = own_part(problem, "command") or registered
+        words = command.HELP.format(name)
+        parser = _add_problem(problems, name, words, words, command.EXAMPLE.format(name))
         command.add_arguments(parser)
-        parser.set_defaults(run=command.run)
+        parser.set_defaults(run=command.run, problem=name)
 
 
-def _add_train(commands: Any) -> None:
+def _problems() -> Iterator[tuple[str, ProblemKind]]:
+    """All problems by name; one that cannot be loaded is told of, and left out."""
+    for name in problem_names():
+        try:
+            yield name, find_problem(name)
+        except ConfigError as error:
+            console.print_note(str(error))
+
+
+def _add_train(commands: Any, found: dict[str, ProblemKind]) -> None:
     description = "Trains the networks of a problem, stage by stage.  Needs the extra solver_core[train]."
-    example = "solver_core train {} --config training/configs/{}.toml --data DIR"
+    example = "solver_core train {} --data DIR"
     train = commands.add_parser(
-        "train", help="train the networks of a problem", description=description, example=example.format("pose", "pose")
+        "train", help="train the networks of a problem", description=description, example=example.format("pose")
     )
     problems = train.add_subparsers(title="problems", required=True, metavar="PROBLEM")
-    for name in PROBLEMS:
-        parser = _add_problem(problems, name, f"train the networks of {name}", description, example.format(name, name))
-        source = parser.add_mutually_exclusive_group(required=True)
-        source.add_argument("--config", type=Path, metavar="TOML", help="the recipe, such as training/configs/pose.toml")
+    for name, problem in found.items():
+        parser = _add_problem(problems, name, f"train the networks of {name}", description, example.format(name))
+        source = parser.add_mutually_exclusive_group()
+        source.add_argument(
+            "--config", metavar="RECIPE", help="a TOML file, or the name of a recipe that ships (default: the problem's own)"
+        )
+        parser.add_argument(
+            "--set",
+            action="append",
+            default=[],
+            metavar="KEY=VALUE",
+            help="change the recipe: iterations=[300,200], init=shipped, licence=MIT, sampling.up=y; can be given again",
+        )
         parser.add_argument(
             "--data", type=Path, default=Path(), metavar="DIR", help="meshes or motions to train on (default: this folder)"
         )
@@ -73,8 +101,11 @@ def _add_train(commands: Any) -> None:
         )
         parser.add_argument("--device", default="cpu", help="where torch computes, such as cuda (default: cpu)")
         parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the output folder")
-        command = problem_module(name, "command")
-        if hasattr(command, "add_train_arguments"):
+        parser.add_argument(
+            "--dry-run", action="store_true", help="train nothing: draw what the network would see into samples.png"
+        )
+        command = own_part(problem, "command")
+        if command is not None and hasattr(command, "add_train_arguments"):
             command.add_train_arguments(parser, source)
         parser.set_defaults(run=_train, problem=name)
 
@@ -85,22 +116,25 @@ def _add_problem(problems: Any, name: str, help_line: str, description: str, exa
 
 
 def _train(args: argparse.Namespace) -> int:
-    from solver_core.config import load_train_settings
-
-    with needed_for("training", extra="train"):
-        from solver_core.training.trainer import train
+    problem = find_problem(args.problem)
     out = args.out or Path("runs", args.problem)
-    command = problem_module(args.problem, "command")
-    recipe = command.prepare_training(args, out) if hasattr(command, "prepare_training") else args.config
-    trained_problem = load_train_settings(recipe).problem
-    if trained_problem != args.problem:
-        raise ConfigError(f"{recipe} is a recipe for {trained_problem}, not for {args.problem}")
-    weights = train(recipe, args.data, out, device=args.device, resume=args.resume)
+    command, recipe = own_part(problem, "command"), args.config
+    if command is not None and hasattr(command, "prepare_training"):
+        recipe = command.prepare_training(args, out)
+    settings = read_settings(problem, recipe, args.set)
+    with needed_for("training", extra="train"):
+        from solver_core.training.preview import preview
+        from solver_core.training.trainer import Watch, train_problem
+    if args.dry_run:
+        console.print_result(preview(problem, settings, args.data, out))
+        return 0
+    with console.progress_bars() if sys.stderr is not None and sys.stderr.isatty() else nullcontext() as show:
+        weights = train_problem(problem, settings, args.data, out, args.device, args.resume, Watch(on_iteration=show))
     console.print_result({"weights": str(weights)})
     return 0
 
 
-def _add_evaluate(commands: Any) -> None:
+def _add_evaluate(commands: Any, found: dict[str, ProblemKind]) -> None:
     description = (
         "Measures weights and options on a folder of cases whose answers are known, and prints how far the answers are off.\n"
         "Exit code 0: all cases were measured.  1: some could not be, which stderr names."
@@ -110,13 +144,40 @@ def _add_evaluate(commands: Any) -> None:
         "evaluate", help="measure weights on your own data", description=description, example=example.format("pose")
     )
     problems = evaluate.add_subparsers(title="problems", required=True, metavar="PROBLEM")
-    for name in PROBLEMS:
-        module = problem_module(name, "evaluate")
+    for name, problem in found.items():
+        module = own_part(problem, "evaluate") or registered.Evaluation(problem)
         parser = _add_problem(problems, name, f"measure {name}", description, example.format(name))
         parser.add_argument("data", type=Path, metavar="DATA", help=module.DATA)
         parser.add_argument("--json", action=console.Output, metavar="JSON", help="also write the report here, case by case")
         add_options(parser, module.OPTIONS)
         parser.set_defaults(run=lambda args, module=module: evaluation.run(args, module.cases, module.OPTIONS), problem=name)
+
+
+def _add_recipes(commands: Any) -> None:
+    parser = commands.add_parser(
+        "recipes",
+        help="list or copy the recipes that ship",
+        description="Prints the recipes that the shipped weights were trained with, or copies some of them into a folder.",
+        example="solver_core recipes pose --out my-recipes",
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="which (default: all)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="copy them here, to edit")
+    parser.set_defaults(run=_recipes)
+
+
+def _recipes(args: argparse.Namespace) -> int:
+    recipes = {name: shipped_recipe(name) for name in args.names} or shipped_recipes()
+    if args.out is None:
+        console.print_result({name: sentence_of(path) for name, path in recipes.items()})
+        return 0
+    make_folder(args.out)
+    copies = {name: args.out / path.name for name, path in recipes.items()}
+    for name, copy in copies.items():
+        if copy.exists():
+            raise ConfigError(f"{copy} exists; give another folder with --out")
+        write_bytes(copy, recipes[name].read_bytes(), "recipe")
+    console.print_result({name: str(copy) for name, copy in copies.items()})
+    return 0
 
 
 def _add_info(commands: Any) -> None:

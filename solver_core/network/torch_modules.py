@@ -122,6 +122,16 @@ def start_from(network: TorchNetwork, weights: dict[str, np.ndarray], spec: Netw
 # A problem's loss of a network for all the features, image and vector, and the problem's loss inputs; a scalar.
 Loss = Callable[[TorchNetwork, torch.Tensor | None, torch.Tensor, dict[str, torch.Tensor]], torch.Tensor]
 
+SMOOTH = 1e-2  # rounds the tip of the norm; in units of a typical residual
+
+
+def error_length(
+    network: TorchNetwork, image: torch.Tensor | None, vector: torch.Tensor, inputs: dict[str, torch.Tensor]
+) -> torch.Tensor:
+    """The loss of problems without one of their own: mean length of output - inputs["target"], (B, D) both."""
+    error = network(image, vector).float() - inputs["target"]
+    return (error.square().sum(dim=1) + SMOOTH**2).sqrt().mean()
+
 
 def to_tensors(features: Features, device: torch.device) -> tuple[torch.Tensor | None, torch.Tensor]:
     """Features as tensors on a device, the image channels first."""

@@ -30,7 +30,7 @@ from solver_core.network.spec import NetworkSpec
 from solver_core.network.torch_modules import TorchNetwork
 from solver_core.network.update import network_update
 from solver_core.problem import Features, Sampler, Samples, take
-from solver_core.problems import problem_module
+from solver_core.problem_kind import ProblemKind
 from solver_core.solution import Iteration
 from solver_core.training.memory import keep_freed_memory
 
@@ -52,6 +52,7 @@ class StageSource:
     frozen: weights of the stages before it, through which samples are rolled forward.
     """
 
+    problem: ProblemKind
     settings: TrainSettings
     spec: NetworkSpec
     data: Path
@@ -62,8 +63,7 @@ class StageSource:
         return len(self.frozen)
 
     def sampler(self, split: str) -> Sampler:
-        make_sampler = problem_module(self.settings.problem, "sampler").make_sampler
-        return make_sampler(self.data, split, self.settings.sampling)
+        return self.problem.make_sampler(self.data, split, self.settings.sampling)
 
 
 def roll_forward(samples: Samples, spec: NetworkSpec, stages: list[Weights], halvings: int) -> list[Iteration]:
@@ -100,8 +100,7 @@ def make_examples(source: StageSource, sampler: Sampler, index: int) -> Examples
         rows = np.arange(len(state.x))
     x, x_true = state.x[rows], samples.x_true[rows]
     features = samples.problem.features(x, take(state.prediction, rows), take(samples.observation, rows), rows)
-    metrics = problem_module(settings.problem, "metrics")
-    return Examples(features, metrics.loss_inputs(samples.problem, x, x_true, rows))
+    return Examples(features, source.problem.loss_inputs(samples.problem, x, x_true, rows))
 
 
 def stream_examples(source: StageSource, start: int, stop: int) -> Iterator[Examples]:

@@ -12,22 +12,27 @@ import math
 import signal
 import threading
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
 from torch import nn
 
 from solver_core.config import TrainSettings, load_train_settings, using
-from solver_core.errors import ConfigError
+from solver_core.errors import ConfigError, plain_line
 from solver_core.locking import sole_writer
 from solver_core.network.spec import NetworkSpec
 from solver_core.network.torch_modules import TorchNetwork, start_from, to_tensors
-from solver_core.network.weights import WeightsInfo, load_weights, save_weights, shipped_weights
+from solver_core.network.weights import WeightsInfo, load_weights, save_weights
 from solver_core.problem import Samples
-from solver_core.problems import problem_module, weights_task
+from solver_core.problem_kind import ProblemKind
+from solver_core.problems import find_problem
+from solver_core.training.board import tensorboard
 from solver_core.training.checkpoint import Checkpoint, checkpoint_paths, load_checkpoint, save_checkpoint
 from solver_core.training.curve import draw_curve
 from solver_core.training.examples import Examples, StageSource, Weights, roll_forward, stream_examples
@@ -36,6 +41,7 @@ from solver_core.writing import append_line, make_folder, remove_unfinished
 
 logger = logging.getLogger(__name__)
 
+LOG = "log.jsonl"
 CHECKPOINT_SECONDS = 120.0
 LOG_SECONDS = 30.0
 WARMUP_ITERATIONS = 100  # Adam's second moments need some steps before the full rate is safe
@@ -43,36 +49,75 @@ MAX_GRADIENT_NORM = 1.0
 VALIDATION_SEED = 1_000_003  # far from the seeds of training batches
 
 
+class Watch(NamedTuple):
+    """What is told while a run trains.
+
+    on_log: every line of log.jsonl as a dict: stage, iteration, seconds and either loss, samples_per_second and minutes_left,
+    or validation, mean and median of every error by name.  on_iteration: a stage as in "stage 1/3", the iterations it has had
+    and those it will have, after each.
+    """
+
+    on_log: Callable[[dict[str, Any]], None] | None = None
+    on_iteration: Callable[[str, int, int], None] | None = None
+
+
 def train(config: Path, data: Path, out: Path, device: str = "cpu", resume: bool = False) -> Path:
+    """Trains as a recipe, a TOML file, says; for the rest see train_problem."""
+    settings = load_train_settings(config)
+    return train_problem(find_problem(settings.problem), settings, data, out, device, resume)
+
+
+def train_problem(
+    problem: ProblemKind,
+    settings: TrainSettings,
+    data: Path,
+    out: Path,
+    device: str = "cpu",
+    resume: bool = False,
+    watch: Watch = Watch(),  # noqa: B008  (immutable)
+) -> Path:
     """Trains every stage of a problem's networks.
 
     Args:
-        config: the recipe, a TOML file of TrainSettings.
+        problem: whose networks.
+        settings: the recipe.
         data: folder of what is trained on.
         out: folder for weights, log, curve and checkpoint.
         device: where torch computes, such as "cuda".
         resume: whether to go on from the checkpoint in the output folder.
+        watch: who is told of the progress.
 
     Returns:
         The path of the weights.
 
     Raises:
-        ConfigError: for settings, data or a checkpoint that cannot be used.
+        ConfigError: for settings, data, a device or a checkpoint that cannot be used.
     """
-    settings = load_train_settings(config)
     make_folder(out)
     keep_freed_memory()
-    with sole_writer(out), _Interrupts() as interrupts:
+    with sole_writer(out), _Interrupts() as interrupts, ExitStack() as writers:
         remove_unfinished(out)
-        try:
-            run = _Run(settings, data, out, torch.device(device), interrupts)
-        except RuntimeError as error:  # torch's word for a device that it does not know or have
-            raise ConfigError(f"cannot train on the device {device!r}: {error}") from error
+        run = _Run(problem, settings, data, out, _checked_device(device), interrupts, watch)
         if resume:
             run.restore(load_checkpoint(out, settings))
         elif any(path.exists() for path in checkpoint_paths(out)):
             raise ConfigError(f"{out} holds another run; continue it with --resume, or give another folder with --out")
+        if (board := tensorboard(out)) is not None:
+            run.writers.append(writers.enter_context(board))
         return run.train()
+
+
+def _checked_device(name: str) -> torch.device:
+    """Where torch computes.  Raises ConfigError for a device that torch does not know or this machine lacks."""
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (AssertionError, NotImplementedError, RuntimeError) as error:  # torch's words for what it was built without
+        reason = plain_line(str(error).strip().partition("\n")[0])
+        raise ConfigError(
+            f"cannot train on the device {name!r}: {reason}; use --device cpu, or install torch for it"
+        ) from error
+    return device
 
 
 class _Earlier(NamedTuple):
@@ -86,12 +131,22 @@ class _Run:
     """One training run: the finished stages, the network under way, and its files."""
 
     def __init__(
-        self, settings: TrainSettings, data: Path, out: Path, device: torch.device, interrupts: _Interrupts | None = None
+        self,
+        problem: ProblemKind,
+        settings: TrainSettings,
+        data: Path,
+        out: Path,
+        device: torch.device,
+        interrupts: _Interrupts | None = None,
+        watch: Watch = Watch(),  # noqa: B008  (immutable)
     ) -> None:
-        self.settings, self.data, self.out, self.device = settings, data, out, device
-        self.interrupts = interrupts or _Interrupts()
+        self.problem, self.settings, self.data, self.out, self.device = problem, settings, data, out, device
+        self.interrupts, self.watch = interrupts or _Interrupts(), watch
+        self.writers: list[Callable[[dict[str, Any]], None]] = [partial(_append_to, out / LOG)]
+        if watch.on_log is not None:
+            self.writers.append(watch.on_log)
         with using("network"):
-            spec = problem_module(settings.problem, "features").network_spec(settings.network)
+            spec = problem.network_spec(settings.network)
             self.spec = NetworkSpec.from_json(spec.to_json())  # which checks it
         self.frozen: list[Weights] = []
         self.iteration = 0
@@ -100,13 +155,12 @@ class _Run:
         generator = torch.Generator().manual_seed(settings.seed)
         self.network = TorchNetwork(self.spec, generator)
         with using("sampling"):
-            self.task = weights_task(settings.problem, settings.sampling)
-        self.layout = problem_module(settings.problem, "features").INPUT_LAYOUT
+            self.task = problem.weights_task(settings.sampling)
         self.earlier = self._earlier_weights()
         if self.earlier is not None:
             start_from(self.network, self.earlier.stages[0], self.earlier.spec)
         self.network.to(device)
-        self.loss = problem_module(settings.problem, "loss").make_loss(self.spec, settings.network, generator)
+        self.loss = problem.make_loss(self.spec, settings.network, generator)
         # A loss may have weights of its own, for an auxiliary task; they learn along and are not kept.
         self.trained = nn.ModuleList([self.network, *([self.loss.to(device)] if isinstance(self.loss, nn.Module) else [])])
         self.optimizer = self._new_optimizer()
@@ -150,7 +204,7 @@ class _Run:
             self._begin_next_stage()
             self.save()
             self._export()
-            draw_curve(self.out / "log.jsonl", self.out / "curve.png")
+            draw_curve(self.out / LOG, self.out / "curve.png")
         return self._export()
 
     def _earlier_weights(self) -> _Earlier | None:
@@ -158,7 +212,10 @@ class _Run:
         init = self.settings.init
         if not init:
             return None
-        stages, info = load_weights(shipped_weights(self.task) if init == "shipped" else init, self.task, self.layout)
+        path = self.problem.shipped_weights(self.task) if init == "shipped" else init
+        if path is None:
+            raise ConfigError(f"no weights ship for {self.task}; give a file as init, or leave it out")
+        stages, info = load_weights(path, self.task, self.problem.input_layout)
         return _Earlier(stages, info.spec)
 
     def _begin_next_stage(self) -> None:
@@ -170,7 +227,7 @@ class _Run:
 
     def _train_stage(self, validation: Samples) -> None:
         settings, stage = self.settings, len(self.frozen)
-        source = StageSource(settings, self.spec, self.data, self.frozen)
+        source = StageSource(self.problem, settings, self.spec, self.data, self.frozen)
         num_iterations = settings.iterations[stage]
         losses: list[float] = []
         num_samples, last_log, last_save = 0, time.monotonic(), time.monotonic()
@@ -178,6 +235,8 @@ class _Run:
             losses.append(self._gradient_step(examples))
             num_samples += len(examples.features.vector)
             self.iteration += 1
+            if self.watch.on_iteration is not None:
+                self.watch.on_iteration(f"stage {stage + 1}/{len(settings.iterations)}", self.iteration, num_iterations)
             now = time.monotonic()
             if now - last_log > LOG_SECONDS or self.iteration == num_iterations:
                 self._log_progress(float(np.mean(losses)), num_samples / (now - last_log), len(losses) / (now - last_log))
@@ -193,15 +252,19 @@ class _Run:
     def _gradient_step(self, examples: Examples) -> float:
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
-        image, vector = to_tensors(examples.features, self.device)
-        inputs = {name: torch.from_numpy(array).to(self.device) for name, array in examples.loss_inputs.items()}
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bfloat16):
-            loss = self.loss(self.network, image, vector, inputs)
+        loss = self.loss_of(examples)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.trained.parameters(), MAX_GRADIENT_NORM)
         self.optimizer.step()
         return float(loss.detach())
+
+    def loss_of(self, examples: Examples) -> torch.Tensor:
+        """Scalar loss of the network under way."""
+        image, vector = to_tensors(examples.features, self.device)
+        inputs = {name: torch.from_numpy(array).to(self.device) for name, array in examples.loss_inputs.items()}
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bfloat16):
+            return self.loss(self.network, image, vector, inputs)
 
     def _learning_rate(self) -> float:
         stage = len(self.frozen)
@@ -217,15 +280,14 @@ class _Run:
 
     def _validation_samples(self) -> Samples:
         with using("sampling"):
-            sampler = StageSource(self.settings, self.spec, self.data, []).sampler("val")
+            sampler = StageSource(self.problem, self.settings, self.spec, self.data, []).sampler("val")
             return sampler.draw(np.random.default_rng(VALIDATION_SEED), self.settings.validation_samples)
 
     def _validate(self, samples: Samples) -> None:
         """Logs mean and median errors after the stages so far, the one under way included."""
         stages = [*self.frozen, self.network.to_numpy_weights()]
         x = roll_forward(samples, self.spec, stages, self.settings.halvings)[-1].x
-        metrics = problem_module(self.settings.problem, "metrics")
-        errors = metrics.measure(samples.problem, x, samples.x_true, np.arange(len(x)))
+        errors = self.problem.measure(samples.problem, x, samples.x_true, np.arange(len(x)))
         summary = {name: [round(float(np.mean(e)), 5), round(float(np.median(e)), 5)] for name, e in errors.items()}
         self._log({"validation": summary})
 
@@ -242,7 +304,8 @@ class _Run:
     def _log(self, values: dict[str, object]) -> None:
         stage = len(self.frozen)
         line = {"stage": stage, "iteration": self.iteration, "seconds": round(self.seconds), **values}
-        append_line(self.out / "log.jsonl", json.dumps(line))
+        for write in self.writers:
+            write(line)
         words = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
         progress = f"{self.iteration}/{self.settings.iterations[stage]}"
         logger.info("stage %d/%d, iteration %s: %s", stage + 1, len(self.settings.iterations), progress, words)
@@ -251,9 +314,13 @@ class _Run:
         path = self.out / f"{self.settings.name}.safetensors"
         settings = self.settings
         origin = (settings.data, settings.licence, settings.commit)
-        info = WeightsInfo(settings.problem, self.task, self.spec, self.layout, *origin)
+        info = WeightsInfo(settings.problem, self.task, self.spec, self.problem.input_layout, *origin)
         save_weights(path, self.frozen, info)
         return path
+
+
+def _append_to(path: Path, line: dict[str, Any]) -> None:
+    append_line(path, json.dumps(line))
 
 
 class _Interrupts:

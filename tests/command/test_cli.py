@@ -18,6 +18,7 @@ COMMANDS = [
     *(["solve", name] for name in PROBLEMS),
     ["train"],
     *(["train", name] for name in PROBLEMS),
+    ["recipes"],
     ["info"],
 ]
 

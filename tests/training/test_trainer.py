@@ -8,17 +8,22 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 torch = pytest.importorskip("torch")
 trimesh = pytest.importorskip("trimesh")
 
+import solver_core as sc  # noqa: E402
 from solver_core.config import load_train_settings  # noqa: E402
 from solver_core.errors import ConfigError, ResourceError  # noqa: E402
 from solver_core.locking import sole_writer  # noqa: E402
-from solver_core.network.weights import load_networks, load_weights  # noqa: E402
+from solver_core.network.weights import load_networks, load_weights, shipped_weights  # noqa: E402
+from solver_core.problems import find_problem  # noqa: E402
 from solver_core.problems.pose.features import INPUT_LAYOUT  # noqa: E402
 from solver_core.training import trainer  # noqa: E402
+from solver_core.training.board import scalars  # noqa: E402
 from solver_core.training.examples import StageSource, make_examples, stream_examples  # noqa: E402
+from solver_core.training.preview import preview  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -87,6 +92,49 @@ def test_training_writes_weights_log_curve_and_can_resume_to_the_same_weights(co
     assert (tmp_path / "straight" / "curve.png").stat().st_size > 1000
 
 
+def test_every_line_of_the_log_and_every_iteration_is_told(config, data, tmp_path):
+    lines, iterations = [], []
+
+    sc.train(
+        "pose", data, tmp_path / "run", recipe=config, on_log=lines.append, on_iteration=lambda *now: iterations.append(now)
+    )
+
+    assert lines == [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert iterations == [*(("stage 1/2", done, 4) for done in range(1, 5)), ("stage 2/2", 1, 2), ("stage 2/2", 2, 2)]
+
+
+def test_log_lines_are_numbers_for_tensorboard():
+    assert scalars({"stage": 0, "iteration": 2, "loss": 0.5, "minutes_left": 3.0}) == {"loss": 0.5}
+    assert scalars({"stage": 0, "validation": {"angle_deg": [2.0, 1.0]}}) == {"angle_deg/mean": 2.0, "angle_deg/median": 1.0}
+
+
+def test_shipped_weights_are_a_start_if_there_are_some(config, data, tmp_path):
+    changes = ["init=shipped", "iterations=[1]", "network.convolutions=[[32,2],[64,2],[96,2],[128,2]]"]
+    changes += ["network.hidden=[256,256]", "learning_rate=0.0"]
+
+    weights = sc.train("pose", data, tmp_path / "run", recipe=config, changes=changes)
+
+    (stage,), _ = load_weights(weights, "pose", INPUT_LAYOUT)
+    (shipped, *_), _ = load_weights(shipped_weights("pose"), "pose", INPUT_LAYOUT)
+    np.testing.assert_allclose(stage["linear0.weight"], shipped["linear0.weight"], rtol=1e-3, atol=1e-7)  # rounded twice
+
+
+def test_a_preview_draws_what_the_network_will_see(config, data, tmp_path):
+    seen = preview(find_problem("pose"), load_train_settings(config), data, tmp_path / "run")
+
+    picture = Image.open(seen["picture"])
+    assert picture.width > picture.height  # 7 channels of 6 samples
+    assert np.asarray(picture.convert("L")).std() > 20
+    assert seen["samples"] == 6 * 8
+    assert 1 < seen["start"]["rotation_deg"] < 40
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_a_device_that_is_not_there_is_a_sentence(config, data, tmp_path):
+    with pytest.raises(ConfigError, match=r"cannot train on the device 'cuda': .*; use --device cpu"):
+        trainer.train(config, data, tmp_path / "run", device="cuda")
+
+
 def test_weights_say_what_the_settings_say_of_their_origin(config, data, tmp_path):
     config.write_text(CONFIG.replace("[training]", '[training]\ndata = "my boxes"\nlicence = "MIT"'))
 
@@ -131,8 +179,8 @@ def test_only_the_first_stage_goes_on_from_those_of_another_network(earlier, con
 
 def test_batch_depends_on_its_index_alone(config, data):
     settings = load_train_settings(config)
-    spec = trainer.problem_module("pose", "features").network_spec(settings.network)
-    source = StageSource(settings, spec, data, [])
+    spec = find_problem("pose").network_spec(settings.network)
+    source = StageSource(find_problem("pose"), settings, spec, data, [])
     sampler = source.sampler("train")
 
     make_examples(source, sampler, 0)
@@ -157,10 +205,10 @@ def test_a_second_trainer_in_the_same_folder_is_refused(config, data, tmp_path):
 def test_a_worker_that_is_killed_ends_the_run_with_a_sentence(config, data, tmp_path, monkeypatch):
     monkeypatch.setattr("solver_core.training.examples._work", os._exit)  # unpickled by name in the worker
     settings = load_train_settings(config)
-    spec = trainer.problem_module("pose", "features").network_spec(settings.network)
+    spec = find_problem("pose").network_spec(settings.network)
 
     with pytest.raises(ResourceError, match="workers was ended from outside"):
-        next(stream_examples(StageSource(settings, spec, data, []), 1, 2))
+        next(stream_examples(StageSource(find_problem("pose"), settings, spec, data, []), 1, 2))
 
 
 @pytest.mark.parametrize(
@@ -187,8 +235,8 @@ def test_a_recipe_that_cannot_be_used_is_a_sentence(old, new, sentence, config, 
 
 def test_gradient_steps_on_one_batch_lower_its_loss(config, data, tmp_path):
     settings = replace(load_train_settings(config), iterations=(1000,))
-    run = trainer._Run(settings, data, tmp_path, torch.device("cpu"))
-    source = StageSource(settings, run.spec, data, [])
+    run = trainer._Run(find_problem("pose"), settings, data, tmp_path, torch.device("cpu"))
+    source = StageSource(run.problem, settings, run.spec, data, [])
     examples = make_examples(source, source.sampler("train"), 0)
     run.iteration = trainer.WARMUP_ITERATIONS  # the full learning rate
 
@@ -201,9 +249,9 @@ def test_depth_decoder_is_trained_along_and_not_kept(config, data, tmp_path):
     lighting = CONFIG.replace('"pose"', '"lighting"').replace("resolutions = [64]", "lights_per_view = 2")
     config.write_text(lighting.replace("hidden = [8]", 'hidden = [8]\ninputs = "image"\ndepth_weight = 0.5'))
 
-    run = trainer._Run(load_train_settings(config), data, tmp_path / "run", torch.device("cpu"))
+    run = trainer._Run(find_problem("lighting"), load_train_settings(config), data, tmp_path / "run", torch.device("cpu"))
     before = [parameter.detach().clone() for parameter in run.loss.parameters()]
-    source = StageSource(run.settings, run.spec, data, [])
+    source = StageSource(run.problem, run.settings, run.spec, data, [])
     run._gradient_step(make_examples(source, source.sampler("train"), 0))
 
     assert all((now != was).any() for now, was in zip(run.loss.parameters(), before, strict=True))

@@ -32,6 +32,7 @@ MIN_BRIGHT = 1e-3  # of the strength: darker samples show no light at all
 class LightingSampling:
     """Distribution of the samples; angles in degrees, lengths in object diagonals.
 
+    up: the axis that points up in meshes of a plain folder, see load_library.
     kind: of the light, a key of LIGHTS; it is drawn on the camera's half of a sphere.  canonical: fraction of samples as in
     the paper, seen from azimuth 30, elevation 30 and, if it is a point light, lit from a distance of 1; the others are seen
     from any azimuth and an elevation in [min, max]_elevation_deg, with a point light in [min, max]_distance of the object's
@@ -41,6 +42,7 @@ class LightingSampling:
     light.
     """
 
+    up: str = "z"
     kind: str = "sun"
     canonical: float = 0.5
     min_distance: float = 0.7
@@ -57,7 +59,7 @@ class LightingSampling:
 def make_sampler(data: Path, split: str, settings: dict[str, Any]) -> LightingSampler:
     """Sampler over a split of a mesh folder; settings: fields of LightingSampling.  Raises ConfigError."""
     sampling = _sampling(settings)
-    return LightingSampler(load_library(data, split), sampling)
+    return LightingSampler(load_library(data, split, sampling.up), sampling)
 
 
 def weights_task(settings: dict[str, Any]) -> str:

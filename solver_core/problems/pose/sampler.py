@@ -30,6 +30,7 @@ MIN_PIXELS, MIN_SHARE = 60, 0.02  # of the image, whichever is less; smaller mas
 class PoseSampling:
     """Distribution of the samples; angles in degrees, lengths in object diagonals.
 
+    up: the axis that points up in meshes of a plain folder, see load_library.
     max_angle_deg, max_shift: how far the truth is from the start.  canonical: fraction of starts at azimuth 30,
     elevation 30; the others have any azimuth, an elevation in [min, max]_elevation_deg and a roll up to max_roll_deg.
     tumbled: fraction of meshes turned at random first, for objects that are not upright.  other_categories: fraction of
@@ -42,6 +43,7 @@ class PoseSampling:
     pose at the distance that shows the object as large.  damage: fields of MaskDamage.
     """
 
+    up: str = "z"
     max_angle_deg: float = 40.0
     max_shift: float = 0.2
     canonical: float = 0.0
@@ -67,7 +69,7 @@ def make_sampler(data: Path, split: str, settings: dict[str, Any]) -> PoseSample
     """Sampler over a split of a mesh folder; settings: fields of PoseSampling.  Raises ConfigError."""
     sampling = settings_from(PoseSampling, settings, "[sampling]")
     settings_from(MaskDamage, sampling.damage, "[sampling.damage]")
-    return PoseSampler(load_library(data, split), sampling)
+    return PoseSampler(load_library(data, split, sampling.up), sampling)
 
 
 class _Views(NamedTuple):

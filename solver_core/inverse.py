@@ -1,0 +1,304 @@
+"""Any program as the forward process of an inverse problem, in a few lines.
+
+    def landing(x):                                   # (D,) -> (K,)
+        return ...
+
+    problem = sc.inverse_problem(forward=landing, space=sc.Box([5, 20], [30, 70]), noise=0.1)
+    weights = sc.train(problem, out="runs/landing")
+    result = sc.solve(problem, observed, weights=weights)
+    print(result.x, result.spread)
+
+The network sees x, f(x), y and y - f(x), each in its usual size: numbers as a vector, pictures as an image.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from solver_core.checks import checked_array
+from solver_core.errors import ConfigError, ObservationError, SetupError, shown
+from solver_core.gauss_newton import derivatives, gauss_newton_update, least_squares_step
+from solver_core.manifolds import Box, Manifold
+from solver_core.network.spec import NetworkSpec
+from solver_core.problem import Features, Samples, Update
+from solver_core.problem_kind import Instance, ProblemKind
+from solver_core.solution import Judgement, Verdict
+
+NUM_PROBED = 256  # random points whose predictions say what size is usual; as many runs of f, once in a process
+PROBE_SEED = 0
+DRAWS = 20  # rounds of drawing again what failed before samples are given up
+FAILED = 1e30  # energy of a run that gave no answer: more than any other, and finite
+LARGEST = 10.0  # usual sizes; what is farther off looks as far to the network
+SHARE_OF_WIDTH = 0.25  # of a box: a typical step, of which networks give multiples
+TRIED = 1e-4  # of a typical step: how far derivatives look
+HIDDEN = (128, 128, 128)
+CONVOLUTIONS = ((16, 2), (32, 2), (64, 2))
+GOOD_NOISES, DOUBTFUL_NOISES = 2.0, 4.0  # root mean square of what is left, where the noise is known
+GOOD_SHARE, DOUBTFUL_SHARE = 0.05, 0.3  # the same of the usual size of an observation, where it is not
+
+Forward = Callable[[np.ndarray], Any]
+Sampler = Callable[[np.random.Generator, int], np.ndarray]
+
+
+def inverse_problem(
+    forward: Forward,
+    space: Manifold,
+    sampler: Sampler | None = None,
+    *,
+    name: str = "inverse_problem",
+    start: Any = None,
+    noise: float | np.ndarray | None = None,
+    is_batched: bool = False,
+) -> InverseKind:
+    """A problem to train, solve and measure, from a forward process f, where its unknown x lives, and which x are usual.
+
+    Args:
+        forward: f, from x to what is observed: (K,) numbers, or a picture (H, W) or (H, W, C).  nan, or an exception of
+            ArithmeticError or ValueError, says that a run failed.  Or an Executable.  Derivatives are never asked for.
+        space: where x lives, such as Box(low, high), UnitSphere() or SO3Power(n); see manifolds.py.
+        sampler: (rng, count) -> (count, ...) usual x to train on; None = random ones of the space.
+        name: of the problem, in weights files and as it is registered.
+        start: the x that every solve starts from; None = the middle of a box, else a usual x.
+        noise: standard deviation of the observation's error, in its units, one or one for each number; samples get it too.
+            None = not known, and samples have none.
+        is_batched: whether f takes (B, ...) and gives (B, ...), all at once.
+
+    Returns:
+        A ProblemKind: for `train`, `solve`, `testing.check_problem` and entry points.  Workers of a training import the
+        functions by name, so they cannot be lambdas.
+
+    Raises:
+        ConfigError: an argument is of another form.
+    """
+    for argument, value in (("forward", forward), ("sampler", sampler)):
+        if value is not None and not callable(value):
+            raise ConfigError(f"{argument} must be a function, got {value!r}")
+    if not all(hasattr(space, needed) for needed in ("dim", "retract", "difference", "random")):
+        raise ConfigError(f"space must be a manifold such as Box(low, high), got {space!r}")
+    if noise is not None and not (np.isfinite(noise).all() and (np.asarray(noise) > 0).all()):
+        raise ConfigError(f"noise must be positive, got {noise!r}; None = not known")
+    return InverseKind(name, forward, space, sampler, start, noise, is_batched or getattr(forward, "is_batched", False))
+
+
+@dataclass(frozen=True, eq=False)
+class InverseKind(ProblemKind):
+    """What inverse_problem gives; see there for the fields."""
+
+    name: str
+    forward: Forward
+    space: Manifold
+    sampler: Sampler | None
+    start: Any
+    noise: float | np.ndarray | None
+    is_batched: bool
+
+    @property
+    def input_layout(self) -> str:
+        return f"{self.name} 1: f(x), y, y - f(x), x of {self.space}"
+
+    def make_sampler(self, data: Path, split: str, settings: dict[str, Any]) -> ProgramSampler:
+        if settings:
+            raise ConfigError(f"{self.name} takes nothing in [sampling], got {', '.join(sorted(settings))}")
+        return ProgramSampler(self)
+
+    def network_spec(self, settings: dict[str, Any]) -> NetworkSpec:
+        """settings: `hidden`, widths; `convolutions`, a list of [channels, stride], of pictures."""
+        unknown = set(settings) - {"hidden", "convolutions"}
+        if unknown:
+            raise ConfigError(f"unknown key {sorted(unknown)[0]!r} in [network]; known: hidden, convolutions")
+        hidden, dim = tuple(settings.get("hidden", HIDDEN)), self.space.dim
+        size = self.start_point.size
+        if not self.is_picture:
+            return NetworkSpec(dim, hidden, vector_size=size + 3 * self.usual.mean.size, skip=True)
+        layers = settings.get("convolutions", CONVOLUTIONS)
+        height, width, channels = _picture(np.zeros((1, *self.usual.mean.shape))).shape[1:]
+        return NetworkSpec(
+            outputs=dim,
+            hidden=hidden,
+            vector_size=size,
+            image_size=max(height, width),
+            image_channels=3 * channels,
+            convolutions=tuple((channels, stride) for channels, stride in layers),
+        )
+
+    def measure(self, problem: Any, x: np.ndarray, x_true: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
+        return {"distance": self.space.distance(x, x_true)}
+
+    def instance(self, observation: Any) -> Instance:
+        """observation: (K,) or (H, W[, C]), or a batch of them, or a dict with it as "y"."""
+        if isinstance(observation, dict) and "y" not in observation:
+            raise ObservationError(f"a file of an observation must hold it under the key y, it has {shown(list(observation))}")
+        shape = self.usual.mean.shape
+        y = observation["y"] if isinstance(observation, dict) else observation
+        y = checked_array(y, "the observation", str(shape), ObservationError).astype(float)
+        y = y[None] if y.shape == shape else y
+        if y.shape[1:] != shape or not np.isfinite(y).all():
+            raise ObservationError(f"the observation must be finite numbers of shape {shape}, or a batch, got {y.shape}")
+        return Instance(ProgramProblem(self), y, np.repeat(self.start_point[None], len(y), axis=0))
+
+    def refinement(self, instance: Instance) -> Update:
+        return gauss_newton_update(instance.problem, self.residual, TRIED * self.typical_step, self.typical_step)
+
+    def starts(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        return self.points(rng, count)
+
+    def spread(self, instance: Instance, x: np.ndarray) -> np.ndarray | None:
+        """(B, D) standard deviation of x along each direction of a step, from the noise; None where that is not known."""
+        if self.noise is None:
+            return None
+        rows = np.arange(len(x))
+        left = self.residual(instance.problem.forward(x, rows), instance.observation)
+        scale = TRIED * self.typical_step
+        jacobian = derivatives(instance.problem, self.residual, scale, x, left, instance.observation, rows)
+        _, covariance = least_squares_step(jacobian, left)
+        return np.sqrt(np.einsum("bdd->bd", covariance))
+
+    def judge(self, energy: np.ndarray, start_energy: np.ndarray) -> Judgement:
+        misfit = float(np.sqrt(energy.max()))
+        unit, good, doubtful = "the usual size of an observation", GOOD_SHARE, DOUBTFUL_SHARE
+        if self.noise is not None:
+            unit, good, doubtful = "the noise", GOOD_NOISES, DOUBTFUL_NOISES
+        if misfit >= FAILED**0.5:
+            return Judgement(Verdict.BAD, "every run of the forward process failed")
+        verdict = Verdict.GOOD if misfit <= good else Verdict.DOUBTFUL if misfit <= doubtful else Verdict.BAD
+        return Judgement(verdict, f"what the answer leaves unexplained is {misfit:.3g} times {unit}")
+
+    def run(self, x: np.ndarray) -> np.ndarray:
+        """F of every row, (B, ...) float64; nan where a run failed.  Raises SetupError for another shape."""
+        if self.is_batched:
+            y = np.asarray(self.forward(x), dtype=float)
+            if y.ndim < 2 or len(y) != len(x):
+                raise SetupError(f"{self.name}: f of {len(x)} unknowns must give as many rows, got shape {y.shape}")
+            return y
+        runs = [self._run_one(one) for one in x]
+        shapes = {run.shape for run in runs if run is not None}
+        if len(shapes) > 1 or () in shapes:
+            raise SetupError(f"{self.name}: f must give arrays of one shape, at least (1,), got {', '.join(map(str, shapes))}")
+        shape = shapes.pop() if shapes else self.usual.mean.shape
+        return np.stack([np.full(shape, np.nan) if run is None else run for run in runs])
+
+    def _run_one(self, x: np.ndarray) -> np.ndarray | None:
+        try:
+            return np.asarray(self.forward(x), dtype=float)
+        except (ArithmeticError, ValueError):
+            return None
+
+    def points(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """(B, ...) usual x.  Raises ConfigError for a sampler that gives something else."""
+        if self.sampler is None:
+            return self.space.random(rng, count)
+        x = np.asarray(self.sampler(rng, count), dtype=float)
+        if len(x) != count or not np.isfinite(x).all():
+            raise ConfigError(f"{self.name}: the sampler must give {count} finite unknowns, got shape {x.shape}")
+        return x
+
+    @property
+    def start_point(self) -> np.ndarray:
+        """Where solves start."""
+        if self.start is not None:
+            return np.asarray(self.start, dtype=float)
+        return self.space.centre if isinstance(self.space, Box) else self.points(np.random.default_rng(PROBE_SEED), 1)[0]
+
+    def residual(self, prediction: np.ndarray, observation: np.ndarray) -> np.ndarray:
+        """(B, M) f(x) - y in units of the noise or, where that is not known, of what is usual."""
+        unit = self.usual.size if self.noise is None else self.noise
+        return ((prediction - observation) / unit).reshape(len(observation), -1)
+
+    @property
+    def typical_step(self) -> np.ndarray:
+        """(D,)"""
+        return SHARE_OF_WIDTH * self.space.width if isinstance(self.space, Box) else np.ones(self.space.dim)
+
+    @property
+    def is_picture(self) -> bool:
+        return self.usual.mean.ndim > 1
+
+    @functools.cached_property
+    def usual(self) -> Usual:
+        """Mean and size of predictions; asked for once, which runs f."""
+        y = self.run(self.points(np.random.default_rng(PROBE_SEED), NUM_PROBED))
+        y = y[np.isfinite(y).reshape(len(y), -1).all(axis=1)]
+        if len(y) < 2:
+            raise SetupError(f"{self.name}: f gave no answer for {NUM_PROBED} usual unknowns")
+        axes = 0 if y.ndim == 2 else (0, 1, 2)  # one size for all pixels of a picture
+        mean, size = y.mean(axis=axes), y.std(axis=axes)
+        floor = np.maximum(np.abs(mean).max(), size.max()) * 1e-6 or 1.0  # of a number that never changes
+        size = np.maximum(size, floor)
+        return Usual(np.broadcast_to(mean, y.shape[1:]), np.broadcast_to(size, y.shape[1:]))
+
+
+@dataclass(frozen=True, eq=False)
+class Usual:
+    """Mean and standard deviation of predictions for usual x, each of the shape of one."""
+
+    mean: np.ndarray
+    size: np.ndarray
+
+
+class ProgramProblem:
+    """The inverse problem of an InverseKind; all instances have the same f."""
+
+    def __init__(self, kind: InverseKind) -> None:
+        self.kind, self.manifold = kind, kind.space
+
+    def forward(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        return self.kind.run(x)
+
+    def energy(self, prediction: np.ndarray, observation: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Mean square of what is left, in units of the noise or of what is usual."""
+        energy = np.square(self.kind.residual(prediction, observation)).mean(axis=1)
+        return np.where(np.isfinite(energy), np.minimum(energy, FAILED), FAILED)
+
+    def features(self, x: np.ndarray, prediction: np.ndarray, observation: np.ndarray, rows: np.ndarray) -> Features:
+        usual = self.kind.usual
+        seen = [(prediction - usual.mean) / usual.size, (observation - usual.mean) / usual.size]
+        seen = [np.clip(np.nan_to_num(part), -LARGEST, LARGEST) for part in (*seen, (observation - prediction) / usual.size)]
+        place = (x - self.manifold.centre) / self.kind.typical_step if isinstance(self.manifold, Box) else x
+        vector = place.reshape(len(x), -1)
+        if self.kind.is_picture:
+            image = np.concatenate([_picture(part) for part in seen], axis=-1)
+            return Features(image.astype(np.float32), vector.astype(np.float32))
+        return Features(None, np.concatenate([*seen, vector], axis=1).astype(np.float32))
+
+    def step_from_output(self, output: np.ndarray, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        return output * self.kind.typical_step
+
+    def output_from_step(self, step: np.ndarray, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        return step / self.kind.typical_step
+
+
+class ProgramSampler:
+    """Draws usual x, and what f gives for them with the noise; runs that fail are drawn again."""
+
+    def __init__(self, kind: InverseKind) -> None:
+        self.kind = kind
+
+    def draw(self, rng: np.random.Generator, count: int) -> Samples:
+        kind = self.kind
+        x, y = kind.points(rng, count), None
+        for _ in range(DRAWS):
+            y = kind.run(x) if y is None else y
+            failed = np.flatnonzero(~np.isfinite(y).reshape(count, -1).all(axis=1))
+            if len(failed) == 0:
+                break
+            x[failed] = kind.points(rng, len(failed))
+            y[failed] = kind.run(x[failed])
+        else:
+            raise SetupError(f"{kind.name}: f still fails for {len(failed)} of {count} usual unknowns after {DRAWS} draws")
+        if kind.noise is not None:
+            y = y + kind.noise * rng.normal(size=y.shape)
+        return Samples(ProgramProblem(kind), y, np.repeat(kind.start_point[None], count, axis=0), x)
+
+
+def _picture(y: np.ndarray) -> np.ndarray:
+    """(B, S, S, C) pictures, with nothing below or beside them where they are not square."""
+    y = y if y.ndim == 4 else y[..., None]
+    height, width = y.shape[1:3]
+    size = max(height, width)
+    return np.pad(y, ((0, 0), (0, size - height), (0, size - width), (0, 0)))
