@@ -1,4 +1,4 @@
-"""The border where files come in: whatever a reader meets there, the user gets one sentence with the file and the reason.
+"""Reading files: whatever goes wrong, the user gets one sentence with the file and the reason.
 
 A reader checks how much a file claims to hold before it makes room for it.  The limits are far above real work, and
 `without_limits` lifts them for files that are trusted.

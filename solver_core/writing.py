@@ -81,7 +81,7 @@ def whole_file(path: str | Path, what: str = "file", check: Callable[[Path], Non
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Removes what kills left of files that were being written in a folder, where nobody may be writing now."""
+    """Removes unfinished files that a killed process left in a folder, which no process may be writing to now."""
     for part in folder.glob(f"{UNFINISHED}*"):
         part.unlink(missing_ok=True)
 

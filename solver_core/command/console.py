@@ -95,7 +95,7 @@ def natural_number(text: str) -> int:
 
 
 def print_note(sentence: str) -> None:
-    """A sentence for the person in front of the screen; without one, nobody is told."""
+    """A sentence on stderr, if there is one."""
     with suppress(OSError, ValueError, AttributeError):  # closed, full, or None
         sys.stderr.write(f"solver_core: {plain_line(sentence)}\n")
         sys.stderr.flush()

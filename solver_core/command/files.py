@@ -133,7 +133,7 @@ def _gltf_header(path: str | Path) -> Any:
 
 
 def _check_gltf(header: dict[str, Any]) -> None:
-    """Refuses a glTF file that claims more than there can be: its header is believed by whoever makes room for it."""
+    """Refuses a glTF file whose header claims more than there can be: readers allocate memory by the header."""
     check_gltf_packing(header)
     accessors, nodes = header.get("accessors", []), header.get("nodes", [])
     check_count(sum(abs(accessor["count"]) for accessor in accessors), MAX_GLTF_NUMBERS, "numbers")

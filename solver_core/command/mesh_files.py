@@ -129,7 +129,7 @@ _PLY_SIZES |= {"int8": 1, "uint8": 1, "int16": 2, "uint16": 2, "int32": 4, "uint
 
 
 def _holds_triangles_only(content: bytes) -> bool:
-    """Whether a binary file is exactly as long as one of triangles would be; true, too, for what is no PLY file.
+    """Whether a binary file is exactly as long as one of triangles would be; also true if it is no PLY file.
 
     Raises ValueError if it is shorter than what it claims to hold: room is made for that.
     """

@@ -110,7 +110,7 @@ def write_animation(path: str | Path, frames: Sequence[np.ndarray], milliseconds
     """
     with needed_for("writing animations", extra="cli"):
         from PIL import Image
-    # One palette for all frames, so that what does not move does not flicker and the file stays small.
+    # One palette for all frames: a still background does not flicker, and the file stays small.
     palette = Image.fromarray(np.concatenate([frames[0], frames[-1]])).quantize()
     first, *others = [Image.fromarray(frame).quantize(palette=palette) for frame in frames]
     durations = [milliseconds] * len(others) + [milliseconds * LAST_FRAME_TIMES]

@@ -111,7 +111,7 @@ def _zig() -> list[list[str]]:
 
 
 def _compile(command: list[str], output: Path) -> str | None:
-    """Last line of what went wrong, or None.  The binary appears complete or not at all."""
+    """Last line of the error, or None.  The binary appears complete or not at all."""
     options = [] if output.suffix == ".dll" else ["-fPIC"]
     if output.suffix == ".so":
         options.append("-Wl,-z,defs")  # a function that no library brings is found here, as it is on other systems

@@ -175,7 +175,7 @@ def _end_with_parent() -> None:
 
 @functools.cache
 def _sampler() -> Sampler:
-    """Made with the first batch, so that what goes wrong is told as an error of that batch."""
+    """Made with the first batch, so that its errors are those of that batch."""
     return _source.sampler("train")
 
 

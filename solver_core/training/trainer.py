@@ -324,7 +324,7 @@ def _append_to(path: Path, line: dict[str, Any]) -> None:
 
 
 class _Interrupts:
-    """While active, the first Ctrl-C or polite kill is noted, so that the run ends between two iterations.
+    """While active, the first Ctrl-C or SIGTERM is only noted, so that the run ends between two iterations.
 
     The second ends it at once, without a checkpoint.
     """

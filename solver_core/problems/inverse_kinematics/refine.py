@@ -1,4 +1,4 @@
-"""The last bit: damped least squares from a pose that is near already, so that what positions cannot see stays as it is."""
+"""Refinement: damped least squares from a pose that is near the answer, which leaves unchanged what positions do not show."""
 
 from __future__ import annotations
 

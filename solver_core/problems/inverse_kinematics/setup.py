@@ -173,6 +173,6 @@ def _check_unit(positions: np.ndarray, weights: np.ndarray, skeleton: Skeleton) 
 
 
 def _rounded(ratio: float) -> int:
-    """To one digit, or to the power of ten nearby: nobody's unit is off by 97."""
+    """To one digit, or to the power of ten nearby: no unit differs by a factor of 97."""
     power = 10 ** round(float(np.log10(ratio)))
     return int(power) if 0.6 < ratio / power < 1.6 else round(ratio)

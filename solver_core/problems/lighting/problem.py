@@ -92,7 +92,7 @@ class LightingProblem:
         return lighting_features.features(x, proposal, energy, is_known, surface, prediction, observation)
 
     def step_from_output(self, output: np.ndarray, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Outputs are the light's velocity, whatever its steps are."""
+        """Outputs are velocities of the light, for every kind of step."""
         return self.kind.step_from_velocity(x, output * lighting_features.OUTPUT_SCALE)
 
     def output_from_step(self, step: np.ndarray, x: np.ndarray, rows: np.ndarray) -> np.ndarray:

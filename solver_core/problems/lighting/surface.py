@@ -89,7 +89,7 @@ def lit_scene(casters: Sequence[Mesh], buffer: GBuffer, pixels: Sequence[Pixels]
     inside = is_inside(buffer)
     for index, chosen in enumerate(pixels):
         used = len(chosen.cell)
-        # What fills an instance up repeats its points at weight zero, so that it changes neither extent nor picture.
+        # Padding repeats points of the instance at weight zero, so it changes neither extent nor picture.
         filled = np.arange(length) % used
         at = (index, chosen.row[filled], chosen.column[filled])
         cell[index] = chosen.cell[filled]

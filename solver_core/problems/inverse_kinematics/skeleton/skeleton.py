@@ -99,7 +99,7 @@ class Skeleton(JointTree):
 
 
 def _checked_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Raises SetupError for what is no list of texts."""
+    """Raises SetupError unless it is a list of texts."""
     try:
         found = () if isinstance(names, str) else tuple(names)
     except TypeError:
