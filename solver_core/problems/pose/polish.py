@@ -19,7 +19,6 @@ from solver_core.problems.pose.problem import PoseProblem
 SPREADS_PX = (1.0, 0.7, 0.5, 0.35)  # of the outline, round by round
 NUM_SAMPLES = 48  # in pairs of opposite steps, so that they are centred on the estimate, which is one more
 MAX_FACES = 50_000  # with more, the 200 renders take longer than the rest of the solve
-MAX_ENERGY = 0.1  # a worse fit has greater faults than tenths of a pixel
 MAX_STEP = 0.5  # in radians, image widths at depth 1, log depth; an outline that ties nothing down has a spread without bound
 TOLERANCE_PX = 1.5  # a pose that leaves this many more pixels unexplained counts 1 / e
 # Whole steps, because the mean may explain a pixel less than one sample did, and even from a perfect fit.

@@ -5,7 +5,8 @@ import pytest
 
 from solver_core import rotations
 from solver_core.errors import SetupError
-from solver_core.problems.inverse_kinematics.names.mapping import body_map, find_mapping, match_targets
+from solver_core.problems.inverse_kinematics.names.mapping import body_map, match_targets
+from solver_core.problems.inverse_kinematics.names.recognise import recognise
 from solver_core.problems.inverse_kinematics.problem import Targets
 from solver_core.problems.inverse_kinematics.skeleton.kinematics import forward_kinematics
 from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton, check_names
@@ -73,23 +74,23 @@ def marionette(turn: np.ndarray) -> Skeleton:
 
 
 @pytest.mark.parametrize("naming", NAMINGS)
-def test_find_mapping_knows_the_limbs_of_common_namings(naming):
+def test_recognise_knows_the_limbs_of_common_namings(naming):
     names = NAMINGS[naming].split()
 
-    mapping = find_mapping(names)
+    parts = recognise(names)
 
-    assert mapping is not None
+    assert parts.has_limbs
     for node, part in (("lForeArm", ("forearm", "lowerarm", "elbow")), ("rShin", ("leg", "shin", "calf", "knee"))):
-        assert any(word in mapping[node][0].lower() for word in part)
-    assert {name for parts in mapping.values() for name in parts} <= set(names)
+        assert any(word in parts.names_of[node][0].lower() for word in part)
+    assert {name for some in parts.names_of.values() for name in some} <= set(names)
 
 
-def test_find_mapping_takes_the_middle_of_the_hips_of_markers():
-    assert find_mapping(NAMINGS["COCO"].split())["hip"] == ("left_hip", "right_hip")
+def test_recognise_takes_the_middle_of_the_hips_of_markers():
+    assert recognise(NAMINGS["COCO"].split()).names_of["hip"] == ("left_hip", "right_hip")
 
 
-def test_find_mapping_gives_none_for_what_is_no_human():
-    assert find_mapping(["body", "leg1", "leg2", "tail"]) is None
+def test_recognise_finds_no_limbs_in_a_non_human():
+    assert not recognise(["body", "leg1", "leg2", "tail"]).has_limbs
 
 
 def test_the_human_maps_to_itself(body):

@@ -63,12 +63,6 @@ class Matching(NamedTuple):
         return tuple(said)
 
 
-def find_mapping(names: Sequence[str]) -> dict[str, tuple[str, ...]] | None:
-    """Names of the human's nodes -> the given names that stand for them; None unless hips and all limbs are among them."""
-    parts = recognise(names)
-    return parts.names_of if parts.has_limbs else None
-
-
 @functools.lru_cache(maxsize=32)
 def body_map(skeleton: Skeleton) -> BodyMap | None:
     """Which of a skeleton's nodes are the human's: by their names or else by its shape; None for non-human skeletons."""
