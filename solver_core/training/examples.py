@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import functools
 import os
+import pickle
 import signal
 import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import NamedTuple
+from tempfile import TemporaryDirectory
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -103,35 +106,47 @@ def make_examples(source: StageSource, sampler: Sampler, index: int) -> Examples
     return Examples(features, source.problem.loss_inputs(samples.problem, x, x_true, rows))
 
 
-def stream_examples(source: StageSource, start: int, stop: int) -> Iterator[Examples]:
-    """Batches in order, made ahead by worker processes.
+class Workers:
+    """Processes that make batches; they stay for all stages of a run, with what they have read.  To be used in a `with`.
 
-    Args:
-        source: of samples and frozen stages.
-        start: number of the first batch.
-        stop: number after the last.
+    number: 0 = one a core.
     """
-    workers = source.settings.workers or os.cpu_count() or 1
-    # Spawned, because forking a process in which torch has threads can deadlock.
-    with (
-        _single_threaded_children(),
-        ProcessPoolExecutor(workers, get_context("spawn"), _initialize_worker, (source,)) as pool,
-    ):
+
+    def __init__(self, number: int) -> None:
+        self.number = number or os.cpu_count() or 1
+        self.resources = ExitStack()
+
+    def __enter__(self) -> Self:
+        # Spawned, because forking a process in which torch has threads can deadlock.
+        self.resources.enter_context(_single_threaded_children())
+        self.folder = Path(self.resources.enter_context(TemporaryDirectory(prefix="solver_core-")))
+        self.pool = ProcessPoolExecutor(self.number, get_context("spawn"), _initialize_worker)
+        self.resources.callback(self.pool.shutdown, wait=True, cancel_futures=True)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.resources.close()
+
+    def stream(self, source: StageSource, start: int, stop: int) -> Iterator[Examples]:
+        """Batches start..stop-1 in order, made ahead."""
+        path = self.folder / f"stage{source.stage}.pickle"  # once for all batches: weights of earlier stages are large
+        path.write_bytes(pickle.dumps(source))
         pending: deque[Future[Examples]] = deque()
         next_index = start
         try:
             while pending or next_index < stop:
-                while next_index < stop and len(pending) < workers * PREFETCH_PER_WORKER:
-                    pending.append(pool.submit(_work, next_index))
+                while next_index < stop and len(pending) < self.number * PREFETCH_PER_WORKER:
+                    pending.append(self.pool.submit(_work, path, next_index))
                     next_index += 1
                 yield pending.popleft().result()
         except BrokenProcessPool as error:
             raise ResourceError(
-                f"one of the {workers} workers was ended from outside, as the system does when the memory runs out; "
+                f"one of the {self.number} workers was ended from outside, as the system does when the memory runs out; "
                 "set fewer workers in the recipe"
             ) from error
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            for future in pending:
+                future.cancel()
 
 
 class _single_threaded_children:
@@ -151,18 +166,13 @@ class _single_threaded_children:
                 os.environ[name] = value
 
 
-_source: StageSource  # set once in every worker process
-
-
-def _initialize_worker(source: StageSource) -> None:
-    global _source
+def _initialize_worker() -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     for number in (signal.SIGINT, signal.SIGTERM):  # which reach a whole group of processes; the parent ends the workers
         signal.signal(number, signal.SIG_IGN)
     keep_freed_memory()
     render.set_num_threads(1)
     torch.set_num_threads(1)
-    _source = source
 
 
 def _end_with_parent() -> None:
@@ -173,11 +183,16 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-@functools.cache
-def _sampler() -> Sampler:
-    """Made with the first batch, so that its errors are those of that batch."""
-    return _source.sampler("train")
+@functools.lru_cache(maxsize=1)
+def _source(path: Path) -> StageSource:
+    return pickle.loads(path.read_bytes())
 
 
-def _work(index: int) -> Examples:
-    return make_examples(_source, _sampler(), index)
+_samplers: list[Sampler] = []  # of this worker; made with the first batch, so that its errors are those of that batch
+
+
+def _work(path: Path, index: int) -> Examples:
+    source = _source(path)
+    if not _samplers:
+        _samplers.append(source.sampler("train"))
+    return make_examples(source, _samplers[0], index)

@@ -35,7 +35,7 @@ from solver_core.problems import find_problem
 from solver_core.training.board import tensorboard
 from solver_core.training.checkpoint import Checkpoint, checkpoint_paths, load_checkpoint, save_checkpoint
 from solver_core.training.curve import draw_curve
-from solver_core.training.examples import Examples, StageSource, Weights, roll_forward, stream_examples
+from solver_core.training.examples import Examples, StageSource, Weights, Workers, roll_forward
 from solver_core.training.memory import keep_freed_memory
 from solver_core.writing import append_line, make_folder, remove_unfinished
 
@@ -193,9 +193,13 @@ class _Run:
         )
 
     def train(self) -> Path:
+        with Workers(self.settings.workers) as workers:
+            return self._train_stages(workers)
+
+    def _train_stages(self, workers: Workers) -> Path:
         validation = self._validation_samples()
         while len(self.frozen) < len(self.settings.iterations):
-            self._train_stage(validation)
+            self._train_stage(workers, validation)
             if self.interrupts.is_asked:
                 self.save()
                 logger.info("stopped; continue with --resume")
@@ -225,13 +229,13 @@ class _Run:
         self.iteration = 0
         self.optimizer = self._new_optimizer()
 
-    def _train_stage(self, validation: Samples) -> None:
+    def _train_stage(self, workers: Workers, validation: Samples) -> None:
         settings, stage = self.settings, len(self.frozen)
         source = StageSource(self.problem, settings, self.spec, self.data, self.frozen)
         num_iterations = settings.iterations[stage]
         losses: list[float] = []
         num_samples, last_log, last_save = 0, time.monotonic(), time.monotonic()
-        for examples in stream_examples(source, self.iteration, num_iterations):
+        for examples in workers.stream(source, self.iteration, num_iterations):
             losses.append(self._gradient_step(examples))
             num_samples += len(examples.features.vector)
             self.iteration += 1

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 from dataclasses import replace
 
@@ -17,12 +18,13 @@ import solver_core as sc  # noqa: E402
 from solver_core.config import load_train_settings  # noqa: E402
 from solver_core.errors import ConfigError, ResourceError  # noqa: E402
 from solver_core.locking import sole_writer  # noqa: E402
+from solver_core.network.torch_modules import TorchNetwork  # noqa: E402
 from solver_core.network.weights import load_networks, load_weights, shipped_weights  # noqa: E402
 from solver_core.problems import find_problem  # noqa: E402
 from solver_core.problems.pose.features import INPUT_LAYOUT  # noqa: E402
 from solver_core.training import trainer  # noqa: E402
 from solver_core.training.board import scalars  # noqa: E402
-from solver_core.training.examples import StageSource, make_examples, stream_examples  # noqa: E402
+from solver_core.training.examples import StageSource, Workers, make_examples  # noqa: E402
 from solver_core.training.preview import preview  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -202,13 +204,29 @@ def test_a_second_trainer_in_the_same_folder_is_refused(config, data, tmp_path):
         trainer.train(config, data, tmp_path / "run")
 
 
+def test_workers_stay_from_stage_to_stage_and_keep_what_they_read(config, data):
+    settings = load_train_settings(config)
+    spec = find_problem("pose").network_spec(settings.network)
+    source = StageSource(find_problem("pose"), settings, spec, data, [])
+    later = replace(source, frozen=[TorchNetwork(spec).to_numpy_weights()])
+
+    with Workers(1) as workers:
+        first = [next(workers.stream(source, 3, 4))]
+        processes = set(workers.pool._processes)
+        shutil.rmtree(data)
+        first += workers.stream(later, 3, 4)
+
+        assert set(workers.pool._processes) == processes
+    assert not np.array_equal(first[0].features.image, first[1].features.image)
+
+
 def test_a_worker_that_is_killed_ends_the_run_with_a_sentence(config, data, tmp_path, monkeypatch):
-    monkeypatch.setattr("solver_core.training.examples._work", os._exit)  # unpickled by name in the worker
+    monkeypatch.setattr("solver_core.training.examples._initialize_worker", os.abort)  # unpickled by name in the worker
     settings = load_train_settings(config)
     spec = find_problem("pose").network_spec(settings.network)
 
-    with pytest.raises(ResourceError, match="workers was ended from outside"):
-        next(stream_examples(StageSource(find_problem("pose"), settings, spec, data, []), 1, 2))
+    with pytest.raises(ResourceError, match="workers was ended from outside"), Workers(1) as workers:
+        next(workers.stream(StageSource(find_problem("pose"), settings, spec, data, []), 1, 2))
 
 
 @pytest.mark.parametrize(
