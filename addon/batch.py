@@ -23,7 +23,7 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import bpy
 
@@ -109,7 +109,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run_job(args: argparse.Namespace, jobs: ModuleType) -> int:
-    from solver_core.locking import sole_writer
+    from solver_core.locking import LOCK_NAME, sole_writer
     from solver_core.writing import make_folder, remove_unfinished
 
     tasks = jobs.read_job(args.job, args.out)
@@ -117,12 +117,20 @@ def _run_job(args: argparse.Namespace, jobs: ModuleType) -> int:
         tasks = [task for task in tasks if task.name == args.only]
         if not tasks:
             raise jobs.JobError([f"The job {args.job} has no task '{args.only}'."])
+    if args.list:
+        for task in tasks:
+            _print(task.name)
+        return 0
+    if args.shard is not None:
+        tasks = tasks[args.shard.number - 1 :: args.shard.count]
     tasks = [replace(task, timeout=task.timeout or args.timeout) for task in tasks]
     make_folder(args.out)
     if args.worker:
         return _print_lines(jobs.run(task) for task in tasks)
     folders = {path.parent for task in tasks for path in task.outputs.values()}
-    with sole_writer(args.out):
+    if args.shard is not None:  # others may be writing to the same folders; what a kill left there, a whole run removes
+        folders = set()
+    with sole_writer(args.out, LOCK_NAME if args.shard is None else args.shard.lock_name):
         for folder in folders:
             remove_unfinished(folder)
         if args.jobs == 1 and not any(task.timeout for task in tasks):
@@ -166,6 +174,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="folder of the outputs (default: this one)")
     parser.add_argument("--jobs", type=_positive, default=1, metavar="N", help="processes that solve at the same time")
     parser.add_argument("--only", metavar="NAME", help="solve this task only")
+    parser.add_argument("--list", action="store_true", help="print the names of the tasks, and solve nothing")
+    parser.add_argument(
+        "--shard", type=_shard, metavar="I/N", help="solve every Nth task from the Ith on; N processes together solve the job"
+    )
     parser.add_argument(
         "--timeout", type=_seconds, metavar="SECONDS", help='give up a task after this time, unless it has its own "timeout"'
     )
@@ -177,6 +189,24 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or len(text) > 4 or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number from 1 to 9999, not '{text}'")
     return int(text)
+
+
+class _Shard(NamedTuple):
+    """A part of a job: every task whose number, from 1 on, leaves the same remainder as `number` when divided by `count`."""
+
+    number: int
+    count: int
+
+    @property
+    def lock_name(self) -> str:
+        return f".solver_core.shard-{self.number}-of-{self.count}.lock"
+
+
+def _shard(text: str) -> _Shard:
+    number, _, count = text.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and len(text) < 12 and 1 <= int(number) <= int(count)):
+        raise argparse.ArgumentTypeError(f"must be a part of the whole, from 1/N to N/N, not '{text}'")
+    return _Shard(int(number), int(count))
 
 
 def _seconds(text: str) -> float:

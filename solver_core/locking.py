@@ -19,13 +19,15 @@ logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def sole_writer(folder: Path) -> Iterator[None]:
+def sole_writer(folder: Path, name: str = LOCK_NAME) -> Iterator[None]:
     """Keeps other processes that ask for it out of a folder while the block runs.
+
+    name: of the lock's file; those who write other files there have another one.
 
     The system itself holds the lock, so that one whose holder died, in whatever way, is free.
     Raises ConfigError, with who it is, if somebody else writes there, or if nobody can.
     """
-    path = folder / LOCK_NAME
+    path = folder / name
     file = _locked(path)
     try:
         with suppress(OSError):  # on a full disk it is locked all the same

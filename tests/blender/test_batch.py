@@ -424,6 +424,31 @@ def test_a_second_batch_into_the_same_folder_is_refused(folder, capsys):
     assert list((folder / "out").iterdir()) == []
 
 
+def test_shards_solve_every_task_once_and_share_a_folder(folder, capsys):
+    tasks = [arm_task(name) for name in ("a", "b", "c")]
+    job = write_job(folder, *tasks)
+
+    assert batch.main([job, "--list"]) == 0
+    assert capsys.readouterr().out.split() == ["a", "b", "c"]
+    solved = []
+    (folder / "out").mkdir()
+    with sole_writer(folder / "out", ".solver_core.shard-3-of-3.lock"):  # another machine at work
+        for shard in ("1/2", "2/2"):
+            code, lines = run(capsys, folder, *tasks, options=("--shard", shard))
+            assert code == 0
+            solved.append([line["task"] for line in lines])
+
+    assert solved == [["a", "c"], ["b"]]
+
+
+@pytest.mark.parametrize("shard", ["0/2", "3/2", "1", "1/0", "a/b", "1/-2"])
+def test_a_shard_is_a_part_of_the_whole(shard, folder, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        batch.main([write_job(folder, arm_task()), f"--shard={shard}"])
+
+    assert f"from 1/N to N/N, not '{shard}'" in capsys.readouterr().err
+
+
 def test_scripts_in_a_scene_are_not_run(folder, capsys):
     text = bpy.data.texts.new("script.py")
     text.write(f"open({str(folder / 'trapped')!r}, 'w')")
