@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from solver_core import problems
+
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 NAMED = set(re.findall(r"[\w/]+\.(?:py|h|toml|md)\b", TEXT))
@@ -26,3 +28,21 @@ def test_every_file_of_a_room_that_the_tree_opens_is_named(folder):
 @pytest.mark.parametrize("name", sorted(NAMED))
 def test_what_is_named_is_there(name):
     assert (ROOT / name).exists() or any(f"/{file}".endswith(f"/{name}") for file in FILES)
+
+
+SAME_FILES = set(re.findall(r"^(\w+\.py)", problems.__doc__ or "", re.MULTILINE))
+
+
+@pytest.mark.parametrize("problem", problems.PROBLEMS)
+def test_problems_have_the_files_that_their_package_lists(problem):
+    files = {path.name for path in (ROOT / "solver_core" / "problems" / problem).glob("*.py")}
+
+    assert len(SAME_FILES) > 10
+    assert not SAME_FILES - files
+
+
+def test_files_that_all_problems_have_are_listed():
+    folders = [ROOT / "solver_core" / "problems" / problem for problem in problems.PROBLEMS]
+    shared = set.intersection(*({path.name for path in folder.glob("*.py")} for folder in folders))
+
+    assert shared - {"__init__.py"} == SAME_FILES

@@ -3,19 +3,24 @@
 A problem that ships is one folder with the same files as the others and one line here; a package elsewhere brings such a
 folder, or one object of the form ProblemKind, as an entry point of the group `solver_core.problems`.
 
-problem.py    the forward process, the energy and the space (LearnedProblem)
-features.py   what the network sees: INPUT_LAYOUT, network_spec()
-sampler.py    make_sampler(data, split, settings) -> Sampler, for training and validation; weights_task(settings) where the
-              settings decide what the networks are for
-metrics.py    measure(problem, x, x_true, rows) -> {name with unit: (B,) errors}; loss_inputs(same) for the loss
-loss.py       make_loss(spec, settings, generator) -> Loss  [torch]; without it, the mean length of the error is the loss
-refine.py     the classical solver for the last bit
-setup.py      what the user hands in, checked
-solve.py      the options, the public function, and the Session with its phases
-verdict.py    how far an answer can be trusted
-command.py    `solver_core solve <problem>`: its options, files and pictures; a problem with a way of its own to make
-              recipes adds to `solver_core train <problem>` by add_train_arguments() and prepare_training()
-evaluate.py   `solver_core evaluate <problem>`: DATA, OPTIONS, cases(folder, options), each of which measures its solve
+problem.py      the forward process, the energy and the space (LearnedProblem)
+observation.py  what is observed, as the forward process predicts it
+features.py     what the network sees: INPUT_LAYOUT, network_spec()
+sampler.py      make_sampler(data, split, settings) -> Sampler, for training and validation; weights_task(settings) where the
+                settings decide what the networks are for
+metrics.py      measure(problem, x, x_true, rows) -> {name with unit: (B,) errors}; loss_inputs(same) for the loss
+loss.py         make_loss(spec, settings, generator) -> Loss  [torch]; without it, the mean length of the error is the loss
+refine.py       the classical solver for the last bit
+setup.py        what the user hands in, checked
+solve.py        the options, the public function, and the Session with its phases
+verdict.py      how far an answer can be trusted
+command.py      `solver_core solve <problem>`: its options, files and pictures; a problem with a way of its own to make
+                recipes adds to `solver_core train <problem>` by add_train_arguments() and prepare_training()
+drawing.py      its pictures
+evaluate.py     `solver_core evaluate <problem>`: DATA, OPTIONS, cases(folder, options), each of which measures its solve
+
+What else a folder holds is that problem's own, because its forward process is: crops and contours of a pose, kinds of light
+and the surface they fall on, skeletons and their files.  docs/architecture.md says where each comes in.
 """
 
 from __future__ import annotations
