@@ -106,12 +106,12 @@ def solve(case: RealCase) -> LightingSolution:
 
 def described(case: RealCase, result: LightingSolution) -> dict[str, Any]:
     error = float(angle_deg(result.direction[None], case.direction[None])[0])
-    others = angle_deg(result.alternatives, case.direction[None]) if len(result.alternatives) else np.full(1, np.inf)
+    others = [float(angle_deg(other.light[None], case.direction[None])[0]) for other in result.alternatives]
     return {
         "photo": case.photo.name,
         "mesh": case.name,
         "error_deg": error,
-        "best_answer_deg": min(error, float(others.min())),
+        "best_answer_deg": min([error, *others]),
         "uncertainty_deg": result.uncertainty_deg,
         "image_error": result.image_error,
         "reason": result.reason.name,

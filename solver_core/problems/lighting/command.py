@@ -137,10 +137,12 @@ def _content(result: LightingSolution) -> dict[str, Any]:
         "albedo": [None if np.isnan(found).any() else found.tolist() for found in result.albedo],
         "image_error": round(result.image_error, 4),
         "uncertainty_deg": round(result.uncertainty_deg, 2),
-        "growth_5_deg": round(result.report.growth_5_deg, 4),
-        "growth_15_deg": round(result.report.growth_15_deg, 4),
+        "distance_uncertainty": round(result.report.distance_uncertainty, 4),
+        "probability": round(result.probability, 4),
         "notes": result.report.notes,
-        "alternatives": result.alternatives.tolist(),
+        "alternatives": [
+            {"light": other.light.tolist(), "probability": round(other.probability, 4)} for other in result.alternatives
+        ],
         "verdict": result.verdict.value,
         "explanation": result.explanation,
         "reason": result.reason.value,

@@ -54,17 +54,20 @@ class LightingProblem:
         return self.kind.manifold
 
     def forward(self, x: np.ndarray, rows: np.ndarray) -> LightingPrediction:
-        scene = self.scene.of(rows)
-        shading = self.kind.shade(scene, x, self.map_size)
-        albedo, observed, strength = scene.surface.albedo, take(self.observation, rows), self.strength[rows]
+        return self.explain(self.kind.shade(self.scene.of(rows), x, self.map_size), rows)
+
+    def explain(self, shading: np.ndarray, rows: np.ndarray) -> LightingPrediction:
+        """What of the observation lights of this shading (B, P) explain, with what is linear fitted."""
+        surface, observed, strength = take(self.scene.surface, rows), take(self.observation, rows), self.strength[rows]
+        albedo = surface.albedo
         if self.tinted:
-            is_of = scene.surface.object_index[:, None] == np.array(self.tinted)[:, None]  # (B, K, P)
+            is_of = surface.object_index[:, None] == np.array(self.tinted)[:, None]  # (B, K, P)
             is_of = is_of.astype(np.float32)
             linear, tint = fit_tinted(shading, albedo, is_of, observed, strength)
             albedo = tint_albedo(albedo, is_of, tint)
         else:
             linear = fit_linear(shading, albedo, observed, strength)
-            tint = np.ones((len(x), 0, 3), np.float32)
+            tint = np.ones((len(rows), 0, 3), np.float32)
         return LightingPrediction(shading, *linear, albedo, tint, compose(shading, albedo, linear))
 
     def energy(self, prediction: LightingPrediction, observation: LightingObservation, rows: np.ndarray) -> np.ndarray:

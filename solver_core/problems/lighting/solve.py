@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,22 +15,35 @@ from solver_core.loop import LoopSettings
 from solver_core.network.update import network_update
 from solver_core.network.weights import load_networks, shipped_weights
 from solver_core.options import Options, keyword_options, option
-from solver_core.problem import Update, take
+from solver_core.problem import Update
 from solver_core.problems.lighting.features import GRID_SIZE, INPUT_LAYOUT
 from solver_core.problems.lighting.lights import LIGHTS
-from solver_core.problems.lighting.metrics import angle_deg
 from solver_core.problems.lighting.observation import mean_square
 from solver_core.problems.lighting.problem import MAP_SIZE, LightingPrediction, LightingProblem
-from solver_core.problems.lighting.refine import FINE_LOOP, REFINE_LOOP, gauss_newton_update, shading_update
-from solver_core.problems.lighting.report import Report, examine, same_energy
-from solver_core.problems.lighting.search import distinct_best
+from solver_core.problems.lighting.refine import (
+    FINE_LOOP,
+    FINE_REACHES,
+    REFINE_LOOP,
+    SORT_LOOP,
+    gauss_newton_update,
+    shading_update,
+)
+from solver_core.problems.lighting.report import DISTINCT_DEG, FLOOR, PROBABLE, Answers, Report, examine
+from solver_core.problems.lighting.search import BasisImages, distinct_best
 from solver_core.problems.lighting.setup import LightingSetup
 from solver_core.problems.lighting.verdict import judge
 from solver_core.render.gbuffer import Albedo
 from solver_core.session import Phase, Session
 from solver_core.solution import Iteration, Solution, StopReason, Verdict
 
-SEARCH_GRID, SEARCH_MAP = 32, 48  # the coarse look: cells of the grid and texels of the shadow map along a side
+SEARCH_GRID, SEARCH_MAP = 32, 48  # the look at all lights: cells of the grid and texels of the shadow map along a side
+NEAR_DEG = 6.0  # lights that are followed are at first at least so far apart
+LOOKED_AT = 3  # lights of that look that are compared on the middle grid for each that is followed
+FREE_STARTS = 2  # lights that are followed without regard to a strength that is known
+# Energies up to which lights are followed: at first, after the first steps of refinement, and on the finest grid.
+START_RATIO, START_MORE = 3.0, 0.05
+LIKELY_RATIO, LIKELY_MORE = 1.3, 0.005
+SET_ASIDE = 1.06  # times as large must the energy be with the strength that is known before it is set aside
 FINE_GRID, FINE_MAP = 128, 384  # the last refinement
 FINE_STARTS, FINE_DISTINCT_DEG = 3, 3.0  # answers that it starts from: edges of shadows tell at full size which one is right
 
@@ -47,7 +60,7 @@ class LightingOptions(Options):
     restarts: int = option(
         4,
         "Restarts",
-        "Number of other lights, the best of a coarse search, that are followed as well",
+        "Number of other lights, the best of a look at all, that are followed as well",
         minimum=0,
         maximum=64,
     )
@@ -58,7 +71,7 @@ class LightingOptions(Options):
 class LightingStep:
     """One step of a solve, as the user may watch it.  Within a phase the energy never rises.
 
-    phase: "start", "first", "refine", "restart" or "fine".  light: (3,) unit direction towards the sun or position of the
+    phase: "start", "first", "refine" or "fine".  light: (3,) unit direction towards the sun or position of the
     light, in the camera's frame.  energy: 0 explains the image, 1 explains nothing.  damping: factor by which the step was
     taken, 0 = not at all.  seconds since the start.
     """
@@ -71,6 +84,14 @@ class LightingStep:
 
 
 @dataclass(frozen=True)
+class LightingAlternative:
+    """Another light (3,) that explains the image: a direction or a position, as in LightingSolution.light."""
+
+    light: np.ndarray
+    probability: float
+
+
+@dataclass(frozen=True)
 class LightingSolution:
     """Result of a solve, in the camera's frame.
 
@@ -78,10 +99,12 @@ class LightingSolution:
     strength: (3,) linear RGB, W/m2 of a sun and W of a point light as in Blender; it includes the albedo where that is
     unknown.  ambient: (3,) radiance of the light from all around.  albedo: (M, 3) found for each mesh, relative to that
     which the strength includes; NaN where it was given or is not seen.  image_error: root mean square difference to the
-    relit image, of its bright level.  uncertainty_deg: the largest angle at which some light explains the image as well.
+    relit image, of its bright level.  uncertainty_deg: the angle around the answer within which the light lies with a
+    probability of 90 %.
     verdict and explanation: how far the light can be trusted, and why.  reason: why the last phase stopped.  history: all
-    steps.  seconds: time of the solve.  report: how the uncertainty was found, with sentences on what cannot be known.
-    alternatives: (N, 3) other lights that explain the image as well.
+    steps.  seconds: time of the solve.  probability: that this answer is the right one of those found.  report: more on what
+    the image tells, with sentences on what it does not.  alternatives: other lights that explain the image, the likeliest
+    first.
     """
 
     direction: np.ndarray
@@ -96,8 +119,9 @@ class LightingSolution:
     reason: StopReason
     history: list[LightingStep]
     seconds: float
+    probability: float
     report: Report
-    alternatives: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))
+    alternatives: list[LightingAlternative] = field(default_factory=list)
 
     @property
     def light(self) -> np.ndarray:
@@ -159,25 +183,27 @@ def solve_lighting(
 
 
 class _Found(NamedTuple):
-    """Lights (B, 3) in the scene's frame, their energies (B,) on the middle grid and stop reasons."""
+    """Lights (B, 3) in the scene's frame, and how well they explain the image.
+
+    energy: (B,) with what it costs to set the known strength aside; is_free: (B,) whether that is done.  reasons: why each
+    stopped.
+    """
 
     x: np.ndarray
     energy: np.ndarray
+    is_free: np.ndarray
     reasons: list[StopReason]
+
+    def of(self, rows: np.ndarray) -> _Found:
+        return _Found(self.x[rows], self.energy[rows], self.is_free[rows], [self.reasons[row] for row in rows])
 
     def best(self) -> _Found:
         """The one of least energy."""
-        row = int(np.argmin(self.energy))
-        return _Found(self.x[[row]], self.energy[[row]], [self.reasons[row]])
-
-    def joined(self, other: _Found) -> _Found:
-        return _Found(
-            np.concatenate([self.x, other.x]), np.concatenate([self.energy, other.energy]), self.reasons + other.reasons
-        )
+        return self.of(np.array([np.argmin(self.energy)]))
 
 
 class LightingSession(Session[LightingStep, LightingSolution]):
-    """A solve under way: first steps, refinement, other starts, a finer grid."""
+    """A solve under way: first steps, refinement of their answer and of the best of a look at all lights, a finer grid."""
 
     def __init__(self, setup: LightingSetup, options: LightingOptions) -> None:
         super().__init__()
@@ -187,104 +213,124 @@ class LightingSession(Session[LightingStep, LightingSolution]):
         self.networks = load_networks(weights, task, INPUT_LAYOUT) if is_known and options.steps else []
         self.problem = setup.problem(GRID_SIZE, MAP_SIZE)
         self.final = self.problem
-        self.best = _Found(self._start(), np.array([np.inf]), [StopReason.MAX_STEPS])
+        self.best = _Found(self._start(), np.array([np.inf]), np.array([False]), [StopReason.MAX_STEPS])
         self.found = self.best
 
     def phases(self) -> list[Phase]:
+        first = [Phase(self._first, self.options.steps)]
         if not self.options.refine:
-            return [Phase(self._first, self.options.steps)]
-        return [
-            Phase(self._first, self.options.steps),
-            Phase(self._refine, REFINE_LOOP.steps),
-            Phase(self._restart, REFINE_LOOP.steps if self.options.restarts else 0),
-            Phase(self._finish, FINE_LOOP.steps),
-        ]
+            return first
+        refine_steps = SORT_LOOP.steps + REFINE_LOOP.steps
+        return [*first, Phase(self._refine, refine_steps), Phase(self._finish, FINE_LOOP.steps)]
 
     def result(self) -> LightingSolution:
-        x = self.best.x
-        prediction = self.final.forward(x, np.zeros(1, dtype=int))
+        x, is_free = self.best.x, self.best.is_free
+        final = _hypotheses(self.final, is_free)
+        prediction = final.forward(x, np.zeros(1, dtype=int))
         image_error = self._image_error(prediction)
-        report = examine(self.problem, x)
-        alternatives = self._alternatives(x)
-        uncertainty_deg = max([report.uncertainty_deg, *angle_deg(x, alternatives)])
+        answers = self._answers()
+        report = examine(final, _hypotheses(self.problem, is_free), answers)
+        alternatives = [
+            LightingAlternative(self._to_camera(other), float(probability))
+            for other, probability in zip(answers.x[1:], report.probabilities[1:], strict=True)
+            if probability >= PROBABLE
+        ]
         level = self.final.observation.level[:, None]
+        strength = (prediction.strength * (self.setup.strength_unit(self.final.scene) * level))[0]
+        if self.setup.strength is not None and is_free[0]:
+            ratio = float(strength.mean() / max(self.setup.strength.mean(), np.finfo(np.float32).tiny))
+            report.notes.append(
+                f"The image is {ratio:.2g} times as bright as the known strength makes it, so the strength was fitted."
+            )
         light = self._to_camera(x[0])
         return LightingSolution(
             x[0] / np.linalg.norm(x[0]),
             light if self.setup.kind.has_position else None,
-            (prediction.strength * (self.setup.strength_unit(self.final.scene) * level))[0],
+            strength,
             (prediction.ambient * level)[0],
             self._albedo(prediction),
             image_error,
-            uncertainty_deg,
-            *judge(image_error, uncertainty_deg, len(alternatives)),
+            report.uncertainty_deg,
+            *judge(image_error, report.uncertainty_deg, len(alternatives)),
             StopReason.CANCELLED if self.is_cancelled else self.best.reasons[0],
             self.history,
             self.seconds,
+            float(report.probabilities[0]),
             report,
-            self.setup.kind.to_camera(alternatives, self.problem.scene),
+            alternatives,
         )
 
     def _first(self) -> Iterator[LightingStep]:
         """Steps of the networks, or where none ship for this kind of light, least squares on the shading equation."""
         update = network_update(self.problem, self.networks) if self.networks else shading_update(self.problem)
-        yield from self._run("first", self.problem, update, self.best.x, LoopSettings(steps=self.options.steps))
+        yield from self._run("first", self.problem, update, self.best, LoopSettings(steps=self.options.steps))
 
     def _refine(self) -> Iterator[LightingStep]:
-        yield from self._follow("refine", self.best.x)
+        """The first answer and the best of a look at all lights on the middle grid; after a few steps the likely ones only."""
+        starts = self.best if self.options.restarts == 0 else self._starts()
+        yield from self._follow(starts.of(_likely(starts.energy, START_RATIO, START_MORE)), SORT_LOOP)
+        yield from self._follow(self.found.of(_likely(self.found.energy, LIKELY_RATIO, LIKELY_MORE)), REFINE_LOOP)
 
-    def _restart(self) -> Iterator[LightingStep]:
-        """The best distinct lights of a coarse look at all."""
-        if self.options.restarts == 0:
-            return
-        lights = self.setup.kind.candidates()
-        problem, rows = self.setup.problem(SEARCH_GRID, SEARCH_MAP), np.zeros(len(lights), dtype=int)
-        energy = problem.energy(problem.forward(lights, rows), take(problem.observation, rows), rows)
-        starts = lights[distinct_best(lights, energy, self.options.restarts)]
-        yield from self._follow("restart", starts, beside=self.best)
+    def _starts(self) -> _Found:
+        """The first answer and the best distinct mixtures of the basis, with the known strength and without."""
+        coarse = self.setup.problem(SEARCH_GRID, SEARCH_MAP)
+        images, image = BasisImages(coarse), coarse.observation.image[0].mean(axis=1)
+        count = 1 + self.options.restarts
+        known = None if self.setup.strength is None else float(coarse.strength.mean())
+        found = self._chosen(np.concatenate([self.best.x, self._mixed(images, image, known)]), False, count)
+        if known is None:
+            return found
+        free = self._chosen(self._mixed(images, image, None), True, min(FREE_STARTS, self.options.restarts))
+        return _Found(*(np.concatenate(pair) for pair in zip(found[:3], free[:3], strict=True)), found.reasons + free.reasons)
+
+    def _mixed(self, images: BasisImages, image: np.ndarray, strength: float | None) -> np.ndarray:
+        """(N, 3) the best distinct lights of a look at all."""
+        mixtures = images.mixtures(image, strength)
+        return mixtures.x[distinct_best(mixtures.x, mixtures.left, LOOKED_AT * self.options.restarts, NEAR_DEG)]
+
+    def _chosen(self, x: np.ndarray, is_free: bool, count: int) -> _Found:
+        """The best distinct of lights (B, 3) on the middle grid."""
+        rows = np.arange(len(x))
+        problem = _hypotheses(self.problem, rows < len(x) * is_free)
+        energy = problem.energy(problem.forward(x, rows), problem.observation, rows)
+        chosen = distinct_best(x, energy, count, NEAR_DEG)
+        flags = np.full(len(chosen), is_free)
+        return _Found(x[chosen], _cost(energy[chosen], flags), flags, [StopReason.MAX_STEPS] * len(chosen))
 
     def _finish(self) -> Iterator[LightingStep]:
         """The likeliest answers on a finer grid."""
-        found = self.found
         self.final = self.setup.problem(FINE_GRID, FINE_MAP)
-        likely = distinct_best(found.x, found.energy, FINE_STARTS, FINE_DISTINCT_DEG)
-        finest = self.final.of(np.zeros(len(likely), dtype=int))
-        yield from self._run("fine", finest, gauss_newton_update(finest), found.x[likely], FINE_LOOP)
-        self.found = found
+        likely = self.found.of(_likely(self.found.energy, LIKELY_RATIO, LIKELY_MORE))
+        likely = likely.of(distinct_best(likely.x, likely.energy, FINE_STARTS, FINE_DISTINCT_DEG))
+        finest = _hypotheses(self.final, likely.is_free)
+        yield from self._run("fine", finest, gauss_newton_update(finest, FINE_REACHES), likely, FINE_LOOP)
 
-    def _follow(self, phase: str, x: np.ndarray, beside: _Found | None = None) -> Iterator[LightingStep]:
-        """Refinement of lights (B, 3) on the middle grid."""
-        problem = self.problem.of(np.zeros(len(x), dtype=int))
-        yield from self._run(phase, problem, gauss_newton_update(problem), x, REFINE_LOOP, beside)
+    def _follow(self, starts: _Found, settings: LoopSettings) -> Iterator[LightingStep]:
+        """Refinement on the middle grid."""
+        problem = _hypotheses(self.problem, starts.is_free)
+        yield from self._run("refine", problem, gauss_newton_update(problem), starts, settings)
 
     def _run(
-        self,
-        phase: str,
-        problem: LightingProblem,
-        update: Update,
-        x0: np.ndarray,
-        settings: LoopSettings,
-        beside: _Found | None = None,
+        self, phase: str, problem: LightingProblem, update: Update, starts: _Found, settings: LoopSettings
     ) -> Generator[LightingStep, None, None]:
-        """Runs the feedback loop and shows the best instance of every iteration; self.best is that, or one found before."""
+        """Runs the feedback loop and shows the best instance of every iteration, which is self.best at any time."""
 
         def keep(x: np.ndarray, energy: np.ndarray, reasons: list[StopReason]) -> None:
-            found = _Found(x, energy, reasons)
-            self.found = found if beside is None else beside.joined(found)
+            self.found = _Found(x, _cost(energy, starts.is_free), starts.is_free, reasons)
             self.best = self.found.best()
 
         def show(iteration: Iteration) -> LightingStep:
-            row = int(np.argmin(iteration.energy))
             keep(iteration.x, iteration.energy, [StopReason.CANCELLED] * len(iteration.x))
+            row = int(np.argmin(self.found.energy))
             return LightingStep(
                 phase if iteration.index else "start",
                 self._to_camera(iteration.x[row]),
-                float(iteration.energy[row]),
+                float(self.found.energy[row]),
                 float(iteration.damping[row]),
                 self.seconds,
             )
 
-        solution: Solution = yield from self._loop(show, problem, update, problem.observation, x0, settings)
+        solution: Solution = yield from self._loop(show, problem, update, problem.observation, starts.x, settings)
         keep(solution.x, solution.energy, solution.reasons)
 
     def _start(self) -> np.ndarray:
@@ -310,9 +356,32 @@ class LightingSession(Session[LightingStep, LightingSolution]):
         squared = mean_square(prediction.image - observation.image)
         return math.sqrt(np.sum(observation.weight * squared) / np.sum(observation.weight))
 
-    def _alternatives(self, x: np.ndarray) -> np.ndarray:
-        """(N, 3) lights found on the way that explain the image as well as x (1, 3) and are elsewhere."""
-        energy = self.problem.image_energies(np.concatenate([x, self.found.x]))
-        lights = np.concatenate([x, self.found.x[energy[1:] <= same_energy(float(energy[0]))]])
-        order = distinct_best(lights, np.arange(len(lights)), len(lights))
-        return lights[order[1:]]
+    def _answers(self) -> Answers:
+        """The answer and the other lights that were followed to the end and are elsewhere."""
+        followed = _Found(
+            np.concatenate([self.best.x, self.found.x]),
+            np.concatenate([[0], self.found.energy]),
+            np.concatenate([self.best.is_free, self.found.is_free]),
+            [*self.best.reasons, *self.found.reasons],
+        )
+        rows = np.arange(len(followed.x))
+        problem = _hypotheses(self.final, followed.is_free)
+        energy = _cost(problem.image_energy(problem.forward(followed.x, rows), problem.observation), followed.is_free)
+        order = distinct_best(followed.x, np.concatenate([[-1], energy[1:]]), len(rows), DISTINCT_DEG)
+        return Answers(followed.x[order], energy[order])
+
+
+def _hypotheses(problem: LightingProblem, is_free: np.ndarray) -> LightingProblem:
+    """A problem of one instance, once for each of (B,); where it is free, a known strength is to be found after all."""
+    many = problem.of(np.zeros(len(is_free), dtype=int))
+    return replace(many, strength=np.where(is_free[:, None], np.float32(np.nan), many.strength))
+
+
+def _cost(energy: np.ndarray, is_free: np.ndarray) -> np.ndarray:
+    """(B,) energies, larger where the known strength was set aside."""
+    return np.where(is_free, SET_ASIDE * (energy + FLOOR) - FLOOR, energy)
+
+
+def _likely(energy: np.ndarray, ratio: float, more: float) -> np.ndarray:
+    """Indices of energies (B,) that are not much larger than the least."""
+    return np.flatnonzero(energy <= ratio * energy.min() + more)

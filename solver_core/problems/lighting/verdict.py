@@ -6,7 +6,7 @@ from solver_core.solution import Judgement, Verdict
 
 GOOD_ERROR = 0.1  # of the image's bright level: what edges and 8 bits leave stays below
 POOR_ERROR = 0.15  # materials that are not matt and light from several sides still stay below it
-GOOD_DEG, POOR_DEG = 10.0, 20.0  # a light known no better than the second is none that one would relight with
+GOOD_DEG, POOR_DEG = 10.0, 20.0  # shadows of a light known better fall where they should; one known no better helps nobody
 
 
 def judge(image_error: float, uncertainty_deg: float, num_alternatives: int) -> Judgement:
@@ -14,15 +14,18 @@ def judge(image_error: float, uncertainty_deg: float, num_alternatives: int) -> 
 
     Args:
         image_error: root mean square difference to the relit image, of its bright level.
-        uncertainty_deg: the largest angle at which some light explains the image as well, degrees.
-        num_alternatives: other lights that were found and explain the image as well.
+        uncertainty_deg: the angle around the answer within which the light lies with a probability of 90 %, degrees.
+        num_alternatives: other lights that were found and may be the right one.
     """
     fit = f"the relit image is {image_error:.1%} of the bright level off"
-    known = f"lights up to {uncertainty_deg:.0f} degrees away explain the image as well"
+    known = f"it lies within {uncertainty_deg:.1f} degrees of the answer with a probability of 90 %"
     if num_alternatives:
-        others = "another light that was found" if num_alternatives == 1 else f"{num_alternatives} other lights that were found"
-        known = f"{others}, up to {uncertainty_deg:.0f} degrees away, explain{'s' * (num_alternatives == 1)} the image as well"
-    fits_poorly = f"The light does not explain the image: {fit}, over {POOR_ERROR:.0%}. Check geometry, camera and albedo."
+        known += (
+            "; another answer may be right" if num_alternatives == 1 else f"; {num_alternatives} other answers may be right"
+        )
+    fits_poorly = (
+        f"The light does not explain the image: {fit}, over {POOR_ERROR:.0%}. Check geometry, camera, albedo and colour space."
+    )
     fits_roughly = (
         f"The light explains the image only roughly: {fit}, over {GOOD_ERROR:.0%}. Compare the two before you use it."
     )

@@ -73,7 +73,7 @@ def test_image_that_does_not_tell_ends_with_code_1(files, capsys):
     result = json.loads(captured.out)
     assert result["verdict"] == "bad"
     assert result["explanation"] in captured.err
-    assert f"{result['uncertainty_deg']:.0f} degrees" in result["explanation"]
+    assert f"{result['uncertainty_deg']:.1f} degrees" in result["explanation"]
 
 
 @pytest.mark.parametrize(

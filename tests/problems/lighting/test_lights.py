@@ -99,7 +99,9 @@ def test_new_kind_of_light_is_a_line(monkeypatch, sun_case, capsys):
     with pytest.raises(SystemExit):
         main(["solve", "lighting", "--help"])
 
-    towards = np.stack([result.direction, *result.alternatives])  # without a shadow, two faces have two answers
+    towards = np.stack(
+        [result.direction, *(other.light for other in result.alternatives)]
+    )  # without a shadow, two faces have two answers
     assert (towards @ sun_case.light).max() > np.cos(np.radians(1))
     assert result.image_error < 0.01
     assert "W/m2 (wrapped sun)" in " ".join(capsys.readouterr().out.split())

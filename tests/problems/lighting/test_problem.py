@@ -231,7 +231,7 @@ def test_single_usable_pixel_is_found():
 
 
 def test_candidates_leave_no_gap_in_the_half_sphere(rng):
-    candidates = LIGHTS["sun"].candidates()
+    candidates = LIGHTS["sun"].basis.x
 
     nearest = np.degrees(np.arccos(np.clip(draw_lights(rng, 500) @ candidates.T, -1, 1))).min(axis=1)
 
@@ -239,7 +239,7 @@ def test_candidates_leave_no_gap_in_the_half_sphere(rng):
 
 
 def test_distinct_best_are_good_and_apart():
-    lights = LIGHTS["sun"].candidates()
+    lights = LIGHTS["sun"].basis.x
     energy = np.arange(len(lights), dtype=float)
 
     chosen = lights[distinct_best(lights, energy, 4, 30.0)]

@@ -147,11 +147,11 @@ def test_energy_never_rises_within_a_phase(sun_case):
 
 
 def test_cancelled_solve_returns_the_last_estimate(sun_case):
-    def stop_at_restart(step):
-        if step.phase == "restart":
+    def stop_when_refining(step):
+        if step.phase == "refine":
             raise Cancelled
 
-    result = solve(sun_case, on_step=stop_at_restart)
+    result = solve(sun_case, on_step=stop_when_refining)
 
     assert result.reason is StopReason.CANCELLED
     best = min((step for step in result.history if step.phase != "start"), key=lambda step: step.energy)

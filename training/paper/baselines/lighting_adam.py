@@ -25,7 +25,7 @@ def adam(problem: LightingProblem, x0: np.ndarray, settings: LoopSettings = ADAM
 
 def adam_from_several(problem: LightingProblem, settings: LoopSettings = ADAM) -> Solution:
     """Solutions (NUM_STARTS, 3) of a problem of one instance from lights all around; the one of least energy is the answer."""
-    lights = problem.kind.candidates()
+    lights = problem.kind.basis.x
     starts = lights[np.linspace(0, len(lights) - 1, NUM_STARTS).astype(int)]
     return adam(problem.of(np.zeros(NUM_STARTS, dtype=int)), starts, settings)
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from solver_core.problems.lighting.surface import LitScene, Surface
 
 START_DIRECTION = np.array([[0.0, 0.6, 0.8]], dtype=np.float32)  # over the camera: most lights are above, few behind
+NEIGHBOURS = 6  # of a direction among evenly spread ones
+LONGEST_SIDE = 2.2  # of a triangle of neighbours, in distances to the nearest neighbour
 LOWEST_Z = -0.3  # how far behind the objects a light is looked for: a grazing one still lights some of what is seen
 
 
@@ -31,6 +33,18 @@ class Doubt(NamedTuple):
 
     x: np.ndarray
     sentence: str
+
+
+class Basis(NamedTuple):
+    """Lights whose images are mixed to find others.
+
+    x: (N, 3) spread over all that is looked at.  groups: (M, K) indices of neighbours, which together cover it.
+    strength: (N,) of each, so that they light the middle of the scene alike.
+    """
+
+    x: np.ndarray
+    groups: np.ndarray
+    strength: np.ndarray
 
 
 class Light(Protocol):
@@ -50,8 +64,9 @@ class Light(Protocol):
         """(1, 3) where the steps begin."""
         ...
 
-    def candidates(self) -> np.ndarray:
-        """(N, 3) lights spread over all that a search looks at."""
+    @property
+    def basis(self) -> Basis:
+        """Lights spread over all that a search looks at."""
         ...
 
     def shade(self, scene: LitScene, x: np.ndarray, map_size: int) -> np.ndarray:
@@ -121,6 +136,21 @@ def across(x: np.ndarray) -> np.ndarray:
     right = np.cross(helper, towards)
     right /= np.linalg.norm(right, axis=1, keepdims=True)
     return np.stack([right, np.cross(towards, right)], axis=1)
+
+
+def triangles(directions: np.ndarray) -> np.ndarray:
+    """(M, 3) indices of neighbouring unit directions (N, 3), evenly spread, whose triangles cover what they cover."""
+    cosines = directions @ directions.T
+    np.fill_diagonal(cosines, -1)
+    near = np.argsort(-cosines, axis=1)[:, :NEIGHBOURS]
+    offset = directions[near] - directions[:, None]  # (N, NEIGHBOURS, 3)
+    right, up = np.moveaxis(np.einsum("nkc,nac->nka", offset, across(directions)), 2, 0)
+    near = np.take_along_axis(near, np.argsort(np.arctan2(up, right), axis=1), axis=1)  # around each, in turn
+    first = np.repeat(np.arange(len(directions)), NEIGHBOURS)
+    found = np.unique(np.sort(np.stack([first, near.ravel(), np.roll(near, -1, axis=1).ravel()], axis=1), axis=1), axis=0)
+    sides = np.min([cosines[found[:, a], found[:, b]] for a, b in ((0, 1), (1, 2), (0, 2))], axis=0)
+    usual = np.sort(cosines, axis=1)[:, -1].mean()
+    return found[sides > np.cos(LONGEST_SIDE * np.arccos(usual))]  # at the border some reach around the others
 
 
 def half_sphere(count: int) -> np.ndarray:

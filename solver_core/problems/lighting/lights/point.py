@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from solver_core.manifolds import Euclidean, Manifold
-from solver_core.problems.lighting.lights.light import START_DIRECTION, Doubt, ShadingEquation, across, half_sphere
+from solver_core.problems.lighting.lights.light import (
+    START_DIRECTION,
+    Basis,
+    Doubt,
+    ShadingEquation,
+    across,
+    half_sphere,
+    triangles,
+)
 from solver_core.render.shading import point_light_shading
 
 if TYPE_CHECKING:
     from solver_core.problems.lighting.surface import LitScene, Surface
 
 START_DISTANCE = 1.5  # units of the scene
-NUM_DIRECTIONS = 64  # of the candidates: about 19 degrees apart, within the reach of the refinement
-DISTANCES = (0.6, 1.2, 3.0)  # of the candidates, units of the scene: inside it, near it, far from it
+NUM_DIRECTIONS = 64  # of the basis: about 19 degrees apart, within the reach of the refinement
+DISTANCES = (0.6, 1.2, 3.0)  # of the basis, units of the scene: inside it, near it, far from it
 FARTHEST = 10.0  # units of the scene: beyond it a point light is a sun
 NEAREST = 1e-3  # units of the scene, from a surface: keeps the weights of points finite
 WATTS_FROM_INTENSITY = 4 * np.pi  # Blender's point light has W, of which a unit of solid angle gets this part
@@ -38,9 +47,17 @@ class PointLight:
     def start(self) -> np.ndarray:
         return START_DIRECTION * START_DISTANCE
 
-    def candidates(self) -> np.ndarray:
+    @functools.cached_property
+    def basis(self) -> Basis:
+        """Spheres around the scene; a group is one of three tetrahedra between triangles of two of them."""
         directions = half_sphere(NUM_DIRECTIONS)
-        return np.concatenate([directions * np.float32(distance) for distance in DISTANCES])
+        x = np.concatenate([directions * np.float32(distance) for distance in DISTANCES])
+        near = triangles(directions)
+        groups = []
+        for sphere in range(len(DISTANCES) - 1):
+            corners = np.concatenate([near, near + NUM_DIRECTIONS], axis=1) + sphere * NUM_DIRECTIONS  # (M, 6)
+            groups += [corners[:, tetrahedron] for tetrahedron in ([0, 1, 2, 5], [0, 1, 4, 5], [0, 3, 4, 5])]
+        return Basis(x, np.concatenate(groups), np.repeat(np.square(DISTANCES), NUM_DIRECTIONS))
 
     def shade(self, scene: LitScene, x: np.ndarray, map_size: int) -> np.ndarray:
         return point_light_shading(scene.casters, scene.surface.position, scene.surface.normal, x, map_size)

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from solver_core.manifolds import Manifold, UnitSphere
-from solver_core.problems.lighting.lights.light import START_DIRECTION, Doubt, ShadingEquation, across, half_sphere
+from solver_core.problems.lighting.lights.light import (
+    START_DIRECTION,
+    Basis,
+    Doubt,
+    ShadingEquation,
+    across,
+    half_sphere,
+    triangles,
+)
 from solver_core.render.shading import sun_shading
 
 if TYPE_CHECKING:
     from solver_core.problems.lighting.surface import LitScene, Surface
 
-NUM_CANDIDATES = 96  # about 15 degrees apart, within the reach of the refinement
+NUM_DIRECTIONS = 96  # of the basis: about 15 degrees apart; between them, shading without shadows mixes without error
 
 
 class Sun:
@@ -32,8 +41,10 @@ class Sun:
     def start(self) -> np.ndarray:
         return START_DIRECTION
 
-    def candidates(self) -> np.ndarray:
-        return half_sphere(NUM_CANDIDATES)
+    @functools.cached_property
+    def basis(self) -> Basis:
+        directions = half_sphere(NUM_DIRECTIONS)
+        return Basis(directions, triangles(directions), np.ones(NUM_DIRECTIONS))
 
     def shade(self, scene: LitScene, x: np.ndarray, map_size: int) -> np.ndarray:
         return sun_shading(scene.casters, scene.surface.position, scene.surface.normal, x, map_size)
