@@ -55,6 +55,16 @@ def test_known_strength_is_kept(sun_case):
     assert not result.ambient.any()
 
 
+def test_known_strength_that_the_image_contradicts_is_set_aside():
+    case = make_case("sun", [0.5, -0.4, 0.8], strength=2.5, ambient=0)
+
+    result = solve(case, strength=1.25)
+
+    assert direction_error_deg(result, case) < 2
+    np.testing.assert_allclose(result.strength, 2.5, rtol=0.05)
+    assert any("2 times as bright as the known strength" in note for note in result.report.notes)
+
+
 def test_unknown_albedo_goes_into_the_strength(sun_case):
     dark = sun_case._replace(image=0.5 * sun_case.image)
 
