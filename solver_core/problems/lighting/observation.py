@@ -25,6 +25,13 @@ class LightingObservation(NamedTuple):
     level: np.ndarray
 
 
+class Known(NamedTuple):
+    """strength: (B, 3) in bright levels, NaN where it is to be fitted.  is_alone: (B,) bool, True without ambient light."""
+
+    strength: np.ndarray
+    is_alone: np.ndarray
+
+
 class Linear(NamedTuple):
     """strength, ambient: (B, 3) such that the image is albedo * (strength * shading + ambient), in bright levels."""
 
@@ -55,18 +62,19 @@ def observe(image: np.ndarray, weight: np.ndarray) -> LightingObservation:
     return LightingObservation((image / level[:, None, None]).astype(np.float32), weight.astype(np.float32), level)
 
 
-def fit_linear(shading: np.ndarray, albedo: np.ndarray, observation: LightingObservation, strength: np.ndarray) -> Linear:
+def fit_linear(shading: np.ndarray, albedo: np.ndarray, observation: LightingObservation, known: Known) -> Linear:
     """Non-negative least squares for strength and ambient, robust to highlights and to what is not modelled.
 
-    shading: (B, P).  albedo: (B, P, 3).  strength: (B, 3), NaN where it is to be fitted; where it is given the ambient
-    light is zero.
+    shading: (B, P).  albedo: (B, P, 3).  Where the strength is known the ambient light is zero.
     """
-    is_unknown = np.isnan(strength[:, 0])
-    fitted = np.where(is_unknown[:, None], 0, strength).astype(np.float32)
+    is_unknown = np.isnan(known.strength[:, 0])
+    fitted = np.where(is_unknown[:, None], 0, known.strength).astype(np.float32)
     ambient = np.zeros_like(fitted)
     rows = np.flatnonzero(is_unknown)
     if len(rows):
-        fitted[rows], ambient[rows] = _fit(shading[rows], albedo[rows], observation.image[rows], observation.weight[rows])
+        fitted[rows], ambient[rows] = _fit(
+            shading[rows], albedo[rows], observation.image[rows], observation.weight[rows], known.is_alone[rows]
+        )
     return Linear(fitted, ambient)
 
 
@@ -75,7 +83,7 @@ def fit_tinted(
     albedo: np.ndarray,
     is_of: np.ndarray,
     observation: LightingObservation,
-    strength: np.ndarray,
+    known: Known,
 ) -> tuple[Linear, np.ndarray]:
     """Strength and ambient as fit_linear finds them, and tints (B, K, 3) >= 0 by which the albedo of K objects is multiplied.
 
@@ -83,7 +91,7 @@ def fit_tinted(
     albedo is not in question.
     """
     is_other = 1 - is_of.sum(axis=1)
-    linear = fit_linear(shading, albedo, observation._replace(weight=observation.weight * is_other), strength)
+    linear = fit_linear(shading, albedo, observation._replace(weight=observation.weight * is_other), known)
     tint = np.ones((*is_of.shape[:2], 3), np.float32)
     for _ in range(TINT_ROUNDS):
         plain = compose(shading, albedo, linear)
@@ -91,7 +99,7 @@ def fit_tinted(
         weight = observation.weight * robust_weight(compose(shading, tinted, linear) - observation.image)
         weighted = is_of * weight[:, None]
         tint = _ratio(weighted @ (plain * observation.image), weighted @ (plain * plain))
-        linear = fit_linear(shading, tint_albedo(albedo, is_of, tint), observation, strength)
+        linear = fit_linear(shading, tint_albedo(albedo, is_of, tint), observation, known)
     return linear, tint
 
 
@@ -142,7 +150,9 @@ def mean_square(residual: np.ndarray) -> np.ndarray:
     return np.einsum("bpc,bpc->bp", residual, residual) / residual.shape[2]
 
 
-def _fit(shading: np.ndarray, albedo: np.ndarray, image: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _fit(
+    shading: np.ndarray, albedo: np.ndarray, image: np.ndarray, weight: np.ndarray, is_alone: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     bright = albedo * shading[..., None]  # (B, P, 3) what a strength of one adds
     squares = albedo * albedo, albedo * bright, bright * bright
     products = albedo * image, bright * image
@@ -151,9 +161,11 @@ def _fit(shading: np.ndarray, albedo: np.ndarray, image: np.ndarray, weight: np.
     for _ in range(ROUNDS):
         aa, ab, bb = (np.einsum("bp,bpc->bc", current, term) for term in squares)
         ay, by = (np.einsum("bp,bpc->bc", current, term) for term in products)
+        alone = _ratio(by, bb)
         drawn = USUAL_WEIGHT * aa  # weight of (ambient - usual strength)^2 beside the pixels
         aa, ab, bb = aa + drawn, ab - usual * drawn, bb + usual**2 * drawn
         strength, ambient = _non_negative(aa, ab, bb, ay, by)
+        strength, ambient = np.where(is_alone[:, None], alone, strength), np.where(is_alone[:, None], 0, ambient)
         current = weight * robust_weight(image - bright * strength[:, None] - albedo * ambient[:, None])
     return strength, ambient
 

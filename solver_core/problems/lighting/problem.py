@@ -12,6 +12,7 @@ from solver_core.problems.lighting import features as lighting_features
 from solver_core.problems.lighting.least_squares import shading_solution
 from solver_core.problems.lighting.lights import Light
 from solver_core.problems.lighting.observation import (
+    Known,
     LightingObservation,
     LightingPrediction,
     black_cost,
@@ -33,8 +34,8 @@ class LightingProblem:
 
     kind: of the light; it says what x (B, 3) is.  observation: what strength and ambient are fitted to inside f
     (variable projection), which keeps the unknown at the paper's three numbers.  strength: (B, 3) in bright levels where
-    it is known, NaN elsewhere; with it known there is no ambient light.  tinted: indexes of the objects whose albedo is
-    multiplied by an unknown colour, which is fitted likewise.
+    it is known, NaN elsewhere.  tinted: indexes of the objects whose albedo is multiplied by an unknown colour, which is fitted
+    likewise.  alone: (B,) bool, where there is no ambient light; None = where the strength is known.
     """
 
     kind: Light
@@ -43,11 +44,17 @@ class LightingProblem:
     strength: np.ndarray
     map_size: int = MAP_SIZE
     tinted: tuple[int, ...] = ()
+    alone: np.ndarray | None = None
 
     def of(self, rows: np.ndarray) -> LightingProblem:
         """The problem of the given instances, which may repeat."""
         observation = take(self.observation, rows)
-        return replace(self, scene=self.scene.of(rows), observation=observation, strength=self.strength[rows])
+        alone = self.is_alone[rows]
+        return replace(self, scene=self.scene.of(rows), observation=observation, strength=self.strength[rows], alone=alone)
+
+    @property
+    def is_alone(self) -> np.ndarray:
+        return ~np.isnan(self.strength[:, 0]) if self.alone is None else self.alone
 
     @property
     def manifold(self) -> Manifold:
@@ -58,26 +65,29 @@ class LightingProblem:
 
     def explain(self, shading: np.ndarray, rows: np.ndarray) -> LightingPrediction:
         """What of the observation lights of this shading (B, P) explain, with what is linear fitted."""
-        surface, observed, strength = take(self.scene.surface, rows), take(self.observation, rows), self.strength[rows]
+        surface, observed, known = take(self.scene.surface, rows), take(self.observation, rows), self._known(rows)
         albedo = surface.albedo
         if self.tinted:
             is_of = surface.object_index[:, None] == np.array(self.tinted)[:, None]  # (B, K, P)
             is_of = is_of.astype(np.float32)
-            linear, tint = fit_tinted(shading, albedo, is_of, observed, strength)
+            linear, tint = fit_tinted(shading, albedo, is_of, observed, known)
             albedo = tint_albedo(albedo, is_of, tint)
         else:
-            linear = fit_linear(shading, albedo, observed, strength)
+            linear = fit_linear(shading, albedo, observed, known)
             tint = np.ones((len(rows), 0, 3), np.float32)
         return LightingPrediction(shading, *linear, albedo, tint, compose(shading, albedo, linear))
 
     def energy(self, prediction: LightingPrediction, observation: LightingObservation, rows: np.ndarray) -> np.ndarray:
         """The image energy and, where the ambient light is not known, what an unusual one costs."""
         unusual = unusual_cost(prediction, observation.weight) / black_cost(observation)
-        return self.image_energy(prediction, observation) + np.where(np.isnan(self.strength[rows, 0]), unusual, 0)
+        return self.image_energy(prediction, observation) + np.where(self.is_alone[rows], 0, unusual)
 
     def image_energy(self, prediction: LightingPrediction, observation: LightingObservation) -> np.ndarray:
         """(B,) robust difference of the images over that to a black image: 0 is a perfect answer, 1 explains nothing."""
         return robust_cost(prediction.image - observation.image, observation.weight) / black_cost(observation)
+
+    def _known(self, rows: np.ndarray) -> Known:
+        return Known(self.strength[rows], self.is_alone[rows])
 
     def image_energies(self, x: np.ndarray) -> np.ndarray:
         """(N,) image energies of lights (N, 3) for the one instance of a problem."""

@@ -43,7 +43,7 @@ FREE_STARTS = 2  # lights that are followed without regard to a strength that is
 # Energies up to which lights are followed: at first, after the first steps of refinement, and on the finest grid.
 START_RATIO, START_MORE = 3.0, 0.05
 LIKELY_RATIO, LIKELY_MORE = 1.3, 0.005
-SET_ASIDE = 1.06  # times as large must the energy be with the strength that is known before it is set aside
+SET_ASIDE = 1.1  # times as large must the energy be with the strength that is known before it is set aside
 FINE_GRID, FINE_MAP = 128, 384  # the last refinement
 FINE_STARTS, FINE_DISTINCT_DEG = 3, 3.0  # answers that it starts from: edges of shadows tell at full size which one is right
 
@@ -268,8 +268,8 @@ class LightingSession(Session[LightingStep, LightingSolution]):
     def _refine(self) -> Iterator[LightingStep]:
         """The first answer and the best of a look at all lights on the middle grid; after a few steps the likely ones only."""
         starts = self.best if self.options.restarts == 0 else self._starts()
-        yield from self._follow(starts.of(_likely(starts.energy, START_RATIO, START_MORE)), SORT_LOOP)
-        yield from self._follow(self.found.of(_likely(self.found.energy, LIKELY_RATIO, LIKELY_MORE)), REFINE_LOOP)
+        yield from self._follow(_likely(starts, START_RATIO, START_MORE), SORT_LOOP)
+        yield from self._follow(_likely(self.found, LIKELY_RATIO, LIKELY_MORE), REFINE_LOOP)
 
     def _starts(self) -> _Found:
         """The first answer and the best distinct mixtures of the basis, with the known strength and without."""
@@ -300,7 +300,7 @@ class LightingSession(Session[LightingStep, LightingSolution]):
     def _finish(self) -> Iterator[LightingStep]:
         """The likeliest answers on a finer grid."""
         self.final = self.setup.problem(FINE_GRID, FINE_MAP)
-        likely = self.found.of(_likely(self.found.energy, LIKELY_RATIO, LIKELY_MORE))
+        likely = _likely(self.found, LIKELY_RATIO, LIKELY_MORE)
         likely = likely.of(distinct_best(likely.x, likely.energy, FINE_STARTS, FINE_DISTINCT_DEG))
         finest = _hypotheses(self.final, likely.is_free)
         yield from self._run("fine", finest, gauss_newton_update(finest, FINE_REACHES), likely, FINE_LOOP)
@@ -372,7 +372,7 @@ class LightingSession(Session[LightingStep, LightingSolution]):
 
 
 def _hypotheses(problem: LightingProblem, is_free: np.ndarray) -> LightingProblem:
-    """A problem of one instance, once for each of (B,); where it is free, a known strength is to be found after all."""
+    """A problem of one instance, once for each of (B,).  is_free: where a known strength is to be found, but no ambient light."""
     many = problem.of(np.zeros(len(is_free), dtype=int))
     return replace(many, strength=np.where(is_free[:, None], np.float32(np.nan), many.strength))
 
@@ -382,6 +382,10 @@ def _cost(energy: np.ndarray, is_free: np.ndarray) -> np.ndarray:
     return np.where(is_free, SET_ASIDE * (energy + FLOOR) - FLOOR, energy)
 
 
-def _likely(energy: np.ndarray, ratio: float, more: float) -> np.ndarray:
-    """Indices of energies (B,) that are not much larger than the least."""
-    return np.flatnonzero(energy <= ratio * energy.min() + more)
+def _likely(found: _Found, ratio: float, more: float) -> _Found:
+    """Those whose energy is not much larger than the least, or than the least with the known strength if they have that."""
+    is_likely = found.energy <= ratio * found.energy.min() + more
+    is_known = ~found.is_free
+    if is_known.any():
+        is_likely |= is_known & (found.energy <= ratio * found.energy[is_known].min() + more)
+    return found.of(np.flatnonzero(is_likely))
