@@ -372,7 +372,7 @@ class LightingSession(Session[LightingStep, LightingSolution]):
 
 
 def _hypotheses(problem: LightingProblem, is_free: np.ndarray) -> LightingProblem:
-    """A problem of one instance, once for each of (B,).  is_free: where a known strength is to be found, but no ambient light."""
+    """One instance once for each of (B,).  is_free: where a known strength is to be found and ambient light is not."""
     many = problem.of(np.zeros(len(is_free), dtype=int))
     return replace(many, strength=np.where(is_free[:, None], np.float32(np.nan), many.strength))
 
