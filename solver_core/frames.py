@@ -110,7 +110,8 @@ class Camera:
             width: of the new image, pixels.
             height: of the new image, pixels.
         """
-        return Camera(width, height, self.fx * factor, self.fy * factor, self.cx * factor, self.cy * factor)
+        focal_and_centre = {name: factor * getattr(self, name) for name in ("fx", "fy", "cx", "cy")}
+        return replace(self, width=width, height=height, **focal_and_centre)
 
 
 def _checked_distortion(values: object, is_fisheye: bool) -> tuple[float, ...]:

@@ -19,6 +19,7 @@ from solver_core.problems.lighting.surface import LitScene, Pixels, choose_pixel
 from solver_core.render.gbuffer import Albedo, GBuffer, Scene, Texture, join_scene, render_gbuffer
 
 SAME_ASPECT = 0.01  # image and camera may differ by a rounded pixel
+WHOLLY = 0.999  # of a pixel that sampling mixes from usable ones only, less what float32 rounds
 CLIPPED = 0.995  # linear value from which on an image that ends at 1 counts as clipped: the last step of 8 bits
 ONE_OR_MORE = "a mesh, or lists of meshes with one entry each"
 
@@ -133,7 +134,12 @@ def _checked_photograph(image: Any, camera: Camera, mask: Any) -> Photograph:
     if mask is not None:
         is_usable &= _checked_mask(mask, (height, width))
     image = np.maximum(np.where(is_usable[..., None], image, 0), 0).astype(np.float32)
-    return Photograph(image, is_usable & ~_is_clipped(image), camera.scaled(width / camera.width, width, height))
+    is_usable &= ~_is_clipped(image)
+    camera = camera.scaled(width / camera.width, width, height)
+    if camera.distortion:
+        is_usable[[0, -1]] = is_usable[:, [0, -1]] = False  # what the lens did not see repeats the border
+        is_usable = camera.undistorted(is_usable.astype(np.float32)) > WHOLLY
+    return Photograph(camera.undistorted(image), is_usable, camera.pinhole)
 
 
 def _checked_mask(mask: Any, size: tuple[int, int]) -> np.ndarray:

@@ -154,7 +154,7 @@ def solve_lighting(
         image: (H, W, 3) float, linear RGB.
         vertices: (V, 3) in metres, or a list with one entry for each mesh; so are faces, camera_from_object, albedo, normals.
         faces: (F, 3) int, indices into vertices.
-        camera: pinhole camera of the image's aspect.
+        camera: of the image's aspect; the distortion of its lens is taken out of image and mask.
         camera_from_object: (4, 4) rigid transform.
         albedo: linear RGB (3,), by vertex (V, 3) or by face (F, 3), or a Texture; None = unknown and uniform on the mesh.
             Where no albedo is known, the strength includes that of the mesh of which most is seen.

@@ -161,7 +161,7 @@ def solve_pose(
         mask: (H, W) bool, or float coverage in [0, 1].
         vertices: (V, 3) in any unit of length.
         faces: (F, 3) int, indices into vertices.
-        camera: pinhole camera of the mask's size.
+        camera: of the mask's size; the distortion of its lens is taken out of the mask.
         start: (4, 4) camera_from_object, turned about 40 degrees from the truth or less; None tries views from around.
         ignore: (H, W) bool, True where the image does not tell whether the object is there, such as behind a hand; None
             where all of the mask counts.

@@ -1,8 +1,12 @@
 """solve_lighting as a user meets it; files are read in test_command."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy.ndimage import map_coordinates
 
+from solver_core.distortion import distorted
 from solver_core.errors import ConfigError, ObservationError, SetupError, WeightsError
 from solver_core.frames import Camera
 from solver_core.network.weights import load_weights, save_weights, shipped_weights
@@ -13,7 +17,7 @@ from solver_core.problems.lighting.solve import solve_lighting
 from solver_core.render.gbuffer import Texture
 from solver_core.solution import Cancelled, StopReason, Verdict
 
-from .conftest import BOX, FLOOR, SIZE, make_case
+from .conftest import BOX, CAMERA, FLOOR, SIZE, make_case
 
 
 def solve(case, **changes):
@@ -95,6 +99,31 @@ def test_image_of_another_size_and_the_same_aspect_is_taken(sun_case):
     small = sun_case.image.reshape(SIZE // 2, 2, SIZE // 2, 2, 3).mean(axis=(1, 3))
 
     assert direction_error_deg(solve(sun_case._replace(image=small)), sun_case) < 3
+
+
+def test_distortion_of_the_lens_is_taken_out_of_image_and_mask(sun_case):
+    coefficients = (-0.2, 0.0, 0.0, 0.0)
+    rows, columns = np.mgrid[:SIZE, :SIZE] + 0.5
+    seen = np.stack([(columns.ravel() - CAMERA.cx) / CAMERA.fx, (rows.ravel() - CAMERA.cy) / CAMERA.fy], axis=1)
+    points = seen.copy()
+    for _ in range(20):  # the point that the lens shows there
+        points += seen - distorted(points, coefficients, False)
+    places = [points[:, 1] * CAMERA.fy + CAMERA.cy - 0.5, points[:, 0] * CAMERA.fx + CAMERA.cx - 0.5]
+    ideal = 0.5 + 0.3 * np.sin(columns / 10) * np.cos(rows / 12)
+    by_lens = map_coordinates(ideal, places, order=1, mode="nearest").reshape(ideal.shape)
+    image = np.repeat(by_lens[..., None], 3, axis=2)
+    arguments = sun_case.arguments(image=image, camera=replace(CAMERA, distortion=coefficients))
+    mask = np.ones((SIZE, SIZE), bool)
+    mask[:, : SIZE // 2] = False
+
+    photograph = LightingSetup.checked(**arguments, mask=mask).photograph
+
+    assert photograph.camera == CAMERA
+    right = (slice(2, -2), slice(SIZE // 2 + 2, -2))
+    error, before = (np.abs(found - ideal)[right].mean() for found in (photograph.image[..., 0], by_lens))
+    assert error < 0.1 * before
+    assert not photograph.is_usable[:, : SIZE // 2].any()
+    assert photograph.is_usable[right].mean() > 0.9
 
 
 def test_highlights_and_clipped_pixels_do_not_mislead(sun_case):
