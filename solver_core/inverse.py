@@ -30,7 +30,7 @@ from solver_core.problem import Features, Samples, Update
 from solver_core.problem_kind import Instance, ProblemKind
 from solver_core.solution import Judgement, Verdict
 
-NUM_PROBED = 256  # random points whose predictions say what size is usual; as many runs of f, once in a process
+NUM_PROBED = 64  # random points whose predictions say what size is usual; as many runs of f, once in a process
 PROBE_SEED = 0
 DRAWS = 20  # rounds of drawing again what failed before samples are given up
 FAILED = 1e30  # energy of a run that gave no answer: more than any other, and finite

@@ -1,6 +1,7 @@
 """The examples of docs/examples do what they say."""
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,9 @@ def problem(request, monkeypatch):
     return module.problem
 
 
-every_example = pytest.mark.parametrize("problem", sorted(path.name for path in EXAMPLES.iterdir()), indirect=True)
+NEEDS_BLENDER = "material"  # seconds a run
+quick_examples = [path.name for path in sorted(EXAMPLES.iterdir()) if path.name != NEEDS_BLENDER]
+every_example = pytest.mark.parametrize("problem", quick_examples, indirect=True)
 
 
 @every_example
@@ -45,6 +48,19 @@ def test_example_is_solved_to_its_spread(problem):
 
     assert result.verdict is sc.Verdict.GOOD
     assert (np.abs(result.x - samples.x_true) < 5 * result.spread).all()  # none of 12 or 20 numbers is so far off
+
+
+@pytest.mark.bpy
+def test_blender_renders_what_a_material_looks_like():
+    pytest.importorskip("bpy")
+    render = EXAMPLES / NEEDS_BLENDER / "render.py"
+    forward = sc.Executable([sys.executable, render, "--", "{input}", "{output}"], format="npz")
+
+    dark, bright, rough = forward(np.array([[0.3, 2.0], [0.3, 4.0], [0.9, 2.0]]))
+
+    assert dark.shape == (32, 32, 3)
+    np.testing.assert_allclose(bright, 2 * dark, rtol=1e-3, atol=1e-4)  # light adds up
+    assert rough.max() < 0.8 * dark.max()  # its highlight is wider and weaker
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*/*.py")), ids=lambda path: path.name)

@@ -30,10 +30,9 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -43,6 +42,9 @@ from solver_core.network.weights import shipped_weights
 from solver_core.problem import Sampler
 from solver_core.problem_kind import Instance, ProblemKind
 from solver_core.recipes import read_recipe, shipped_recipe
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "solver_core.problems"  # of the entry points
 PROBLEMS = {
@@ -139,6 +141,8 @@ class Folder(ProblemKind):
 
 @cache
 def _installed() -> dict[str, EntryPoint]:
+    from importlib.metadata import entry_points  # late, as it takes longer than most imports and few need it
+
     return {point.name: point for point in entry_points(group=GROUP) if point.name not in PROBLEMS}
 
 
