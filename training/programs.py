@@ -27,7 +27,7 @@ from solver_core.solving import REFINE
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "docs" / "examples"
 CHANGES = ["iterations=[600, 300, 300]"]
-BUDGETS = (4, 10, 30, 100, 300, 1000)  # calls of f
+BUDGETS = (5, 10, 30, 100, 300)  # calls of f
 SOLVED = 2.0  # mean square of what is left, in squares of the noise: what the truth itself has is 1
 SEED = 2_000_003  # far from those of training
 
@@ -179,7 +179,7 @@ def measure(name: str, weights: Path, count: int) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", type=Path, default=Path("runs/programs"), metavar="DIR")
-    parser.add_argument("--samples", type=int, default=50, metavar="N")
+    parser.add_argument("--samples", type=int, default=20, metavar="N")
     args = parser.parse_args()
     for name, kind in KINDS.items():
         weights = args.weights / name / f"{name}.safetensors"
