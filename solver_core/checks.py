@@ -33,7 +33,7 @@ def checked_array(value: Any, name: str, shape: str, error: type[SolverError] = 
     try:
         array = np.asarray(value)
     except (ValueError, TypeError, OverflowError) as reason:
-        raise error(f"{name} must be an array {shape}, got rows of different length or what is no number") from reason
+        raise error(f"{name} must be an array {shape}, got rows of different length or something that is no number") from reason
     if array.dtype.kind not in "fiub":
         came = "complex numbers" if array.dtype.kind == "c" else "text" if array.dtype.kind in "US" else f"{array.dtype} values"
         raise error(f"{name} must be an array {shape} of real numbers, got {came}")

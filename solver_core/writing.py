@@ -20,7 +20,7 @@ UNFINISHED = ".solver_core-"  # how the name of a file begins that is being writ
 def write_bytes(path: str | Path, content: bytes, what: str = "file") -> None:
     """Writes a file, or leaves what was there.
 
-    path: a name in a folder that exists; a link is followed, and what is no file, such as /dev/null, is written to.
+    path: a name in a folder that exists; a link is followed, and devices such as /dev/null are written to.
     what: what the error calls it.
     Raises ConfigError if it cannot be written there, ResourceError if the disk is full or fails.
     """

@@ -29,7 +29,7 @@ def render_size(scene: bpy.types.Scene) -> tuple[int, int]:
 
 
 def check_camera(camera: bpy.types.Object, kinds: Collection[str] = ("PERSP",)) -> None:
-    """Raises SetupError for what is no camera with one of these types of lens."""
+    """Raises SetupError unless it is a camera with one of these types of lens."""
     if camera.type != "CAMERA":
         raise SetupError(f"'{camera.name}' is not a camera: choose one.")
     if camera.data.type not in kinds:
@@ -170,7 +170,7 @@ def _has_aspect(camera: Camera, width: int, height: int) -> bool:
 
 
 def read_camera_pose(depsgraph: bpy.types.Depsgraph, camera: bpy.types.Object) -> np.ndarray:
-    """(4, 4) rigid world_from_camera.  Raises SetupError for what is no camera that can be used, or mirrored, or sheared."""
+    """(4, 4) rigid world_from_camera.  Raises SetupError if it is no camera, mirrored or sheared."""
     check_camera(camera)
     return _read_rigid(depsgraph, camera)
 

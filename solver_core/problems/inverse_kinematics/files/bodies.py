@@ -50,7 +50,7 @@ def write_body(path: Path, body: Body) -> None:
 
 def body_path(weights: Path) -> Path:
     """Where the body of a weights file lies: beside it.  Weights without one are for the human."""
-    return weights.parent / f"{weights.stem}.body.bvh"  # with_suffix fails for what is no file, such as "."
+    return weights.parent / f"{weights.stem}.body.bvh"  # with_suffix fails for names such as "."
 
 
 def limits_path(weights: Path) -> Path:
