@@ -6,12 +6,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from solver_core.kernel.contour import contour_points
+from solver_core import rotations
+from solver_core.kernel.contour import ContourPoints, contour_points
+from solver_core.problems.pose.contour import damped_normal_equations
 from solver_core.problems.pose.likelihood import misfit
 from solver_core.problems.pose.observation import overlap
 from solver_core.problems.pose.refine import RefineLevel
+from solver_core.problems.pose.symmetry import Symmetries
 
 ROW = np.array([0])
+PIXEL_NOISE = 1 / np.sqrt(12)  # pixels: standard deviation of an edge that is known to be within a pixel
+ROBUST_PX = 2.0  # pixels of the level, as the last refinement's
+FREE_VARIANCE = 1e6  # of a step that no outline sees
+MAX_GAP = 0.5  # of energy, to another pose: where none was met, or one that explains nothing
 
 
 class Evidence(NamedTuple):
@@ -19,6 +26,9 @@ class Evidence(NamedTuple):
 
     iou: overlap with the mask.  outline, unexplained, hidden, energy: see likelihood.py; outline after the offset of the edge.
     inliers: share of the object's outline that lies on the mask's.  edge_px: how far the mask's edge lies outside of it.
+    gap: energy by which the next pose that looks different is worse.  size_px: the mask's longer side, pixels of the level.
+    rotation_deg, across, along: standard deviations of rotation, and of the place across and along the view in diagonals of the
+    mesh, if pixels of the outline were off one by one as they are.
     """
 
     iou: float
@@ -28,17 +38,34 @@ class Evidence(NamedTuple):
     inliers: float
     edge_px: float
     energy: float
+    gap: float
+    size_px: float
+    rotation_deg: float
+    across: float
+    along: float
 
 
-def gather_evidence(level: RefineLevel, pose: np.ndarray, edge_px: float) -> Evidence:
-    """Evidence about a pose (7,) at a level, where the mask's edge is known to be so far off."""
+class Looked(NamedTuple):
+    """Evidence, and the covariance (6, 6) of an SE3 step from the pose that its standard deviations are of."""
+
+    evidence: Evidence
+    covariance: np.ndarray
+
+
+def gather_evidence(
+    level: RefineLevel, pose: np.ndarray, edge_px: float, other_energies: np.ndarray, symmetries: Symmetries
+) -> Looked:
+    """Evidence about a pose (7,) at a level, where the mask's edge is known to be so far off, and other poses were met."""
     problem, observation = level
     depth = problem.forward(pose[None], ROW)
     cut_px = problem.cut_px or 1.0
     parts = misfit(depth, observation, cut_px)
     points = contour_points(pose[None, 4:], depth, observation.distance, observation.evidence, problem.intrinsics)
     off, length = np.abs(points.residual + edge_px) / cut_px, points.weight.sum()
-    return Evidence(
+    covariance = _covariance(points, edge_px, cut_px)
+    variance, distance = np.diag(_without_free_turn(covariance, pose, symmetries)), -pose[6]
+    is_object = observation.coverage[0] >= 0.5
+    evidence = Evidence(
         iou=float(overlap(np.isfinite(depth), observation)[0]),
         outline=float(np.minimum(off, 1) @ points.weight / length) if length > 0 else 1.0,
         unexplained=float(parts.unexplained[0]),
@@ -46,4 +73,31 @@ def gather_evidence(level: RefineLevel, pose: np.ndarray, edge_px: float) -> Evi
         inliers=float((off < 1) @ points.weight / length) if length > 0 else 0.0,
         edge_px=edge_px,
         energy=float(parts.energy[0]),
+        gap=float(np.clip(np.min(other_energies, initial=np.inf) - parts.energy[0], 0, MAX_GAP)),
+        size_px=float(max(np.ptp(np.flatnonzero(is_object.any(axis=axis))) + 1 for axis in (0, 1))),
+        rotation_deg=float(np.degrees(np.sqrt(variance[:3].sum()))),
+        across=float(distance * np.sqrt(variance[3:5].sum())),
+        along=float(distance * np.sqrt(variance[5])),
     )
+    return Looked(evidence, covariance)
+
+
+def _covariance(points: ContourPoints, edge_px: float, cut_px: float) -> np.ndarray:
+    """(6, 6) of an SE3 step, from how far the outline is off where it lies on the mask's."""
+    off = np.abs(points.residual + edge_px)
+    near = np.minimum(off, cut_px)
+    if len(points.residual) == 0:
+        return np.eye(6) * FREE_VARIANCE
+    noise = np.average(near**2, weights=points.weight + 1e-9) + PIXEL_NOISE**2
+    hessian, _ = damped_normal_equations(points, np.array([ROBUST_PX]))
+    return noise * np.linalg.inv(hessian[0])
+
+
+def _without_free_turn(covariance: np.ndarray, pose: np.ndarray, symmetries: Symmetries) -> np.ndarray:
+    """The covariance without the turn about a round axis, which changes nothing that is seen."""
+    if symmetries.axis is None:
+        return covariance
+    axis_camera = rotations.rotate(pose[:4], symmetries.axis)
+    project = np.eye(6)
+    project[:3, :3] -= np.outer(axis_camera, axis_camera)
+    return project @ covariance @ project

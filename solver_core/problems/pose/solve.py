@@ -20,6 +20,7 @@ from solver_core.network.weights import load_networks
 from solver_core.options import Options, keyword_options, option
 from solver_core.problem import take
 from solver_core.problems.pose.align import ALIGN_LOOP
+from solver_core.problems.pose.confidence import PoseInterval, calibrated, confidence
 from solver_core.problems.pose.crop import CroppedPoses, crop_poses, turn_pose
 from solver_core.problems.pose.descend import NARROW_LOOP, NARROW_PX, WIDE_LOOP, WIDE_PX, descent_update
 from solver_core.problems.pose.evidence import Evidence, gather_evidence
@@ -121,7 +122,10 @@ class PoseSolution:
     """Result of a solve.
 
     camera_from_object: (4, 4).  iou: overlap with the mask.  verdict and explanation: how far the pose can be trusted, and
-    why.  evidence: the numbers that it follows from.  notes: what else is known of it, in sentences.  reason: why the last
+    why.  confidence: probability that the pose is within 5 degrees and 0.05 of the mesh's diagonal of the truth, or of a pose
+    that looks the same, if mesh and camera are right.  interval: how far off it may be.  covariance: (6, 6) of the same, of a
+    rotation vector about the object's centre in camera axes (radians), of x / -z and y / -z of the centre, and of its log
+    depth.  evidence: the numbers that these follow from.  notes: what else is known of it, in sentences.  reason: why the last
     phase stopped.  history: all steps.  seconds: time of the solve.  alternatives: other poses that explain the mask about as
     well, the likeliest first.
     """
@@ -130,6 +134,9 @@ class PoseSolution:
     iou: float
     verdict: Verdict
     explanation: str
+    confidence: float
+    interval: PoseInterval
+    covariance: np.ndarray
     evidence: Evidence
     notes: list[str]
     reason: StopReason
@@ -267,17 +274,21 @@ class PoseSession(Session[PoseStep, PoseSolution]):
             pose, reason = self.setup.unit_pose(best.camera_from_object), StopReason.CANCELLED
         else:
             pose, reason = self.final.x[0], self.final.reasons[0]
-        symmetries = find_symmetries(self.setup.mesh)
-        if self.setup.start is not None:
-            pose = symmetries.nearest(pose, self.starts[0, :4])
+        symmetries = self._symmetries
         others = self._others(pose, symmetries)
         edge_px = self.edge_px * self.levels[0].problem.height / self.levels[-1].problem.height
-        evidence = gather_evidence(self.levels[0], pose, edge_px)
+        evidence, spread = gather_evidence(self.levels[0], pose, edge_px, others.energy, symmetries)
+        sure = confidence(evidence)
+        diagonal = self.setup.diagonal
+        interval = sure.interval._replace(across=diagonal * sure.interval.across, along=diagonal * sure.interval.along)
         num_others = int(np.sum(others.energy <= evidence.energy + ALTERNATIVE_ENERGY))
         return PoseSolution(
             self.setup.user_matrix(pose),
             evidence.iou,
-            *judge(self.setup.coverage, evidence, num_others, self.focal_factor),
+            *judge(self.setup.coverage, evidence, sure.probability, num_others, self.focal_factor),
+            sure.probability,
+            interval,
+            calibrated(spread, evidence, sure.interval),
             evidence,
             notes(evidence, symmetries, num_others, self.focal_factor),
             reason,
@@ -321,6 +332,10 @@ class PoseSession(Session[PoseStep, PoseSolution]):
         setup, reduction = self.setup, reduction_to(self.setup.coverage, SEARCH_PX)
         return level_at(setup.mesh, setup.coverage, setup.camera, reduction, setup.known)
 
+    @functools.cached_property
+    def _symmetries(self) -> Symmetries:
+        return find_symmetries(self.setup.mesh)
+
     def _judge_at(self, level: RefineLevel) -> None:
         """From now on poses are refined and compared at a level; energies of two levels cannot be compared."""
         if level is not self.judge_level:
@@ -351,8 +366,11 @@ class PoseSession(Session[PoseStep, PoseSolution]):
         return float(overlap(np.isfinite(problem.forward(pose[None], np.array([0]))), observation)[0])
 
     def _finish(self) -> Generator[PoseStep, None, None]:
-        """The best candidate at the mask's own resolution."""
+        """The best candidate at the mask's own resolution; of poses that look the same, the one nearest to the given start."""
+        self._judge_at(self.levels[0])
         final = yield from self._refine_fully(self._best())
+        if self.setup.start is not None:
+            final = final._replace(x=self._symmetries.nearest(final.x[0], self.starts[0, :4])[None])
         if self.options.refine and self._outline_px(final.x[0]) > SUSPICIOUS_PX:
             self.focal_factor = better_focal(self.levels[0], final.x[0])
         matrix = self.setup.user_matrix(final.x[0])

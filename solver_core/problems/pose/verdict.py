@@ -9,21 +9,22 @@ from solver_core.problems.pose.symmetry import Symmetries
 from solver_core.solution import Judgement, Verdict
 
 GOOD_IOU = 0.97  # on clean masks practically no wrong pose fits this well (training/RESULTS.md)
-# Where a mask is damaged: the largest shares of the outline that is off, and of the mask that is not explained.  Chosen on 24
-# validation masks with a quarter hidden, which is few: not a calibrated probability.
-GOOD_OUTLINE, GOOD_UNEXPLAINED = 0.15, 0.02
-POOR_OUTLINE, POOR_UNEXPLAINED = 0.4, 0.1
+# Probabilities of being right: from the first on a pose is good, below the second it is bad.
+GOOD_CONFIDENCE, POOR_CONFIDENCE = 0.9, 0.4
 MIN_SIZE_PX = 16  # a pixel is a sixteenth of the object and hides turns of some ten degrees
 MAX_SIDES_CUT = 3  # what is left is a single edge
 NOTED, NOTED_PX = 0.05, 0.5  # share of object or mask, and pixels of edge, that are worth a note
 
 
-def judge(coverage: np.ndarray, evidence: Evidence, num_alternatives: int, focal_factor: float | None = None) -> Judgement:
+def judge(
+    coverage: np.ndarray, evidence: Evidence, confidence: float, num_alternatives: int, focal_factor: float | None = None
+) -> Judgement:
     """Verdict on a pose.
 
     Args:
         coverage: (H, W) the mask, in [0, 1].
         evidence: what speaks for the pose.
+        confidence: probability that it is right, by the evidence.
         num_alternatives: other poses that fit about as well.
         focal_factor: on the focal length, where that explains the mask better.
     """
@@ -31,14 +32,14 @@ def judge(coverage: np.ndarray, evidence: Evidence, num_alternatives: int, focal
     size = max(np.ptp(np.flatnonzero(is_object.any(axis=axis))) + 1 for axis in (0, 1))
     sides_cut = sum(side.any() for side in (is_object[0], is_object[-1], is_object[:, 0], is_object[:, -1]))
     fit = f"they overlap by {evidence.iou:.1%}, and {evidence.inliers:.0%} of the object's outline lies on the mask's"
-    if evidence.iou < GOOD_IOU and (evidence.outline > POOR_OUTLINE or evidence.unexplained > POOR_UNEXPLAINED):
+    odds = f"of poses with such a fit {confidence:.1%} are right"
+    if confidence < POOR_CONFIDENCE:
         return Judgement(
-            Verdict.BAD, f"The pose does not explain the mask: {fit}. Check mesh, camera and mask, or give a better start."
+            Verdict.BAD,
+            f"The pose does not explain the mask: {fit}; {odds}. Check mesh, camera and mask, or give a better start.",
         )
-    if evidence.iou < GOOD_IOU and (evidence.outline > GOOD_OUTLINE or evidence.unexplained > GOOD_UNEXPLAINED):
-        return Judgement(
-            Verdict.DOUBTFUL, f"The pose explains the mask only roughly: {fit}. Look at the outlines before you use it."
-        )
+    if confidence < GOOD_CONFIDENCE:
+        return Judgement(Verdict.DOUBTFUL, f"The pose is not sure: {fit}; {odds}. Look at the outlines before you use it.")
     if focal_factor is not None:
         return Judgement(
             Verdict.DOUBTFUL,
@@ -56,8 +57,8 @@ def judge(coverage: np.ndarray, evidence: Evidence, num_alternatives: int, focal
             f"The pose fits the mask, but the image cuts the mask off on {sides_cut} sides, so little of the outline is seen.",
         )
     others = "another pose" if num_alternatives == 1 else f"{num_alternatives} other poses"
-    also = f"; so do {others}, nearly as well" if num_alternatives else ""
-    return Judgement(Verdict.GOOD, f"The pose explains the mask: {fit}{also}.")
+    also = f". So do {others}, nearly as well" if num_alternatives else ""
+    return Judgement(Verdict.GOOD, f"The pose explains the mask: {fit}; {odds}{also}.")
 
 
 def notes(evidence: Evidence, symmetries: Symmetries, num_alternatives: int, focal_factor: float | None = None) -> list[str]:

@@ -187,7 +187,10 @@ def test_steps_of_the_history_cannot_be_changed_by_who_watches(chair_case):
         solve(chair_case, on_step=scribble)
 
 
-PERFECT = Evidence(iou=1.0, outline=0.0, unexplained=0.0, hidden=0.0, inliers=1.0, edge_px=0.0, energy=0.0)
+PERFECT = Evidence(
+    iou=1.0, outline=0.0, unexplained=0.0, hidden=0.0, inliers=1.0, edge_px=0.0, energy=0.0, gap=0.5, size_px=20.0,
+    rotation_deg=0.1, across=0.001, along=0.002,
+)  # fmt: skip
 
 
 def box_mask(low: int, high: int) -> np.ndarray:
@@ -198,28 +201,21 @@ def box_mask(low: int, high: int) -> np.ndarray:
 
 
 def test_perfect_fit_to_a_few_pixels_or_a_single_edge_is_doubtful():
-    assert judge(box_mask(40, 50), PERFECT, 0).verdict is sc.Verdict.DOUBTFUL
+    assert judge(box_mask(40, 50), PERFECT, 0.99, 0).verdict is sc.Verdict.DOUBTFUL
     single_edge = np.ones((100, 100), np.float32)
     single_edge[:10] = 0
-    assert judge(single_edge, PERFECT, 0).verdict is sc.Verdict.DOUBTFUL
+    assert judge(single_edge, PERFECT, 0.99, 0).verdict is sc.Verdict.DOUBTFUL
 
 
 @pytest.mark.parametrize(
-    ("evidence", "verdict"),
-    [
-        ({"iou": 0.99}, sc.Verdict.GOOD),
-        ({"iou": 0.75, "hidden": 0.25, "outline": 0.1, "inliers": 0.9}, sc.Verdict.GOOD),  # a part is hidden
-        ({"iou": 0.75, "hidden": 0.25, "outline": 0.2, "inliers": 0.8}, sc.Verdict.DOUBTFUL),
-        ({"iou": 0.95, "outline": 0.1, "unexplained": 0.05}, sc.Verdict.DOUBTFUL),
-        ({"iou": 0.8, "outline": 0.5}, sc.Verdict.BAD),
-        ({"iou": 0.8, "unexplained": 0.15}, sc.Verdict.BAD),
-    ],
+    ("confidence", "verdict"), [(0.99, sc.Verdict.GOOD), (0.8, sc.Verdict.DOUBTFUL), (0.2, sc.Verdict.BAD)]
 )
-def test_verdict_follows_from_outline_and_unexplained_mask_and_says_the_overlap(evidence, verdict):
-    judgement = judge(box_mask(40, 60), PERFECT._replace(**evidence), num_alternatives=0)
+def test_verdict_follows_from_the_confidence_and_says_the_overlap(confidence, verdict):
+    judgement = judge(box_mask(40, 60), PERFECT._replace(iou=0.876), confidence, num_alternatives=0)
 
     assert judgement.verdict is verdict
-    assert f"{evidence['iou']:.1%}" in judgement.explanation
+    assert "87.6%" in judgement.explanation
+    assert f"{confidence:.1%}" in judgement.explanation
 
 
 def test_solve_cancelled_while_restarting_keeps_the_best_estimate(chair_case):

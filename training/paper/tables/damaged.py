@@ -15,9 +15,14 @@ from typing import NamedTuple
 import numpy as np
 
 from solver_core import render, rotations
+from solver_core.command.files import Surface
+from solver_core.command.pictures import CYAN, Panel, side_by_side
 from solver_core.frames import Camera, matrix_from_pose, pose_from_matrix
+from solver_core.manifolds import SE3
 from solver_core.mesh import Mesh
+from solver_core.problems.pose.confidence import PoseInterval
 from solver_core.problems.pose.damage import BOX, ELLIPSE, beside, random_pixels, shapes, smooth_noise
+from solver_core.problems.pose.drawing import PoseCanvas
 from solver_core.problems.pose.metrics import is_outlier, pose_errors
 from solver_core.problems.pose.sampler import PoseSampling, draw_poses
 from solver_core.problems.pose.solve import PoseOptions, PoseSolution, solve_pose
@@ -25,6 +30,7 @@ from solver_core.problems.pose.symmetry import errors_modulo, find_symmetries
 from solver_core.solution import Verdict
 from solver_core.views import VERTICAL_FOV
 from training.paper.evaluation import Errors, Row, Run
+from training.paper.plots import Plot
 from training.paper.pyrender_depth import PyrenderDepth
 from training.paper.tables.pose_cases import load_test_meshes
 
@@ -34,10 +40,13 @@ QUICK_SAMPLES = 6
 WRONG_DEG, WRONG_TRANSLATION = 5.0, 0.05  # beyond either, modulo symmetry, a pose is wrong
 SMOOTHED_PX = 3.0  # of the noise that moves edges
 STRETCH, OFF_CENTRE = 1.05, 0.03
+RELIABILITY_PARTS = 8
+GALLERY_PX, GALLERY_COLUMNS = 360, 3  # of a panel; and panels beside each other
 SHARE_TOLERANCE, TRIES = 0.02, 50  # of what is hidden
 MIN_PIXELS = {32: 30, 128: 100, 480: 1000}
+OURS = "ours"
 METHODS = {
-    "ours": PoseOptions(),
+    OURS: PoseOptions(),
     "ours, no network": PoseOptions(steps=0),
     "ours, 5 steps alone": PoseOptions(refine=False, restarts=0),
 }
@@ -168,6 +177,8 @@ def rows(run: Run) -> list[Row]:
     render.set_num_threads(1)
     meshes = load_test_meshes(run.data)
     table: list[Row] = []
+    ours: dict[str, Errors] = {}
+    drawn: dict[str, DamagedCase] = {}
     for number, (name, kind) in enumerate(kinds(meshes).items()):
         cases = draw_damaged(meshes, kind, np.random.default_rng([run.seed, 40, number]), run.num_samples)
         for method, options in METHODS.items():
@@ -179,6 +190,11 @@ def rows(run: Run) -> list[Row]:
                 10,
             )
             table.append({"mask": name, "method": method, **summary(errors)})
+            if method == OURS:
+                ours[name] = errors
+                drawn[name] = cases[0]
+    run.plots.append(_reliability({"all masks": ours, "but for wrong cameras": _without_wrong_cameras(ours)}))
+    run.pictures["gallery-pose-damaged"] = _gallery(drawn, ours)
     return table
 
 
@@ -225,7 +241,9 @@ def errors_of(solution: PoseSolution, mesh: Mesh, truth: np.ndarray) -> dict[str
     """Errors of a solution, plain and to the nearest pose that looks the same, and its verdict on itself."""
     pose = pose_from_matrix(solution.camera_from_object)
     rotation_deg, translation = pose_errors(pose[None], truth[None])
-    same_deg, same_translation, mssd = errors_modulo(find_symmetries(mesh), pose, truth, mesh)
+    symmetries = find_symmetries(mesh)
+    same_deg, same_translation, mssd = errors_modulo(symmetries, pose, truth, mesh)
+    parts = _parts(symmetries.nearest(pose, truth[:4]), truth)
     return {
         "rotation_deg": float(rotation_deg[0]),
         "translation": float(translation[0]),
@@ -233,9 +251,20 @@ def errors_of(solution: PoseSolution, mesh: Mesh, truth: np.ndarray) -> dict[str
         "same_translation": same_translation,
         "mssd": mssd,
         "is_good": float(solution.verdict is Verdict.GOOD),
+        "confidence": solution.confidence,
+        "pose": pose,
+        "evidence": np.array(solution.evidence),
+        "parts": parts,
+        "is_within": parts <= np.array(solution.interval),
         "says_focal": float(any("focal length" in note for note in solution.notes)),
         "seconds": solution.seconds,
     }
+
+
+def _parts(pose: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """(3,) errors of a pose (7,) of a unit mesh as its interval has them: degrees, and diagonals across and along the view."""
+    step = SE3().difference(truth, pose)
+    return np.array([np.degrees(np.linalg.norm(step[:3])), -truth[6] * np.linalg.norm(step[3:5]), -truth[6] * abs(step[5])])
 
 
 def is_wrong(errors: Errors) -> np.ndarray:
@@ -261,9 +290,46 @@ def summary(errors: Errors) -> Row:
         "good_percent": float(100 * np.mean(good)),
         "wrong_of_good_percent": percent(wrong, good),
         "right_not_good_percent": percent(~good, ~wrong),
+        "brier": float(np.mean((errors["confidence"] - ~wrong) ** 2)),
+        **{
+            f"{name}_within_percent": float(100 * np.mean(within))
+            for name, within in zip(PoseInterval._fields, errors["is_within"].T, strict=True)
+        },
         "says_focal_percent": float(100 * np.mean(errors["says_focal"])),
         "median_ms": float(1000 * np.median(errors["seconds"])),
     }
+
+
+def _without_wrong_cameras(ours: dict[str, Errors]) -> dict[str, Errors]:
+    return {name: errors for name, errors in ours.items() if "focal length" not in name and "principal" not in name}
+
+
+def _reliability(groups: dict[str, dict[str, Errors]]) -> Plot:
+    """Of the poses that are sure to some degree, how many are right."""
+    curves = {"as it should be": ([0.0, 1.0], [0.0, 1.0])}
+    for label, ours in groups.items():
+        right = np.concatenate([~is_wrong(errors) for errors in ours.values()])
+        sure = np.concatenate([errors["confidence"] for errors in ours.values()])
+        rows = [part for part in np.array_split(np.argsort(sure), RELIABILITY_PARTS) if len(part)]
+        curves[label] = ([float(sure[part].mean()) for part in rows], [float(right[part].mean()) for part in rows])
+    return Plot("pose-reliability", "confidence, mean of an eighth of the poses", "share of them that is right", curves)
+
+
+def _gallery(cases: dict[str, DamagedCase], ours: dict[str, Errors]) -> Callable[[], np.ndarray]:
+    """The first sample of every kind: the mask in white, the object as it was found in colour, and how sure that is."""
+
+    def picture() -> np.ndarray:
+        panels = []
+        for name, case in cases.items():
+            surface = Surface(case.mesh.vertices, case.mesh.faces)
+            canvas = PoseCanvas.of_size(surface, case.mask.astype(np.float32), case.camera, None, GALLERY_PX)
+            errors = {key: values[0] for key, values in ours[name].items()}
+            caption = f"{name}: {errors['same_rotation_deg']:.1f} deg, sure {errors['confidence']:.0%}"
+            panels.append(Panel(canvas.draw(matrix_from_pose(errors["pose"]), CYAN), caption))
+        firsts = range(0, len(panels) + 1 - GALLERY_COLUMNS, GALLERY_COLUMNS)
+        return np.concatenate([side_by_side(panels[first : first + GALLERY_COLUMNS]) for first in firsts])
+
+    return picture
 
 
 def _grown_to(share: float, mask: np.ndarray, shape: Callable[[float], np.ndarray]) -> np.ndarray:

@@ -1,0 +1,109 @@
+"""How sure a pose is: the probability that it is right, and intervals that hold it nine times in ten.
+
+Right is within 5 degrees and 0.05 diagonals of the truth, or of a pose that looks the same.  The probability is a logistic
+function of the evidence, an interval a power of the spread that the outline allows, wider where the probability is low.  The
+numbers were fitted on validation meshes with masks damaged in known ways (training/paper/calibrate_pose.py).
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+
+from solver_core.errors import WeightsError
+from solver_core.network.weights import SHIPPED
+from solver_core.problems.pose.evidence import Evidence
+from solver_core.reading import numbers, read_json, reading
+
+FILE = "pose_confidence.json"
+FEATURES = ("outline", "unexplained", "hidden", "outliers", "edge", "gap", "rotation", "along", "size")
+NORMAL_90 = 1.645  # standard deviations that hold nine of ten of what is normally distributed
+MAX_LOGIT = 7.0  # one in a thousand: nobody has seen enough cases to claim more
+
+
+class PoseInterval(NamedTuple):
+    """Half widths of intervals that hold the truth nine times in ten, each on its own.
+
+    rotation_deg: of the rotation about the object's centre, in degrees.  across, along: of where its centre is, across the view
+    and along it, in the unit of the mesh.
+    """
+
+    rotation_deg: float
+    across: float
+    along: float
+
+
+class Confidence(NamedTuple):
+    """probability: that the pose is right.  interval: in diagonals of the mesh."""
+
+    probability: float
+    interval: PoseInterval
+
+
+class Calibration(NamedTuple):
+    """What was fitted.
+
+    weights: (F + 1,) of the features and 1.  interval: (3, 3) for each part of a PoseInterval the factors of its log spread, of
+    the probability's logit, and of 1.
+    """
+
+    weights: np.ndarray
+    interval: np.ndarray
+
+
+def confidence(evidence: Evidence) -> Confidence:
+    """How sure a pose is, by the evidence."""
+    calibration = shipped_calibration()
+    chance = logit(evidence, calibration.weights)
+    widths = np.exp((interval_features(evidence, chance) * calibration.interval).sum(axis=1))
+    return Confidence(float(1 / (1 + np.exp(-chance))), PoseInterval(*widths.tolist()))
+
+
+def calibrated(covariance: np.ndarray, evidence: Evidence, interval: PoseInterval) -> np.ndarray:
+    """(6, 6) the covariance that the outline allows, made as wide as an interval (in diagonals)."""
+    widths = np.array(interval) / np.maximum([getattr(evidence, name) for name in PoseInterval._fields], 1e-12) / NORMAL_90
+    factors = np.repeat(widths, (3, 2, 1))
+    return covariance * np.outer(factors, factors)
+
+
+def features(evidence: Evidence) -> np.ndarray:
+    """(F + 1,) what the probability follows from, in the order of FEATURES, and 1."""
+    return np.array(
+        [
+            np.log(0.003 + evidence.outline),
+            np.log(0.003 + evidence.unexplained),
+            np.log(0.003 + evidence.hidden),
+            1 - evidence.inliers,
+            min(abs(evidence.edge_px) / evidence.size_px, 0.1),
+            np.log(0.003 + evidence.gap),
+            np.log(np.clip(evidence.rotation_deg, 0.02, 90)),
+            np.log(np.clip(evidence.along, 1e-4, 1)),
+            np.log(np.clip(evidence.size_px, 8, 1000)),
+            1.0,
+        ]
+    )
+
+
+def logit(evidence: Evidence, weights: np.ndarray) -> float:
+    """Log odds that a pose is right."""
+    return float(np.clip(features(evidence) @ weights, -MAX_LOGIT, MAX_LOGIT))
+
+
+def interval_features(evidence: Evidence, chance: float) -> np.ndarray:
+    """(3, 3) what each part of a PoseInterval follows from: its log spread, the logit and 1."""
+    spreads = np.clip([getattr(evidence, name) for name in PoseInterval._fields], 1e-5, 1e3)
+    return np.column_stack([np.log(spreads), np.full(3, chance), np.ones(3)])
+
+
+@functools.cache
+def shipped_calibration() -> Calibration:
+    """The numbers that ship.  Raises WeightsError if they are damaged or of another version."""
+    path, what = SHIPPED / FILE, "calibration of poses"
+    content = read_json(path, what, WeightsError)
+    with reading(path, what, WeightsError):
+        if content["features"] != list(FEATURES):
+            raise ValueError("it is of another version; install it again")
+        weights = numbers(content["weights"], (len(FEATURES) + 1,), "weights")
+        return Calibration(weights, numbers(content["interval"], (len(PoseInterval._fields), 3), "interval"))
