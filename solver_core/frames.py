@@ -85,6 +85,10 @@ class Camera:
         """The same camera with an ideal lens, for images that were made by `undistorted`."""
         return replace(self, distortion=(), is_fisheye=False)
 
+    def with_focal(self, fx: float) -> Camera:
+        """The same camera with another focal length, in pixels, and pixels of the same shape."""
+        return replace(self, fx=fx, fy=self.fy * fx / self.fx)
+
     def undistorted(self, image: np.ndarray) -> np.ndarray:
         """An image (H, W) or (H, W, C) float as the pinhole would have taken it; itself if there is no distortion."""
         if not self.distortion:

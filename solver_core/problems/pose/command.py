@@ -50,6 +50,13 @@ def add_inputs(parser: argparse.ArgumentParser) -> Any:
         help="which axis of the mesh points up, where there is no --start; either tries z and y, any tries all orientations "
         f"(default: {UP_AXES[0]})",
     )
+    files.add_argument(
+        "--focal",
+        type=float,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        help="lowest and highest focal length (fx) in pixels, where that of the camera is not known; it is found",
+    )
     mask = parser.add_argument_group("how the mask is read")
     mask.add_argument("--label", type=int, metavar="N", help="number of the object in a label image or COCO file")
     mask.add_argument("--threshold", type=float, metavar="X", help="brightness from 0 to 1 from which a pixel is object")
@@ -97,13 +104,13 @@ def run(args: argparse.Namespace) -> int:
     )  # before the pictures: a folder that is missing must not lose it
     mesh = Surface(inputs["vertices"], inputs["faces"])
     if args.picture is not None:
-        canvas = drawing.PoseCanvas.of_size(mesh, camera.undistorted(mask), camera.pinhole, photo, drawing.PANEL_PX)
+        canvas = drawing.PoseCanvas.of_size(mesh, camera.undistorted(mask), result.camera, photo, drawing.PANEL_PX)
         first = result.history[0]
         captions = [f"before: {_overlap(first.iou)} with the mask (white)", f"after: {_overlap(result.iou)}"]
         picture = drawing.draw_before_and_after(canvas, first.camera_from_object, result.camera_from_object, captions)
         write_picture(args.picture, picture)
     if args.animation is not None:
-        canvas = drawing.PoseCanvas.of_size(mesh, camera.undistorted(mask), camera.pinhole, photo, drawing.FRAME_PX)
+        canvas = drawing.PoseCanvas.of_size(mesh, camera.undistorted(mask), result.camera, photo, drawing.FRAME_PX)
         write_animation(args.animation, _frames(canvas, result), STEP_MILLISECONDS)
 
     code = console.conclude(result.verdict, result.explanation)
@@ -123,6 +130,7 @@ def read_inputs(args: argparse.Namespace) -> dict[str, Any]:
         "start": None if args.start is None else CONVENTIONS[args.convention] @ read_pose(args.start),
         "ignore": None if args.ignore is None else read_mask(args.ignore).coverage,
         "up": args.up,
+        "focal_range": args.focal,
     }
 
 
@@ -169,6 +177,7 @@ def _content(result: PoseSolution, convention: str) -> dict[str, Any]:
         "iou": round(result.iou, 4),
         "verdict": result.verdict.value,
         "explanation": result.explanation,
+        **({} if result.focal_range is None else {"fx": result.camera.fx, "fx_range": result.focal_range}),
         "confidence": round(result.confidence, 4),
         "interval": result.interval._asdict(),
         "covariance": result.covariance.tolist(),

@@ -1,4 +1,4 @@
-"""Whether another focal length would explain the mask better than the one that was given.
+"""The focal length: whether another one would explain the mask better than the given one, and which does where none is known.
 
 A wrong focal length hides well: the object is put nearer or farther and looks nearly the same.  What is left is
 perspective, a fraction of a pixel on small masks.
@@ -7,6 +7,7 @@ perspective, a fraction of a pixel on small masks.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,18 +18,57 @@ FACTORS = np.array([1.0, 0.35, 0.5, 0.7, 0.85, 1.18, 1.4, 2.0, 3.0])  # the give
 FOCAL_LOOP = LoopSettings(steps=12, halvings=2, patience=4)
 MIN_GAIN = 0.03  # of energy; less is the noise of pixels
 MIN_GAIN_SHARE = 0.35  # of the energy at the given focal length: where a mask is bad, any focal length gains a little
+COARSE_STEP = np.log(1.2)  # between the focal lengths that are tried first
+NUM_FINER, FINER = 7, (0.3, 0.1)  # focal lengths of the later rounds, and how far apart they are, in coarse steps
+AS_GOOD = 0.002  # of energy: focal lengths that explain the mask worse by no more may as well be the true one
+AS_GOOD_SHARE = 0.1  # and this part of the lowest energy
+
+
+class FocalFit(NamedTuple):
+    """Factors on the focal length: the one that explains the mask best, and the range of those that do about as well."""
+
+    best: float
+    low: float
+    high: float
 
 
 def better_focal(level: RefineLevel, pose: np.ndarray) -> float | None:
     """Factor on the focal length that explains the mask clearly better than none, at a level and from a pose (7,), or None."""
-    count = len(FACTORS)
-    batch = level.repeated(count)
-    intrinsics = batch.problem.intrinsics.copy()
-    intrinsics[:, :2] *= FACTORS[:, None]
-    batch = RefineLevel(replace(batch.problem, intrinsics=intrinsics), batch.observation)
-    x = np.repeat(pose[None], count, axis=0)
-    x[:, 6] *= FACTORS  # as large in the image
-    energy = solve(batch.problem, batch.update, batch.observation, x, FOCAL_LOOP).energy
+    energy, _ = _refined(level, pose, FACTORS)
     best = int(np.argmin(energy))
     gain = energy[0] - energy[best]
     return float(FACTORS[best]) if gain > max(MIN_GAIN, MIN_GAIN_SHARE * energy[0]) else None
+
+
+def fit_focal(level: RefineLevel, pose: np.ndarray, low: float, high: float) -> tuple[FocalFit, np.ndarray]:
+    """The factor between low and high that explains the mask best, and the pose (7,) with it, from a pose (7,) at a level."""
+    logs = np.linspace(np.log(low), np.log(high), 2 + int(np.log(high / low) / COARSE_STEP))
+    energies, poses = _refined(level, pose, np.exp(logs))
+    for step in FINER:
+        best = int(np.argmin(energies))
+        more = logs[best] + COARSE_STEP * step * np.arange(-(NUM_FINER // 2), NUM_FINER // 2 + 1)
+        more = more[(more >= np.log(low)) & (more <= np.log(high))]
+        more_energies, more_poses = _refined(level, _seen_alike(poses[best], np.exp(-logs[best])), np.exp(more))
+        logs, energies = np.concatenate([logs, more]), np.concatenate([energies, more_energies])
+        poses = np.concatenate([poses, more_poses])
+    best = int(np.argmin(energies))
+    as_good = np.exp(logs[energies <= energies[best] + AS_GOOD + AS_GOOD_SHARE * energies[best]])
+    # The lowest of what was tried owes something to the noise of pixels; the middle of those about as good does less.
+    middle = float(np.sqrt(as_good.min() * as_good.max()))
+    return FocalFit(middle, float(as_good.min()), float(as_good.max())), _seen_alike(poses[best], middle / np.exp(logs[best]))
+
+
+def _refined(level: RefineLevel, pose: np.ndarray, factors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Energies (K,) and poses (K, 7) that a pose (7,) is refined to with each of the factors (K,) on the focal length."""
+    batch = level.repeated(len(factors))
+    intrinsics = batch.problem.intrinsics.copy()
+    intrinsics[:, :2] *= factors[:, None]
+    batch = RefineLevel(replace(batch.problem, intrinsics=intrinsics), batch.observation)
+    x = np.stack([_seen_alike(pose, factor) for factor in factors])
+    solution = solve(batch.problem, batch.update, batch.observation, x, FOCAL_LOOP)
+    return solution.energy, solution.x
+
+
+def _seen_alike(pose: np.ndarray, factor: float) -> np.ndarray:
+    """The pose (7,) that is seen as large and at the same place with another focal length."""
+    return np.append(pose[:6], pose[6] * factor)

@@ -14,6 +14,7 @@ from solver_core.mesh import Mesh, UnitMesh
 from solver_core.views import view_rotation
 
 OTHER_UNIT = 30.0  # an object this many times as large as its distance is no close-up, but in another unit
+MAX_FOCAL_RATIO = 100.0  # from the widest to the longest lens that one may think of
 QUARTER = np.pi / 2
 # Rotation vectors that make a mesh upright along z, for each answer to the question which of its axes is up.
 TURNS_TO_Z_UP = {
@@ -31,7 +32,8 @@ class PoseSetup:
     """A checked pose problem, in the user's units and in those of the unit mesh (mesh.py).
 
     coverage: (H, W) float32 in [0, 1].  known: (H, W) bool, False where nothing is known, or None = all of it.
-    start: (4, 4) camera_from_object, or None.  up: one of UP_AXES.
+    start: (4, 4) camera_from_object, or None.  up: one of UP_AXES.  focal_range: lowest and highest fx in pixels, if it is
+    not known.
     """
 
     coverage: np.ndarray
@@ -42,6 +44,7 @@ class PoseSetup:
     camera: Camera
     start: np.ndarray | None
     up: str
+    focal_range: tuple[float, float] | None
 
     @classmethod
     def checked(
@@ -53,6 +56,7 @@ class PoseSetup:
         start: np.ndarray | None,
         ignore: np.ndarray | None = None,
         up: str = UP_AXES[0],
+        focal_range: tuple[float, float] | None = None,
     ) -> PoseSetup:
         """A setup from a user's arrays.
 
@@ -65,7 +69,11 @@ class PoseSetup:
         start = None if start is None else _checked_start(start, centre, diagonal)
         if up not in UP_AXES:
             raise SetupError(f"up must be one of {', '.join(UP_AXES)}, got {shown(up)}")
-        return cls(coverage, known, mesh, centre, diagonal, camera.pinhole, start, up)
+        pinhole = camera.pinhole
+        if focal_range is not None:
+            focal_range = _checked_focal_range(focal_range)
+            pinhole = pinhole.with_focal(float(np.clip(pinhole.fx, *focal_range)))
+        return cls(coverage, known, mesh, centre, diagonal, pinhole, start, up, focal_range)
 
     def starts(self) -> np.ndarray:
         """(B, 7) poses of the unit mesh to begin with: the given one, or views from around."""
@@ -102,6 +110,17 @@ def _checked_known(ignore: np.ndarray, coverage: np.ndarray, camera: Camera) -> 
     if not (known & (coverage >= 0.5)).any():
         raise ObservationError("ignore leaves nothing of the silhouette; mark only what hides the object")
     return known
+
+
+def _checked_focal_range(focal_range: tuple[float, float]) -> tuple[float, float]:
+    """The range as floats.  Raises SetupError."""
+    low, high = checked_array(focal_range, "focal_range", "(2,)", SetupError).astype(float)
+    if not 0 < low < high < MAX_FOCAL_RATIO * low:
+        raise SetupError(
+            "focal_range must be the lowest and the highest focal length in pixels, the highest at most "
+            f"{MAX_FOCAL_RATIO:g} times as long, got {low:g} and {high:g}"
+        )
+    return low, high
 
 
 def _checked_start(start: np.ndarray, object_centre: np.ndarray, diagonal: float) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -25,7 +25,7 @@ from solver_core.problems.pose.crop import CroppedPoses, crop_poses, turn_pose
 from solver_core.problems.pose.descend import NARROW_LOOP, NARROW_PX, WIDE_LOOP, WIDE_PX, descent_update
 from solver_core.problems.pose.evidence import Evidence, gather_evidence
 from solver_core.problems.pose.features import INPUT_LAYOUT
-from solver_core.problems.pose.focal import better_focal
+from solver_core.problems.pose.focal import better_focal, fit_focal
 from solver_core.problems.pose.observation import PoseObservation, overlap
 from solver_core.problems.pose.polish import MAX_FACES, POLISH_LOOP, polish_update
 from solver_core.problems.pose.refine import (
@@ -126,8 +126,9 @@ class PoseSolution:
     that looks the same, if mesh and camera are right.  interval: how far off it may be.  covariance: (6, 6) of the same, of a
     rotation vector about the object's centre in camera axes (radians), of x / -z and y / -z of the centre, and of its log
     depth.  evidence: the numbers that these follow from.  notes: what else is known of it, in sentences.  reason: why the last
-    phase stopped.  history: all steps.  seconds: time of the solve.  alternatives: other poses that explain the mask about as
-    well, the likeliest first.
+    phase stopped.  history: all steps.  seconds: time of the solve.  camera: pinhole that sees the object so, with the focal
+    length that was found if none was known; focal_range: focal lengths (fx) that explain the mask about as well, or None.
+    alternatives: other poses that explain the mask about as well, the likeliest first.
     """
 
     camera_from_object: np.ndarray
@@ -142,6 +143,8 @@ class PoseSolution:
     reason: StopReason
     history: list[PoseStep]
     seconds: float
+    camera: Camera
+    focal_range: tuple[float, float] | None
     alternatives: list[PoseAlternative] = field(default_factory=list)
 
 
@@ -157,6 +160,7 @@ def solve_pose(
     start: np.ndarray | None = None,
     ignore: np.ndarray | None = None,
     up: str = UP_AXES[0],
+    focal_range: tuple[float, float] | None = None,
     *,
     options: PoseOptions,
     on_step: OnStep | None = None,
@@ -174,6 +178,8 @@ def solve_pose(
             where all of the mask counts.
         up: which axis of the mesh points up, where there is no start: "z", "y", "either" of them, or "any" for a mesh in any
             orientation.
+        focal_range: lowest and highest focal length (fx) in pixels, where that of the camera is not known; it is found with
+            the pose, and is the better known the closer the object is to the camera.
         options: the following all at once, instead of as keyword arguments.
         {options}
         on_step: called with every PoseStep; it cancels the solve by raising Cancelled.
@@ -188,7 +194,9 @@ def solve_pose(
         ConfigError: if an option is out of its range.
         WeightsError: if the weights are no networks for this.
     """
-    return PoseSession(PoseSetup.checked(mask, vertices, faces, camera, start, ignore, up), options, rng).run(on_step)
+    return PoseSession(PoseSetup.checked(mask, vertices, faces, camera, start, ignore, up, focal_range), options, rng).run(
+        on_step
+    )
 
 
 @keyword_options(PoseOptions)
@@ -255,6 +263,7 @@ class PoseSession(Session[PoseStep, PoseSolution]):
         self.networks = load_networks(options.weights, "pose", INPUT_LAYOUT) if options.steps else []
         self.candidates = _Candidates(np.zeros((0, 7)), np.zeros(0), [])
         self.final: _Candidates | None = None
+        self.focal_range: tuple[float, float] | None = None  # of what explains the mask about as well as what was found
         self.focal_factor: float | None = None  # on the focal length, if that explains the mask better
         self.edge_px = 0.0  # how far the mask's edge lies outside of the object's outline
 
@@ -265,6 +274,7 @@ class PoseSession(Session[PoseStep, PoseSolution]):
             Phase(self._first, ALIGN_LOOP.steps + self.options.steps + refined),
             *(Phase(lambda one=one: self._restart(*one), restarted) for one in RESTART_ROUNDS),
             Phase(self._descend, len(WIDE_PX) + len(NARROW_PX) if self.options.refine else 0),
+            Phase(self._find_focal, 0),
             Phase(self._finish, FINE_LOOP.steps + 1 if self.options.refine else 1),
         ]
 
@@ -279,8 +289,10 @@ class PoseSession(Session[PoseStep, PoseSolution]):
         edge_px = self.edge_px * self.levels[0].problem.height / self.levels[-1].problem.height
         evidence, spread = gather_evidence(self.levels[0], pose, edge_px, others.energy, symmetries)
         sure = confidence(evidence)
-        diagonal = self.setup.diagonal
-        interval = sure.interval._replace(across=diagonal * sure.interval.across, along=diagonal * sure.interval.along)
+        within, diagonal = sure.interval, self.setup.diagonal
+        if self.focal_range is not None:  # the distance goes with the focal length
+            within = within._replace(along=np.hypot(within.along, pose[6] * np.log(np.divide(*self.focal_range)) / 2))
+        interval = within._replace(across=diagonal * within.across, along=diagonal * within.along)
         num_others = int(np.sum(others.energy <= evidence.energy + ALTERNATIVE_ENERGY))
         return PoseSolution(
             self.setup.user_matrix(pose),
@@ -288,12 +300,14 @@ class PoseSession(Session[PoseStep, PoseSolution]):
             *judge(self.setup.coverage, evidence, sure.probability, num_others, self.focal_factor),
             sure.probability,
             interval,
-            calibrated(spread, evidence, sure.interval),
+            calibrated(spread, evidence, within),
             evidence,
-            notes(evidence, symmetries, num_others, self.focal_factor),
+            notes(evidence, symmetries, num_others, self.focal_factor, self.focal_range),
             reason,
             self.history,
             self.seconds,
+            self.setup.camera,
+            self.focal_range,
             self._alternatives(others, evidence, symmetries, pose),
         )
 
@@ -365,13 +379,28 @@ class PoseSession(Session[PoseStep, PoseSolution]):
         problem, observation = self.levels[0]
         return float(overlap(np.isfinite(problem.forward(pose[None], np.array([0]))), observation)[0])
 
+    def _find_focal(self) -> Iterator[PoseStep]:
+        """The focal length, where it is not known; from then on all poses are seen with it."""
+        if self.setup.focal_range is not None and self.options.refine:
+            setup, given = self.setup, self.setup.camera.fx
+            low, high = (focal / given for focal in self.setup.focal_range)
+            self._judge_at(self.levels[0])
+            fit, pose = fit_focal(self.levels[0], self._best().x[0], low, high)
+            self.focal_range = given * fit.low, given * fit.high
+            self.setup = setup = replace(setup, camera=setup.camera.with_focal(given * fit.best))
+            self.levels = refine_levels(setup.mesh, setup.coverage, setup.camera, setup.known)
+            self.judge_level = self.levels[0]
+            others = self.candidates.x * [1, 1, 1, 1, 1, 1, fit.best]
+            self.candidates = self._judged(np.concatenate([pose[None], others]), [StopReason.MAX_STEPS] * (1 + len(others)))
+        return iter(())
+
     def _finish(self) -> Generator[PoseStep, None, None]:
         """The best candidate at the mask's own resolution; of poses that look the same, the one nearest to the given start."""
         self._judge_at(self.levels[0])
         final = yield from self._refine_fully(self._best())
         if self.setup.start is not None:
             final = final._replace(x=self._symmetries.nearest(final.x[0], self.starts[0, :4])[None])
-        if self.options.refine and self._outline_px(final.x[0]) > SUSPICIOUS_PX:
+        if self.options.refine and self.focal_range is None and self._outline_px(final.x[0]) > SUSPICIOUS_PX:
             self.focal_factor = better_focal(self.levels[0], final.x[0])
         matrix = self.setup.user_matrix(final.x[0])
         yield self._step("result", matrix, float(final.energy[0]), self._iou(final.x[0]), 1.0)

@@ -61,7 +61,13 @@ def judge(
     return Judgement(Verdict.GOOD, f"The pose explains the mask: {fit}; {odds}{also}.")
 
 
-def notes(evidence: Evidence, symmetries: Symmetries, num_alternatives: int, focal_factor: float | None = None) -> list[str]:
+def notes(
+    evidence: Evidence,
+    symmetries: Symmetries,
+    num_alternatives: int,
+    focal_factor: float | None = None,
+    focal_range: tuple[float, float] | None = None,
+) -> list[str]:
     """What else is known of a pose, a sentence each."""
     sentences = []
     if symmetries.axis is not None:
@@ -73,6 +79,12 @@ def notes(evidence: Evidence, symmetries: Symmetries, num_alternatives: int, foc
         sentences.append("Other poses explain the mask nearly as well; they are listed as alternatives.")
     if focal_factor is not None:
         sentences.append(f"A focal length of {focal_factor:.0%} of the given one explains the mask better; check the camera.")
+    if focal_range is not None:
+        low, high = focal_range
+        sentences.append(
+            f"Focal lengths from {low:.0f} to {high:.0f} pixels explain the mask about as well, "
+            f"so the distance may be off by {(high / low) ** 0.5 - 1:.0%}."
+        )
     if abs(evidence.edge_px) > NOTED_PX:
         where = "outside" if evidence.edge_px > 0 else "inside"
         sentences.append(f"The mask's edge lies {abs(evidence.edge_px):.1f} pixels {where} of the object's outline.")

@@ -75,3 +75,18 @@ def test_can_keeps_the_turn_of_its_start_frame_by_frame(rng):
 
     assert np.abs(angles).max() < 0.2  # about its axis
     assert any("all round" in note for note in result.notes)
+
+
+@pytest.mark.parametrize("camera", ["cam_x0.7.json", "cam_x3.json"])
+def test_unknown_focal_length_is_found_with_the_pose(camera):
+    mesh, mask = read_mesh(MESHES / "tool.ply"), read_mask(CASES / "whole.png").coverage
+    camera, start, truth = sc.read_camera(CASES / camera), matrix(CASES / "start.json"), matrix(CASES / "truth.json")
+
+    result = sc.solve_pose(mask, mesh.vertices, mesh.faces, camera, start=start, focal_range=(400, 2600))
+
+    low, high = result.focal_range
+    assert result.camera.fx == pytest.approx(800, rel=0.03)
+    assert low < 800 < high
+    assert result.camera_from_object[2, 3] == pytest.approx(truth[2, 3], rel=0.03)
+    assert turn_deg(result.camera_from_object, truth) < 0.5
+    assert any("Focal lengths from" in note for note in result.notes)

@@ -145,6 +145,14 @@ def test_axis_that_cannot_be_up_is_refused(chair_case):
         sc.solve_pose(chair_case.mask, mesh.vertices, mesh.faces, chair_case.camera, up="x")
 
 
+@pytest.mark.parametrize("focal_range", [(500, 400), (0, 400), (1, 1000), (400, np.nan)])
+def test_range_of_focal_lengths_that_is_none_is_refused(chair_case, focal_range):
+    mesh = chair_case.mesh
+
+    with pytest.raises(sc.SetupError, match="focal_range"):
+        sc.solve_pose(chair_case.mask, mesh.vertices, mesh.faces, chair_case.camera, focal_range=focal_range)
+
+
 def test_symmetric_object_gets_alternatives(chair_case):
     box = np.array([[x, y, z] for x in (-2, 2) for y in (-1, 1) for z in (-0.5, 0.5)], dtype=np.float32)
     from .conftest import BOX_FACES

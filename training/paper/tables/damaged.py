@@ -44,6 +44,7 @@ RELIABILITY_PARTS = 8
 GALLERY_PX, GALLERY_COLUMNS = 360, 3  # of a panel; and panels beside each other
 SHARE_TOLERANCE, TRIES = 0.02, 50  # of what is hidden
 MIN_PIXELS = {32: 30, 128: 100, 480: 1000}
+UNKNOWN_FOCAL = 2.0  # up to so many times longer or shorter
 OURS = "ours"
 METHODS = {
     OURS: PoseOptions(),
@@ -61,6 +62,8 @@ class DamagedCase(NamedTuple):
     camera: Camera
     start: np.ndarray
     truth: np.ndarray
+    true_camera: Camera
+    focal_range: tuple[float, float] | None
 
 
 Damage = Callable[[np.ndarray, np.random.Generator], np.ndarray]  # mask (H, W) bool -> damaged mask
@@ -71,8 +74,8 @@ class Kind:
     """A row: what is done to the mask, and what of the camera and the mesh the user is told wrong.
 
     hides: pixels (H, W) bool that are hidden, from the mask; marked: whether they are known to be.  focal: given focal length
-    over the true one.  stretched: whether the true mesh is longer on an axis.  centre: how far the true principal point is off,
-    as a share of the image.
+    over the true one; is_focal_known: whether the user believes it, or leaves it to the solve.  stretched: whether the true
+    mesh is longer on an axis.  centre: how far the true principal point is off, as a share of the image.
     """
 
     size: int = 128
@@ -80,6 +83,7 @@ class Kind:
     hides: Damage | None = None
     marked: bool = False
     focal: float = 1.0
+    is_focal_known: bool = True
     stretched: bool = False
     centre: float = 0.0
 
@@ -169,6 +173,7 @@ def kinds(meshes: list[Mesh]) -> dict[str, Kind]:
         "480 px, focal length 15% too short": Kind(size=480, focal=0.85),
         "mesh 5% longer on an axis": Kind(stretched=True),
         "principal point off by 3%": Kind(centre=OFF_CENTRE),
+        "480 px, focal length unknown, 20% too long to begin with": Kind(size=480, focal=1.2, is_focal_known=False),
     }
 
 
@@ -189,7 +194,7 @@ def rows(run: Run) -> list[Row]:
                 options,
                 10,
             )
-            table.append({"mask": name, "method": method, **summary(errors)})
+            table.append({"mask": name, "method": method, **summary(errors), **_of_focal(cases, errors)})
             if method == OURS:
                 ours[name] = errors
                 drawn[name] = cases[0]
@@ -218,7 +223,8 @@ def draw_damaged(meshes: list[Mesh], kind: Kind, rng: np.random.Generator, count
                 mask, known = mask & ~hidden, ~hidden if kind.marked else None
             if kind.damage is not None:
                 mask = kind.damage(mask, rng)
-            cases.append(DamagedCase(mesh, mask, known, camera, start[0], truth[0]))
+            focal_range = None if kind.is_focal_known else (camera.fx / UNKNOWN_FOCAL, camera.fx * UNKNOWN_FOCAL)
+            cases.append(DamagedCase(mesh, mask, known, camera, start[0], truth[0], true_camera, focal_range))
     return cases
 
 
@@ -230,10 +236,11 @@ def measure(cases: list[DamagedCase], part: np.ndarray, options: PoseOptions) ->
         ignore = None if case.known is None else ~case.known
         start = matrix_from_pose(case.start)
         solution = solve_pose(
-            case.mask, case.mesh.vertices, case.mesh.faces, case.camera, start, ignore,
+            case.mask, case.mesh.vertices, case.mesh.faces, case.camera, start, ignore, focal_range=case.focal_range,
             options=options, rng=np.random.default_rng(int(row)),
         )  # fmt: skip
-        each.append(errors_of(solution, case.mesh, case.truth))
+        focal = abs(np.log(solution.camera.fx / case.true_camera.fx))
+        each.append({**errors_of(solution, case.mesh, case.truth), "focal": focal})
     return {name: np.array([one[name] for one in each]) for name in each[0]}
 
 
@@ -297,6 +304,17 @@ def summary(errors: Errors) -> Row:
         },
         "says_focal_percent": float(100 * np.mean(errors["says_focal"])),
         "median_ms": float(1000 * np.median(errors["seconds"])),
+    }
+
+
+def _of_focal(cases: list[DamagedCase], errors: Errors) -> Row:
+    """How well a focal length that was not known was found, and with it the distance."""
+    if cases[0].focal_range is None:
+        return {}
+    distance = np.abs(np.log(errors["pose"][:, 6] / np.stack([case.truth[6] for case in cases])))
+    return {
+        "focal_median_percent": float(100 * np.median(errors["focal"])),
+        "distance_median_percent": float(100 * np.median(distance)),
     }
 
 
