@@ -10,7 +10,7 @@ from solver_core import rotations
 from solver_core.kernel.contour import ContourPoints, contour_points
 from solver_core.problems.pose.contour import damped_normal_equations
 from solver_core.problems.pose.likelihood import misfit
-from solver_core.problems.pose.observation import overlap
+from solver_core.problems.pose.observation import PoseObservation, overlap
 from solver_core.problems.pose.refine import RefineLevel
 from solver_core.problems.pose.symmetry import Symmetries
 
@@ -24,8 +24,10 @@ MAX_GAP = 0.5  # of energy, to another pose: where none was met, or one that exp
 class Evidence(NamedTuple):
     """About a pose; the shares are in [0, 1].
 
-    iou: overlap with the mask.  outline, unexplained, hidden, energy: see likelihood.py; outline after the offset of the edge.
-    inliers: share of the object's outline that lies on the mask's.  edge_px: how far the mask's edge lies outside of it.
+    iou: overlap with the mask.  outline, unexplained, hidden, energy: see likelihood.py, of the mask without the offset of its
+    edge.
+    inliers: share of the object's outline that lies on the mask's.  edge_px: how far the mask's edge lies outside of it, in
+    pixels of the level, which has up to 224 across the mask.
     gap: energy by which the next pose that looks different is worse.  size_px: the mask's longer side, pixels of the level.
     rotation_deg, across, along: standard deviations of rotation, and of the place across and along the view in diagonals of the
     mesh, if pixels of the outline were off one by one as they are.
@@ -59,15 +61,16 @@ def gather_evidence(
     problem, observation = level
     depth = problem.forward(pose[None], ROW)
     cut_px = problem.cut_px or 1.0
-    parts = misfit(depth, observation, cut_px)
-    points = contour_points(pose[None, 4:], depth, observation.distance, observation.evidence, problem.intrinsics)
-    off, length = np.abs(points.residual + edge_px) / cut_px, points.weight.sum()
-    covariance = _covariance(points, edge_px, cut_px)
+    mended = _with_edge_moved(observation, -edge_px)
+    parts = misfit(depth, mended, cut_px)
+    points = contour_points(pose[None, 4:], depth, mended.distance, mended.evidence, problem.intrinsics)
+    off, length = np.abs(points.residual) / cut_px, points.weight.sum()
+    covariance = _covariance(points, cut_px)
     variance, distance = np.diag(_without_free_turn(covariance, pose, symmetries)), -pose[6]
     is_object = observation.coverage[0] >= 0.5
     evidence = Evidence(
         iou=float(overlap(np.isfinite(depth), observation)[0]),
-        outline=float(np.minimum(off, 1) @ points.weight / length) if length > 0 else 1.0,
+        outline=float(parts.outline[0]),
         unexplained=float(parts.unexplained[0]),
         hidden=float(parts.hidden[0]),
         inliers=float((off < 1) @ points.weight / length) if length > 0 else 0.0,
@@ -82,10 +85,17 @@ def gather_evidence(
     return Looked(evidence, covariance)
 
 
-def _covariance(points: ContourPoints, edge_px: float, cut_px: float) -> np.ndarray:
+def _with_edge_moved(observation: PoseObservation, outwards_px: float) -> PoseObservation:
+    """The observation of a mask whose edge lies farther out."""
+    if outwards_px == 0:
+        return observation
+    distance = observation.distance - np.float32(outwards_px)
+    return observation._replace(coverage=(distance < 0).astype(np.float32), distance=distance)
+
+
+def _covariance(points: ContourPoints, cut_px: float) -> np.ndarray:
     """(6, 6) of an SE3 step, from how far the outline is off where it lies on the mask's."""
-    off = np.abs(points.residual + edge_px)
-    near = np.minimum(off, cut_px)
+    near = np.minimum(np.abs(points.residual), cut_px)
     if len(points.residual) == 0:
         return np.eye(6) * FREE_VARIANCE
     noise = np.average(near**2, weights=points.weight + 1e-9) + PIXEL_NOISE**2

@@ -287,6 +287,7 @@ class PoseSession(Session[PoseStep, PoseSolution]):
         symmetries = self._symmetries
         others = self._others(pose, symmetries)
         edge_px = self.edge_px * self.levels[0].problem.height / self.levels[-1].problem.height
+        reduction = self.setup.camera.fx / self.levels[0].problem.intrinsics[0, 0]
         evidence, spread = gather_evidence(self.levels[0], pose, edge_px, others.energy, symmetries)
         sure = confidence(evidence)
         within, diagonal = sure.interval, self.setup.diagonal
@@ -302,7 +303,7 @@ class PoseSession(Session[PoseStep, PoseSolution]):
             interval,
             calibrated(spread, evidence, within),
             evidence,
-            notes(evidence, symmetries, num_others, self.focal_factor, self.focal_range),
+            notes(evidence, reduction, symmetries, num_others, self.focal_factor, self.focal_range),
             reason,
             self.history,
             self.seconds,
@@ -477,8 +478,10 @@ class PoseSession(Session[PoseStep, PoseSolution]):
         if finer:
             best = yield from self._refine(finer[0], best.x, "refine", FINE_LOOP)
         if not is_clean:
-            return (yield from self._settle(self.levels[-1], best))
-        if finer or len(self.setup.mesh.faces) > MAX_FACES:
+            best = yield from self._settle(self.levels[-1], best)
+        if not is_clean or finer or self._outline_px(best.x[0]) > SUSPICIOUS_PX:
+            best = yield from self._settle_with_offset(self.levels[-1], best)
+        if not is_clean or self.edge_px or finer or len(self.setup.mesh.faces) > MAX_FACES:
             return best
         update = polish_update(coarse.problem, self.rng)
         polished = yield from self._loop(
@@ -487,18 +490,21 @@ class PoseSession(Session[PoseStep, PoseSolution]):
         return _Candidates(polished.x, polished.energy, best.reasons)
 
     def _settle(self, level: RefineLevel, best: _Candidates) -> Steps:
-        """The pose about which the outlines lie on each other on average, if need be with an offset of the mask's edge."""
-        settled = best
-        for has_offset in (False, True):
-            update, show = settling_update(level, has_offset), self._show("polish", level.observation)
-            solution = yield from self._loop(show, level.problem, update, level.observation, best.x, SETTLE_LOOP)
-            if not has_offset and solution.energy[0] <= best.energy[0] + TOLERANCE:
-                settled = _Candidates(solution.x, solution.energy, best.reasons)
-            if has_offset:
-                fit = fit_of(level, solution.x[0], True)
-                if fit.outline < MUCH_BETTER * min(fit_of(level, one.x[0], False).outline for one in (best, settled)):
-                    settled, self.edge_px = _Candidates(solution.x, solution.energy, best.reasons), fit.offset_px
-        return settled
+        """The pose about which the outlines lie on each other on average, if that costs little."""
+        update, show = settling_update(level, has_offset=False), self._show("polish", level.observation)
+        solution = yield from self._loop(show, level.problem, update, level.observation, best.x, SETTLE_LOOP)
+        is_as_good = solution.energy[0] <= best.energy[0] + TOLERANCE
+        return _Candidates(solution.x, solution.energy, best.reasons) if is_as_good else best
+
+    def _settle_with_offset(self, level: RefineLevel, best: _Candidates) -> Steps:
+        """The pose about which the outlines lie at one distance from each other, if that explains the mask much better."""
+        update, show = settling_update(level, has_offset=True), self._show("polish", level.observation)
+        solution = yield from self._loop(show, level.problem, update, level.observation, best.x, SETTLE_LOOP)
+        fit = fit_of(level, solution.x[0], has_offset=True)
+        if fit.outline >= MUCH_BETTER * fit_of(level, best.x[0], has_offset=False).outline:
+            return best
+        self.edge_px = fit.offset_px
+        return _Candidates(solution.x, solution.energy, best.reasons)
 
     def _best(self) -> _Candidates:
         """The candidate that explains the mask best; among equals the one nearest to the given start."""

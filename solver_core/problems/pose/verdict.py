@@ -63,12 +63,13 @@ def judge(
 
 def notes(
     evidence: Evidence,
+    reduction: float,
     symmetries: Symmetries,
     num_alternatives: int,
     focal_factor: float | None = None,
     focal_range: tuple[float, float] | None = None,
 ) -> list[str]:
-    """What else is known of a pose, a sentence each."""
+    """What else is known of a pose, a sentence each.  reduction: pixels of the mask that are one of the evidence."""
     sentences = []
     if symmetries.axis is not None:
         sentences.append("The object looks the same all round an axis, so its turn about that axis is not known.")
@@ -85,9 +86,10 @@ def notes(
             f"Focal lengths from {low:.0f} to {high:.0f} pixels explain the mask about as well, "
             f"so the distance may be off by {(high / low) ** 0.5 - 1:.0%}."
         )
-    if abs(evidence.edge_px) > NOTED_PX:
-        where = "outside" if evidence.edge_px > 0 else "inside"
-        sentences.append(f"The mask's edge lies {abs(evidence.edge_px):.1f} pixels {where} of the object's outline.")
+    edge_px = reduction * evidence.edge_px
+    if abs(edge_px) > NOTED_PX:
+        where = "outside" if edge_px > 0 else "inside"
+        sentences.append(f"The mask's edge lies {abs(edge_px):.1f} pixels {where} of the object's outline.")
     if evidence.hidden > NOTED:
         sentences.append(f"{evidence.hidden:.0%} of the object is not in the mask; it is taken to be hidden.")
     if evidence.unexplained > NOTED:
