@@ -8,26 +8,20 @@ from __future__ import annotations
 import functools
 import os
 import pickle
-import signal
-import threading
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
-from multiprocessing.connection import wait
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
 
 from solver_core import render
 from solver_core.config import TrainSettings
-from solver_core.errors import ResourceError
 from solver_core.loop import LoopSettings, iterate
 from solver_core.network.spec import NetworkSpec
 from solver_core.network.torch_modules import TorchNetwork
@@ -36,6 +30,7 @@ from solver_core.problem import Features, Sampler, Samples, take
 from solver_core.problem_kind import ProblemKind
 from solver_core.solution import Iteration
 from solver_core.training.memory import keep_freed_memory
+from solver_core.workers import worker_pool
 
 PREFETCH_PER_WORKER = 2  # batches under way: enough that no worker idles while one is fetched
 Weights = dict[str, np.ndarray]
@@ -117,15 +112,13 @@ class Workers:
         self.resources = ExitStack()
 
     def __enter__(self) -> Self:
-        # Spawned, because forking a process in which torch has threads can deadlock.
         self.resources.enter_context(_single_threaded_children())
         self.folder = Path(self.resources.enter_context(TemporaryDirectory(prefix="solver_core-")))
-        self.pool = ProcessPoolExecutor(self.number, get_context("spawn"), _initialize_worker)
-        self.resources.callback(self.pool.shutdown, wait=True, cancel_futures=True)
+        self.pool = self.resources.enter_context(worker_pool(self.number, "set fewer workers in the recipe", _prepare))
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        self.resources.close()
+    def __exit__(self, *exception: Any) -> bool | None:
+        return self.resources.__exit__(*exception)
 
     def stream(self, source: StageSource, start: int, stop: int) -> Iterator[Examples]:
         """Batches start..stop-1 in order, made ahead."""
@@ -139,11 +132,6 @@ class Workers:
                     pending.append(self.pool.submit(_work, path, next_index))
                     next_index += 1
                 yield pending.popleft().result()
-        except BrokenProcessPool as error:
-            raise ResourceError(
-                f"one of the {self.number} workers was ended from outside, as the system does when the memory runs out; "
-                "set fewer workers in the recipe"
-            ) from error
         finally:
             for future in pending:
                 future.cancel()
@@ -166,21 +154,10 @@ class _single_threaded_children:
                 os.environ[name] = value
 
 
-def _initialize_worker() -> None:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    for number in (signal.SIGINT, signal.SIGTERM):  # which reach a whole group of processes; the parent ends the workers
-        signal.signal(number, signal.SIG_IGN)
+def _prepare() -> None:
     keep_freed_memory()
     render.set_num_threads(1)
     torch.set_num_threads(1)
-
-
-def _end_with_parent() -> None:
-    """Ends this process when its parent has died: a worker would wait for ever for somebody to ask it."""
-    parent = parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os._exit(1)
 
 
 @functools.lru_cache(maxsize=1)

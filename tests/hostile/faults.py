@@ -160,6 +160,39 @@ def test_a_pipe_that_breaks_amid_a_result_is_a_sentence(motion, tmp_path):
     assert names(tmp_path) == {"m.bvh"}
 
 
+def test_the_workers_of_a_folder_of_clips_end_with_it(motion, demo_dir, tmp_path):
+    (tmp_path / "clips").mkdir()
+    for number in range(40):
+        shutil.copy(demo_dir / "ik_targets.csv", tmp_path / "clips" / f"clip{number:02d}.csv")
+    command = [*motion[:4], "--targets", str(tmp_path / "clips"), "--out", str(tmp_path / "out"), "--jobs", "2"]
+    process = subprocess.Popen([sys.executable, "-m", "solver_core", *command], env=SURROUNDINGS, stdout=subprocess.DEVNULL)
+    wait_until(lambda: len(list((tmp_path / "out").glob("*.bvh"))) > 1, LONGEST)
+    workers = children(process.pid)
+
+    process.kill()
+
+    process.wait()
+    assert len(workers) >= 2
+    wait_until(lambda: all(map(has_ended, workers)))
+
+
+def children(pid: int) -> set[int]:
+    return {int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit() and _parent(path) == pid}
+
+
+def _parent(process: Path) -> int | None:
+    """None for one that has ended."""
+    try:
+        state, parent = (process / "stat").read_text().rpartition(")")[2].split()[:2]
+    except OSError:
+        return None
+    return None if state == "Z" else int(parent)
+
+
+def has_ended(pid: int) -> bool:
+    return _parent(Path("/proc", str(pid))) is None
+
+
 # Training.  Its processes are forked from this one, which has loaded torch: else most kills would hit the loading.
 
 
@@ -186,8 +219,8 @@ class Training:
 
     def __init__(self, recipe: Path, meshes: Path, out: Path, is_forking: bool = True) -> None:
         pytest.importorskip("torch").set_num_threads(1)
+        from solver_core import workers
         from solver_core.command import cli
-        from solver_core.training import examples
 
         arguments = ["train", "pose", "--config", recipe, "--data", meshes, "--out", out]
         arguments += ["--resume"] if list(out.glob("checkpoint*.pt")) else []
@@ -199,7 +232,7 @@ class Training:
                 for stream in (sys.stdout, sys.stderr):
                     os.dup2(os.open(self.said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream.fileno())
                 if is_forking:
-                    examples.get_context = lambda _: multiprocessing.get_context("fork")
+                    workers.get_context = lambda _: multiprocessing.get_context("fork")
                 code = cli.main([*map(str, arguments)])
             finally:
                 os._exit(code)
@@ -216,22 +249,6 @@ class Training:
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         os.kill(self.pid, number)
-
-    def workers(self) -> set[int]:
-        return {int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit() and _parent(path) == self.pid}
-
-
-def _parent(process: Path) -> int | None:
-    """None for one that has ended."""
-    try:
-        state, parent = (process / "stat").read_text().rpartition(")")[2].split()[:2]
-    except OSError:
-        return None
-    return None if state == "Z" else int(parent)
-
-
-def has_ended(pid: int) -> bool:
-    return _parent(Path("/proc", str(pid))) is None
 
 
 @pytest.mark.torch
@@ -251,7 +268,7 @@ def test_a_training_run_on_a_full_disk_ends_with_a_sentence(recipe, meshes, disk
 def test_data_that_vanish_before_a_training_run_or_under_it_are_a_sentence(recipe, meshes, tmp_path):
     recipe.write_text(RECIPE.replace("[2, 2]", "[40, 2]"))
     training = Training(recipe, meshes, tmp_path / "run")
-    wait_until(lambda: (tmp_path / "run" / "log.jsonl").exists() or training.workers() != set())
+    wait_until(lambda: (tmp_path / "run" / "log.jsonl").exists() or children(training.pid) != set())
     shutil.rmtree(meshes)
     shutil.rmtree(tmp_path / "cache", ignore_errors=True)
     code = training.wait()
@@ -275,7 +292,7 @@ def test_the_workers_of_a_training_run_end_with_it(number, is_forking, recipe, m
     recipe.write_text(RECIPE.replace("[2, 2]", "[100000]").replace("workers = 1", "workers = 2"))
     training = Training(recipe, meshes, tmp_path / "run", is_forking)
     wait_until(lambda: (tmp_path / "run" / "log.jsonl").exists(), LONGEST)
-    workers = training.workers()
+    workers = children(training.pid)
 
     training.kill(number)
 

@@ -16,6 +16,7 @@ from solver_core.command import console
 from solver_core.command.arguments import add_options, options_from
 from solver_core.command.pictures import write_animation, write_picture
 from solver_core.errors import ConfigError
+from solver_core.locking import sole_writer
 from solver_core.problems.inverse_kinematics.drawing import View, draw_strip
 from solver_core.problems.inverse_kinematics.files.bodies import limits_path
 from solver_core.problems.inverse_kinematics.files.bvh import read_bvh
@@ -30,7 +31,7 @@ from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
 from solver_core.problems.inverse_kinematics.solve import KinematicOptions, KinematicResult, OnStep, solve_inverse_kinematics
 from solver_core.problems.inverse_kinematics.training.rig import prepare_rig
 from solver_core.solution import Verdict
-from solver_core.writing import write_text
+from solver_core.writing import remove_unfinished, write_text
 
 HELP = "Finds the rotations of a skeleton's joints from positions of all or some of them."
 EXAMPLE = "solver_core solve ik --skeleton rest.bvh --targets points.csv --out motion.bvh --picture motion.png"
@@ -116,15 +117,20 @@ def _run_folder(args: argparse.Namespace) -> int:
             else f"{args.targets} is a folder of clips; give --out, a folder for their motions"
         )
     inputs = _Inputs.read(args)
-    clips = clips_in(args.targets, args.out, f".{args.format}")
-    files = [path for path in (args.skeleton, args.map, args.limits, args.weights) if path is not None]
+    files = {
+        f"--{name}": path for name in ("skeleton", "map", "limits", "weights") if (path := getattr(args, name)) is not None
+    }
+    clips = clips_in(args.targets, args.out, f".{args.format}", files)
     settings = repr((solver_core.__version__, inputs.options, args.unit, args.skeleton_unit, args.up, args.fps))
     worst = 0
-    for record in solve_clips(clips, inputs.solve_clip, files, settings, max(1, args.jobs)):
-        console.print_out(json.dumps(record) + "\n")
-        if record.get("verdict") != Verdict.GOOD.value:
-            console.print_note(f"{record['clip']}: {record['status']}. {record.get('error') or record.get('explanation', '')}")
-            worst = 1
+    with sole_writer(args.out):
+        remove_unfinished(args.out)
+        for record in solve_clips(clips, inputs.solve_clip, list(files.values()), settings, max(1, args.jobs)):
+            console.print_out(json.dumps(record) + "\n")
+            if record.get("verdict") != Verdict.GOOD.value:
+                why = record.get("error") or record.get("explanation", "")
+                console.print_note(f"{record['clip']}: {record['status']}. {why}")
+                worst = 1
     return worst
 
 

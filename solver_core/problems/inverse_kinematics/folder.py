@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from solver_core.errors import ConfigError, SolverError
 from solver_core.problems.inverse_kinematics.files.targets import READERS
 from solver_core.solution import Verdict
+from solver_core.workers import worker_pool
 from solver_core.writing import check_place, make_folder, refuse_overwriting, write_text
 
 SUFFIXES = (".bvh", *READERS)
@@ -35,8 +35,8 @@ def is_folder_of_clips(path: Path) -> bool:
     return path.is_dir() and not _is_one_clip(path)
 
 
-def clips_in(folder: Path, out: Path, kind: str) -> list[Clip]:
-    """The clips of a folder by name; motions of a kind such as ".bvh" go to `out`.
+def clips_in(folder: Path, out: Path, kind: str, inputs: Mapping[str, Path]) -> list[Clip]:
+    """The clips of a folder by name; motions of a kind such as ".bvh" go to `out`.  inputs: other files, by their options.
 
     Raises ConfigError if there are none, or if something would be overwritten.
     """
@@ -47,12 +47,11 @@ def clips_in(folder: Path, out: Path, kind: str) -> list[Clip]:
     names = [path.stem if stems.count(path.stem) == 1 else path.name for path in found]
     clips = [Clip(path, out / f"{name}{kind}", out / f"{name}.json") for path, name in zip(found, names, strict=True)]
     make_folder(out)
-    outputs = {f"the result of {clip.targets.name}": place for clip in clips for place in (clip.motion, clip.record)}
+    outputs = {f"the motion of {clip.targets.name}": clip.motion for clip in clips}
+    outputs |= {f"the record of {clip.targets.name}": clip.record for clip in clips}
     for what, place in outputs.items():
         check_place(place, what)
-    for clip in clips:
-        refuse_overwriting({f"the result of {clip.targets.name}": clip.motion}, {"its targets": clip.targets})
-        refuse_overwriting({f"the record of {clip.targets.name}": clip.record}, {"its targets": clip.targets})
+    refuse_overwriting(outputs, {**inputs, **{f"the clip {clip.targets.name}": clip.targets for clip in clips}})
     return clips
 
 
@@ -68,13 +67,10 @@ def solve_clips(
     if jobs == 1 or len(clips) == 1:
         yield from (_solve_clip(clip, solve, inputs, settings) for clip in clips)
         return
-    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+    with worker_pool(jobs, "give fewer --jobs") as pool:
         running = [pool.submit(_solve_clip, clip, solve, inputs, settings) for clip in clips]
-        try:
-            for ended in as_completed(running):
-                yield ended.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+        for ended in as_completed(running):
+            yield ended.result()
 
 
 def _solve_clip(clip: Clip, solve: Callable[[Clip], dict[str, Any]], inputs: list[Path], settings: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """`solver_core solve inverse_kinematics` on the demo that ships."""
 
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from solver_core import rotations
 from solver_core.command.cli import main
+from solver_core.locking import sole_writer
 from solver_core.problems.inverse_kinematics.files.bvh import read_bvh, write_bvh
 from solver_core.problems.inverse_kinematics.files.targets import read_targets
 
@@ -317,3 +319,35 @@ def test_motions_beside_their_targets_overwrite_none(clips, demo_dir, capsys):
     assert code == 2
     assert "would overwrite" in capsys.readouterr().err
     assert (clips / "far.csv").read_text().startswith("Hips_x")
+
+
+def test_a_motion_does_not_overwrite_the_skeleton(clips, demo_dir, capsys):
+    out = clips.with_name("solved")
+    out.mkdir()
+    skeleton = out / "far.bvh"
+    skeleton.write_bytes((demo_dir / "ik_rest.bvh").read_bytes())
+
+    code = main(["solve", "ik", "--skeleton", str(skeleton), "--targets", str(clips), "--out", str(out)])
+
+    assert code == 2
+    assert "the motion of far.csv would overwrite --skeleton" in capsys.readouterr().err
+    assert skeleton.read_bytes() == (demo_dir / "ik_rest.bvh").read_bytes()
+
+
+def test_clips_whose_motions_would_be_one_file_are_refused(clips, demo_dir, capsys):
+    (clips / "good.csv.txt").write_bytes((clips / "good.csv").read_bytes())  # beside good.csv and good.txt
+
+    code, _ = solved(clips, demo_dir, capsys)
+
+    assert code == 2
+
+
+def test_a_second_run_into_the_same_folder_is_refused(clips, demo_dir, capsys):
+    out = clips.with_name("solved")
+    out.mkdir()
+
+    with sole_writer(out):
+        code = main(["solve", "ik", "--skeleton", str(demo_dir / "ik_rest.bvh"), "--targets", str(clips), "--out", str(out)])
+
+    assert code == 2
+    assert f"process {os.getpid()}" in capsys.readouterr().err
