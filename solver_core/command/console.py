@@ -7,6 +7,7 @@ import errno
 import io
 import json
 import logging
+import mmap
 import os
 import sys
 import warnings
@@ -14,6 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from solver_core.errors import OUT_OF_RESOURCES, ConfigError, ResourceError, SolverError, plain_line, system_error
 from solver_core.optional import needed_for
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
 WRONG_INPUT, OUR_FAULT = 2, 3  # exit codes
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+FIRST_BYTES = 128 * 2**20  # twice what OpenBLAS and the arrays of a small solve take
+BUFFERED_SIDE = 256  # of a matrix whose product needs OpenBLAS's buffer of 32 MB; small ones do without
 
 
 def print_result(content: dict[str, Any], path: Path | None = None) -> None:
@@ -112,13 +117,27 @@ def prepare(is_debugging: bool) -> None:
         warnings.simplefilter("ignore")  # they are for developers
 
 
+def require_memory() -> None:
+    """Raises ResourceError if there is no memory to begin with.
+
+    NumPy's linear algebra waits for ever for a buffer that it cannot get; once it has one it keeps it.
+    """
+    try:
+        mmap.mmap(-1, FIRST_BYTES).close()
+    except OSError as error:
+        raise system_error(error, "there is too little memory", ResourceError) from error
+    square = np.ones((BUFFERED_SIDE, BUFFERED_SIDE))
+    np.matmul(square, square)
+
+
 def fault(error: Exception) -> tuple[str, int]:
     """The sentence that an error is told in, and the exit code: WRONG_INPUT, or OUR_FAULT, which is the machine's too."""
     if isinstance(error, ResourceError):
         return str(error), OUR_FAULT
     if isinstance(error, SolverError):
         return str(error), WRONG_INPUT
-    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in OUT_OF_RESOURCES):
+    is_system = isinstance(error, OSError) and error.errno in OUT_OF_RESOURCES
+    if is_system or isinstance(error, MemoryError) or str(error) == "can't start new thread":  # a RuntimeError of Python's
         return str(system_error(error, "the machine lacks what this takes", ResourceError)), OUR_FAULT
     said = f"{type(error).__name__}: {error}".removesuffix(": ")
     return f"this is a fault of solver_core itself ({said}); add --debug to see where, and report it", OUR_FAULT

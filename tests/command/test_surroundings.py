@@ -88,7 +88,20 @@ def test_a_user_without_a_home_is_served(tmp_path):
     assert run("info", env=surroundings | {"PYTHONPATH": str(ROOT)}).returncode == 0
 
 
-@pytest.mark.parametrize("room_mb", [200, 400])
+@pytest.mark.parametrize("most", [5, 8, 16])
+def test_few_descriptors_are_enough_or_a_sentence(most, demo_dir, tmp_path):
+    files = ["--skeleton", demo_dir / "ik_rest.bvh", "--targets", demo_dir / "ik_targets.csv", "--out", tmp_path / "m.bvh"]
+
+    done = run(
+        "solve", "ik", *files, "--no-refine", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    )
+
+    assert done.returncode in (0, 3), done.stderr
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "m.bvh").exists() == (done.returncode == 0)
+
+
+@pytest.mark.parametrize("room_mb", [120, 200, 400])
 def test_too_little_memory_is_a_sentence(room_mb, demo_dir):
     files = ["--mesh", demo_dir / "pose_model.ply", "--mask", demo_dir / "pose_mask.png", "--camera", demo_dir / "camera.json"]
     limit = room_mb * 2**20
