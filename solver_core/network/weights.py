@@ -96,13 +96,17 @@ def load_weights(path: str | Path, task: str, input_layout: str) -> tuple[list[d
     Raises:
         WeightsError: if the file is missing, damaged, incomplete or made for another task or input layout.
     """
-    with reading(path, "weights file", WeightsError):
-        try:
-            with safe_open(str(path), framework="numpy") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
-        except (SafetensorError, TypeError, KeyError) as error:  # the latter two for types that NumPy does not have
-            raise WeightsError(f"the weights file {path} is damaged ({error}); install it again") from error
+    with reading(path, "weights file", WeightsError):  # to the end, for it cuts what a file says of itself, too
+        return _read_weights(path, task, input_layout)
+
+
+def _read_weights(path: str | Path, task: str, input_layout: str) -> tuple[list[dict[str, np.ndarray]], WeightsInfo]:
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
+    except (SafetensorError, TypeError, KeyError) as error:  # the latter two for types that NumPy does not have
+        raise WeightsError(f"the weights file {path} is damaged ({error}); install it again") from error
     if metadata.get("format") != FORMAT:
         raise WeightsError(f"{path} is no weights file of solver_core: its format is {metadata.get('format')!r}")
     problem, made_for = metadata.get("problem", ""), metadata.get("task")

@@ -221,7 +221,7 @@ def test_workers_stay_from_stage_to_stage_and_keep_what_they_read(config, data):
 
 
 def test_a_worker_that_is_killed_ends_the_run_with_a_sentence(config, data, tmp_path, monkeypatch):
-    monkeypatch.setattr("solver_core.training.examples._initialize_worker", os.abort)  # unpickled by name in the worker
+    monkeypatch.setattr("solver_core.training.examples._prepare", os.abort)  # unpickled by name in the worker
     settings = load_train_settings(config)
     spec = find_problem("pose").network_spec(settings.network)
 
