@@ -93,6 +93,7 @@ def _loaded_mesh(path: str | Path, has_colours: bool) -> Iterator[Any]:
     """
     with needed_for("reading mesh files", extra="cli"):
         import trimesh
+        from trimesh.resolvers import FilePathResolver
     kind = Path(path).suffix.lower()
     if kind not in MESH_SUFFIXES:
         way = "; export it from Blender as glb or obj" if kind in OTHER_SUFFIXES else ""
@@ -101,7 +102,7 @@ def _loaded_mesh(path: str | Path, has_colours: bool) -> Iterator[Any]:
     with reading(path, "mesh file"):
         if kind in (".glb", ".gltf"):
             _check_gltf(_gltf_header(path))
-        resolver = trimesh.resolvers.FilePathResolver(str(path))  # refuses what lies outside of the mesh's folder
+        resolver = FilePathResolver(str(path))  # refuses what lies outside of the mesh's folder
         content = TIDY.get(kind, bytes)(read_bytes(path, MAX_MESH_BYTES))
         scene = trimesh.load_scene(io.BytesIO(content), file_type=kind[1:], resolver=resolver, process=False, **options)
         # A part may stand in many places, so that few bytes become many faces.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,18 +27,23 @@ class TorchNetwork(nn.Module):
     def __init__(self, spec: NetworkSpec, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.spec = spec
-        self.convolutions = nn.ModuleList()
-        channels = spec.image_channels
-        for out_channels, stride in spec.convolutions:
-            self.convolutions.append(nn.Conv2d(channels, out_channels, 3, stride, padding=1))
-            channels = out_channels
-        self.linears = nn.ModuleList(nn.Linear(a, b) for a, b in zip(*spec.linear_widths, strict=True))
-        for layer in (*self.convolutions, *self.linears):
+        channels = [spec.image_channels, *(out_channels for out_channels, _ in spec.convolutions)]
+        convolutions = [
+            nn.Conv2d(before, after, 3, stride, padding=1)
+            for (before, after), (_, stride) in zip(pairwise(channels), spec.convolutions, strict=True)
+        ]
+        linears = [nn.Linear(a, b) for a, b in zip(*spec.linear_widths, strict=True)]
+        for layer in (*convolutions, *linears):
             nn.init.kaiming_normal_(layer.weight, a=LEAK, generator=generator)
+            assert layer.bias is not None
             nn.init.zeros_(layer.bias)
         with torch.no_grad():
-            self.linears[-1].weight.mul_(0.01)
-        self.to(memory_format=torch.channels_last)  # the layout the features have; half the time of the other on a CPU
+            linears[-1].weight.mul_(0.01)
+        # A ModuleList does not tell type checkers what it holds.
+        self.convolutions: Any = nn.ModuleList(convolutions)
+        self.linears: Any = nn.ModuleList(linears)
+        # The layout the features have; half the time of the other on a CPU.  torch's types lack the call.
+        self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def forward(self, image: torch.Tensor | None, vector: torch.Tensor) -> torch.Tensor:
         return self.decide([] if image is None else self.encode(image), vector)

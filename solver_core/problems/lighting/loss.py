@@ -59,12 +59,11 @@ class DepthDecoder(nn.Module):
     def __init__(self, spec: NetworkSpec, generator: torch.Generator) -> None:
         super().__init__()
         widths = [channels for channels, _ in spec.convolutions]
-        self.layers = nn.ModuleList(
-            nn.Conv2d(deep + shallow, shallow, 3, padding=1) for deep, shallow in pairwise(reversed(widths))
-        )
+        layers = [nn.Conv2d(deep + shallow, shallow, 3, padding=1) for deep, shallow in pairwise(reversed(widths))]
         self.last = nn.Conv2d(widths[0], 1, 3, padding=1)
-        for layer in (*self.layers, self.last):
+        for layer in (*layers, self.last):
             nn.init.kaiming_normal_(layer.weight, a=LEAK, generator=generator)
+        self.layers = nn.ModuleList(layers)
         self.image_size = spec.image_size
 
     def forward(self, maps: list[torch.Tensor]) -> torch.Tensor:

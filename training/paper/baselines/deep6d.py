@@ -69,7 +69,8 @@ def loss(
     skeleton: Skeleton, found: torch.Tensor, truth: torch.Tensor, offsets: torch.Tensor, position_weight: float
 ) -> torch.Tensor:
     """Mean squared errors of matrices (B, J, 3, 3) and, weighted, of where they put the nodes; offsets: (B, N, 3)."""
-    of_positions = nn.functional.mse_loss(*(forward_kinematics(skeleton, offsets, local) for local in (found, truth)))
+    placed, wanted = (forward_kinematics(skeleton, offsets, local) for local in (found, truth))
+    of_positions = nn.functional.mse_loss(placed, wanted)
     return nn.functional.mse_loss(found, truth) + position_weight * of_positions
 
 
