@@ -28,6 +28,7 @@ from solver_core.solving import REFINE
 EXAMPLES = Path(__file__).resolve().parents[1] / "docs" / "examples"
 CHANGES = ["iterations=[600, 300, 300]"]
 BUDGETS = (5, 10, 30, 100, 300)  # calls of f
+NUM_CALIBRATED = 500
 SOLVED = 2.0  # mean square of what is left, in squares of the noise: what the truth itself has is 1
 SEED = 2_000_003  # far from those of training
 
@@ -176,6 +177,16 @@ def measure(name: str, weights: Path, count: int) -> list[dict[str, Any]]:
     return rows
 
 
+def calibration(name: str, weights: Path) -> tuple[float, float]:
+    """Shares of the numbers of x that lie within one and two spreads of the truth; of a normal error 0.68 and 0.95."""
+    kind = KINDS[name]
+    samples = kind.make_sampler(Path(), "test", {}).draw(np.random.default_rng(SEED + 1), NUM_CALIBRATED)
+    result = sc.solve(kind, samples.observation, weights=weights)
+    assert result.spread is not None
+    off = np.abs(result.x - samples.x_true) / result.spread
+    return float(np.mean(off < 1)), float(np.mean(off < 2))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", type=Path, default=Path("runs/programs"), metavar="DIR")
@@ -191,6 +202,8 @@ def main() -> None:
         for row in measure(name, weights, args.samples):
             errors = " | ".join(f"{error:.2g}" for error in row["errors"].values())
             print(f"| {row['method']} | {100 * row['solved']:.0f} % | {row['calls']:.0f} | {errors} |", flush=True)
+        one, two = calibration(name, weights)
+        print(f"\nWithin one spread of the truth: {100 * one:.0f} %, within two: {100 * two:.0f} %.", flush=True)
 
 
 if __name__ == "__main__":
