@@ -11,9 +11,15 @@ from solver_core.options import markdown_table
 from solver_core.problems.inverse_kinematics.solve import KinematicOptions
 from solver_core.problems.lighting.solve import LightingOptions
 from solver_core.problems.pose.solve import PoseOptions
+from solver_core.solving import ProblemOptions
 
 FILE = Path(__file__).with_name("options.md")
-PROBLEMS = {"pose": PoseOptions, "lighting": LightingOptions, "inverse_kinematics": KinematicOptions}
+PROBLEMS = {
+    "pose": PoseOptions,
+    "lighting": LightingOptions,
+    "inverse_kinematics": KinematicOptions,
+    "problems of other packages": ProblemOptions,
+}
 INTRODUCTION = """\
 # Options
 
