@@ -37,6 +37,7 @@ TABLES = {
     "ablations": "training.paper.tables.ablations",
     "damaged": "training.paper.tables.damaged",
     "no_start": "training.paper.tables.no_start",
+    "light_trust": "training.paper.tables.light_trust",
     "noise": "training.paper.tables.noise",
     "rigs": "training.paper.tables.rigs",
 }

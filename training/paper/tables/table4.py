@@ -167,7 +167,7 @@ def _measure(run: Run, label: str, cases: list[LightingCase], measured: Measured
 
 def _errors(case: LightingCase, method: Method, is_strength_known: bool) -> Errors:
     started = time.perf_counter()
-    setup = _setup(case, is_strength_known)
+    setup = setup_of(case, is_strength_known)
     ready = time.perf_counter() - started
     answer = method(setup)
     seconds = time.perf_counter() - started
@@ -200,7 +200,8 @@ def _summary(errors: Errors) -> Row:
     }
 
 
-def _setup(case: LightingCase, is_strength_known: bool) -> LightingSetup:
+def setup_of(case: LightingCase, is_strength_known: bool) -> LightingSetup:
+    """What a solve gets of a case."""
     strength = None
     if is_strength_known:
         strength = BRIGHTNESS[case.kind] * LIGHTS[case.kind].strength_unit(np.ones(1))[0]
@@ -285,7 +286,7 @@ def _draw_ranked(cases: list[LightingCase], squared: np.ndarray, lights: np.ndar
     """Picture of the best, median and worst sample, one below the other."""
     pictures = []
     for rank, row in best_median_worst(squared).items():
-        canvas = LightingCanvas.of(_setup(cases[row], is_strength_known=True))
+        canvas = LightingCanvas.of(setup_of(cases[row], is_strength_known=True))
         captions = [f"{rank}: squared error {squared[row]:.2g}", "estimate", "difference"]
         pictures.append(draw_result(canvas, lights[row], captions))
     return np.concatenate(pictures)
