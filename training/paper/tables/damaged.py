@@ -1,7 +1,7 @@
 """Damaged masks: poses from silhouettes as they come, and whether the answer knows how good it is.
 
 Networks are trained on boxes, ellipses and strips that hide up to half of the object, on holes, blobs, moved edges, wrong focal
-lengths and stretched meshes (training/configs/pose_damaged.toml).  Objects hidden by another mesh and a principal point that
+lengths and stretched meshes (solver_core/recipes/pose_damaged.toml).  Objects hidden by another mesh and a principal point that
 is off are never trained on.
 """
 
