@@ -281,7 +281,8 @@ class LightingSession(Session[LightingStep, LightingSolution]):
         if known is None:
             return found
         free = self._chosen(self._mixed(images, image, None), True, min(FREE_STARTS, self.options.restarts))
-        return _Found(*(np.concatenate(pair) for pair in zip(found[:3], free[:3], strict=True)), found.reasons + free.reasons)
+        x, energy, is_free = (np.concatenate(pair) for pair in zip(found[:3], free[:3], strict=True))
+        return _Found(x, energy, is_free, found.reasons + free.reasons)
 
     def _mixed(self, images: BasisImages, image: np.ndarray, strength: float | None) -> np.ndarray:
         """(N, 3) the best distinct lights of a look at all."""

@@ -47,17 +47,9 @@ class PointLight:
     def start(self) -> np.ndarray:
         return START_DIRECTION * START_DISTANCE
 
-    @functools.cached_property
+    @property
     def basis(self) -> Basis:
-        """Spheres around the scene; a group is one of three tetrahedra between triangles of two of them."""
-        directions = half_sphere(NUM_DIRECTIONS)
-        x = np.concatenate([directions * np.float32(distance) for distance in DISTANCES])
-        near = triangles(directions)
-        groups = []
-        for sphere in range(len(DISTANCES) - 1):
-            corners = np.concatenate([near, near + NUM_DIRECTIONS], axis=1) + sphere * NUM_DIRECTIONS  # (M, 6)
-            groups += [corners[:, tetrahedron] for tetrahedron in ([0, 1, 2, 5], [0, 1, 4, 5], [0, 3, 4, 5])]
-        return Basis(x, np.concatenate(groups), np.repeat(np.square(DISTANCES), NUM_DIRECTIONS))
+        return _basis()
 
     def shade(self, scene: LitScene, x: np.ndarray, map_size: int) -> np.ndarray:
         return point_light_shading(scene.casters, scene.surface.position, scene.surface.normal, x, map_size)
@@ -112,3 +104,16 @@ class PointLight:
 
     def offset_from(self, point: np.ndarray, light: np.ndarray) -> np.ndarray:
         return light - point
+
+
+@functools.cache
+def _basis() -> Basis:
+    """Spheres around the scene; a group is one of three tetrahedra between triangles of two of them."""
+    directions = half_sphere(NUM_DIRECTIONS)
+    x = np.concatenate([directions * np.float32(distance) for distance in DISTANCES])
+    near = triangles(directions)
+    groups = []
+    for sphere in range(len(DISTANCES) - 1):
+        corners = np.concatenate([near, near + NUM_DIRECTIONS], axis=1) + sphere * NUM_DIRECTIONS  # (M, 6)
+        groups += [corners[:, tetrahedron] for tetrahedron in ([0, 1, 2, 5], [0, 1, 4, 5], [0, 3, 4, 5])]
+    return Basis(x, np.concatenate(groups), np.repeat(np.square(DISTANCES), NUM_DIRECTIONS))

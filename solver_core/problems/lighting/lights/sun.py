@@ -41,10 +41,9 @@ class Sun:
     def start(self) -> np.ndarray:
         return START_DIRECTION
 
-    @functools.cached_property
+    @property
     def basis(self) -> Basis:
-        directions = half_sphere(NUM_DIRECTIONS)
-        return Basis(directions, triangles(directions), np.ones(NUM_DIRECTIONS))
+        return _basis()
 
     def shade(self, scene: LitScene, x: np.ndarray, map_size: int) -> np.ndarray:
         return sun_shading(scene.casters, scene.surface.position, scene.surface.normal, x, map_size)
@@ -88,3 +87,9 @@ class Sun:
 
     def offset_from(self, point: np.ndarray, light: np.ndarray) -> np.ndarray:
         return light
+
+
+@functools.cache
+def _basis() -> Basis:
+    directions = half_sphere(NUM_DIRECTIONS)
+    return Basis(directions, triangles(directions), np.ones(NUM_DIRECTIONS))
