@@ -41,7 +41,7 @@ WRONG_DEG, WRONG_TRANSLATION = 5.0, 0.05  # beyond either, modulo symmetry, a po
 SMOOTHED_PX = 3.0  # of the noise that moves edges
 STRETCH, OFF_CENTRE = 1.05, 0.03
 RELIABILITY_PARTS = 8
-GALLERY_PX, GALLERY_COLUMNS = 360, 3  # of a panel; and panels beside each other
+GALLERY_PX, GALLERY_COLUMNS = 400, 3  # of a panel; and panels beside each other
 SHARE_TOLERANCE, TRIES = 0.02, 50  # of what is hidden
 MIN_PIXELS = {32: 30, 128: 100, 480: 1000}
 UNKNOWN_FOCAL = 2.0  # up to so many times longer or shorter
@@ -334,7 +334,7 @@ def _reliability(groups: dict[str, dict[str, Errors]]) -> Plot:
 
 
 def _gallery(cases: dict[str, DamagedCase], ours: dict[str, Errors]) -> Callable[[], np.ndarray]:
-    """The first sample of every kind: the mask in white, the object as it was found in colour, and how sure that is."""
+    """The first sample of every kind: the mask in white, the object as it was found in colour."""
 
     def picture() -> np.ndarray:
         panels = []
@@ -342,7 +342,7 @@ def _gallery(cases: dict[str, DamagedCase], ours: dict[str, Errors]) -> Callable
             surface = Surface(case.mesh.vertices, case.mesh.faces)
             canvas = PoseCanvas.of_size(surface, case.mask.astype(np.float32), case.camera, None, GALLERY_PX)
             errors = {key: values[0] for key, values in ours[name].items()}
-            caption = f"{name}: {errors['same_rotation_deg']:.1f} deg, sure {errors['confidence']:.0%}"
+            caption = f"{name}: {errors['same_rotation_deg']:.1f} deg"
             panels.append(Panel(canvas.draw(matrix_from_pose(errors["pose"]), CYAN), caption))
         firsts = range(0, len(panels) + 1 - GALLERY_COLUMNS, GALLERY_COLUMNS)
         return np.concatenate([side_by_side(panels[first : first + GALLERY_COLUMNS]) for first in firsts])
