@@ -244,7 +244,7 @@ def measure(cases: list[DamagedCase], part: np.ndarray, options: PoseOptions) ->
     return {name: np.array([one[name] for one in each]) for name in each[0]}
 
 
-def errors_of(solution: PoseSolution, mesh: Mesh, truth: np.ndarray) -> dict[str, float]:
+def errors_of(solution: PoseSolution, mesh: Mesh, truth: np.ndarray) -> dict[str, float | np.ndarray]:
     """Errors of a solution, plain and to the nearest pose that looks the same, and its verdict on itself."""
     pose = pose_from_matrix(solution.camera_from_object)
     rotation_deg, translation = pose_errors(pose[None], truth[None])
