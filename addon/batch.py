@@ -17,9 +17,9 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -109,7 +109,6 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run_job(args: argparse.Namespace, jobs: ModuleType) -> int:
-    from solver_core.locking import LOCK_NAME, sole_writer
     from solver_core.writing import make_folder, remove_unfinished
 
     tasks = jobs.read_job(args.job, args.out)
@@ -130,7 +129,7 @@ def _run_job(args: argparse.Namespace, jobs: ModuleType) -> int:
     folders = {path.parent for task in tasks for path in task.outputs.values()}
     if args.shard is not None:  # others may be writing to the same folders; what a kill left there, a whole run removes
         folders = set()
-    with sole_writer(args.out, LOCK_NAME if args.shard is None else args.shard.lock_name):
+    with _locked(args.out, args.shard):
         for folder in folders:
             remove_unfinished(folder)
         if args.jobs == 1 and not any(task.timeout for task in tasks):
@@ -140,6 +139,19 @@ def _run_job(args: argparse.Namespace, jobs: ModuleType) -> int:
         finally:
             for folder in folders:
                 remove_unfinished(folder)  # of those whose time was up
+
+
+@contextmanager
+def _locked(folder: Path, shard: _Shard | None) -> Iterator[None]:
+    """Keeps others out of a folder: a whole run all of them, a shard whole runs and itself."""
+    from solver_core.locking import one_of_many_writers, sole_writer
+
+    if shard is None:
+        with sole_writer(folder):
+            yield
+    else:
+        with one_of_many_writers(folder), sole_writer(folder, shard.lock_name):
+            yield
 
 
 def _print_lines(lines: Generator[dict[str, Any], None, None]) -> int:

@@ -30,10 +30,7 @@ def sole_writer(folder: Path, name: str = LOCK_NAME) -> Iterator[None]:
     path = folder / name
     file = _locked(path)
     try:
-        with suppress(OSError):  # on a full disk it is locked all the same
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
-            file.flush()
+        _sign(file)
         yield
     finally:
         with suppress(OSError):
@@ -45,7 +42,33 @@ def sole_writer(folder: Path, name: str = LOCK_NAME) -> Iterator[None]:
                 path.unlink()
 
 
-def _locked(path: Path) -> BinaryIO:
+@contextmanager
+def one_of_many_writers(folder: Path) -> Iterator[None]:
+    """Keeps a sole writer out of a folder while the block runs, but not others like this one.
+
+    Their file stays, as others may hold it.  Where the system knows no shared locks (Windows), nobody is kept out.
+    Raises ConfigError, with who it is, if a sole writer is there, or if nobody can write there.
+    """
+    if os.name != "posix":
+        yield
+        return
+    file = _locked(folder / LOCK_NAME, is_shared=True)
+    try:
+        _sign(file)
+        yield
+    finally:
+        file.close()
+
+
+def _sign(file: BinaryIO) -> None:
+    """Writes who holds a lock into its file."""
+    with suppress(OSError):  # on a full disk it is locked all the same
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
+        file.flush()
+
+
+def _locked(path: Path, is_shared: bool = False) -> BinaryIO:
     """The lock's file, locked.  Raises ConfigError."""
     while True:
         try:
@@ -53,7 +76,7 @@ def _locked(path: Path) -> BinaryIO:
         except OSError as error:
             raise system_error(error, f"cannot write to the folder {path.parent}", ConfigError) from error
         try:
-            is_free = _lock(file)
+            is_free = _lock(file, is_shared)
         except OSError as error:  # a network's folder that knows no locks
             logger.warning("the folder %s cannot be locked (%s); let no other process write there", path.parent, error.strerror)
             return file
@@ -68,13 +91,13 @@ def _locked(path: Path) -> BinaryIO:
         file.close()  # who had it before removed the file between our two looks at it
 
 
-def _lock(file: BinaryIO) -> bool:
+def _lock(file: BinaryIO, is_shared: bool) -> bool:
     """Whether the file was free, and now is ours.  Raises OSError where there are no locks."""
     try:
         if os.name == "posix":
             import fcntl
 
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         else:
             import msvcrt
 

@@ -17,7 +17,7 @@ from addon import batch
 from addon.job import JobError, job_schema, read_job
 from addon.solves.armature import ArmatureSolve
 from solver_core import writing
-from solver_core.locking import sole_writer
+from solver_core.locking import one_of_many_writers, sole_writer
 
 from .solve_scenes import add_camera, add_monkey
 
@@ -439,6 +439,17 @@ def test_shards_solve_every_task_once_and_share_a_folder(folder, capsys):
             solved.append([line["task"] for line in lines])
 
     assert solved == [["a", "c"], ["b"]]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the system knows no shared locks")
+@pytest.mark.parametrize(("held", "options"), [(one_of_many_writers, ()), (sole_writer, ("--shard", "1/2"))])
+def test_a_whole_run_and_a_shard_keep_each_other_out(held, options, folder, capsys):
+    (folder / "out").mkdir()
+    with held(folder / "out"):
+        code = batch.main([write_job(folder, arm_task()), "--out", str(folder / "out"), *options])
+
+    assert code == 2
+    assert f"process {os.getpid()} on" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("shard", ["0/2", "3/2", "1", "1/0", "a/b", "1/-2"])
