@@ -23,6 +23,7 @@ REACH = 0.02  # radians, or parts of a distance, to which the energy is taken to
 RING_DEG = np.array([1.5, 3, 6, 12, 24, 45, 75, 105])  # around the answer, to see what else explains the image
 PER_RING = 8
 NUM_SAMPLES = 400  # of the nearest answers
+MODEL_DEG = 2.0  # standard deviation by which light from other surfaces turns a sun, where there is ambient light
 WIDEST_DEG = 90.0  # standard deviation of a light that an image says nothing about
 DISTINCT_DEG = 10.0  # answers are at least so far apart
 PROBABLE = 0.05  # answers of less probability are not reported
@@ -88,7 +89,10 @@ def _covariance(problem: LightingProblem, x: np.ndarray) -> np.ndarray:
     energy = problem.image_energy(prediction, problem.observation)
     curvature = linearised(problem, x, prediction, problem.observation, row, REACH).curvature[0] / REACH**2
     precision = EVIDENCE * curvature / (energy[0] + FLOOR)
-    return np.linalg.inv(precision + np.eye(len(precision)) / np.radians(WIDEST_DEG) ** 2)
+    covariance = np.linalg.inv(precision + np.eye(len(precision)) / np.radians(WIDEST_DEG) ** 2)
+    if not problem.is_alone[0]:
+        covariance[:2, :2] += np.eye(2) * np.radians(MODEL_DEG) ** 2
+    return covariance
 
 
 def _around(problem: LightingProblem, x: np.ndarray, covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

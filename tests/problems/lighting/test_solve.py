@@ -36,7 +36,7 @@ def test_sun_is_recovered(sun_case):
     np.testing.assert_allclose(result.ambient, 0.05, atol=0.01)
     assert result.position is None
     assert result.image_error < 0.05
-    assert result.uncertainty_deg < 3
+    assert result.uncertainty_deg < 5  # most of it is what light from other surfaces might do
     assert result.verdict is Verdict.GOOD
     assert "explains the image" in result.explanation
 
@@ -46,7 +46,7 @@ def test_point_light_is_recovered(point_case):
 
     np.testing.assert_allclose(result.position, point_case.light, atol=0.05)
     np.testing.assert_allclose(result.strength, 60, rtol=0.1)
-    assert result.uncertainty_deg < 3
+    assert result.uncertainty_deg < 5  # most of it is what light from other surfaces might do
 
 
 def test_known_strength_is_kept(sun_case):
