@@ -164,7 +164,7 @@ def test_trc_keeps_rate_unit_and_gaps(tmp_path):
 
 
 def test_c3d_keeps_labels_rate_unit_and_gaps(tmp_path):
-    ezc3d = pytest.importorskip("ezc3d")
+    ezc3d = pytest.importorskip("ezc3d", reason="needs a writer of C3D files: pip install ezc3d")
     content = ezc3d.c3d()
     content["parameters"]["POINT"]["RATE"]["value"] = [100]
     content["parameters"]["POINT"]["LABELS"]["value"] = ("man:LASI", "*4")
@@ -179,6 +179,47 @@ def test_c3d_keeps_labels_rate_unit_and_gaps(tmp_path):
     assert (targets.names, targets.frame_time, targets.is_unit_known) == (("man:LASI",), 0.01, True)
     np.testing.assert_allclose(targets.positions[0, 0], [0.001, 0.005, 0.009])
     assert np.isnan(targets.positions[1]).all()
+
+
+def c3d_bytes(processor: int, places: np.ndarray, scale: float) -> bytes:
+    """A C3D file of one marker, "hip", at places (F, 3): whole numbers times the scale, or floats where it is negative."""
+    order = ">" if processor == 86 else "<"
+
+    def number(value: float) -> bytes:
+        if processor != 85:
+            return np.array(value, f"{order}f4").tobytes()
+        return np.array([4 * value], "<f4").view("<u2")[::-1].tobytes()
+
+    def ints(*values: int) -> bytes:
+        return np.array(values, f"{order}i2").tobytes()
+
+    header = bytes([2, 0x50]) + ints(1, 0, 1, len(places), 0) + number(scale) + ints(3, 0) + number(50)
+    label = b"\x06\x01LABELS" + ints(10) + b"\xff\x02\x03\x01hip" + b"\0"
+    parameters = bytes([1, 0x50, 1, processor]) + b"\x05\xffPOINT" + ints(3) + b"\0" + label + b"\0\0"
+    rows = np.column_stack([places, np.zeros(len(places))])
+    data = b"".join(map(number, rows.ravel())) if scale < 0 else ints(*np.round(rows / scale).astype(int).ravel())
+    return header.ljust(512, b"\0") + parameters.ljust(512, b"\0") + data
+
+
+@pytest.mark.parametrize("scale", [-1.0, 0.5])
+@pytest.mark.parametrize("processor", [84, 85, 86])
+def test_c3d_is_read_as_any_processor_wrote_it(processor, scale, tmp_path):
+    places = np.array([[1.0, -2, 3], [4.5, 5, 6]])
+    (tmp_path / "m.c3d").write_bytes(c3d_bytes(processor, places, scale))
+
+    targets = read_targets(tmp_path / "m.c3d", unit="m", up="y")
+
+    assert (targets.names, targets.frame_time) == (("hip",), 0.02)
+    np.testing.assert_allclose(targets.positions[:, 0], places)
+
+
+def test_c3d_that_is_cut_off_is_a_sentence(tmp_path):
+    """Wherever that is."""
+    whole = c3d_bytes(84, np.array([[1.0, 2, 3], [4, 5, 6]]), -1.0)
+    for length in range(0, len(whole), 3):
+        (tmp_path / "m.c3d").write_bytes(whole[:length])
+        with pytest.raises(ObservationError, match=r"m\.c3d: it is (cut off|no C3D file)"):
+            read_targets(tmp_path / "m.c3d")
 
 
 @pytest.mark.parametrize("order", ["frames first", "frames last", "one of several", "flat"])
