@@ -63,7 +63,7 @@ def test_regression_takes_one_step_without_looking_at_the_relit_image(data_dir, 
     cases = table4.draw_cases("sun", meshes, np.random.default_rng(0), 2)
 
     for case in cases:
-        answer = table4.regression("sun")["regression, no feedback"].method(table4._setup(case, is_strength_known=True))
+        answer = table4.regression("sun")["regression, no feedback"].method(table4.setup_of(case, is_strength_known=True))
         assert len(answer.path) == 2
         np.testing.assert_allclose(answer.light, LIGHTS["sun"].start[0], atol=1e-6)  # where a bias of zero leaves it
 
