@@ -115,14 +115,18 @@ def test_too_little_memory_is_a_sentence(room_mb, demo_dir):
 def test_ctrl_c_at_any_moment_is_a_sentence_and_leaves_no_file(demo_dir, tmp_path):
     picture, files = tmp_path / "motion.gif", ["--skeleton", demo_dir / "ik_rest.bvh", "--targets", demo_dir / "ik_targets.csv"]
     command = [sys.executable, "-m", "solver_core", "solve", "ik", *files, "--animation", picture, "--out", tmp_path / "m.bvh"]
-    process = subprocess.Popen(
-        [*map(str, command)], stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
-    )
-    while not (tmp_path / "m.bvh").exists() and process.poll() is None:  # the animation comes after it
-        time.sleep(0.01)
-
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=300)
+    for _ in range(5):  # on a busy machine it may be over before it hears of it
+        process = subprocess.Popen(
+            [*map(str, command)], stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
+        )
+        while not (tmp_path / "m.bvh").exists() and process.poll() is None:  # the animation comes after it
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=300)
+        if process.returncode != 0:
+            break
+        for path in tmp_path.iterdir():
+            path.unlink()
 
     assert process.returncode == 130
     assert said.endswith("solver_core: interrupted\n")
