@@ -38,7 +38,7 @@ def alone(thing: bpy.types.Object) -> Assembly:
 
 
 def whole_of(scene: bpy.types.Scene, thing: bpy.types.Object, still: bpy.types.Object) -> Assembly:
-    """An object with all that it hangs together with.
+    """An object with all that belongs to it.
 
     These are its children, the empties and armatures it is parented to with theirs, and what the armatures deform.  Not what
     holds the object that stays still, such as the camera.

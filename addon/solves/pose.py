@@ -54,7 +54,7 @@ class PoseTaskOptions(PoseOptions):
     whole: bool = option(
         True,
         "Whole Object",
-        "Counts all that hangs together with the object as one: its children, the empties and armatures that hold it with "
+        "Takes all that belongs to the object as one thing: its children, the empties and armatures that hold it with "
         "theirs, and what these armatures deform",
     )
 
