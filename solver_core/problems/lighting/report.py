@@ -1,7 +1,7 @@
 """What an image tells about its light and what it does not: probabilities of the answers, and how far off they may be.
 
 An energy E counts as the likelihood (E + FLOOR)^-EVIDENCE, which is that of normal residuals whose size is not known, as if the
-image had twice EVIDENCE independent pixels: neighbours err together.  Both constants were set on training meshes, so that
+image had twice EVIDENCE independent pixels: neighbours err together.  Both constants were set on validation meshes, so that
 90 % of the true lights lie within the reported angle.
 """
 
