@@ -13,7 +13,7 @@ from solver_core.errors import SetupError
 from solver_core.rotations import matrix_from_wxyz, wxyz_from_rotvec
 
 from .holds import ancestors, follows, holds, is_held, shape_holds
-from .mesh import read_surfaces
+from .mesh import read_vertices
 from .scene import Handle, evaluate
 from .transform import Placement, place, read_channels, read_placement, split_rigid, world_matrix, write_channels
 
@@ -174,8 +174,8 @@ def _points(depsgraph: bpy.types.Depsgraph, things: dict[Handle, bpy.types.Objec
         rigid, _ = split_rigid(world_matrix(depsgraph, thing), one.name)
         points[one] = [rigid[:3, 3] + reach * np.vstack([np.zeros(3), rigid[:3, :3].T])]
     handles = {thing.name: one for one, thing in things.items()}
-    for name, surface in read_surfaces(depsgraph, lambda owner: owner.name in handles):
-        points[handles[name]].append(surface.vertices_world)
+    for name, vertices_world in read_vertices(depsgraph, lambda owner: owner.name in handles):
+        points[handles[name]].append(vertices_world)
     return {one: np.concatenate(several) for one, several in points.items()}
 
 

@@ -86,31 +86,40 @@ def read_surfaces(
     with_shading: bool = False,
 ) -> Iterator[tuple[str, Surface]]:
     """Every visible surface with the name of the object it belongs to: itself or, for an instance, what instances it."""
+    for name, evaluated, world_from_mesh in _meshes(depsgraph, is_wanted):
+        mesh = evaluated.data
+        mesh.calc_loop_triangles()
+        if mesh.loop_triangles:
+            faces = np.empty(3 * len(mesh.loop_triangles), np.int32)
+            mesh.loop_triangles.foreach_get("vertices", faces)
+            shading = _read_shading(evaluated, world_from_mesh) if with_shading else None
+            yield name, Surface(_vertices_world(mesh, world_from_mesh), faces.reshape(-1, 3), shading)
+
+
+def read_vertices(
+    depsgraph: bpy.types.Depsgraph, is_wanted: Callable[[bpy.types.Object], bool]
+) -> Iterator[tuple[str, np.ndarray]]:
+    """As read_surfaces, the vertices (V, 3) in the world only: of a million faces, they take a tenth of the time."""
+    for name, evaluated, world_from_mesh in _meshes(depsgraph, is_wanted):
+        yield name, _vertices_world(evaluated.data, world_from_mesh)
+
+
+def _meshes(
+    depsgraph: bpy.types.Depsgraph, is_wanted: Callable[[bpy.types.Object], bool]
+) -> Iterator[tuple[str, bpy.types.Object, np.ndarray]]:
+    """Every visible evaluated object that is a mesh, with the name of its owner and its (4, 4) world_from_mesh."""
     for instance in depsgraph.object_instances:
         if not instance.show_self and not instance.is_instance:
             continue
         owner = (instance.parent if instance.is_instance else instance.object).original
-        if not is_wanted(owner):
-            continue
-        surface = _read_surface(instance.object, float64(instance.matrix_world), with_shading)
-        if surface is not None:
-            yield owner.name, surface
+        if is_wanted(owner) and isinstance(instance.object.data, bpy.types.Mesh):
+            yield owner.name, instance.object, float64(instance.matrix_world)
 
 
-def _read_surface(evaluated: bpy.types.Object, world_from_mesh: np.ndarray, with_shading: bool) -> Surface | None:
-    """Triangles of one evaluated object, None if it has no faces."""
-    mesh = evaluated.data
-    if not isinstance(mesh, bpy.types.Mesh):
-        return None
-    mesh.calc_loop_triangles()
-    if not mesh.loop_triangles:
-        return None
+def _vertices_world(mesh: bpy.types.Mesh, world_from_mesh: np.ndarray) -> np.ndarray:
     vertices = np.empty(3 * len(mesh.vertices), np.float32)
     mesh.vertices.foreach_get("co", vertices)
-    faces = np.empty(3 * len(mesh.loop_triangles), np.int32)
-    mesh.loop_triangles.foreach_get("vertices", faces)
-    vertices_world = vertices.reshape(-1, 3) @ world_from_mesh[:3, :3].T + world_from_mesh[:3, 3]
-    return Surface(vertices_world, faces.reshape(-1, 3), _read_shading(evaluated, world_from_mesh) if with_shading else None)
+    return vertices.reshape(-1, 3) @ world_from_mesh[:3, :3].T + world_from_mesh[:3, 3]
 
 
 def _read_shading(evaluated: bpy.types.Object, world_from_mesh: np.ndarray) -> Shading:
