@@ -12,8 +12,10 @@ import numpy as np
 from gpu_extras.batch import batch_for_shader
 
 from solver_core.errors import SolverError
+from solver_core.solution import Verdict
 
-from . import panels, preferences, results
+from . import preferences, results
+from .result_panel import describe_step, verdict_of
 from .results import Result
 from .solves.pose import preview_mask
 
@@ -24,6 +26,7 @@ POINT_RADIUS, TARGET_RADIUS = 3.5, 6.0
 TEXT_SIZE, MARGIN = 13.0, 16.0
 CURVE_SIZE = np.array([180.0, 56.0])
 SHADE, WHITE = (0.0, 0.0, 0.0, 0.4), (1.0, 1.0, 1.0, 1.0)
+MARK_COLORS = {Verdict.GOOD: (0.3, 0.8, 0.2, 1.0), Verdict.DOUBTFUL: (0.95, 0.75, 0.0, 1.0), Verdict.BAD: (0.9, 0.1, 0.1, 1.0)}
 NEAR = 1e-3  # of the viewer, in units of the scene: what is nearer is not drawn
 MASK_ROWS = 256  # of the preview; more are thinned
 DISC = np.stack([np.cos(np.linspace(0, 2 * np.pi, 13)), np.sin(np.linspace(0, 2 * np.pi, 13))], axis=-1)
@@ -191,16 +194,23 @@ def _draw_result(context: bpy.types.Context, result: Result) -> None:
 def _draw_status(context: bpy.types.Context, result: Result, is_curve_shown: bool) -> None:
     """The step in words and the energies, in the lower right corner: the redo panel has the left one."""
     scale, is_running = _scale(context), result.report is None
-    text = panels.describe_step(result) + (" - Esc cancels" if is_running else "")
+    text = (
+        describe_step(result) + " - Esc cancels"
+        if is_running
+        else f"{verdict_of(result.report).value.capitalize()} - {describe_step(result)}"
+    )
     corner = np.array([_right_edge(context), 0]) + np.array([-MARGIN, MARGIN]) * scale
     blf.size(0, TEXT_SIZE * scale)
-    _write(context, text, corner - (blf.dimensions(0, text)[0], 0))
+    start = corner - (blf.dimensions(0, text)[0], 0)
+    _write(context, text, start)
+    if not is_running:
+        low, high = start - np.array([1.5, 0]) * TEXT_SIZE * scale, start + np.array([-0.5, 0.8]) * TEXT_SIZE * scale
+        _fill(_rectangle(low, high), MARK_COLORS[verdict_of(result.report)])
     if not is_curve_shown:
         return
     low = corner + np.array([-CURVE_SIZE[0], TEXT_SIZE + MARGIN]) * scale
     size = CURVE_SIZE * scale
-    high = low + size
-    _fill(np.array([low, (high[0], low[1]), high, low, high, (low[0], high[1])]), SHADE)
+    _fill(_rectangle(low, low + size), SHADE)
     points = low + size * curve_points([step.energy for step in result.steps], result.step.count if is_running else 0)
     _stroke(context, np.stack([points[:-1], points[1:]], axis=1), preferences.find(context).color_current, LINE_WIDTH)
     _dots(points[[result.current]], WHITE, POINT_RADIUS * scale)
@@ -250,6 +260,11 @@ def _dots(points: np.ndarray, color: tuple[float, ...], radius: float) -> None:
     rim = points[:, None] + radius * DISC
     centre = np.broadcast_to(points[:, None], rim[:, 1:].shape)
     _fill(np.stack([centre, rim[:, :-1], rim[:, 1:]], axis=2), color)
+
+
+def _rectangle(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """(6, 2) its two triangles."""
+    return np.array([low, (high[0], low[1]), high, low, high, (low[0], high[1])])
 
 
 def _fill(triangles: np.ndarray, color: tuple[float, ...]) -> None:

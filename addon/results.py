@@ -16,8 +16,9 @@ from .solves.solve import Solve, Step
 class Result:
     """A solve, running or done, and the steps of its last part.  Names and arrays only, so that it outlives an undo.
 
-    current: index of the step that the scene shows, frame: at which frame.  report: Solve.report(), None while the solve runs.
-    notice: why the last replay could not be shown.
+    current: index of the step that the scene shows, frame: at which frame.  progress: from 0 to 1, never falls; num_done: parts
+    that are; is_finishing: whether all are.  report: Solve.report(), None while the solve runs.  notice: why the last replay
+    could not be shown.
     """
 
     problem: str
@@ -27,6 +28,9 @@ class Result:
     steps: list[Step] = field(default_factory=list)
     current: int = -1
     frame: int = 0
+    progress: float = 0.0
+    num_done: int = 0
+    is_finishing: bool = False
     report: dict | None = None
     notice: str = ""
 
@@ -39,7 +43,10 @@ class Result:
         """Shows a new step in the scene and remembers it."""
         if self.steps and self.steps[-1].part != step.part:
             self.steps.clear()
+            self.num_done += 1
         self._apply(step)
+        reached = self.num_done + min(step.index / max(step.count, 1), 1)
+        self.progress = max(self.progress, reached / len(self.solve.parts))
         self.steps.append(step)
         self.current = len(self.steps) - 1
 

@@ -89,6 +89,7 @@ class Run:
             self._part = next(self._parts, None)
         if self._part is None:
             self._pieces = self.result.solve.finish()
+            self.result.is_finishing, self.result.progress = True, 1.0
             return True
         self.result.solve.read(self._part)
         self._steps = self.result.solve.steps()
@@ -251,10 +252,11 @@ class LiveOperator:
     def _conclude(self, context: bpy.types.Context, result: Result) -> set[str]:
         report = result.solve.report()
         getattr(context.scene.deep_feedback, self.problem).step = len(result.steps)
-        result.report = report  # from now on the slider replays
+        result.report, result.is_finishing = report, False  # from now on the slider replays
         results.redraw()
-        is_good = report["verdict"] == Verdict.GOOD.value
-        self.report({"INFO" if is_good else "WARNING"}, f"{self.summary(report)}. {report['explanation']}")
+        verdict = Verdict(report["verdict"])
+        said = f"{verdict.value.capitalize()}: {self.summary(report)}. {report['explanation']}"
+        self.report({"INFO" if verdict is Verdict.GOOD else "WARNING"}, said)
         return {"FINISHED"}
 
 

@@ -7,6 +7,7 @@ from solver_core.errors import SolverError
 
 from .. import messages, options, panels, results
 from ..properties import PoseProperties
+from ..result_panel import pose_fit
 from ..solves.pose import PoseSolve, PoseTask, PoseTaskOptions
 from .live import LiveOperator
 
@@ -34,7 +35,7 @@ class DEEP_FEEDBACK_OT_solve_pose(LiveOperator, PoseProperties, bpy.types.Operat
         )
 
     def summary(self, report: dict) -> str:
-        return f"{panels.pose_fit(report)} after {report['seconds']:.1f} s"
+        return f"{pose_fit(report)} after {report['seconds']:.1f} s"
 
     def draw(self, context: bpy.types.Context) -> None:
         panels.draw_mask_options(self.layout, self)

@@ -35,10 +35,12 @@ class FakeLayout:
         assert active_name in active_data.bl_rna.properties
         self.prop(data, name)
 
-    def operator(self, name, icon="NONE", **_):
+    def operator(self, name, text=None, icon="NONE", **_):
         assert name.partition(".")[2] in dir(bpy.ops.deep_feedback), name
         assert icon in ICONS
         self.drawn.append(("operator", name))
+        if text:
+            self.drawn.append(("text", text))
         return SimpleNamespace()
 
     def popover(self, name, icon="NONE", **_):

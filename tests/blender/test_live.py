@@ -1,3 +1,4 @@
+import dataclasses
 import threading
 import time
 from types import SimpleNamespace
@@ -85,6 +86,25 @@ def test_run_solves_all_parts_and_remembers_the_steps_of_the_last(thing):
     assert [step.part for step in run.result.steps] == [5, 5, 5]
 
 
+def test_progress_never_falls_and_ends_where_all_is_solved(thing):
+    class LongerSolve(FakeSolve):
+        """Its phases take more steps than they said, as those of a solve may."""
+
+        def steps(self):
+            for step in super().steps():
+                yield dataclasses.replace(step, count=2 if step.index < 2 else 9)
+
+    run, seen = live.Run(some_result(LongerSolve("Thing", parts=(1, 2, 3), count=6))), []
+    while run.tick():
+        seen.append(run.result.progress)
+
+    assert seen == sorted(seen)
+    assert seen[0] == 0
+    assert seen[-1] == 1
+    assert run.result.is_finishing
+    assert run.result.num_done == 2  # before the last part
+
+
 def test_tick_does_not_wait_for_a_step_that_takes_long(thing):
     may_go_on = threading.Event()
 
@@ -121,7 +141,7 @@ def test_modal_finishes_with_a_report_when_all_steps_were_shown(operator, thing)
     answer = operator.drain({"FINISHED"})
 
     assert answer == {"FINISHED"}
-    assert operator.messages == [("INFO", "Solved. It fits.")]
+    assert operator.messages == [("INFO", "Good: Solved. It fits.")]
     result = results.find("pose", bpy.context.scene)
     assert result.report["iou"] == 0.9
     assert bpy.context.scene.deep_feedback.pose.step == 3
@@ -319,7 +339,7 @@ def test_execute_solves_at_once(operator, thing):
     assert operator.execute(bpy.context) == {"FINISHED"}
 
     assert thing.location.x == 2
-    assert operator.messages == [("INFO", "Solved. It fits.")]
+    assert operator.messages == [("INFO", "Good: Solved. It fits.")]
 
 
 def test_execute_takes_back_when_a_step_fails(operator, thing):

@@ -5,7 +5,7 @@ import bpy
 import pytest
 from mathutils import Matrix
 
-from addon import panels, preferences, results
+from addon import panels, preferences, result_panel, results
 from solver_core import render
 from tests.blender.fake_layout import FakeLayout
 from tests.blender.fake_solve import FakeSolve, some_result
@@ -16,7 +16,9 @@ POSE |= {"ms_per_step": 33.0, "iou_before": 0.5, "iou": 0.9}
 REPORTS = {
     "pose": POSE
     | {
-        "alternatives": [{"iou": 0.9, "location": [0, 0, 0], "rotation_wxyz": [1, 0, 0, 0]} for _ in range(2)],
+        "alternatives": [
+            {"iou": 0.9, "probability": share, "location": [0, 0, 0], "rotation_wxyz": [1, 0, 0, 0]} for share in (0.7, 0.3)
+        ],
         "notices": ["It is animated."],
     },
     "lighting": POSE
@@ -69,8 +71,26 @@ def test_panel_shows_progress_instead_of_the_button_while_solving(registered, pr
 
     items = drawn(problem)
 
-    assert ("progress", "Step 3/3 - x 2") in items
+    assert ("progress", "Move - Step 3 - x 2") in items
     assert ("operator", f"deep_feedback.solve_{problem}") not in items
+
+
+@pytest.mark.parametrize(
+    ("parts", "is_done", "words"),
+    [
+        ((1,), True, "Step 3 of 3 - Move - x 2"),
+        ((1, 2), True, "Frame 1 - Step 3 of 3 - Move - x 2"),
+        ((1, 2), False, "Frame 1, 1 of 2 - Move - Step 3 - x 2"),
+    ],
+)
+def test_progress_names_the_frame_the_phase_and_the_step(registered, parts, is_done, words):
+    result = finished("pose")
+    result.solve.parts = parts
+    result.report = REPORTS["pose"] if is_done else None
+
+    assert result_panel.describe_step(result) == words
+    result.is_finishing = True
+    assert result_panel.describe_step(result) == "Keyframes, and measuring in the scene"
 
 
 def test_panel_lists_alternatives_to_click(registered):
@@ -79,6 +99,7 @@ def test_panel_lists_alternatives_to_click(registered):
     items = drawn("pose")
 
     assert items.count(("operator", "deep_feedback.apply_alternative")) == 2
+    assert ("text", "Alternative 1: 30%, IoU 0.900") in items
 
 
 def test_panel_shows_the_worst_frame_of_a_range(registered):
