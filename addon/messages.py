@@ -111,7 +111,7 @@ def targets_obstacles(context: bpy.types.Context) -> Iterator[str]:
         if settings.target_armature == armature:
             yield "Choose another armature as target: it cannot follow itself."
     elif not settings.file:
-        yield "Choose a BVH or CSV file with the positions of the joints."
+        yield "Choose a file with the positions of the joints, such as BVH or CSV."
 
 
 def running_obstacles() -> Iterator[str]:

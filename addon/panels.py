@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import bpy
 
+from .bone_maps import preset_names
 from .options import draw as draw_options
 from .result_panel import draw_result, draw_run
 from .solves.armature_task import ArmatureOptions
 from .solves.lighting import LightingTaskOptions
 from .solves.pose import PoseTaskOptions
+
+WEIGHT_UNITS = 2.2  # width of the weights in the bone map, in heights of a line
 
 
 class SolverPanel:
@@ -68,8 +71,8 @@ class DEEP_FEEDBACK_PT_armature(SolverPanel, bpy.types.Panel):
         column.prop(settings, "armature", placeholder=_name(context.view_layer.objects.active, "ARMATURE"))
         column.prop(settings, "source")
         column.prop(settings, {"COLLECTION": "collection", "ARMATURE": "target_armature", "FILE": "file"}[settings.source])
-        if settings.source == "FILE":
-            column.row().prop(settings, "up", expand=True)
+        if body := _section(layout, "Placement", "targets"):
+            _draw_placement(body, settings)
         if body := _section(layout, "Bone Map"):
             _draw_bones(body, settings)
         if body := _section(layout, "Settings", "armature"):
@@ -96,12 +99,47 @@ class DEEP_FEEDBACK_PT_live(bpy.types.Panel):
 
 
 class DEEP_FEEDBACK_UL_bones(bpy.types.UIList):
-    """Lines of the bone map."""
+    """Lines of the bone map, edited where they are."""
 
     def draw_item(self, context, layout, data, item, icon, active_data, active_property, index):
         row = layout.row(align=True)
-        row.label(text=item.target or "No target", icon="EMPTY_AXIS")
-        row.label(text=item.bone or "No bone", icon="BONE_DATA")
+        row.prop(item, "target", text="", icon="EMPTY_AXIS", emboss=False, placeholder="No target")
+        row.prop(item, "bone", text="", icon="BONE_DATA", emboss=False, placeholder="No bone")
+        weight = row.row()
+        weight.ui_units_x = WEIGHT_UNITS
+        weight.prop(item, "weight", text="", emboss=False)
+
+    def filter_items(self, context, data, property_name):
+        """Looks for what the artist types in the names of both."""
+        lines, sought = getattr(data, property_name), self.filter_name.lower()
+        shown = [self.bitflag_filter_item * (sought in f"{line.target} {line.bone}".lower()) for line in lines]
+        return shown if sought else [], []
+
+
+class DEEP_FEEDBACK_MT_bone_maps(bpy.types.Menu):
+    bl_label = "Bone Maps"
+    bl_description = "Presets and files of bone maps"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout, names = self.layout, preset_names()
+        for name in names:
+            layout.operator("deep_feedback.load_bone_preset", text=name, translate=False).name = name
+        if names:
+            layout.separator()
+        layout.operator("deep_feedback.save_bone_preset", icon="ADD")
+        if names:
+            layout.menu("DEEP_FEEDBACK_MT_remove_bone_preset", icon="REMOVE")
+        layout.separator()
+        layout.operator("deep_feedback.load_bone_map", text="Load File", icon="IMPORT")
+        layout.operator("deep_feedback.save_bone_map", text="Save File", icon="EXPORT")
+
+
+class DEEP_FEEDBACK_MT_remove_bone_preset(bpy.types.Menu):
+    bl_label = "Remove Preset"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        for name in preset_names():
+            self.layout.operator("deep_feedback.remove_bone_preset", text=name, translate=False).name = name
 
 
 def draw_mask_options(layout: bpy.types.UILayout, options: object) -> None:
@@ -159,17 +197,30 @@ def _draw_range(layout: bpy.types.UILayout, options: object) -> None:
     ends.prop(options, "frame_end")
 
 
+def _draw_placement(layout: bpy.types.UILayout, settings: bpy.types.PropertyGroup) -> None:
+    """How the targets come into the scene."""
+    column = split(layout).column()
+    if settings.source == "FILE":
+        column.prop(settings, "unit")
+        column.prop(settings, "up")
+        row = column.row(heading="First Frame")
+        row.prop(settings, "use_first_frame", text="")
+        field = row.row()
+        field.active = settings.use_first_frame
+        field.prop(settings, "first_frame", text="")
+        column.prop(settings, "keep_speed")
+    column.prop(settings, "target_scale")
+    column.prop(settings, "target_offset")
+
+
 def _draw_bones(layout: bpy.types.UILayout, settings: bpy.types.PropertyGroup) -> None:
     row = layout.row()
-    row.template_list("DEEP_FEEDBACK_UL_bones", "", settings, "bones", settings, "active_bone", rows=4)
+    row.template_list("DEEP_FEEDBACK_UL_bones", "", settings, "bones", settings, "active_bone", rows=5)
     buttons = row.column(align=True)
     buttons.operator("deep_feedback.add_bone", text="", icon="ADD")
     buttons.operator("deep_feedback.remove_bone", text="", icon="REMOVE")
-    if settings.active_bone < len(settings.bones):
-        column = layout.column()
-        column.prop(settings.bones[settings.active_bone], "target")
-        column.prop(settings.bones[settings.active_bone], "bone")
-        column.prop(settings.bones[settings.active_bone], "weight")
+    buttons.separator()
+    buttons.menu("DEEP_FEEDBACK_MT_bone_maps", text="", icon="DOWNARROW_HLT")
     layout.operator("deep_feedback.guess_bones", icon="VIEWZOOM")
 
 
@@ -179,6 +230,8 @@ def _name(thing: bpy.types.Object | None, kind: str = "") -> str:
 
 
 CLASSES = (
+    DEEP_FEEDBACK_MT_bone_maps,
+    DEEP_FEEDBACK_MT_remove_bone_preset,
     DEEP_FEEDBACK_UL_bones,
     DEEP_FEEDBACK_PT_live,
     DEEP_FEEDBACK_PT_pose,

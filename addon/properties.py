@@ -21,7 +21,7 @@ from solver_core.problems.inverse_kinematics.files.bvh_text import END_SITE
 from . import options, results
 from .bridge.camera import FLAT_LENSES
 from .bridge.light import is_solved_light
-from .solves.armature_task import ArmatureOptions
+from .solves.armature_task import ArmatureOptions, BoneTarget
 from .solves.image_source import ImageSource, MaskKey
 from .solves.lighting import LightingTaskOptions
 from .solves.pose import PoseTaskOptions
@@ -238,7 +238,7 @@ class DEEP_FEEDBACK_PG_armature(ArmatureProperties, bpy.types.PropertyGroup):
         items=[
             ("COLLECTION", "Collection", "The objects of a collection, one for each joint"),
             ("ARMATURE", "Armature", "The bones of another armature"),
-            ("FILE", "File", "A BVH motion or a CSV table with named positions in metres"),
+            ("FILE", "File", "A motion or named positions from a file: BVH, CSV, TRC, C3D, npz or JSON"),
         ],
     )
     collection: PointerProperty(
@@ -252,17 +252,65 @@ class DEEP_FEEDBACK_PG_armature(ArmatureProperties, bpy.types.PropertyGroup):
     )
     file: StringProperty(
         name="File",
-        description="Path of a BVH or CSV file; // at its beginning stands for the folder of the blend file",
+        description="Path of a file with positions, BVH or CSV; // at its beginning stands for the folder of the blend file",
         subtype="FILE_PATH",
     )
     up: EnumProperty(
         name="Up",
         description="The axis that points up in the file",
-        items=[("Y", "Y", "Y points up, as in most motion capture"), ("Z", "Z", "Z points up, as in Blender")],
+        items=[
+            ("AUTO", "As Stated", "The axis that the file names, else Y as in most motion capture"),
+            *((axis, axis, f"{axis} points up") for axis in ("X", "-X", "Y", "-Y", "Z", "-Z")),
+        ],
+    )
+    unit: EnumProperty(
+        name="Unit",
+        description="The unit of the positions in the file",
+        items=[
+            ("AUTO", "As Stated", "The unit that the file names, else found by the size of what it shows"),
+            ("m", "Meters", "The positions are in meters"),
+            ("cm", "Centimeters", "The positions are in centimeters"),
+            ("mm", "Millimeters", "The positions are in millimeters"),
+            ("in", "Inches", "The positions are in inches"),
+            ("ft", "Feet", "The positions are in feet"),
+        ],
+    )
+    use_first_frame: BoolProperty(
+        name="First Frame",
+        description="Sets the frame of the scene at which the file starts; off: the first frame that is solved",
+        default=False,
+    )
+    first_frame: IntProperty(
+        name="First Frame", description="Frame of the scene at which the first frame of the file plays", default=1
+    )
+    keep_speed: BoolProperty(
+        name="Keep Speed",
+        description="Plays the file at its own frame rate, between whose frames positions are blended; "
+        "off: a frame of the file for each frame of the scene",
+        default=False,
+    )
+    target_scale: FloatProperty(
+        name="Scale",
+        description="Scales the targets about the origin of the world before they are followed",
+        default=1.0,
+        min=0.0001,
+        soft_min=0.01,
+        soft_max=100.0,
+    )
+    target_offset: FloatVectorProperty(
+        name="Offset",
+        description="Moves the targets along the axes of the world, after they were scaled",
+        size=3,
+        subtype="TRANSLATION",
+        unit="LENGTH",
     )
     bones: CollectionProperty(type=DEEP_FEEDBACK_PG_bone)
     active_bone: IntProperty(name="Line", description="The line of the bone map that is edited", default=0, min=0)
     step: _step("armature")
+
+    @property
+    def bone_map(self) -> tuple[BoneTarget, ...]:
+        return tuple(BoneTarget(line.target, line.bone, line.weight) for line in self.bones)
 
 
 class DEEP_FEEDBACK_PG_live(bpy.types.PropertyGroup):

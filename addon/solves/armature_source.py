@@ -18,7 +18,9 @@ from ..bridge.scene import evaluate, find_object
 from .armature_task import ArmatureTask
 from .solve import frames_of
 
-Y_UP = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # world_from_file where y points up in the file
+AS_STATED = "AUTO"
+ROUNDING = 1e-6  # frames
+AXES = ("X", "Y", "Z")
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +34,8 @@ class TargetSource:
     @classmethod
     def open(cls, scene: bpy.types.Scene, task: ArmatureTask) -> Self:
         """Raises SolverError if there is no such source."""
+        if not (np.isfinite(task.target_scale) and task.target_scale > 0 and np.isfinite(task.target_offset).all()):
+            raise SetupError("The scale of the targets must be more than 0, and their offset three numbers.")
         file = None
         if task.source == "COLLECTION":
             find_collection(task.collection)
@@ -41,32 +45,56 @@ class TargetSource:
                 raise SetupError("The target armature must be another armature than the one that is solved.")
         elif task.source == "FILE":
             if not task.file:
-                raise SetupError("Choose a file with targets, .bvh or .csv.")
-            file = read_targets(Path(bpy.path.abspath(task.file)))
+                raise SetupError("Choose a file with targets, such as BVH or CSV.")
+            unit = None if task.unit == AS_STATED else task.unit
+            file = read_targets(Path(bpy.path.abspath(task.file)), unit=unit)
         else:
             raise SetupError(f"The targets must come from a COLLECTION, an ARMATURE or a FILE, not from '{task.source}'.")
-        return cls(task, file, scene.frame_start if task.frame_start is None else task.frame_start)
+        firsts = (task.first_frame, task.frame_start, scene.frame_start)
+        return cls(task, file, next(first for first in firsts if first is not None))
 
     def names(self, scene: bpy.types.Scene) -> tuple[str, ...]:
+        if self.file is not None:
+            return self.file.names
         return tuple(self.read(scene, evaluate(scene), self.frame_first))
 
     def read(self, scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph, frame: int) -> dict[str, np.ndarray]:
         """(3,) in the world by the target's name at a frame, which the scene shows."""
-        if self.file is None:
-            if self.task.source == "COLLECTION":
-                return read_collection(depsgraph, find_collection(self.task.collection))
-            return read_joints(depsgraph, find_object(scene, self.task.target_armature, "target armature"))
-        positions = self.file.positions[frame - self.frame_first] / scene.unit_settings.scale_length
-        if self.task.up == "Y":
-            positions = positions @ Y_UP.T
-        return dict(zip(self.file.names, positions, strict=True))
+        task = self.task
+        if task.source == "COLLECTION":
+            points = read_collection(depsgraph, find_collection(task.collection))
+        elif task.source == "ARMATURE":
+            points = read_joints(depsgraph, find_object(scene, task.target_armature, "target armature"))
+        else:
+            points = self._read_file(scene, frame)
+        return {name: task.target_scale * point + task.target_offset for name, point in points.items()}
+
+    def last_frame(self, scene: bpy.types.Scene) -> int:
+        """Of the scene, that the file has targets for."""
+        return self.frame_first + int((len(self.file.positions) - 1) / self._pace(scene) + ROUNDING)
+
+    def _read_file(self, scene: bpy.types.Scene, frame: int) -> dict[str, np.ndarray]:
+        positions = self.file.positions
+        number, share = divmod((frame - self.frame_first) * self._pace(scene), 1)
+        before = positions[int(number)]
+        after = positions[min(int(number) + 1, len(positions) - 1)]
+        blended = before if share < ROUNDING else (1 - share) * before + share * after
+        up = self.file.up or "Y" if self.task.up == AS_STATED else self.task.up
+        in_world = blended @ _world_from_file(up).T / scene.unit_settings.scale_length
+        return dict(zip(self.file.names, in_world, strict=True))
+
+    def _pace(self, scene: bpy.types.Scene) -> float:
+        """Frames of the file for a frame of the scene."""
+        if not (self.task.keep_speed and self.file.frame_time):
+            return 1.0
+        return frame_rate(scene) ** -1 / self.file.frame_time
 
 
 def frames_to_solve(scene: bpy.types.Scene, task: ArmatureTask, source: TargetSource) -> tuple[tuple[int, ...], list[str]]:
     """Frames to solve, and notices.  Raises SetupError."""
     if source.file is None:
         return frames_of(scene, task.frame_start, task.frame_end), []
-    last, notices = source.frame_first + len(source.file.positions) - 1, []
+    last, notices = source.last_frame(scene), []
     end = task.frame_end
     if task.is_range and (end is None or end > last):
         if end is not None:
@@ -75,9 +103,26 @@ def frames_to_solve(scene: bpy.types.Scene, task: ArmatureTask, source: TargetSo
     frames = frames_of(scene, task.frame_start, end) if task.is_range else (scene.frame_current,)
     if not source.frame_first <= frames[0] <= last:
         raise SetupError(f"The file has targets for frames {source.frame_first} to {last} and none for frame {frames[0]}.")
-    rate = scene.render.fps / scene.render.fps_base
-    if len(frames) > 1 and source.file.frame_time and abs(source.file.frame_time * rate - 1) > 0.01:
+    rate = frame_rate(scene)
+    if len(frames) > 1 and not task.keep_speed and source.file.frame_time and abs(source.file.frame_time * rate - 1) > 0.01:
         notices.append(
-            f"The file has {1 / source.file.frame_time:.4g} frames a second and the scene {rate:.4g}, so its speed changes."
+            f"The file has {1 / source.file.frame_time:.4g} frames a second and the scene {rate:.4g}, so its speed changes: "
+            "turn on Keep Speed."
         )
     return frames, notices
+
+
+def frame_rate(scene: bpy.types.Scene) -> float:
+    return scene.render.fps / scene.render.fps_base
+
+
+def _world_from_file(up: str) -> np.ndarray:
+    """(3, 3) the turn by a quarter, or half, that brings an axis of a file upright."""
+    axis = AXES.index(up[-1].upper())
+    sign = -1.0 if up[0] == "-" else 1.0
+    if axis == 2:
+        return np.diag([1.0, sign, sign])
+    turn = np.eye(3)  # about the other axis that lies flat
+    turn[[axis, 2], [axis, 2]] = 0
+    turn[2, axis], turn[axis, 2] = sign, -sign
+    return turn

@@ -34,10 +34,13 @@ class ArmatureOptions(KinematicOptions):
 
 @dataclass(frozen=True)
 class ArmatureTask:
-    """source: COLLECTION (of empties), ARMATURE or FILE (.bvh or .csv, y up unless up is "Z", first frame at frame_start).
+    """source: COLLECTION (of empties), ARMATURE or FILE.
 
     bones: empty = found by the names.  Without frame_start and frame_end only the current frame is solved,
-    and no keyframe is set.
+    and no keyframe is set.  Of a file, up: the axis that points up, AUTO = as the file states, else y; unit: AUTO = as the file
+    states, else found by its size; first_frame: of the scene, at which the file starts, null = frame_start; keep_speed: whether
+    frames of the file are blended where it has another rate than the scene.  target_scale, target_offset: of all targets, about
+    the world's origin and then along its axes.
     """
 
     armature: str
@@ -49,7 +52,12 @@ class ArmatureTask:
     options: ArmatureOptions = field(default_factory=ArmatureOptions)
     frame_start: int | None = None
     frame_end: int | None = None
-    up: Literal["Y", "Z"] = "Y"
+    up: Literal["AUTO", "X", "-X", "Y", "-Y", "Z", "-Z"] = "AUTO"
+    unit: Literal["AUTO", "m", "cm", "mm", "in", "ft"] = "AUTO"
+    first_frame: int | None = None
+    keep_speed: bool = False
+    target_scale: float = 1.0
+    target_offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     @property
     def is_range(self) -> bool:

@@ -43,6 +43,13 @@ class FakeLayout:
             self.drawn.append(("text", text))
         return SimpleNamespace()
 
+    def menu(self, name, icon="NONE", **_):
+        assert hasattr(bpy.types, name)
+        assert icon in ICONS
+
+    def separator(self, **_):
+        pass
+
     def popover(self, name, icon="NONE", **_):
         assert hasattr(bpy.types, name)
         assert icon in ICONS

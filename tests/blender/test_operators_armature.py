@@ -186,7 +186,7 @@ def edit_mode(scene):
         (empty_collection, "The collection 'Nothing' is empty: add an object for each joint."),
         (no_target_armature, "Choose the armature whose bones are followed."),
         (itself, "Choose another armature as target: it cannot follow itself."),
-        (no_file, "Choose a BVH or CSV file with the positions of the joints."),
+        (no_file, "Choose a file with the positions of the joints, such as BVH or CSV."),
         (lambda scene: line(scene, "", "Hand"), "The bone 'Hand' has no target: choose one or remove the line."),
         (lambda scene: line(scene, "Hand", ""), "The target 'Hand' has no bone: choose one or remove the line."),
         (

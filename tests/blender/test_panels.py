@@ -120,16 +120,28 @@ def test_panel_says_why_a_step_cannot_be_replayed(registered):
     assert ("label", "'Thing' is gone.") in drawn("pose")
 
 
-def test_bone_map_draws_its_lines_and_the_active_one_to_edit(registered):
+def test_bone_map_draws_its_lines_to_be_edited_where_they_are(registered):
     settings = registered.deep_feedback.armature
     line = settings.bones.add()
-    line.bone = "Hand"
     layout = FakeLayout()
 
     panels.DEEP_FEEDBACK_UL_bones.draw_item(None, bpy.context, layout, settings, line, 0, settings, "active_bone", 0)
 
-    assert layout.drawn == [("label", "No target"), ("label", "Hand")]
-    assert ("prop", "weight") in drawn("armature")
+    assert layout.drawn == [("prop", "target"), ("prop", "bone"), ("prop", "weight")]
+
+
+@pytest.mark.parametrize(("sought", "shown"), [("", []), ("hand", [4, 0, 4]), ("GOAL", [0, 4, 0])])
+def test_bone_map_finds_lines_by_target_and_bone(registered, sought, shown):
+    settings = registered.deep_feedback.armature
+    for target, bone in (("Left", "Hand.L"), ("goal", "Foot"), ("hand_r", "Wrist")):
+        line = settings.bones.add()
+        line.target, line.bone = target, bone
+    shown_list = SimpleNamespace(filter_name=sought, bitflag_filter_item=4)
+
+    found, order = panels.DEEP_FEEDBACK_UL_bones.filter_items(shown_list, bpy.context, settings, "bones")
+
+    assert found == shown
+    assert order == []
 
 
 @pytest.mark.parametrize("drawer", [panels.DEEP_FEEDBACK_PT_live, preferences.DEEP_FEEDBACK_AP_preferences])

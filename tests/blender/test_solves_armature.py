@@ -1,11 +1,14 @@
 """Solve Armature on rigs that were posed, so that the answer is known."""
 
+from dataclasses import replace
+
 import bpy
 import numpy as np
 import pytest
 from mathutils import Euler, Matrix, Quaternion, Vector
 
 from addon.solves.armature import ArmatureSolve
+from addon.solves.armature_source import TargetSource, frames_to_solve
 from addon.solves.armature_task import ArmatureOptions, ArmatureTask, BoneTarget
 from addon.solves.bone_map import match_bones, rows_of
 from solver_core.errors import SolverError
@@ -83,6 +86,86 @@ def test_a_file_of_targets_moves_a_human_with_keyframes(scene, human, demo_dir):
             np.testing.assert_allclose(head_of(human, bone), (x, -z, y), atol=0.01)
     keyed = {curve.data_path.split('"')[1] for curve in fcurves(human)}
     assert keyed == set(solve.chain.bones)
+
+
+def write_goal(path, positions):
+    """A file in which a point goes through (F, 3) positions, two frames a second."""
+    rows = [f"{frame},{frame / 2},{x},{y},{z}" for frame, (x, y, z) in enumerate(positions)]
+    path.write_text("\n".join(["frame,time,goal_x,goal_y,goal_z", *rows]), encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("up", "seen"),
+    [
+        ("Z", (1, 2, 3)),
+        ("-Z", (1, -2, -3)),
+        ("Y", (1, -3, 2)),
+        ("-Y", (1, 3, -2)),
+        ("X", (-3, 2, 1)),
+        ("-X", (3, 2, -1)),
+        ("AUTO", (1, -3, 2)),
+    ],
+)
+def test_an_axis_of_the_file_points_up(scene, arm, tmp_path, up, seen):
+    task = ArmatureTask("Arm", "FILE", file=write_goal(tmp_path / "goal.csv", [(1, 2, 3)]), up=up, unit="m")
+
+    points = TargetSource.open(scene, task).read(scene, None, 1)
+
+    np.testing.assert_allclose(points["goal"], seen, atol=1e-12)
+
+
+@pytest.mark.parametrize("unit_length", [1.0, 0.01])
+def test_targets_are_scaled_and_moved_into_the_scene(scene, arm, tmp_path, unit_length):
+    scene.unit_settings.scale_length = unit_length
+    file = write_goal(tmp_path / "goal.csv", [(10, 20, 30)])
+    task = ArmatureTask(
+        "Arm", "FILE", file=file, up="Z", unit="cm", target_scale=2.0, target_offset=(1.0, 0.0, -1.0), first_frame=7
+    )
+
+    points = TargetSource.open(scene, task).read(scene, None, 7)
+
+    np.testing.assert_allclose(points["goal"], 2 * np.array([0.1, 0.2, 0.3]) / unit_length + [1, 0, -1], rtol=1e-6)
+
+
+def test_a_placed_collection_is_followed(scene, arm):
+    goal = np.array([0.15, 0.1, 0.2])
+    task = ArmatureTask(
+        "Arm",
+        collection=add_empties(scene, {"goal": goal}),
+        bones=(BoneTarget("goal", "bone3_end"),),
+        target_scale=10.0,
+        target_offset=(0.0, 0.5, 0.0),
+    )
+
+    drain(ArmatureSolve.gather(scene, task))
+
+    np.testing.assert_allclose(head_of(arm, "bone3", "tail"), 10 * goal + [0, 0.5, 0], atol=1e-3)
+
+
+def test_a_file_keeps_its_speed_in_a_scene_of_another_rate(scene, arm, tmp_path):
+    scene.render.fps = 4  # twice as many as the file's
+    file = write_goal(tmp_path / "goal.csv", [(0, 0, 0), (1, 0, 0), (1, 2, 0)])
+    task = ArmatureTask("Arm", "FILE", file=file, up="Z", unit="m", frame_start=1, frame_end=99, keep_speed=True)
+
+    source = TargetSource.open(scene, task)
+    frames, notices = frames_to_solve(scene, task, source)
+
+    assert frames == (1, 2, 3, 4, 5)
+    assert notices == ["The file ends at frame 5."]
+    seen = [source.read(scene, None, frame)["goal"] for frame in frames]
+    np.testing.assert_allclose(seen, [(0, 0, 0), (0.5, 0, 0), (1, 0, 0), (1, 1, 0), (1, 2, 0)], atol=1e-6)
+
+
+def test_a_file_starts_at_the_frame_that_is_set(scene, arm, tmp_path):
+    file = write_goal(tmp_path / "goal.csv", [(0, 0, 0), (1, 0, 0)])
+    task = ArmatureTask("Arm", "FILE", file=file, first_frame=101, frame_start=102, frame_end=102)
+
+    source = TargetSource.open(scene, task)
+
+    assert frames_to_solve(scene, task, source)[0] == (102,)
+    with pytest.raises(SolverError, match="for frames 101 to 102 and none for frame 1"):
+        frames_to_solve(scene, replace(task, frame_start=1), source)
 
 
 def fcurves(thing):
