@@ -83,9 +83,11 @@ kernels: .venv/installed  ## The compiled kernel for every platform, from this o
 options: .venv/installed  ## docs/options.md, from the classes that declare the options
 	$(BIN)/python docs/make_options.py
 
-job-schema: .venv/installed  ## The JSON Schema of batch jobs, from the options of the solves
+job-schema: .venv/installed  ## The JSON Schemas of batch jobs and of their records, from the classes that declare them
 	$(BIN)/python -m addon.batch --schema > addon/job.schema.json.part
 	mv addon/job.schema.json.part addon/job.schema.json
+	$(BIN)/python -m addon.batch --record-schema > addon/record.schema.json.part
+	mv addon/record.schema.json.part addon/record.schema.json
 
 extension: .venv/installed  ## The Blender extension, a zip for every platform, in dist/
 	$(BIN)/python build_extension.py

@@ -52,7 +52,8 @@ the settings of the panels; what is left out has the panel's default.
 ]
 
 Without "scene" a task takes the file that Blender has open. One line of JSON is written for each task as it ends, and
-DIR/<name>.json, or the output "json", keeps it. Tasks whose outputs are there already are skipped.
+DIR/<name>.json, or the output "json", keeps it with the answer in numbers; those of bones are in <name>.rotations.json, or the
+output "rotations". Tasks whose outputs are there already are skipped.
 Exit code: 0 all good, 1 some doubtful, failed or out of time, 2 the job cannot be run, 3 the machine lacks something,
 130 interrupted.
 """
@@ -74,7 +75,7 @@ def main(arguments: Sequence[str]) -> int:
     """Runs a job; the exit code."""
     parser = _parser()
     args = parser.parse_args(arguments)
-    if args.job is None and not args.schema:
+    if args.job is None and not (args.schema or args.record_schema):
         parser.error("the following arguments are required: job.json")
     try:
         jobs = _job_module()
@@ -87,8 +88,8 @@ def main(arguments: Sequence[str]) -> int:
         threading.Thread(target=_end_with_parent, daemon=True).start()
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # Blender's own would not tell Python
     try:
-        if args.schema:
-            _print(json.dumps(jobs.job_schema(), indent=2))
+        if args.schema or args.record_schema:
+            _print(json.dumps(jobs.job_schema() if args.schema else jobs.record_schema(), indent=2))
             return 0
         return _run_job(args, jobs)
     except jobs.JobError as error:
@@ -183,6 +184,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("job", type=Path, nargs="?", metavar="job.json", help="the tasks")
     parser.add_argument("--schema", action="store_true", help="print the JSON Schema of job files, and solve nothing")
+    parser.add_argument("--record-schema", action="store_true", help="print that of records and files of rotations")
     parser.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="folder of the outputs (default: this one)")
     parser.add_argument("--jobs", type=_positive, default=1, metavar="N", help="processes that solve at the same time")
     parser.add_argument("--only", metavar="NAME", help="solve this task only")

@@ -26,6 +26,7 @@ from .output_folder import check_blend, check_png, check_scene_files, clashes, o
 from .schema import Invalid, read_record, read_value, schema_of
 from .solves.armature import ArmatureSolve
 from .solves.armature_task import ArmatureTask
+from .solves.found import FoundLight, FoundMotion, FoundPose, FoundRotations
 from .solves.lighting import LightingSolve, LightingTask
 from .solves.pose import PoseSolve, PoseTask
 from .solves.solve import Solve, solve_all
@@ -37,7 +38,7 @@ PROBLEMS: dict[str, tuple[type[Solve], type]] = {
 }
 ALIASES = {"ik": "inverse_kinematics", "armature": "inverse_kinematics"}  # other names that jobs may use
 STATUS = {Verdict.GOOD: "done", Verdict.DOUBTFUL: "doubtful", Verdict.BAD: "failed"}
-OUTPUTS = ("blend", "json", "png")
+OUTPUTS = {"blend": ".blend", "json": ".json", "png": ".png"}  # what all tasks can write, and how its name ends
 PICTURE_SIZE, PICTURE_SAMPLES = 960, 16  # longer side in pixels and Cycles samples: enough to see what was solved
 
 
@@ -91,7 +92,7 @@ def job_schema() -> dict[str, Any]:
 def _task_schema(problem: str) -> dict[str, Any]:
     """Schema of a task of one problem: what all tasks have, and the problem's own."""
     schema = schema_of(PROBLEMS[problem][1])
-    outputs = {kind: {"type": "string", "pattern": rf"\.{kind}$"} for kind in OUTPUTS}
+    outputs = {kind: {"type": "string", "pattern": rf"\{end}$"} for kind, end in _outputs_of(problem).items()}
     common = {
         "name": {"type": "string", "description": "Names the record, and the task in messages"},
         "scene": {"type": "string", "description": "The .blend file, relative to the job; else the file that Blender has open"},
@@ -100,6 +101,38 @@ def _task_schema(problem: str) -> dict[str, Any]:
         "outputs": {"type": "object", "properties": outputs, "additionalProperties": False},
     }
     return schema | {"properties": common | schema["properties"], "required": ["problem", *schema["required"]]}
+
+
+def record_schema() -> dict[str, Any]:
+    """JSON Schema of the records of tasks, and of the files of rotations."""
+    answers = [schema_of(kind) for kind in (FoundPose, FoundLight, FoundMotion)]
+    properties = {
+        "task": {"type": "string"},
+        "problem": {"enum": list(PROBLEMS)},
+        "status": {"enum": list(STATUS.values())},
+        "verdict": {"enum": [verdict.value for verdict in Verdict]},
+        "answer": {"oneOf": answers},
+        "report": {"type": "object", "description": "More numbers and sentences, for people"},
+        "error": {"type": "string", "description": "Why the task failed"},
+        "fingerprint": {"type": "string", "description": "Changes with the task and with the files that it names"},
+        "sha256": {"type": "object", "additionalProperties": {"type": "string"}, "description": "Of the other outputs"},
+    }
+    record = {
+        "type": "object",
+        "properties": properties,
+        "required": [name for name in properties if name != "error"],
+        "additionalProperties": False,
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Record of a task of the extension Deep Feedback Solver, or its file of rotations",
+        "oneOf": [record, schema_of(FoundRotations)],
+    }
+
+
+def _outputs_of(problem: str) -> dict[str, str]:
+    """How the names of outputs end, by their kind."""
+    return OUTPUTS | ({"rotations": ".json"} if problem == "inverse_kinematics" else {})
 
 
 class _Stamp(NamedTuple):
@@ -138,16 +171,21 @@ def run(task: BatchTask) -> dict[str, Any]:
         fingerprint = task.fingerprint()
         record = _finished_record(task, fingerprint)
         if record is not None:
-            return line | {"status": "skipped", "verdict": record["verdict"]}
+            return line | {"status": "skipped", "verdict": record["verdict"], "answer": record["answer"]}
         bpy.ops.wm.open_mainfile(filepath=str(task.scene), load_ui=False, use_scripts=False)  # scripts of others
         check_scene_files(list(task.outputs.values()))
         solve_class, _ = PROBLEMS[task.problem]
         solve = solve_class.gather(bpy.context.scene, task.task)
         solve_all(solve)
-        report = solve.report()
-        solved = line | {"status": STATUS[Verdict(report["verdict"])], "verdict": report["verdict"], "report": report}
+        report, found = solve.report(), solve.found()
+        answer, rotations = found, None
+        if isinstance(found, FoundRotations):  # which are too many for a record
+            answer = FoundMotion(found.armature, found.frames[0], found.frames[-1], task.outputs["rotations"].name)
+            rotations = dataclasses.asdict(found)
+        solved = line | {"status": STATUS[Verdict(report["verdict"])], "verdict": report["verdict"]}
+        solved |= {"answer": dataclasses.asdict(answer), "report": report}
         solved |= {"error": report["explanation"]} if solved["status"] == "failed" else {}
-        _write_outputs(task, solved | {"fingerprint": fingerprint})
+        _write_outputs(task, solved | {"fingerprint": fingerprint}, rotations)
     except (SolverError, OSError, RuntimeError) as error:  # Blender's operators fail with RuntimeError
         return line | {"status": "failed", "error": " ".join(str(error).split())}
     except Exception as error:  # a mistake of ours must not stop the other tasks either
@@ -156,14 +194,14 @@ def run(task: BatchTask) -> dict[str, Any]:
     return solved
 
 
-def _write_outputs(task: BatchTask, record: dict[str, Any]) -> None:
+def _write_outputs(task: BatchTask, record: dict[str, Any], rotations: dict[str, Any] | None) -> None:
     """Writes all outputs beside their places and then moves them there, the record last, which says that all is done."""
     for path in task.outputs.values():
         make_folder(path.parent)
     with ExitStack() as stack:  # which ends with what was entered first
         parts = {
             kind: stack.enter_context(whole_file(task.outputs[kind], f"{kind} file", check))
-            for kind, check in (("json", None), ("png", check_png), ("blend", check_blend))
+            for kind, check in (("json", None), ("rotations", None), ("png", check_png), ("blend", check_blend))
             if kind in task.outputs
         }
         if "blend" in parts:
@@ -171,6 +209,8 @@ def _write_outputs(task: BatchTask, record: dict[str, Any]) -> None:
             bpy.ops.wm.save_as_mainfile(filepath=str(parts["blend"]), copy=True)
         if "png" in parts:
             _render(getattr(task.task, "camera", ""), parts["png"])
+        if rotations is not None:
+            parts["rotations"].write_text(json.dumps(rotations) + "\n", encoding="utf-8")
         digests = {kind: _digest(part) for kind, part in parts.items() if kind != "json"}
         parts["json"].write_text(json.dumps(record | {"sha256": digests}, indent=2) + "\n", encoding="utf-8")
 
@@ -201,7 +241,7 @@ def _finished_record(task: BatchTask, fingerprint: str) -> dict[str, Any] | None
         if record["fingerprint"] != fingerprint or record["status"] == "failed" or not isinstance(record["verdict"], str):
             return None
         digests = {kind: _digest(path) for kind, path in task.outputs.items() if kind != "json"}
-        return record if record["sha256"] == digests else None
+        return record if record["sha256"] == digests and "answer" in record else None
     except (OSError, ValueError, TypeError, KeyError, RecursionError):  # there is none, or it is another file
         return None
 
@@ -243,12 +283,15 @@ def _read_task(entry: Any, number: int, folder: Path, out: Path) -> BatchTask:
     if not scene:
         raise Invalid("scene", "it is missing, and Blender has no file open that could be taken")
     outputs = read_value(dict[str, str], entry.pop("outputs", {}), "outputs")
+    ends = _outputs_of(problem)
     for kind, file in outputs.items():
-        if kind not in OUTPUTS:
-            raise Invalid(f"outputs.{kind}", f"it is not known; known: {', '.join(OUTPUTS)}")
-        if Path(file).suffix != f".{kind}":
-            raise Invalid(f"outputs.{kind}", f"it must end in .{kind}, not be {json.dumps(file)}")
+        if kind not in ends:
+            raise Invalid(f"outputs.{kind}", f"it is not known; known: {', '.join(ends)}")
+        if Path(file).suffix != ends[kind]:
+            raise Invalid(f"outputs.{kind}", f"it must end in {ends[kind]}, not be {json.dumps(file)}")
     outputs = {"json": f"{name}.json", **outputs}
+    if "rotations" in ends:
+        outputs.setdefault("rotations", str(Path(outputs["json"]).with_suffix(".rotations.json")))
     paths = {kind: output_path(out, file, f"outputs.{kind}") for kind, file in outputs.items()}
     timeout = read_value(float | None, entry.pop("timeout", None), "timeout")
     if timeout is not None and not 0 < timeout < math.inf:

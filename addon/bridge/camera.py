@@ -169,9 +169,11 @@ def _has_aspect(camera: Camera, width: int, height: int) -> bool:
     return abs(across / down - 1) <= SAME_ASPECT or abs(across - down) * smaller < max(across, down)
 
 
-def read_camera_pose(depsgraph: bpy.types.Depsgraph, camera: bpy.types.Object) -> np.ndarray:
-    """(4, 4) rigid world_from_camera.  Raises SetupError if it is no camera, mirrored or sheared."""
-    check_camera(camera)
+def read_camera_pose(
+    depsgraph: bpy.types.Depsgraph, camera: bpy.types.Object, kinds: Collection[str] = ("PERSP",)
+) -> np.ndarray:
+    """(4, 4) rigid world_from_camera.  Raises SetupError if it is no camera of these kinds, mirrored or sheared."""
+    check_camera(camera, kinds)
     return _read_rigid(depsgraph, camera)
 
 

@@ -49,6 +49,7 @@ from .armature_chain import Chain, build_chain, metres_per_unit
 from .armature_source import TargetSource, frames_to_solve
 from .armature_task import ArmatureTask
 from .bone_map import check_rows, control_rows, match_bones, node_targets, node_weights, rows_of
+from .found import BoneMotion, FoundRotations
 from .measured import judge_gap
 from .solve import NO_IMAGE_LINES, Step, mean_milliseconds
 
@@ -303,6 +304,17 @@ class ArmatureSolve:
             "worst_bone": self.chain.skeleton.names[node],
             "notices": [*self.notices, *result.notices],
         }
+
+    def found(self) -> FoundRotations:
+        scene, armature = self._find()
+        pose = self._solved_pose(armature, slice(None))
+        frame_rate = scene.render.fps / scene.render.fps_base
+        bones = {}
+        for name, wxyz in pose.rotations.items():
+            location = pose.locations.get(name)
+            moved = None if location is None else tuple(map(tuple, location.tolist()))
+            bones[name] = BoneMotion(tuple(map(tuple, wxyz.tolist())), moved)
+        return FoundRotations(armature.name, self.inputs.metres, frame_rate, tuple(self.frames), bones)
 
     @property
     def observed_image_lines(self) -> np.ndarray:

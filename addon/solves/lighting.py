@@ -42,6 +42,7 @@ from ..bridge.material import surface_albedo
 from ..bridge.mesh import read_surfaces
 from ..bridge.scene import Handle, as_played, evaluate, find_object, find_scene
 from ..bridge.transform import AT_ORIGIN, Placement, place, read_channels, read_placement, write_channels
+from .found import FoundLight, matrix, vector
 from .image_source import ImageSource
 from .measured import judge_gap
 from .solve import NO_IMAGE_LINES, NO_POINTS, Step, mean_milliseconds
@@ -147,6 +148,7 @@ class LightingSolve:
     moved_deg: float = 0.0
     has_kept: bool = False
     judgement: Judgement | None = None
+    found_light: FoundLight | None = None
 
     @classmethod
     def gather(cls, scene: bpy.types.Scene, task: LightingTask) -> Self:
@@ -235,7 +237,9 @@ class LightingSolve:
         light = find_object(scene, self.light, "light")
         with as_played(scene, scene.frame_current, [light]):
             depsgraph = evaluate(scene)
-            gap = self._gap(read_light_pose(depsgraph, light), evaluated_strength(depsgraph, light), scene)
+            world_from_light, strength = read_light_pose(depsgraph, light), evaluated_strength(depsgraph, light)
+            gap = self._gap(world_from_light, strength, scene)
+            self.found_light = self._found(scene, world_from_light, strength)
         yield
         self.judgement = Judgement(self.solution.verdict, self.solution.explanation)
         if gap:
@@ -288,6 +292,31 @@ class LightingSolve:
             "sentences": sentences,
             "lamp": self.light,  # the key that scripts of users know
         }
+
+    def found(self) -> FoundLight:
+        return self.found_light
+
+    def _found(self, scene: bpy.types.Scene, world_from_light: np.ndarray, strength: np.ndarray) -> FoundLight:
+        """The answer, for a light at a rigid (4, 4) with a strength (3,)."""
+        kind, world_from_camera = self.task.kind, self.inputs.world_from_camera
+        camera_from_light = np.linalg.solve(world_from_camera, world_from_light)
+        column = 3 if kind.has_position else 2
+        columns = vector(world_from_light[:3, column]), vector(camera_from_light[:3, column])
+        nothing = (None, None)
+        return FoundLight(
+            "opengl",
+            scene.unit_settings.scale_length,
+            self.light,
+            kind.name,
+            self.task.camera,
+            *(nothing if kind.has_position else columns),
+            *(columns if kind.has_position else nothing),
+            vector(strength),
+            "W" if kind.has_position else "W/m2",
+            vector(self.solution.ambient),
+            float(self.solution.uncertainty_deg),
+            matrix(world_from_camera),
+        )
 
     @property
     def observed_image_lines(self) -> np.ndarray:

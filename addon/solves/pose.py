@@ -17,11 +17,11 @@ from solver_core.problems.pose.solve import PoseAlternative, PoseOptions, PoseSe
 from solver_core.solution import Judgement, Verdict
 
 from ..bridge.assembly import Trial, alone, move, try_move, whole_of
-from ..bridge.camera import FLAT_LENSES, check_camera
+from ..bridge.camera import FLAT_LENSES, check_camera, read_camera_pose
 from ..bridge.holds import animation_holds, holds, nla_holds, shape_holds
 from ..bridge.keyframes import require_keyable, set_keys
 from ..bridge.moment import Moment
-from ..bridge.scene import Handle, as_played, find_object, find_scene, require_editable, show_frame
+from ..bridge.scene import Handle, as_played, evaluate, find_object, find_scene, require_editable, show_frame
 from ..bridge.transform import (
     Placement,
     free_components,
@@ -29,8 +29,11 @@ from ..bridge.transform import (
     read_channels,
     rotation_channel,
     rotation_values,
+    split_rigid,
+    world_matrix,
     write_channels,
 )
+from .found import FoundPose, FramePose, Intrinsics, Matrix, matrix
 from .image_source import ImageSource, MaskKey
 from .measured import judge_end, judge_gap
 from .pose_view import PoseView, Things
@@ -114,6 +117,7 @@ class PoseSolve:
     iou: float = 0.0  # overlap of the last of them
     iou_before: dict[int, float] = field(default_factory=dict)
     judgements: dict[int, tuple[float, Judgement]] = field(default_factory=dict)  # of what was measured
+    found_poses: list[FramePose] = field(default_factory=list)
     end: str = ""
 
     @classmethod
@@ -205,11 +209,16 @@ class PoseSolve:
         for frame, kept in self.kept.items():
             with as_played(scene, frame, () if is_keyed else [one.require(scene) for one in self.things.moved]):
                 view = self._read(scene)
+                matrices = self._matrices(scene)
             yield
             coverage = self.task.mask.coverage(view.picture)
             yield
             iou = view.overlap(coverage)
-            self.judgements[frame] = iou, self._judge(scene, kept, iou, is_keyed)
+            judgement = self._judge(scene, kept, iou, is_keyed)
+            self.judgements[frame] = iou, judgement
+            camera = None if view.seen.is_orthographic else view.seen.camera
+            intrinsics = camera and Intrinsics(camera.width, camera.height, camera.fx, camera.fy, camera.cx, camera.cy)
+            self.found_poses.append(FramePose(frame, judgement.verdict.value, iou, *matrices, intrinsics))
             yield
         self.moment.show()
 
@@ -247,6 +256,10 @@ class PoseSolve:
             "notices": [*self.trial.notices, *self.view.seen.notices, *self.kept[worst].solution.notes],
         }
 
+    def found(self) -> FoundPose:
+        scale, task = find_scene(self.scene).unit_settings.scale_length, self.task
+        return FoundPose("opengl", scale, task.object, task.camera, tuple(self.found_poses))
+
     @property
     def observed_image_lines(self) -> np.ndarray:
         return self.view.observed_lines
@@ -267,6 +280,16 @@ class PoseSolve:
 
     def _read(self, scene: bpy.types.Scene) -> PoseView:
         return PoseView.read(scene, self.things, self.task.silhouette, self.task.is_range)
+
+    def _matrices(self, scene: bpy.types.Scene) -> tuple[Matrix, Matrix, Matrix, dict[str, Matrix]]:
+        """The matrices of a FramePose, of the scene at its frame."""
+        depsgraph = evaluate(scene)
+        thing, camera = find_object(scene, self.task.object, "object"), self.things.camera.require(scene)
+        world_from_object, _ = split_rigid(world_matrix(depsgraph, thing), thing.name)
+        world_from_camera = read_camera_pose(depsgraph, camera, FLAT_LENSES)
+        camera_from_object = np.linalg.solve(world_from_camera, world_from_object)
+        moved = {one.name: matrix(world_matrix(depsgraph, one.require(scene))) for one in self.things.moved}
+        return matrix(camera_from_object), matrix(world_from_object), matrix(world_from_camera), moved
 
     def _judge(self, scene: bpy.types.Scene, kept: _Kept, iou: float, is_keyed: bool) -> Judgement:
         """The verdict on a frame: that of its solve, where the scene shows what was solved."""

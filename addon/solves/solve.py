@@ -92,6 +92,10 @@ class Solve(Protocol):
         """Numbers and sentences of the result as it was measured, fit for JSON."""
         ...
 
+    def found(self) -> Any:
+        """The answer as it was measured in the scene: one of the dataclasses of found.py."""
+        ...
+
     @property
     def observed_image_lines(self) -> np.ndarray:
         """(N, 2, 2) outline of what was observed, as Step.image_lines."""

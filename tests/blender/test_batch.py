@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 
 from addon import batch
-from addon.job import JobError, job_schema, read_job
+from addon.job import JobError, job_schema, read_job, record_schema
 from addon.solves.armature import ArmatureSolve
 from solver_core import writing
 from solver_core.locking import one_of_many_writers, sole_writer
 
+from .pose_scene import make_pose_scene
 from .solve_scenes import add_camera, add_monkey
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -84,7 +85,60 @@ def test_a_job_writes_the_solved_scene_and_one_line_a_task(folder, capsys):
     bpy.ops.wm.open_mainfile(filepath=str(folder / "out" / "arm.blend"))
     tail = bpy.data.objects["Armature"].pose.bones["bone2"].tail
     np.testing.assert_allclose(tail, (1, 1, 1), atol=1e-3)
-    assert sorted(path.name for path in (folder / "out").iterdir()) == ["arm.blend", "arm.json"]
+    assert sorted(path.name for path in (folder / "out").iterdir()) == ["arm.blend", "arm.json", "arm.rotations.json"]
+
+
+def test_the_record_of_an_armature_has_the_rotations_of_its_bones(folder, capsys):
+    _, (line,) = run(capsys, folder, arm_task(frame_start=3, frame_end=4))
+
+    assert line["answer"] == {
+        "armature": "Armature",
+        "frame_start": 3,
+        "frame_end": 4,
+        "rotations": "arm.rotations.json",
+    }
+    solved = json.loads((folder / "out" / "arm.rotations.json").read_text())
+    assert (solved["armature"], solved["frames"], solved["frames_per_second"]) == ("Armature", [3, 4], 24)
+    assert solved["metres_per_unit"] == 1
+    bpy.ops.wm.open_mainfile(filepath=str(folder / "out" / "arm.blend"))
+    bpy.context.scene.frame_set(4)
+    for bone in bpy.data.objects["Armature"].pose.bones:
+        wxyz = solved["bones"][bone.name]["rotation_wxyz"][1]
+        assert abs(np.dot(wxyz, bone.matrix_basis.to_quaternion())) == pytest.approx(1, abs=1e-5)  # float32 in Blender
+
+
+def test_the_record_of_a_pose_has_the_matrices_of_the_solved_scene(registered, tmp_path, capsys):
+    scene, monkey = registered, make_pose_scene(registered)
+    monkey.scale = (0.5, 0.5, 0.5)
+    scene.unit_settings.scale_length = 0.01
+    bpy.data.images["Silhouette"].pack()
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
+    task = {
+        "name": "pose",
+        "scene": "scene.blend",
+        "problem": "pose",
+        "object": monkey.name,
+        "camera": "Camera",
+        "silhouette": {"image": "Silhouette"},
+        "outputs": {"blend": "pose.blend"},
+    }
+
+    _, (line,) = run(capsys, tmp_path, task)
+    _, (again,) = run(capsys, tmp_path, task)
+
+    answer = line["answer"]
+    assert (answer["convention"], answer["metres_per_unit"]) == ("opengl", pytest.approx(0.01))
+    (frame,) = answer["frames"]
+    assert frame["iou"] == line["report"]["iou"]
+    matrices = {name: np.array(value) for name, value in frame.items() if "_from_" in name}
+    composed = matrices["world_from_camera"] @ matrices["camera_from_object"]
+    np.testing.assert_allclose(composed, matrices["world_from_object"], atol=1e-5)
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "out" / "pose.blend"))
+    world = np.array(bpy.data.objects[answer["object"]].matrix_world)
+    np.testing.assert_allclose(frame["matrix_world"][answer["object"]], world, atol=1e-5)
+    np.testing.assert_allclose(matrices["world_from_object"] @ np.diag([0.5, 0.5, 0.5, 1]), world, atol=1e-5)
+    assert frame["intrinsics"]["width"] == bpy.context.scene.render.resolution_x
+    assert again["answer"] == answer
 
 
 def test_a_second_run_skips_what_is_done_and_solves_what_changed(folder, capsys):
@@ -153,7 +207,7 @@ def test_a_failing_task_stops_no_other_and_writes_nothing(folder, capsys):
     assert [line["status"] for line in lines] == ["failed", "failed", "done"]
     assert "there is no object 'Nobody'" in lines[0]["error"]
     assert "no.blend" in lines[1]["error"]
-    assert sorted(path.name for path in (folder / "out").iterdir()) == ["good.blend", "good.json"]
+    assert sorted(path.name for path in (folder / "out").iterdir()) == ["good.blend", "good.json", "good.rotations.json"]
 
 
 def test_the_open_file_is_the_scene_where_none_is_named(folder, capsys):
@@ -177,7 +231,7 @@ def test_the_open_file_is_the_scene_where_none_is_named(folder, capsys):
         ({"problem": "poses"}, "key 'problem': it must be one of pose, lighting, inverse_kinematics, not \"poses\"."),
         ({"problem": ["pose"]}, "key 'problem': it must be one of pose, lighting, inverse_kinematics, not [\"pose\"]."),
         ({"name": "a/b"}, "key 'name': it must be fit for a file name, not \"a/b\"."),
-        ({"outputs": {"gif": "a.gif"}}, "key 'outputs.gif': it is not known; known: blend, json, png."),
+        ({"outputs": {"gif": "a.gif"}}, "key 'outputs.gif': it is not known; known: blend, json, png, rotations."),
         ({"outputs": {"png": "a.jpg"}}, "key 'outputs.png': it must end in .png, not be \"a.jpg\"."),
     ],
 )
@@ -199,6 +253,7 @@ def test_all_mistakes_of_a_job_are_told_at_once(folder):
         "Task 'x', key 'name'",
         "Task 'x', key 'outputs.json'",
         "Task 'x', key 'outputs.blend'",
+        "Task 'x', key 'outputs.rotations'",
     ]
 
 
@@ -313,7 +368,7 @@ def test_a_run_after_a_kill_gives_what_an_undisturbed_run_gives(folder, capsys):
     assert code == 0
     assert lines[0]["status"] == "skipped"
     assert {path.name for path in (folder / "out").iterdir()} == {
-        f"task{n}.{kind}" for n in range(4) for kind in ("blend", "json")
+        f"task{n}.{kind}" for n in range(4) for kind in ("blend", "json", "rotations.json")
     }
     errors = [json.loads((folder / "out" / f"task{n}.json").read_text())["report"]["worst_cm"] for n in range(4)]
     assert len(set(errors)) == 1
@@ -336,10 +391,19 @@ def test_schema_refuses_what_a_job_refuses(change):
         jsonschema.validate([arm_task(**change)], job_schema())
 
 
-def test_shipped_schema_is_that_of_the_tasks(capsys):
-    assert batch.main(["--schema"]) == 0
+@pytest.mark.parametrize(("option", "name"), [("--schema", "job"), ("--record-schema", "record")])
+def test_shipped_schemas_are_those_of_the_classes(option, name, capsys):
+    assert batch.main([option]) == 0
 
-    assert (ROOT / "addon" / "job.schema.json").read_text() == capsys.readouterr().out, "run: make job-schema"
+    assert (ROOT / "addon" / f"{name}.schema.json").read_text() == capsys.readouterr().out, "run: make job-schema"
+
+
+def test_what_a_task_writes_is_valid_by_the_schema_of_records(folder, capsys):
+    jsonschema = pytest.importorskip("jsonschema")
+    run(capsys, folder, arm_task())
+
+    for path in (folder / "out").glob("*.json"):
+        jsonschema.validate(json.loads(path.read_text()), record_schema())
 
 
 @pytest.mark.parametrize(
@@ -404,7 +468,7 @@ def test_names_that_look_like_parts_or_options_are_names(folder, capsys):
     assert code == 0, lines
     assert {line["task"] for line in lines} == set(names)
     assert {path.name for path in (folder / "out").iterdir()} == {
-        f"{name}.{kind}" for name in names for kind in ("blend", "json")
+        f"{name}.{kind}" for name in names for kind in ("blend", "json", "rotations.json")
     }
 
 
@@ -481,7 +545,7 @@ def test_a_task_whose_time_is_up_is_given_up_and_leaves_nothing(folder, capsys):
 
     assert code == 1
     assert {line["task"]: line["status"] for line in lines} == {"quick": "done", "slow": "timeout"}
-    assert {path.name for path in (folder / "out").iterdir()} == {"quick.blend", "quick.json"}
+    assert {path.name for path in (folder / "out").iterdir()} == {"quick.blend", "quick.json", "quick.rotations.json"}
 
 
 @pytest.mark.parametrize(("timeout", "sentence"), [(0, "positive number"), ("1", "a number"), (True, "a number")])

@@ -1,5 +1,8 @@
 """Solve Lighting on scenes that Cycles lit."""
 
+import json
+from dataclasses import asdict
+
 import bpy
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ import solver_core as sc
 from addon.bridge.camera import read_camera, read_camera_pose
 from addon.bridge.mesh import read_surfaces
 from addon.bridge.scene import evaluate
+from addon.schema import schema_of
 from addon.solves.image_source import ImageSource
 from addon.solves.lighting import LightingSolve, LightingTask, LightingTaskOptions
 from solver_core.errors import SolverError
@@ -52,6 +56,12 @@ def angle_deg(a, b) -> float:
     return np.degrees(np.arccos(np.dot(a, b) / np.linalg.norm(a) / np.linalg.norm(b)))
 
 
+def assert_valid(found) -> None:
+    """By the schema of records, as JSON."""
+    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema.validate(json.loads(json.dumps(asdict(found))), schema_of(type(found)))
+
+
 def towards_sun(light) -> np.ndarray:
     bpy.context.view_layer.update()
     return np.array(light.matrix_world)[:3, 2]
@@ -76,6 +86,14 @@ def test_a_sun_has_the_direction_strength_and_color_of_the_picture(is_new, lit, 
     assert report["lamp"] == solved.name
     assert report["angle_moved_deg"] > 4
     np.testing.assert_allclose(np.array(report["color"]) * report["energy"], report["strength"])
+    found = solve.found()
+    np.testing.assert_allclose(found.direction_world, towards_sun(solved), atol=1e-5)
+    np.testing.assert_allclose(
+        np.array(found.world_from_camera)[:3, :3] @ found.direction_camera, found.direction_world, atol=1e-5
+    )
+    np.testing.assert_allclose(found.strength, solved.data.energy * np.array(solved.data.color), rtol=1e-5)
+    assert (found.light, found.kind, found.strength_unit, found.position_world) == (solved.name, "sun", "W/m2", None)
+    assert_valid(found)
     assert steps[-1].phase == "result"
 
 
@@ -88,11 +106,18 @@ def test_a_point_light_has_the_place_and_power_of_the_picture(lit, folder):
     parent.location, parent.rotation_euler, parent.scale = (1, 2, 3), (0.3, 0.2, 0.1), (2, 2, 2)
     light.parent = parent
 
-    drain(LightingSolve.gather(lit, LightingTask(source, "Camera", light="Light", options=LightingTaskOptions(kind="point"))))
+    solve = LightingSolve.gather(lit, LightingTask(source, "Camera", light="Light", options=LightingTaskOptions(kind="point")))
+    drain(solve)
 
     bpy.context.view_layer.update()
     np.testing.assert_allclose(light.matrix_world.translation, (2, -1, 3), atol=0.2)
     assert light.data.energy == pytest.approx(600, rel=0.1)
+    found = solve.found()
+    np.testing.assert_allclose(found.position_world, light.matrix_world.translation, atol=1e-5)
+    placed = np.array(found.world_from_camera) @ [*found.position_camera, 1]
+    np.testing.assert_allclose(placed[:3], found.position_world, atol=1e-5)
+    assert (found.strength_unit, found.direction_camera) == ("W", None)
+    assert_valid(found)
 
 
 def test_the_result_is_that_of_the_library(lit, folder):
