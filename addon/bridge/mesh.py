@@ -90,10 +90,9 @@ def read_surfaces(
         mesh = evaluated.data
         mesh.calc_loop_triangles()
         if mesh.loop_triangles:
-            faces = np.empty(3 * len(mesh.loop_triangles), np.int32)
-            mesh.loop_triangles.foreach_get("vertices", faces)
-            shading = _read_shading(evaluated, world_from_mesh) if with_shading else None
-            yield name, Surface(_vertices_world(mesh, world_from_mesh), faces.reshape(-1, 3), shading)
+            corners = _read_corners(mesh)
+            shading = _read_shading(evaluated, world_from_mesh, corners) if with_shading else None
+            yield name, Surface(_vertices_world(mesh, world_from_mesh), _read_corner_vertices(mesh)[corners], shading)
 
 
 def read_vertices(
@@ -122,11 +121,22 @@ def _vertices_world(mesh: bpy.types.Mesh, world_from_mesh: np.ndarray) -> np.nda
     return vertices.reshape(-1, 3) @ world_from_mesh[:3, :3].T + world_from_mesh[:3, 3]
 
 
-def _read_shading(evaluated: bpy.types.Object, world_from_mesh: np.ndarray) -> Shading:
-    mesh = evaluated.data
+def _read_corners(mesh: bpy.types.Mesh) -> np.ndarray:
+    """(F, 3) int32: the corners of the mesh that make its triangles."""
     corners = np.empty(3 * len(mesh.loop_triangles), np.int32)
     mesh.loop_triangles.foreach_get("loops", corners)
-    corners = corners.reshape(-1, 3)
+    return corners.reshape(-1, 3)
+
+
+def _read_corner_vertices(mesh: bpy.types.Mesh) -> np.ndarray:
+    """(C,) int32: the vertex at each corner, from the attribute that Blender copies in one piece."""
+    vertices = np.empty(len(mesh.loops), np.int32)
+    mesh.attributes[".corner_vert"].data.foreach_get("value", vertices)
+    return vertices
+
+
+def _read_shading(evaluated: bpy.types.Object, world_from_mesh: np.ndarray, corners: np.ndarray) -> Shading:
+    mesh = evaluated.data
     normal = np.empty(3 * len(mesh.loops), np.float32)
     mesh.corner_normals.foreach_get("vector", normal)
     normal_world = normal.reshape(-1, 3) @ _normal_matrix(world_from_mesh[:3, :3]).T
