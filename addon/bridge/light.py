@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sun and point lights: direction or position, strength and colour."""
+"""Sun and point lights: direction or position, strength and colour; and all lights as known ones."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import Any
 
 import bpy
@@ -10,9 +12,10 @@ import numpy as np
 from mathutils import Vector
 
 from solver_core.errors import SetupError
+from solver_core.problems.lighting.known import KnownLight
 from solver_core.problems.lighting.lights import LIGHTS
 
-from .scene import require_editable
+from .scene import require_editable, used_nodes
 from .transform import float64, split_rigid, world_matrix
 
 # What else changes a light's strength, and what it is where energy and color say all; Blender 4.2 has none of these.
@@ -90,3 +93,67 @@ def read_strength(light: bpy.types.Object) -> dict[str, Any]:
 def write_strength(light: bpy.types.Object, values: dict[str, Any]) -> None:
     for name, value in values.items():
         setattr(light.data, name, value)
+
+
+def read_known_lights(depsgraph: bpy.types.Depsgraph, world_from_camera: np.ndarray, solved: str) -> list[KnownLight]:
+    """All lights that renders show but the solved one, in the frame of a camera (4, 4)."""
+    lights = []
+    for instance in depsgraph.object_instances:
+        light = instance.object
+        owner = (instance.parent if instance.is_instance else light).original
+        if light.type != "LIGHT" or light.original.name == solved or owner.hide_render or light.original.hide_render:
+            continue
+        strength = _whole_strength(light.data)
+        if strength.any():
+            camera_from_light = np.linalg.solve(world_from_camera, float64(instance.matrix_world))
+            place = _place(light.data, camera_from_light)
+            lights.append(
+                KnownLight.checked({"kind": light.data.type.lower(), "strength": strength, "name": owner.name, **place})
+            )
+    return lights
+
+
+def read_sky(world: bpy.types.World | None) -> Iterator[KnownLight]:
+    """The light of a world of one color, if it is not black.  A world of a picture gives none; see has_picture."""
+    background = _background(world)
+    if background is None:
+        color = (0, 0, 0) if world is None or used_nodes(world) else tuple(world.color)
+    elif has_picture(world):
+        return
+    else:
+        color = np.array(background.inputs["Color"].default_value[:3]) * background.inputs["Strength"].default_value
+    if np.any(color):
+        yield KnownLight.checked({"kind": "sky", "strength": np.array(color), "name": world.name})
+
+
+def has_picture(world: bpy.types.World | None) -> bool:
+    """Whether nodes make the color of a world."""
+    background = _background(world)
+    return background is not None and any(background.inputs[name].is_linked for name in ("Color", "Strength"))
+
+
+def _background(world: bpy.types.World | None) -> bpy.types.Node | None:
+    return next((node for node in used_nodes(world) if node.type == "BACKGROUND"), None)
+
+
+def _whole_strength(data: bpy.types.Light) -> np.ndarray:
+    """(3,) of evaluated light data, with all that changes it."""
+    strength = data.energy * np.array(data.color) * 2.0 ** getattr(data, "exposure", 0.0)
+    if getattr(data, "use_temperature", False):
+        strength = strength * np.array(data.temperature_color)
+    return strength
+
+
+def _place(data: bpy.types.Light, camera_from_light: np.ndarray) -> dict[str, Any]:
+    """Where a light is and shines, as KnownLight has it."""
+    axes, position = camera_from_light[:3, :3], camera_from_light[:3, 3]
+    if data.type == "SUN":
+        return {"direction": axes[:, 2], "angle_deg": math.degrees(data.angle)}
+    if data.type == "SPOT":
+        cone = {"cone_deg": math.degrees(data.spot_size), "blend": data.spot_blend}
+        return {"position": position, "aim": -axes[:, 2], **cone}
+    if data.type == "AREA":
+        height = data.size_y if data.shape in ("RECTANGLE", "ELLIPSE") else data.size
+        sides = axes[:, :2].T * [[data.size], [height]]
+        return {"position": position, "aim": -axes[:, 2], "sides": sides}
+    return {"position": position}

@@ -11,6 +11,7 @@ from solver_core.render.gbuffer import Texture
 
 from .image import read_image
 from .mesh import Shading
+from .scene import used_nodes
 
 NO_MATERIAL = (0.8, 0.8, 0.8)  # what Blender renders
 COLOR_INPUTS = {"BSDF_PRINCIPLED": "Base Color", "BSDF_DIFFUSE": "Color"}
@@ -49,9 +50,7 @@ def base_color(material: bpy.types.Material | None, frame: int) -> tuple[float, 
 
 
 def _color_socket(material: bpy.types.Material) -> bpy.types.NodeSocket | None:
-    has_nodes = material.node_tree is not None and (bpy.app.version >= (5, 0, 0) or material.use_nodes)  # always from 5.0
-    nodes = material.node_tree.nodes if has_nodes else ()
-    shader = next((node for node in nodes if node.type in COLOR_INPUTS), None)
+    shader = next((node for node in used_nodes(material) if node.type in COLOR_INPUTS), None)
     return None if shader is None else shader.inputs[COLOR_INPUTS[shader.type]]
 
 

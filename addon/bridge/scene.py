@@ -94,3 +94,10 @@ def as_played(scene: bpy.types.Scene, frame: int, unkeyed: Collection[bpy.types.
 def is_animated(thing: bpy.types.ID) -> bool:
     data = thing.animation_data
     return data is not None and (data.action is not None or any(track.strips for track in data.nla_tracks))
+
+
+def used_nodes(thing: bpy.types.ID | None) -> tuple[bpy.types.Node, ...]:
+    """The nodes of a material or world, none if it is drawn without them; from Blender 5.0 on it never is."""
+    if thing is None or thing.node_tree is None or (bpy.app.version < (5, 0, 0) and not thing.use_nodes):
+        return ()
+    return tuple(thing.node_tree.nodes)

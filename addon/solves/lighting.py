@@ -15,6 +15,7 @@ from solver_core.errors import ObservationError, SetupError
 from solver_core.frames import Camera
 from solver_core.images import block_mean
 from solver_core.options import option
+from solver_core.problems.lighting.known import KnownLight
 from solver_core.problems.lighting.lights import LIGHTS, Light
 from solver_core.problems.lighting.metrics import angle_deg
 from solver_core.problems.lighting.setup import LightingSetup
@@ -31,8 +32,11 @@ from ..bridge.light import (
     check_light,
     energy_and_color,
     evaluated_strength,
+    has_picture,
     new_light,
+    read_known_lights,
     read_light_pose,
+    read_sky,
     read_strength,
     remove_light,
     set_strength,
@@ -61,6 +65,11 @@ class LightingTaskOptions(LightingOptions):
         "Use Base Colors",
         "Takes the base colors of the materials as the color of the surfaces; "
         "otherwise the strength of the light includes the brightness of the surfaces",
+    )
+    use_other_lights: bool = option(
+        True,
+        "Count Other Lights",
+        "Takes the other lights and the world's color as known: the picture shows their light as well; needs Use Base Colors",
     )
 
 
@@ -99,6 +108,7 @@ class _Inputs(NamedTuple):
     mask: np.ndarray
     start: np.ndarray | None
     world_from_camera: np.ndarray
+    known: list[KnownLight]
 
     def checked(self, kind: str) -> LightingSetup:
         here = [np.eye(4)] * len(self.vertices)
@@ -113,6 +123,7 @@ class _Inputs(NamedTuple):
             mask=self.mask,
             start=self.start,
             normals=self.normals,
+            known=self.known,
         )
 
     def bounds(self) -> tuple[np.ndarray, float]:
@@ -147,6 +158,7 @@ class LightingSolve:
     solution: LightingSolution | None = None
     moved_deg: float = 0.0
     has_kept: bool = False
+    has_picture: bool = False  # of the world
     judgement: Judgement | None = None
     found_light: FoundLight | None = None
 
@@ -192,6 +204,7 @@ class LightingSolve:
             _shrunk(mask, factor) >= OPAQUE,
             self._start(world_from_camera),
             world_from_camera,
+            self._known(scene, depsgraph, world_from_camera),
         )
 
     def steps(self) -> Iterator[Step]:
@@ -272,9 +285,6 @@ class LightingSolve:
     def report(self) -> dict[str, Any]:
         solution, steps = self.solution, len(self.solution.history)
         energy, color = energy_and_color(solution.strength)
-        sentences = list(solution.report.notes)
-        if not self.task.options.use_base_color:
-            sentences.append("The strength includes the brightness of the surfaces, because base colors were not used.")
         return {
             "verdict": self.judgement.verdict.value,
             "explanation": self.judgement.explanation,
@@ -289,7 +299,7 @@ class LightingSolve:
             "ambient": solution.ambient.tolist(),
             "uncertainty_deg": solution.uncertainty_deg,
             "image_error": solution.image_error,
-            "sentences": sentences,
+            "sentences": self._sentences(),
             "lamp": self.light,  # the key that scripts of users know
         }
 
@@ -332,6 +342,26 @@ class LightingSolve:
             return None
         camera_from_light = np.linalg.solve(world_from_camera, self.before.world_from_light)
         return camera_from_light[:3, 3] if self.task.kind.has_position else camera_from_light[:3, 2]
+
+    def _known(self, scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph, world_from_camera: np.ndarray) -> list[KnownLight]:
+        """The other lights, in the camera's frame."""
+        options = self.task.options
+        if not (options.use_other_lights and options.use_base_color):
+            return []
+        self.has_picture = has_picture(scene.world)
+        return [*read_known_lights(depsgraph, world_from_camera, self.light), *read_sky(scene.world)]
+
+    def _sentences(self) -> list[str]:
+        """What the user should know of the result."""
+        sentences = list(self.solution.report.notes)
+        if not self.task.options.use_base_color:
+            sentences.append("The strength includes the brightness of the surfaces, because base colors were not used.")
+        if counted := [light.name for light in self.solution.known]:
+            are = "light counts" if len(counted) == 1 else "lights count"
+            sentences.append(f"{len(counted)} other {are} as known: {', '.join(counted)}.")
+        if self.has_picture:
+            sentences.append("The world's light is made by nodes, such as a picture, and was not counted.")
+        return sentences
 
     def _light_world(self, light_camera: np.ndarray) -> np.ndarray:
         """(3,) direction or position in the world."""

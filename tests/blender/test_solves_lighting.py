@@ -149,6 +149,64 @@ def test_the_result_is_that_of_the_library(lit, folder):
     assert "includes the brightness of the surfaces" in solve.report()["sentences"][-1]
 
 
+def add_area(scene):
+    """A fill light from the side."""
+    light = bpy.data.objects.new("Fill", bpy.data.lights.new("Fill", "AREA"))
+    scene.collection.objects.link(light)
+    light.data.energy, light.data.size, light.location = 500, 2, (-4, -3, 3)
+    light.rotation_euler = (-light.location).to_track_quat("-Z", "Y").to_euler()
+
+
+def test_other_lights_and_the_world_count_as_known(lit, folder):
+    light = add_light(lit, "SUN")
+    add_area(lit)
+    lit.world = bpy.data.worlds.new("Sky")
+    lit.world.node_tree.nodes["Background"].inputs["Color"].default_value = (0.2, 0.25, 0.4, 1)
+    expected = towards_sun(light)
+    source = ImageSource(file=render(lit, folder / "filled.exr", "OPEN_EXR", samples=64))
+    light.rotation_euler, light.data.energy, light.data.color = (0.2, 0.1, 0.2), 1, (1, 1, 1)
+
+    reports = {}
+    for is_counted in (True, False):
+        options = LightingTaskOptions(use_other_lights=is_counted)
+        solve = LightingSolve.gather(lit, LightingTask(source, "Camera", light="Light", options=options))
+        drain(solve)
+        reports[is_counted] = (angle_deg(towards_sun(light), expected), solve.report())
+        solve.restore()
+
+    assert reports[True][0] < 3
+    assert reports[True][1]["energy"] == pytest.approx(3, rel=0.1)
+    np.testing.assert_allclose(reports[True][1]["color"], (1, 0.8, 0.6), atol=0.05)
+    assert "2 other lights count as known: Fill, Sky." in reports[True][1]["sentences"]
+    assert not any("known" in sentence for sentence in reports[False][1]["sentences"])
+
+
+def test_a_light_that_the_picture_does_not_show_is_not_counted(lit, folder):
+    light = add_light(lit, "SUN")
+    expected = towards_sun(light)
+    source = ImageSource(file=render(lit, folder / "SUN.exr", "OPEN_EXR", samples=16))
+    light.name, light.rotation_euler, light.data.energy = "Old", (0.2, 0.1, 0.2), 4
+
+    solve = LightingSolve.gather(lit, LightingTask(source, "Camera"))
+    drain(solve)
+
+    assert angle_deg(towards_sun(lit.objects[solve.light]), expected) < 4
+    assert any("does not show the known light Old" in sentence for sentence in solve.report()["sentences"])
+
+
+def test_a_world_of_nodes_is_said_not_to_be_counted(lit, folder):
+    add_light(lit, "SUN")
+    source = ImageSource(file=render(lit, folder / "SUN.exr", "OPEN_EXR", samples=16))
+    lit.world = bpy.data.worlds.new("Sky")
+    nodes = lit.world.node_tree.nodes
+    lit.world.node_tree.links.new(nodes.new("ShaderNodeTexEnvironment").outputs["Color"], nodes["Background"].inputs["Color"])
+
+    solve = LightingSolve.gather(lit, LightingTask(source, "Camera", light="Light"))
+    drain(solve)
+
+    assert any("world's light is made by nodes" in sentence for sentence in solve.report()["sentences"])
+
+
 @pytest.mark.parametrize("is_new", [True, False])
 def test_restore_puts_back_the_lamp_or_removes_the_new_one(is_new, lit, folder):
     light = add_light(lit, "SUN")

@@ -20,6 +20,7 @@ from solver_core.problems.lighting import drawing
 from solver_core.problems.lighting.lights import LIGHTS
 from solver_core.problems.lighting.setup import LightingSetup
 from solver_core.problems.lighting.solve import LightingOptions, LightingSession, LightingSolution, LightingStep
+from solver_core.reading import read_json
 from solver_core.render.gbuffer import Albedo
 
 HELP = "Finds the sun or the point light of an image from the geometry it shows and the camera."
@@ -56,6 +57,12 @@ def add_inputs(parser: argparse.ArgumentParser) -> Any:
     )
     known.add_argument(
         "--strength", type=float, metavar="W", help=f"of the light, if it is known, in {_units()}; needs a known albedo"
+    )
+    known.add_argument(
+        "--known-lights",
+        type=Path,
+        metavar="JSON",
+        help="other lights that shine as well, a list with kind, strength and place of each; needs a known albedo",
     )
     known.add_argument("--linear", action="store_true", help="the values of png and jpg are linear, not sRGB")
     return files
@@ -111,6 +118,7 @@ def read_setup(args: argparse.Namespace, kind: str) -> LightingSetup:
         _read_albedos(args),
         args.strength,
         None if args.mask is None else read_mask(args.mask).coverage,
+        known=None if args.known_lights is None else read_json(args.known_lights, "known lights"),
     )
 
 
@@ -140,6 +148,7 @@ def _content(result: LightingSolution) -> dict[str, Any]:
         "distance_uncertainty": round(result.report.distance_uncertainty, 4),
         "probability": round(result.probability, 4),
         "notes": result.report.notes,
+        "known_lights": [light.name for light in result.known],
         "alternatives": [
             {"light": other.light.tolist(), "probability": round(other.probability, 4)} for other in result.alternatives
         ],

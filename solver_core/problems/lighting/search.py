@@ -17,6 +17,7 @@ from solver_core.problems.lighting.observation import USUAL_AMBIENT, USUAL_WEIGH
 from solver_core.problems.lighting.problem import LightingProblem
 
 KNOWN_WEIGHT = 0.3  # of a known strength against all of the image: off by a tenth costs 0.3 percent of it
+MISSED = 0.7  # of what an image leaves with a known light is left without it: then it is not in the image
 RIDGE = 1e-6  # of the largest curvature: images of neighbours may be the same
 
 
@@ -69,6 +70,37 @@ class BasisImages:
         mixed = np.einsum("mk,mkc->mc", weights, basis.x[members[:, :size]])[is_light]
         mixed /= weights[is_light].sum(axis=1, keepdims=True)
         return Mixtures(self.kind.bounded(mixed).astype(np.float32), left[is_light])
+
+
+def contradicted(problem: LightingProblem, parts: np.ndarray) -> list[int]:
+    """Known lights that are not in an image, because lights of the basis explain it much better without them.
+
+    Args:
+        problem: of one instance whose observation holds all lights.
+        parts: (K, P, 3) what each known light adds to it.
+
+    Returns:
+        Indices of parts, the clearest first.
+    """
+    images, whole = BasisImages(problem), problem.observation.image[0].mean(axis=1)
+    greys = parts.mean(axis=2)
+    strength = float(problem.strength.mean()) if problem.is_alone[0] else None
+    missing: list[int] = []
+
+    def rest(left_out: list[int]) -> float:
+        """Squared difference that remains with all other parts counted."""
+        image = whole - np.delete(greys, left_out, axis=0).sum(axis=0)
+        return float(images.mixtures(image, strength).left.min(initial=1.0) * np.sum(images.weight * image * image))
+
+    current = rest(missing)
+    while len(missing) < len(parts):
+        others = [index for index in range(len(parts)) if index not in missing]
+        rests = [rest([*missing, index]) for index in others]
+        if min(rests) >= MISSED * current:
+            break
+        missing.append(others[int(np.argmin(rests))])
+        current = min(rests)
+    return missing
 
 
 def distinct_best(lights: np.ndarray, energy: np.ndarray, count: int, angle_deg: float) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ from solver_core.checks import checked_array, checked_camera, checked_numbers, c
 from solver_core.errors import ConfigError, ObservationError, SetupError, shown
 from solver_core.frames import Camera
 from solver_core.mesh import Mesh
+from solver_core.problems.lighting.known import KnownLight, known_lights
 from solver_core.problems.lighting.lights import LIGHTS, Light
 from solver_core.problems.lighting.observation import observe
 from solver_core.problems.lighting.problem import LightingProblem
@@ -38,7 +39,8 @@ class LightingSetup:
 
     kind: of the light.  buffer: what the camera sees, its mask where the photograph may be used.  strength: (3,) as Blender
     has it, None = to be found.  start: (3,) light in the camera's frame, or None.  gauge: index of the mesh whose unknown
-    albedo the strength includes, if there is one.  tinted: indices of the others whose albedo is to be found.
+    albedo the strength includes, if there is one.  tinted: indices of the others whose albedo is to be found.  known: other
+    lights, whose part is taken off the photograph.
     """
 
     kind: Light
@@ -49,6 +51,7 @@ class LightingSetup:
     start: np.ndarray | None
     gauge: int | None
     tinted: tuple[int, ...]
+    known: tuple[KnownLight, ...] = ()
 
     @classmethod
     def checked(
@@ -64,6 +67,7 @@ class LightingSetup:
         mask: np.ndarray | None = None,
         start: np.ndarray | None = None,
         normals: np.ndarray | Sequence[np.ndarray | None] | None = None,
+        known: Sequence[KnownLight | Mapping[str, Any]] | None = None,
     ) -> LightingSetup:
         """A setup from a user's arrays; the arguments are those of solve_lighting.
 
@@ -81,13 +85,16 @@ class LightingSetup:
             raise ObservationError("no pixel of the object can be used: the mask misses it, or all are NaN or clipped white")
         if not photograph.image[usable].any():
             raise ObservationError("the image is black wherever the object is; take one in which light falls on it")
-        known = _checked_strength(strength, albedo)
+        known_strength = _checked_strength(strength, albedo)
+        others = known_lights(known)
         seen, num_pixels = np.unique(buffer.object_index[0][usable], return_counts=True)
-        has_gauge = known is None and bool(is_unknown[seen].all())
+        if others and is_unknown[seen].any():
+            raise SetupError("known lights need the albedo of all that is seen as well: an image shows only their product")
+        has_gauge = known_strength is None and bool(is_unknown[seen].all())
         gauge = int(seen[np.argmax(num_pixels)]) if has_gauge else None
         tinted = tuple(int(index) for index in seen if is_unknown[index] and index != gauge)
         buffer = buffer._replace(mask=usable[None])
-        return cls(light, scene, photograph, buffer, known, _checked_start(start, light), gauge, tinted)
+        return cls(light, scene, photograph, buffer, known_strength, _checked_start(start, light), gauge, tinted, others)
 
     def problem(self, grid_size: int, map_size: int) -> LightingProblem:
         """The problem of one instance at a resolution: cells of its grid and texels of its shadow maps along a side."""
@@ -97,6 +104,8 @@ class LightingSetup:
         """The problem of one instance at chosen pixels."""
         lit = lit_scene([self.scene.mesh], self.buffer, [pixels])
         image = self.photograph.image[pixels.row, pixels.column][None]
+        for light in self.known:
+            image = image - lit.surface.albedo * light.radiance(lit, map_size).astype(np.float32)
         observation = observe(image, lit.surface.weight)
         strength = np.full((1, 3), np.nan, np.float32)
         if self.strength is not None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from solver_core.network.weights import load_networks, shipped_weights
 from solver_core.options import Options, keyword_options, option
 from solver_core.problem import Update
 from solver_core.problems.lighting.features import GRID_SIZE, INPUT_LAYOUT
+from solver_core.problems.lighting.known import KnownLight
 from solver_core.problems.lighting.lights import LIGHTS
 from solver_core.problems.lighting.observation import mean_square
 from solver_core.problems.lighting.problem import MAP_SIZE, LightingPrediction, LightingProblem
@@ -29,7 +30,7 @@ from solver_core.problems.lighting.refine import (
     shading_update,
 )
 from solver_core.problems.lighting.report import DISTINCT_DEG, FLOOR, PROBABLE, Answers, Report, examine
-from solver_core.problems.lighting.search import BasisImages, distinct_best
+from solver_core.problems.lighting.search import BasisImages, contradicted, distinct_best
 from solver_core.problems.lighting.setup import LightingSetup
 from solver_core.problems.lighting.verdict import judge
 from solver_core.render.gbuffer import Albedo
@@ -122,6 +123,7 @@ class LightingSolution:
     probability: float
     report: Report
     alternatives: list[LightingAlternative] = field(default_factory=list)
+    known: tuple[KnownLight, ...] = ()
 
     @property
     def light(self) -> np.ndarray:
@@ -145,6 +147,7 @@ def solve_lighting(
     mask: np.ndarray | None = None,
     start: np.ndarray | None = None,
     normals: np.ndarray | Sequence[np.ndarray | None] | None = None,
+    known: Sequence[KnownLight | Mapping[str, Any]] | None = None,
     options: LightingOptions,
     on_step: OnStep | None = None,
 ) -> LightingSolution:
@@ -163,6 +166,8 @@ def solve_lighting(
         mask: (H, W), the pixels to use are those of at least 0.5; None = all.
         start: (3,) direction towards the light or its position, in the camera's frame; None = over the camera.
         normals: of smooth surfaces, by vertex (V, 3) or by corner (F, 3, 3); None = flat faces.
+        known: other lights that shine as well, such as {"kind": "point", "position": [0, 1, -2], "strength": 60}; see
+            KnownLight.  They need the albedo.  One that the image contradicts is set aside, and a note says so.
         options: the following all at once, instead of as keyword arguments.
         {options}
         on_step: called with every LightingStep; it cancels the solve by raising Cancelled.
@@ -172,12 +177,12 @@ def solve_lighting(
 
     Raises:
         ObservationError: if image or mask cannot be used.
-        SetupError: if geometry, camera, albedo, strength or start cannot be used.
+        SetupError: if geometry, camera, albedo, strength, start or known lights cannot be used.
         ConfigError: if an option is out of its range.
         WeightsError: if the weights are no networks for this kind of light.
     """
     setup = LightingSetup.checked(
-        image, vertices, faces, camera, camera_from_object, options.kind, albedo, strength, mask, start, normals
+        image, vertices, faces, camera, camera_from_object, options.kind, albedo, strength, mask, start, normals, known
     )
     return LightingSession(setup, options).run(on_step)
 
@@ -207,6 +212,8 @@ class LightingSession(Session[LightingStep, LightingSolution]):
 
     def __init__(self, setup: LightingSetup, options: LightingOptions) -> None:
         super().__init__()
+        missing = _contradicted_lights(setup)
+        setup = replace(setup, known=tuple(light for light in setup.known if light not in missing))
         self.setup, self.options = setup, options
         task, weights = setup.kind.weights, options.weights
         is_known = weights is not None or shipped_weights(task).exists()
@@ -215,6 +222,7 @@ class LightingSession(Session[LightingStep, LightingSolution]):
         self.final = self.problem
         self.best = _Found(self._start(), np.array([np.inf]), np.array([False]), [StopReason.MAX_STEPS])
         self.found = self.best
+        self.notes = [f"The image does not show the known light {light.name}, so it was not counted." for light in missing]
 
     def phases(self) -> list[Phase]:
         first = [Phase(self._first, self.options.steps)]
@@ -242,6 +250,7 @@ class LightingSession(Session[LightingStep, LightingSolution]):
             report.notes.append(
                 f"The image is {ratio:.2g} times as bright as the known strength makes it, so the strength was fitted."
             )
+        report.notes.extend(self.notes)
         light = self._to_camera(x[0])
         return LightingSolution(
             x[0] / np.linalg.norm(x[0]),
@@ -258,6 +267,7 @@ class LightingSession(Session[LightingStep, LightingSolution]):
             float(report.probabilities[0]),
             report,
             alternatives,
+            self.setup.known,
         )
 
     def _first(self) -> Iterator[LightingStep]:
@@ -370,6 +380,16 @@ class LightingSession(Session[LightingStep, LightingSolution]):
         energy = _cost(problem.image_energy(problem.forward(followed.x, rows), problem.observation), followed.is_free)
         order = distinct_best(followed.x, np.concatenate([[-1], energy[1:]]), len(rows), DISTINCT_DEG)
         return Answers(followed.x[order], energy[order])
+
+
+def _contradicted_lights(setup: LightingSetup) -> list[KnownLight]:
+    """Those of the known lights that are not in the image."""
+    if not setup.known:
+        return []
+    problem = replace(setup, known=()).problem(SEARCH_GRID, SEARCH_MAP)
+    albedo, level = problem.scene.surface.albedo[0], problem.observation.level[0]
+    parts = [albedo * light.radiance(problem.scene, SEARCH_MAP) / level for light in setup.known]
+    return [setup.known[index] for index in contradicted(problem, np.stack(parts))]
 
 
 def _hypotheses(problem: LightingProblem, is_free: np.ndarray) -> LightingProblem:

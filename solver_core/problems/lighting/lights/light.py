@@ -155,8 +155,13 @@ def triangles(directions: np.ndarray) -> np.ndarray:
 
 def half_sphere(count: int) -> np.ndarray:
     """(N, 3) float32 unit directions spread over the half sphere on the camera's side and a little beyond."""
+    return spread(count, LOWEST_Z)
+
+
+def spread(count: int, lowest_z: float) -> np.ndarray:
+    """(N, 3) float32 unit directions spread evenly over the sphere above a height."""
     index = np.arange(count) + 0.5
-    z = 1 - (1 - LOWEST_Z) * index / count
+    z = 1 - (1 - lowest_z) * index / count
     azimuth = np.pi * (1 + np.sqrt(5)) * index  # golden angle: no two in a row
     radius = np.sqrt(1 - z * z)
     return np.stack([radius * np.cos(azimuth), radius * np.sin(azimuth), z], axis=1).astype(np.float32)

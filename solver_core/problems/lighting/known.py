@@ -1,0 +1,133 @@
+"""Lights that are known and stay: what they add to an image is taken off before another light is looked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from solver_core.checks import checked_numbers
+from solver_core.errors import SetupError, shown
+from solver_core.problems.lighting.lights import LIGHTS
+from solver_core.problems.lighting.lights.light import across, spread
+from solver_core.problems.lighting.surface import LitScene
+
+KEYS = {
+    "sun": ("direction", "angle_deg"),
+    "point": ("position",),
+    "spot": ("position", "aim", "cone_deg", "blend"),
+    "area": ("position", "aim", "sides"),
+    "sky": (),
+}
+NEEDED = {"direction": (3,), "position": (3,), "aim": (3,), "cone_deg": (), "sides": (2, 3)}  # shapes
+USUAL = {"angle_deg": 0.0, "blend": 0.0}
+DISC_SAMPLES = 12  # of a sun's disc
+SIDE_SAMPLES = 4  # along each side of an area
+SKY_SAMPLES = 64  # directions: the share of the sky that is seen is off by about a hundredth
+SKY_MAP = 64  # texels of a shadow map for one of them: together they are soft
+AREA_FACTOR = 4.0  # in front of an area against a point light of the same power: it shines by the cosine, to one side
+WIDEST_CONE_DEG = 180.0
+
+
+@dataclass(frozen=True, eq=False)
+class KnownLight:
+    """A light that is known, in the camera's frame.
+
+    kind: a key of KEYS.  strength: (3,) linear RGB as Blender has it: W/m2 of a sun, W of a point, spot or area, radiance of
+    a sky, which is the same all around.  name: for sentences.  values: the others, by key: direction (3,) towards a sun and
+    angle_deg across its disc; position (3,); aim (3,) in which a spot or an area shines; cone_deg across a spot's cone and
+    blend, the share of it that is soft; sides (2, 3) of an area, vectors along the whole of each.
+    """
+
+    kind: str
+    strength: np.ndarray
+    name: str
+    values: Mapping[str, np.ndarray]
+
+    @classmethod
+    def checked(cls, given: Any) -> KnownLight:
+        """A light from a user's keys.  Raises SetupError."""
+        if isinstance(given, KnownLight):
+            return given
+        if not isinstance(given, Mapping) or given.get("kind") not in KEYS:
+            came = given.get("kind") if isinstance(given, Mapping) else given
+            raise SetupError(f"a known light must have the key kind: {', '.join(KEYS)}; got {shown(came)}")
+        kind = given["kind"]
+        if unknown := set(map(str, given)) - {"kind", "strength", "name", *KEYS[kind]}:
+            keys = ", ".join(("strength", *KEYS[kind], "name"))
+            raise SetupError(f"unknown key {shown(min(unknown))} of a known {kind}; it has {keys}")
+        if missing := [key for key in ("strength", *KEYS[kind]) if key not in given and key not in USUAL]:
+            raise SetupError(f"a known {kind} needs the key {missing[0]}")
+        strength = np.asarray(given["strength"])
+        strength = checked_numbers(strength, f"strength of a known {kind}", () if strength.ndim == 0 else (3,))
+        if (strength < 0).any():
+            raise SetupError(f"strength of a known {kind} must not be negative")
+        values = {key: checked_numbers(given.get(key, USUAL.get(key)), key, NEEDED.get(key, ())) for key in KEYS[kind]}
+        for key in {"direction", "aim"} & set(values):
+            if not values[key].any():
+                raise SetupError(f"{key} of a known {kind} must not be zero")
+            values[key] = values[key] / np.linalg.norm(values[key])
+        return cls(kind, np.broadcast_to(strength, 3).copy(), str(given.get("name", kind)), values)
+
+    def radiance(self, scene: LitScene, map_size: int) -> np.ndarray:
+        """(P, 3) radiance of white points of a single scene in this light.
+
+        map_size: texels along a side of a shadow map.
+        """
+        if self.kind == "sky":
+            return self.strength * openness(scene)[:, None]
+        kind = LIGHTS["sun" if self.kind == "sun" else "point"]
+        samples = self._samples()
+        shading = kind.shade(
+            scene.of(np.zeros(len(samples), int)), kind.from_camera(samples, scene).astype(np.float32), map_size
+        )
+        white = np.mean(shading * self._beam(scene, samples), axis=0)
+        return white[:, None] * self.strength / kind.strength_unit(scene.scale)
+
+    def _samples(self) -> np.ndarray:
+        """(N, 3) directions or positions that stand for the whole light."""
+        values = self.values
+        if self.kind == "sun" and values["angle_deg"] > 0:
+            index = np.arange(DISC_SAMPLES) + 0.5
+            radius = np.tan(np.radians(values["angle_deg"]) / 2) * np.sqrt(index / DISC_SAMPLES)
+            azimuth = np.pi * (1 + np.sqrt(5)) * index
+            offset = np.stack([radius * np.cos(azimuth), radius * np.sin(azimuth)], axis=1)
+            directions = values["direction"] + offset @ across(values["direction"][None])[0]
+            return directions / np.linalg.norm(directions, axis=1, keepdims=True)
+        if self.kind == "area":
+            along = (np.arange(SIDE_SAMPLES) + 0.5) / SIDE_SAMPLES - 0.5
+            first, second = (coordinate.ravel() for coordinate in np.meshgrid(along, along))
+            return values["position"] + np.stack([first, second], axis=1) @ values["sides"]
+        return values["direction" if self.kind == "sun" else "position"][None]
+
+    def _beam(self, scene: LitScene, samples: np.ndarray) -> np.ndarray | float:
+        """(N, P) how much brighter than a point light the samples are, seen from the points."""
+        if "aim" not in self.values:
+            return 1.0
+        points = scene.centre[0] + scene.scale[0] * scene.surface.position[0]
+        offset = points - samples[:, None]  # (N, P, 3)
+        cosine = offset @ self.values["aim"] / np.maximum(np.linalg.norm(offset, axis=2), np.finfo(np.float32).tiny)
+        if self.kind == "area":
+            return AREA_FACTOR * np.maximum(cosine, 0)
+        edge = np.cos(np.radians(min(float(self.values["cone_deg"]), WIDEST_CONE_DEG)) / 2)
+        inside = np.clip((cosine - edge) / max(float(self.values["blend"]) * (1 - edge), 1e-6), 0, 1)
+        return inside * inside * (3 - 2 * inside)  # Blender's smooth step
+
+
+def known_lights(given: Any) -> tuple[KnownLight, ...]:
+    """Known lights from a user's list of them, each a KnownLight or a mapping of its keys; None = none.  Raises SetupError."""
+    if given is None:
+        return ()
+    if not isinstance(given, Sequence) or isinstance(given, str):
+        raise SetupError(f"known must be a list of lights, got {type(given).__name__}")
+    return tuple(KnownLight.checked(one) for one in given)
+
+
+def openness(scene: LitScene) -> np.ndarray:
+    """(P,) share of the light of a uniform sky that reaches the points of a single scene, by suns from all around."""
+    sun, directions = LIGHTS["sun"], spread(SKY_SAMPLES, lowest_z=-1.0)
+    shading = sun.shade(scene.of(np.zeros(len(directions), int)), directions, SKY_MAP)
+    cosine = np.maximum(scene.surface.normal[0] @ directions.T, 0)
+    return shading.sum(axis=0) / np.maximum(cosine.sum(axis=1), np.finfo(np.float32).tiny)

@@ -1,0 +1,143 @@
+"""Lights that are known and stay, beside the one that is looked for."""
+
+import json
+
+import numpy as np
+import pytest
+
+from solver_core.errors import SetupError
+from solver_core.problems.lighting.known import KnownLight, openness
+from solver_core.problems.lighting.metrics import angle_deg
+from solver_core.problems.lighting.setup import LightingSetup
+from solver_core.problems.lighting.solve import solve_lighting
+from solver_core.solution import Verdict
+
+from .conftest import FLOOR, camera_from_world, make_case
+from .test_command import files, solve  # noqa: F401  (files is a fixture)
+
+SUN = [0.5, -0.4, 0.8]
+LAMP = [-0.7, -0.5, 0.9]  # beside the box, on the other side
+
+
+@pytest.fixture(scope="module")
+def lamp():
+    """The point light that stays, as a case of its own."""
+    return make_case("point", LAMP, strength=60.0, ambient=0)
+
+
+def known_of(lamp) -> dict:
+    return {"kind": "point", "position": lamp.light, "strength": 60.0, "name": "Lamp"}
+
+
+def error_deg(result, case) -> float:
+    return float(angle_deg(result.direction[None], case.light[None])[0])
+
+
+def test_a_known_light_is_taken_off_the_image(sun_case, lamp):
+    both = sun_case._replace(image=sun_case.image + lamp.image)
+
+    forgotten = solve_lighting(**both.arguments())
+    result = solve_lighting(**both.arguments(known=[known_of(lamp)]))
+
+    assert error_deg(result, sun_case) < 2
+    np.testing.assert_allclose(result.strength, 2.5, rtol=0.05)
+    assert result.verdict is Verdict.GOOD
+    assert [light.name for light in result.known] == ["Lamp"]
+    assert error_deg(forgotten, sun_case) > 2 * error_deg(result, sun_case)
+
+
+def test_a_known_light_that_the_image_does_not_show_is_set_aside(sun_case, lamp):
+    alone = solve_lighting(**sun_case.arguments())
+
+    result = solve_lighting(**sun_case.arguments(known=[known_of(lamp)]))
+
+    np.testing.assert_allclose(result.direction, alone.direction, atol=1e-6)
+    assert result.known == ()
+    assert any("does not show the known light Lamp" in note for note in result.report.notes)
+
+
+def test_a_known_sky_is_no_part_of_the_ambient_light():
+    case = make_case("sun", SUN, strength=2.5, ambient=0.3, meshes=(FLOOR,))
+    arguments = case.arguments(vertices=FLOOR.vertices, faces=FLOOR.faces, camera_from_object=camera_from_world())
+    arguments |= {"albedo": np.ones(3), "known": [{"kind": "sky", "strength": 0.3}]}
+
+    setup = LightingSetup.checked(**arguments)
+
+    problem = setup.problem(64, 96)
+    left = problem.observation.image[0].mean() * problem.observation.level[0]
+    assert left == pytest.approx(2.5 / np.pi * SUN[2] / np.linalg.norm(SUN), rel=0.02)
+
+
+def test_a_sky_reaches_the_foot_of_a_box_less_than_the_open_floor(sun_case):
+    scene = LightingSetup.checked(**sun_case.arguments()).problem(64, 96).scene
+
+    share = openness(scene)
+
+    surface = scene.surface
+    is_floor = surface.object_index[0] == 0
+    from_box = np.linalg.norm(surface.position[0] - surface.position[0][~is_floor].mean(axis=0), axis=1)
+    near, far = from_box < 0.25, from_box > 0.4
+    assert share[is_floor & far].mean() > 0.95
+    assert share[is_floor & near].mean() < 0.9
+    assert share.min() >= 0
+    assert share.max() < 1.02  # what a lookup beside a shadow map's texel adds
+
+
+def test_a_wide_sun_is_as_bright_as_a_narrow_one_with_softer_edges(sun_case):
+    problem = LightingSetup.checked(**sun_case.arguments()).problem(64, 192)
+    narrow, wide = (
+        KnownLight.checked({"kind": "sun", "direction": sun_case.light, "strength": 2, "angle_deg": angle}) for angle in (0, 20)
+    )
+
+    sharp, soft = (light.radiance(problem.scene, 192)[:, 0] for light in (narrow, wide))
+
+    assert np.median(soft) == pytest.approx(np.median(sharp), rel=0.02)
+    between = lambda values: np.mean((values > 0.1 * values.max()) & (values < 0.4 * values.max()))
+    assert between(soft) > 2 * between(sharp)
+
+
+def test_a_spot_lights_its_cone_only(sun_case, lamp):
+    problem = LightingSetup.checked(**sun_case.arguments()).problem(64, 96)
+    aim = problem.scene.centre[0] - lamp.light
+    place = {"position": lamp.light, "strength": 60.0}
+    point = KnownLight.checked({"kind": "point", **place}).radiance(problem.scene, 96)
+    spot = KnownLight.checked({"kind": "spot", "aim": aim, "cone_deg": 40, **place}).radiance(problem.scene, 96)
+
+    points = problem.scene.centre[0] + problem.scene.scale[0] * problem.scene.surface.position[0]
+    angle = angle_deg(points - lamp.light, np.broadcast_to(aim, points.shape))
+    np.testing.assert_allclose(spot[angle < 19], point[angle < 19], rtol=1e-5)
+    assert not spot[angle > 21].any()
+
+
+@pytest.mark.parametrize(
+    ("known", "words"),
+    [
+        ("lamp", "must be a list"),
+        ([{"kind": "torch"}], "must have the key kind"),
+        ([{"kind": "sun", "strength": 1}], "needs the key direction"),
+        ([{"kind": "sun", "strength": 1, "direction": [0, 0, 0]}], "must not be zero"),
+        ([{"kind": "sun", "strength": -1, "direction": [0, 0, 1]}], "must not be negative"),
+        ([{"kind": "sky", "strength": 1, "aim": [0, 0, 1]}], "unknown key 'aim'"),
+        ([{"kind": "point", "strength": 1, "position": [0, np.nan, 1]}], "finite"),
+    ],
+)
+def test_bad_known_lights_are_refused_with_one_sentence(sun_case, known, words):
+    with pytest.raises(SetupError) as caught:
+        solve_lighting(**sun_case.arguments(known=known))
+
+    assert words in str(caught.value)
+
+
+def test_known_lights_need_the_albedo(sun_case):
+    with pytest.raises(SetupError, match="need the albedo"):
+        solve_lighting(**sun_case.arguments(albedo=None, known=[{"kind": "sky", "strength": 0.1}]))
+
+
+def test_the_command_reads_known_lights(files, capsys):  # noqa: F811
+    lights = [{"kind": "sky", "strength": [0.01, 0.01, 0.02]}]
+    (files / "known.json").write_text(json.dumps(lights))
+
+    code = solve(files, "--albedo", "1", "1", "1", "--known-lights", str(files / "known.json"))
+
+    assert code == 0
+    assert json.loads(capsys.readouterr().out)["known_lights"] == ["sky"]
