@@ -119,10 +119,25 @@ def running_obstacles() -> Iterator[str]:
         yield "A solve is running; press Esc to cancel it."
 
 
+def view_obstacles(context: bpy.types.Context) -> Iterator[str]:
+    """Why a viewport cannot show what the camera of Solve Pose sees."""
+    if context.space_data is None or context.space_data.type != "VIEW_3D":
+        yield "Use this in a 3D Viewport."
+    if (context.scene.deep_feedback.pose.camera or context.scene.camera) is None:
+        yield "The scene has no camera: add one, or choose one here."
+
+
 def result_obstacles(context: bpy.types.Context, problem: str) -> Iterator[str]:
     """Why nothing can be done with a result."""
     yield from running_obstacles()
     if results.find(problem, context.scene) is None:
+        yield "There is no result yet: solve first."
+
+
+def range_obstacles(context: bpy.types.Context) -> Iterator[str]:
+    """Why no frame of a result can be looked at."""
+    yield from running_obstacles()
+    if all(results.find(problem, context.scene) is None for problem in ("pose", "armature")):
         yield "There is no result yet: solve first."
 
 

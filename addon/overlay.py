@@ -18,6 +18,7 @@ from . import preferences, results
 from .result_panel import describe_step, verdict_of
 from .results import Result
 from .solves.pose import preview_mask
+from .solves.solve import Step
 
 GHOSTS = 5  # earlier steps that are shown
 FADING = 0.6  # of a ghost against the step after it
@@ -78,15 +79,19 @@ class MaskPreview:
         self.key: tuple | None = None
         self.rectangles = np.zeros((0, 2, 2), np.float32)
         self.notice = ""
+        self.scene = ""  # the name of the one that was asked for last
 
     def is_current(self, scene: bpy.types.Scene) -> bool:
+        self.scene = scene.name
         return self.key == _mask_key(scene)
 
     def update(self) -> None:
         """Reads the image, which a drawing viewport must not do; a timer calls this."""
-        scene = bpy.context.scene
+        scene = bpy.data.scenes.get(self.scene)
+        if scene is None:
+            return
         self.key, self.notice = _mask_key(scene), ""
-        camera_name, silhouette, mask, *_ = self.key
+        _, camera_name, silhouette, mask, *_ = self.key
         try:
             self.rectangles = mask_rectangles(preview_mask(scene, silhouette, mask, camera_name) >= 0.5)
         except SolverError as error:
@@ -118,7 +123,9 @@ def curve_points(energies: list[float], count: int) -> np.ndarray:
 
 
 def ghosts(result: Result) -> list[tuple[int, float]]:
-    """Indices of the earlier steps that are shown, the oldest first, and their opacity."""
+    """Indices of the earlier steps that are shown, the oldest first, and their opacity; they are of one frame."""
+    if result.step.shown_at != result.frame:
+        return []
     first = max(0, result.current - GHOSTS)
     return [(index, FADING ** (result.current - index)) for index in range(first, result.current)]
 
@@ -141,7 +148,14 @@ def _mask_key(scene: bpy.types.Scene) -> tuple:
     """All that the preview depends on."""
     settings = scene.deep_feedback.pose
     camera = settings.camera or scene.camera
-    return (camera.name if camera else "", settings.silhouette.chosen, settings.mask, scene.frame_current, bpy.data.filepath)
+    return (
+        scene.name,
+        camera.name if camera else "",
+        settings.silhouette.chosen,
+        settings.mask,
+        scene.frame_current,
+        bpy.data.filepath,
+    )
 
 
 def _draw() -> None:
@@ -152,17 +166,19 @@ def _draw() -> None:
     result = results.shown()
     if settings.pose.show_mask:
         _draw_mask(context)
-    if result is not None and result.is_seen_in(scene):
+    step = None if result is None else result.seen_in(scene)
+    if step is not None:
         if settings.live.show_overlay:
-            _draw_result(context, result)
-        _draw_status(context, result, settings.live.show_energy)
+            _draw_result(context, result, step)
+        if context.region == _status_region(context.area):
+            _draw_status(context, result, settings.live.show_energy)
     gpu.state.blend_set("NONE")
 
 
 def _draw_mask(context: bpy.types.Context) -> None:
     if not _mask.is_current(context.scene) and not bpy.app.timers.is_registered(_mask.update):
         bpy.app.timers.register(_mask.update)
-    frame = _camera_frame(context, _mask.key[0]) if _mask.key else None
+    frame = _camera_frame(context, _mask.key[1]) if _mask.key and _mask.key[0] == context.scene.name else None
     if frame is None:
         return
     corners = frame.place(_mask.rectangles)
@@ -173,12 +189,12 @@ def _draw_mask(context: bpy.types.Context) -> None:
         _write(context, _mask.notice, frame.low + MARGIN * _scale(context))
 
 
-def _draw_result(context: bpy.types.Context, result: Result) -> None:
-    colors, step = preferences.find(context), result.step
+def _draw_result(context: bpy.types.Context, result: Result, step: Step) -> None:
+    colors = preferences.find(context)
     view, frame = _view(context), _camera_frame(context, result.camera)
     scale = _scale(context)
     if frame is not None:
-        _stroke(context, frame.place(result.solve.observed_image_lines), colors.color_observed, OBSERVED_WIDTH)
+        _stroke(context, frame.place(step.observed_lines), colors.color_observed, OBSERVED_WIDTH)
         for index, opacity in ghosts(result):
             _stroke(context, frame.place(result.steps[index].image_lines), _faded(colors.color_current, opacity), GHOST_WIDTH)
         _stroke(context, frame.place(step.image_lines), colors.color_current, LINE_WIDTH)
@@ -187,7 +203,7 @@ def _draw_result(context: bpy.types.Context, result: Result) -> None:
     for index, opacity in ghosts(result):
         _stroke(context, view.lines(result.steps[index].world_lines), _faded(colors.color_current, opacity), GHOST_WIDTH)
     _stroke(context, view.lines(step.world_lines), colors.color_current, LINE_WIDTH)
-    _dots(view.points(result.solve.observed_points), colors.color_observed, TARGET_RADIUS * scale)
+    _dots(view.points(step.observed_points), colors.color_observed, TARGET_RADIUS * scale)
     _dots(view.points(step.world_points), colors.color_current, POINT_RADIUS * scale)
 
 
@@ -201,11 +217,12 @@ def _draw_status(context: bpy.types.Context, result: Result, is_curve_shown: boo
     )
     corner = np.array([_right_edge(context), 0]) + np.array([-MARGIN, MARGIN]) * scale
     blf.size(0, TEXT_SIZE * scale)
-    start = corner - (blf.dimensions(0, text)[0], 0)
+    start, letter = corner - (blf.dimensions(0, text)[0], 0), TEXT_SIZE * scale
+    _fill(_rectangle(start - letter * np.array([0.5 if is_running else 2, 0.5]), corner + letter * np.array([0.5, 1.2])), SHADE)
     _write(context, text, start)
     if not is_running:
-        low, high = start - np.array([1.5, 0]) * TEXT_SIZE * scale, start + np.array([-0.5, 0.8]) * TEXT_SIZE * scale
-        _fill(_rectangle(low, high), MARK_COLORS[verdict_of(result.report)])
+        mark = _rectangle(start - letter * np.array([1.5, 0]), start + letter * np.array([-0.5, 0.8]))
+        _fill(mark, MARK_COLORS[verdict_of(result.report)])
     if not is_curve_shown:
         return
     low = corner + np.array([-CURVE_SIZE[0], TEXT_SIZE + MARGIN]) * scale
@@ -226,6 +243,11 @@ def _camera_frame(context: bpy.types.Context, camera_name: str) -> Frame | None:
     if context.region_data.view_perspective != "CAMERA" or camera is None or camera.name != camera_name:
         return None
     return camera_frame(camera, context.scene, _view(context))
+
+
+def _status_region(area: bpy.types.Area) -> bpy.types.Region:
+    """The part of a 3D view that has its lower right corner; a quad view has four parts."""
+    return max((one for one in area.regions if one.type == "WINDOW"), key=lambda one: (one.x, -one.y))
 
 
 def _right_edge(context: bpy.types.Context) -> int:

@@ -7,7 +7,7 @@ import bpy
 
 from .bone_maps import preset_names
 from .options import draw as draw_options
-from .result_panel import draw_result, draw_run
+from .result_panel import draw_result, draw_run, draw_sentence
 from .solves.armature_task import ArmatureOptions
 from .solves.lighting import LightingTaskOptions
 from .solves.pose import PoseTaskOptions
@@ -35,6 +35,7 @@ class DEEP_FEEDBACK_PT_pose(SolverPanel, bpy.types.Panel):
             body.prop(settings, "show_mask")
         if body := _section(layout, "Settings", "pose"):
             draw_pose_options(body, settings)
+        _draw_view_hint(layout, context)
         draw_run(layout, context, "pose")
         draw_result(layout, context, "pose")
 
@@ -186,6 +187,18 @@ def _draw_image(layout: bpy.types.UILayout, choice: bpy.types.PropertyGroup, lab
         layout.template_ID(choice, "image", open="image.open")
     elif choice.source == "FILE":
         layout.prop(choice, "file", text=" ")
+    if choice.may_move:
+        layout.prop(choice, "frame_offset")
+
+
+def _draw_view_hint(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """Where the viewport does not show what the camera sees: that outlines are drawn there, and a way to go there."""
+    camera, space = context.scene.deep_feedback.pose.camera or context.scene.camera, context.space_data
+    if camera is None or space is None or (space.region_3d.view_perspective == "CAMERA" and space.camera == camera):
+        return
+    column = layout.column()
+    draw_sentence(column, context, "Outlines and mask show in the view through the camera.", "INFO")
+    column.operator("deep_feedback.look_through_camera", icon="OUTLINER_OB_CAMERA")
 
 
 def _draw_range(layout: bpy.types.UILayout, options: object) -> None:

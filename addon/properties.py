@@ -124,13 +124,29 @@ class DEEP_FEEDBACK_PG_image(bpy.types.PropertyGroup):
         name="File",
         description="Path of the picture; // at its beginning stands for the folder of the blend file",
         subtype="FILE_PATH",
+        options=options.RELATIVE_PATHS,
+    )
+
+    frame_offset: IntProperty(
+        name="Frame Offset",
+        description="Added to the frame of the scene to get the number of the picture in a sequence, or the frame of a movie",
+        default=0,
     )
 
     @property
     def chosen(self) -> ImageSource:
         if self.source == "IMAGE":
-            return ImageSource(image=self.image.name if self.image else "")
-        return ImageSource(file=self.file) if self.source == "FILE" else ImageSource(use_background=True)
+            return ImageSource(image=self.image.name if self.image else "", frame_offset=self.frame_offset)
+        if self.source == "FILE":
+            return ImageSource(file=self.file, frame_offset=self.frame_offset)
+        return ImageSource(use_background=True)
+
+    @property
+    def may_move(self) -> bool:
+        """Whether the picture may be another one at other frames, by an offset of its own."""
+        if self.source == "IMAGE":
+            return self.image is not None and self.image.source in {"SEQUENCE", "MOVIE"}
+        return self.source == "FILE" and bool(self.file)
 
 
 class DEEP_FEEDBACK_PG_pose(PoseProperties, bpy.types.PropertyGroup):
@@ -254,6 +270,7 @@ class DEEP_FEEDBACK_PG_armature(ArmatureProperties, bpy.types.PropertyGroup):
         name="File",
         description="Path of a file with positions, BVH or CSV; // at its beginning stands for the folder of the blend file",
         subtype="FILE_PATH",
+        options=options.RELATIVE_PATHS,
     )
     up: EnumProperty(
         name="Up",

@@ -29,6 +29,7 @@ PHASES = {
     "bridge": "Fill gaps",
     "smooth": "Smooth",
 }  # in an artist's words; other names say it themselves
+NARROWEST, WIDEST = 8, 40  # letters in a line of a sentence
 PIXELS_PER_LETTER = 7  # of Blender's interface font, before its scale
 
 
@@ -107,6 +108,8 @@ def _draw_pose(layout: bpy.types.UILayout, report: dict) -> None:
     before, after = report["iou_before"], report["iou"]
     if isinstance(after, list):
         _draw_value(layout, "Least IoU", f"{min(before):.3f} → {min(after):.3f}")
+        _draw_value(layout, "Worst Frame", str(report["worst_frame"]))
+        _draw_jump(layout, "pose")
         return
     _draw_value(layout, "IoU", f"{before:.3f} → {after:.3f}")
     if len(report["alternatives"]) > 1:
@@ -131,7 +134,11 @@ def _draw_armature(layout: bpy.types.UILayout, report: dict) -> None:
     _draw_value(layout, "Mean Distance", f"{report['mean_cm']:.2f} cm")
     _draw_value(layout, "Worst Distance", f"{report['worst_cm']:.2f} cm")
     _draw_value(layout, "Worst Bone", f"{report['worst_bone']}, frame {report['worst_frame']}")
-    layout.operator("deep_feedback.jump_to_worst_frame", icon="NEXT_KEYFRAME")
+    _draw_jump(layout, "armature")
+
+
+def _draw_jump(layout: bpy.types.UILayout, problem: str) -> None:
+    layout.operator("deep_feedback.jump_to_worst_frame", icon="NEXT_KEYFRAME").problem = problem
 
 
 DRAWERS: dict[str, Callable[[bpy.types.UILayout, dict], None]] = {
@@ -154,8 +161,8 @@ def _draw_value(layout: bpy.types.UILayout, label: str, text: str) -> None:
 def draw_sentence(layout: bpy.types.UILayout, context: bpy.types.Context, sentence: str, icon: str = "NONE") -> None:
     """A sentence in as many lines as the panel's width needs."""
     width = context.region.width / context.preferences.system.ui_scale if context.region else 0
-    letters = max(int(width / PIXELS_PER_LETTER) - 6, 20)
+    letters = int(width / PIXELS_PER_LETTER) - 6 if width else WIDEST
     column = layout.column(align=True)
     column.scale_y = 0.8
-    for number, line in enumerate(textwrap.wrap(sentence, letters)):
+    for number, line in enumerate(textwrap.wrap(sentence, max(letters, NARROWEST))):
         column.label(text=line, icon=icon if number == 0 else "BLANK1" if icon != "NONE" else "NONE")

@@ -3,29 +3,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import bpy
 
 from solver_core.errors import SolverError
 
-from .solves.solve import Solve, Step
+from .bridge.scene import find_scene
+from .solves.solve import NO_IMAGE_LINES, Solve, Step
 
 
 @dataclass
 class Result:
-    """A solve, running or done, and the steps of its last part.  Names and arrays only, so that it outlives an undo.
+    """A solve, running or done, and its steps.  Names and arrays only, so that it outlives an undo.
 
-    current: index of the step that the scene shows, frame: at which frame.  progress: from 0 to 1, never falls; num_done: parts
-    that are; is_finishing: whether all are.  report: Solve.report(), None while the solve runs.  notice: why the last replay
-    could not be shown.
+    steps_of: of each part that was solved; but for the last part only the last step has its lines.  current: index of the step
+    that the scene shows, frame: at which frame.  progress: from 0 to 1, never falls; num_done: parts that are; is_finishing:
+    whether all are.  report: Solve.report(), None while the solve runs.  notice: why the last replay could not be shown.
     """
 
     problem: str
     scene: str
     camera: str
     solve: Solve
-    steps: list[Step] = field(default_factory=list)
+    steps_of: dict[int, list[Step]] = field(default_factory=dict)
     current: int = -1
     frame: int = 0
     progress: float = 0.0
@@ -33,6 +34,12 @@ class Result:
     is_finishing: bool = False
     report: dict | None = None
     notice: str = ""
+    _seen: Step | None = None
+
+    @property
+    def steps(self) -> list[Step]:
+        """Those of the part that the scene shows, else of the last one."""
+        return self.steps_of.get(self.frame) or next(reversed(self.steps_of.values()), [])
 
     @property
     def step(self) -> Step | None:
@@ -41,30 +48,51 @@ class Result:
 
     def take(self, step: Step) -> None:
         """Shows a new step in the scene and remembers it."""
-        if self.steps and self.steps[-1].part != step.part:
-            self.steps.clear()
+        if self.steps_of and step.part not in self.steps_of:
+            done = self.steps_of[next(reversed(self.steps_of))]
+            done[:-1] = [replace(one, image_lines=NO_IMAGE_LINES, observed_lines=NO_IMAGE_LINES) for one in done[:-1]]
             self.num_done += 1
         self._apply(step)
+        self.steps_of.setdefault(step.part, []).append(step)
         reached = self.num_done + min(step.index / max(step.count, 1), 1)
         self.progress = max(self.progress, reached / len(self.solve.parts))
-        self.steps.append(step)
         self.current = len(self.steps) - 1
 
     def replay(self, current: int) -> None:
-        """Shows an earlier step in the scene; notes why not where what was solved is gone."""
-        self.current, self.notice = current, ""
+        """Shows an earlier step in the scene, at its frame if that was solved; notes why not where what was solved is gone."""
+        self.notice = ""
         try:
-            self._apply(self.steps[current])
+            scene = find_scene(self.scene)
+            steps = self.steps_of.get(scene.frame_current, self.steps)
+            step = steps[min(current, len(steps) - 1)]
+            self._apply(self._at_frame(step, scene.frame_current) or step)
+            self.current = min(current, len(steps) - 1)
         except SolverError as error:
             self.notice = str(error)
 
-    def is_seen_in(self, scene: bpy.types.Scene) -> bool:
-        """Whether a scene, at its frame, is as the current step left it."""
-        return bool(self.steps) and (scene.name, scene.frame_current) == (self.scene, self.frame)
+    def seen_in(self, scene: bpy.types.Scene) -> Step | None:
+        """The step that a scene shows at its frame: the one that was shown last, else the answer, as the animation plays it.
+
+        None where the frame was not solved, or the scene is another.
+        """
+        frame = scene.frame_current
+        if scene.name != self.scene or not self.steps:
+            return None
+        if frame == self.frame:
+            return self._seen
+        last = self.steps_of.get(frame, self.steps)[-1]
+        step = self._at_frame(last, frame)
+        if step is not None and self.report is not None:
+            self.frame, self._seen = frame, step
+            self.current = len(self.steps) - 1
+        return step
+
+    def _at_frame(self, step: Step, frame: int) -> Step | None:
+        return step if step.shown_at == frame else self.solve.step_at(step, frame)
 
     def _apply(self, step: Step) -> None:
         self.solve.apply(step)
-        self.frame = int(bpy.data.scenes[self.scene].frame_current)
+        self.frame, self._seen = find_scene(self.scene).frame_current, step
 
 
 _results: dict[str, Result] = {}

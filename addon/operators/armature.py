@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Solve Armature as a button, and the frame that fits worst."""
+"""Solve Armature as a button."""
 
 import bpy
 
-from .. import messages, options, panels, results
+from .. import messages, options, panels
 from ..properties import ArmatureProperties
 from ..solves.armature import ArmatureSolve
 from ..solves.armature_task import ArmatureOptions, ArmatureTask
@@ -51,22 +51,4 @@ class DEEP_FEEDBACK_OT_solve_armature(LiveOperator, ArmatureProperties, bpy.type
         panels.draw_armature_options(self.layout, self)
 
 
-class DEEP_FEEDBACK_OT_jump_to_worst_frame(bpy.types.Operator):
-    bl_idname = "deep_feedback.jump_to_worst_frame"
-    bl_label = "Jump to Worst Frame"
-    bl_description = "Goes to the frame in which a bone is farthest from its target"
-    bl_options = {"REGISTER", "UNDO"}
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return messages.is_free(cls, messages.result_obstacles(context, "armature"))
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        context.scene.frame_set(results.find("armature", context.scene).report["worst_frame"])
-        return {"FINISHED"}
-
-
-CLASSES = (
-    DEEP_FEEDBACK_OT_solve_armature,
-    DEEP_FEEDBACK_OT_jump_to_worst_frame,
-)
+CLASSES = (DEEP_FEEDBACK_OT_solve_armature,)

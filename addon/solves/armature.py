@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
@@ -51,7 +50,7 @@ from .armature_task import ArmatureTask
 from .bone_map import check_rows, control_rows, match_bones, node_targets, node_weights, rows_of
 from .found import BoneMotion, FoundRotations
 from .measured import judge_gap
-from .solve import NO_IMAGE_LINES, Step, mean_milliseconds
+from .solve import Step, mean_milliseconds
 
 TOLERANCE = 1e-3  # metres by which a joint in the scene may be elsewhere than was solved
 MOST_MEASURED = 250  # frames of a range that are looked at: what moves a joint does so in most frames
@@ -107,6 +106,7 @@ class ArmatureSolve:
     matching: Matching | None
     muted: list[Muted] = field(default_factory=list)
     inputs: _Inputs | None = None
+    session: KinematicSession | None = None
     result: KinematicResult | None = None
     has_kept: bool = False
     error: np.ndarray | None = None  # (F, N) metres from the targets in the scene, nan where none is given
@@ -220,41 +220,54 @@ class ArmatureSolve:
             trained=Trained.of(self.task.options.weights),
             limit_axes=chain.rest,
         )
-        setup = replace(setup, matching=self.matching)
-        session = KinematicSession(setup, self.task.options)
-        frame = np.array([inputs.shown])
-
-        def show(phase: str, x: np.ndarray, energy: float) -> Step:
-            posture = setup.problem.forward(x[frame], frame)
-            root = session.root_of(x[frame], frame)
-            points = inputs.to_world(posture.positions[0] + root, inputs.shown)
-            goals = inputs.to_world(inputs.targets[inputs.shown], inputs.shown)
-            return Step(
-                self.parts[0],
-                next(numbers),
-                session.expected_steps,
-                phase,
-                energy,
-                f"{100 * energy:.2f} cm",
-                PoseAnswer(x[inputs.shown], root[0]),
-                session.seconds,
-                world_lines=np.float32(np.stack([points, goals], axis=1)[self._given]),
-                world_points=np.float32(points),
-            )
-
-        numbers = itertools.count()
-        for step in session:
-            yield show(step.phase, step.x, step.energy)
+        session = KinematicSession(replace(setup, matching=self.matching), self.task.options)
+        self.session, shown = session, self.inputs.shown
+        for number, step in enumerate(session):
+            yield self._step(number, step.phase, step.x[shown], shown, step.energy, session.expected_steps)
         self.result = session.result()
         energy = float(np.nanmean(self.result.position_error))
-        yield show("result", self.result.rotations[:, chain.skeleton.joints], energy)
+        solved = self.result.rotations[shown, chain.skeleton.joints]
+        yield self._step(len(session.history), "result", solved, shown, energy, len(session.history))
+
+    def _step(self, index: int, phase: str, x: np.ndarray, shown: int, energy: float, count: int) -> Step:
+        """A step with a pose x (J, 4) of one of the frames."""
+        session, inputs = self.session, self.inputs
+        problem, row = session.setup.problem, np.array([shown])
+        root = session.root_of(x[None], row)[0]
+        points = inputs.to_world(problem.forward(x[None], row).positions[0] + root, shown)
+        goals = inputs.to_world(inputs.targets[shown], shown)
+        given = self._given
+        return Step(
+            self.parts[0],
+            index,
+            count,
+            phase,
+            energy,
+            f"{100 * energy:.2f} cm",
+            PoseAnswer(x, root),
+            session.seconds,
+            world_lines=np.float32(np.stack([points, goals], axis=1)[given]),
+            world_points=np.float32(points),
+            observed_points=np.float32(goals[given]),
+            frame=self.frames[shown],
+        )
+
+    def step_at(self, step: Step, frame: int) -> Step | None:
+        shown = frame - self.frames[0]
+        if not 0 <= shown < len(self.frames):
+            return None
+        history = self.session.history
+        x = history[step.index].x if step.index < len(history) else None  # long motions keep the last ones only
+        x = self.result.rotations[:, self.chain.skeleton.joints] if x is None else x
+        return self._step(step.index, step.phase, x[shown], shown, step.energy, step.count)
 
     def apply(self, step: Step) -> None:
         scene, armature = self._find()
-        frame = self.frames[self.inputs.shown]
-        show_frame(scene, frame)
-        shown = slice(self.inputs.shown, self.inputs.shown + 1)
-        write_pose(armature, self._local_pose(armature, step.answer.rotations[None], step.answer.root[None], shown))
+        show_frame(scene, step.shown_at)
+        number = step.shown_at - self.frames[0]
+        answer = step.answer
+        pose = self._local_pose(armature, answer.rotations[None], answer.root[None], slice(number, number + 1))
+        write_pose(armature, pose)
 
     def keep(self) -> bool:
         _, armature = self._find()
@@ -315,15 +328,6 @@ class ArmatureSolve:
             moved = None if location is None else tuple(map(tuple, location.tolist()))
             bones[name] = BoneMotion(tuple(map(tuple, wxyz.tolist())), moved)
         return FoundRotations(armature.name, self.inputs.metres, frame_rate, tuple(self.frames), bones)
-
-    @property
-    def observed_image_lines(self) -> np.ndarray:
-        return NO_IMAGE_LINES
-
-    @property
-    def observed_points(self) -> np.ndarray:
-        inputs = self.inputs
-        return np.float32(inputs.to_world(inputs.targets[inputs.shown], inputs.shown)[self._given])
 
     @property
     def _given(self) -> np.ndarray:

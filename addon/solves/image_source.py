@@ -17,14 +17,19 @@ from ..bridge.image import LUMINANCE, Picture
 
 @dataclass(frozen=True)
 class ImageSource:
-    """Exactly one of an image of the file, a path (// allowed) and the camera's first background image or movie clip."""
+    """Exactly one of an image of the file, a path (// allowed) and the camera's first background image or movie clip.
+
+    frame_offset: added to the scene's frame to get the number of a picture of a sequence, or the frame of a movie; a background
+    has its own.
+    """
 
     image: str = ""
     file: str = ""
     use_background: bool = False
+    frame_offset: int = 0
 
     def read(self, camera: bpy.types.Object | None, frame: int, is_range: bool) -> Picture:
-        """The picture at a frame; a numbered file is an image sequence if there is a range.  Raises ObservationError."""
+        """The picture at a frame; a numbered file is a sequence if there is a range or offset.  Raises ObservationError."""
         if sum([bool(self.image), bool(self.file), self.use_background]) != 1:
             raise ObservationError("Choose one image: from this file, from the disk, or the camera's background.")
         if self.use_background:
@@ -35,11 +40,11 @@ class ImageSource:
             image = bpy.data.images.get(self.image)
             if image is None:
                 raise ObservationError(f"There is no image '{self.image}' in this file.")
-            return images.read_image(image, frame)
+            return images.read_image(image, frame + self.frame_offset)
         path = bpy.path.abspath(self.file)
-        if is_range and images.is_sequence(path):
-            path = images.numbered(path, frame)
-        return images.read_file(path, frame)
+        if (is_range or self.frame_offset) and images.is_sequence(path):
+            path = images.numbered(path, frame + self.frame_offset)
+        return images.read_file(path, frame + self.frame_offset)
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ from ..bridge.transform import AT_ORIGIN, Placement, place, read_channels, read_
 from .found import FoundLight, matrix, vector
 from .image_source import ImageSource
 from .measured import judge_gap
-from .solve import NO_IMAGE_LINES, NO_POINTS, Step, mean_milliseconds
+from .solve import Step, mean_milliseconds
 
 MAX_SIZE = 1024  # pixels of the longer side that are used: the solve looks at some 128 cells along a side
 DISTANCE_TOLERANCE, ANGLE_TOLERANCE_DEG, STRENGTH_TOLERANCE = 1e-3, 0.1, 0.01  # metres, degrees, share: scene against solve
@@ -328,13 +328,8 @@ class LightingSolve:
             matrix(world_from_camera),
         )
 
-    @property
-    def observed_image_lines(self) -> np.ndarray:
-        return NO_IMAGE_LINES
-
-    @property
-    def observed_points(self) -> np.ndarray:
-        return NO_POINTS
+    def step_at(self, step: Step, frame: int) -> Step | None:
+        return None
 
     def _start(self, world_from_camera: np.ndarray) -> np.ndarray | None:
         """(3,) where the light is, in the camera's frame; None for a new one."""

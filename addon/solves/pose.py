@@ -37,7 +37,7 @@ from .found import FoundPose, FramePose, Intrinsics, Matrix, matrix
 from .image_source import ImageSource, MaskKey
 from .measured import judge_end, judge_gap
 from .pose_view import PoseView, Things
-from .solve import NO_POINTS, Step, frames_of, mean_milliseconds
+from .solve import Step, frames_of, mean_milliseconds
 
 IOU_TOLERANCE = 0.01  # by which the scene may differ from what was solved
 LOST_SHARE = 0.9  # of the overlap that was solved: a scene that shows less shows another pose
@@ -80,6 +80,13 @@ class PoseTask:
     @property
     def is_range(self) -> bool:
         return self.frame_start is not None or self.frame_end is not None
+
+
+class PoseAnswer(NamedTuple):
+    """A (4, 4) motion of the world from the placements on."""
+
+    motion: np.ndarray
+    placements: dict[Handle, Placement]
 
 
 class _Kept(NamedTuple):
@@ -163,15 +170,18 @@ class PoseSolve:
                 step.phase,
                 step.energy,
                 f"IoU {step.iou:.3f}",
-                step.camera_from_object,
+                PoseAnswer(view.motion(step.camera_from_object), view.placements),
                 step.seconds,
                 image_lines=view.outline(step.camera_from_object),
+                observed_lines=view.observed_lines,
             )
         self.solutions.append(session.result())
         self.iou = view.iou(self.solutions[-1].camera_from_object)
 
     def apply(self, step: Step) -> None:
-        move(self._at(step.part), self.view.placements, self.view.motion(step.answer))
+        scene = find_scene(self.scene)
+        show_frame(scene, step.part)
+        move(scene, step.answer.placements, step.answer.motion)
 
     def apply_alternative(self, index: int) -> None:
         """Places what moves as in an entry of the report's alternatives, which are those of the last frame."""
@@ -250,6 +260,7 @@ class PoseSolve:
             "ms_per_step": mean_milliseconds(seconds, steps),
             "iou_before": before if self.task.is_range else before[0],
             "iou": after if self.task.is_range else after[0],
+            "worst_frame": worst,
             "alternatives": [self._placed(choice) for choice in self._choices()],
             "moved": [one.name for one in self.things.moved],
             "counted": [one.name for one in self.things.parts],
@@ -260,23 +271,13 @@ class PoseSolve:
         scale, task = find_scene(self.scene).unit_settings.scale_length, self.task
         return FoundPose("opengl", scale, task.object, task.camera, tuple(self.found_poses))
 
-    @property
-    def observed_image_lines(self) -> np.ndarray:
-        return self.view.observed_lines
-
-    @property
-    def observed_points(self) -> np.ndarray:
-        return NO_POINTS
+    def step_at(self, step: Step, frame: int) -> Step | None:
+        return None
 
     @property
     def _part(self) -> int:
         """The first one that is not done."""
         return self.parts[len(self.kept)]
-
-    def _at(self, frame: int) -> bpy.types.Scene:
-        scene = find_scene(self.scene)
-        show_frame(scene, frame)
-        return scene
 
     def _read(self, scene: bpy.types.Scene) -> PoseView:
         return PoseView.read(scene, self.things, self.task.silhouette, self.task.is_range)

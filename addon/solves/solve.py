@@ -24,6 +24,8 @@ class Step:
     part: which of the solve's parts.  index: 0 is the start; count: how many are expected.  energy: 0 explains the
     observation.  quality: a phrase such as "IoU 0.94".  answer: what `Solve.apply` writes.  image_lines: (N, 2, 2) segments
     in the camera's image, (x, y) from 0 to 1, y up.  world_lines: (N, 2, 3).  world_points: (N, 3).  seconds: since the start.
+    observed_lines, observed_points: what was observed, as image_lines and world_points.  frame: of the scene at which the step
+    is shown, None = part.
     """
 
     part: int
@@ -37,6 +39,14 @@ class Step:
     image_lines: np.ndarray = field(default_factory=lambda: NO_IMAGE_LINES)
     world_lines: np.ndarray = field(default_factory=lambda: NO_WORLD_LINES)
     world_points: np.ndarray = field(default_factory=lambda: NO_POINTS)
+    observed_lines: np.ndarray = field(default_factory=lambda: NO_IMAGE_LINES)
+    observed_points: np.ndarray = field(default_factory=lambda: NO_POINTS)
+    frame: int | None = None
+
+    @property
+    def shown_at(self) -> int:
+        """The frame of the scene."""
+        return self.part if self.frame is None else self.frame
 
 
 class Solve(Protocol):
@@ -96,14 +106,8 @@ class Solve(Protocol):
         """The answer as it was measured in the scene: one of the dataclasses of found.py."""
         ...
 
-    @property
-    def observed_image_lines(self) -> np.ndarray:
-        """(N, 2, 2) outline of what was observed, as Step.image_lines."""
-        ...
-
-    @property
-    def observed_points(self) -> np.ndarray:
-        """(M, 3) points that were observed, in the world."""
+    def step_at(self, step: Step, frame: int) -> Step | None:
+        """A step of a part that is more than one frame, at another of its frames; None where the part has no such frame."""
         ...
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import bpy
 import numpy as np
 
-from addon.solves.solve import NO_IMAGE_LINES, NO_POINTS, Step
+from addon.solves.solve import Step
 from solver_core.errors import SetupError
 
 
@@ -18,8 +18,6 @@ class FakeSolve:
     failing_part: int | None = None
     rounds: int = 1  # for each part
     log: list = field(default_factory=list)
-    observed_image_lines = NO_IMAGE_LINES
-    observed_points = NO_POINTS
 
     @classmethod
     def gather(cls, scene, task):
@@ -38,6 +36,7 @@ class FakeSolve:
     def apply(self, step):
         if self.object not in bpy.data.objects:
             raise SetupError(f"'{self.object}' is gone.")
+        bpy.context.scene.frame_set(step.part)
         bpy.data.objects[self.object].location.x = step.answer
 
     def keep(self):
@@ -51,6 +50,9 @@ class FakeSolve:
     def finish(self, end=""):
         yield
         self.log.append(("finish", end))
+
+    def step_at(self, step, frame):
+        return None
 
     def restore(self):
         self.log.append("restore")
@@ -67,6 +69,7 @@ class FakeSolve:
             "ms_per_step": 1.0,
             "iou_before": 0.5,
             "iou": 0.9,
+            "worst_frame": 1,
         }
 
 

@@ -104,6 +104,20 @@ def test_sequences_show_the_file_with_the_number_of_the_frame(source, scene, pix
         image_source.read(None, 4, is_range=True)
 
 
+@pytest.mark.parametrize("source", ["image", "file"])
+@pytest.mark.parametrize("is_range", [True, False])
+def test_sequences_may_begin_at_another_number(source, is_range, scene, pixels, tmp_path):
+    for number in (1001, 1002):
+        save(np.full_like(pixels, (number - 1000) / 5), tmp_path / f"shot_{number}.png")
+    image = bpy.data.images.load(str(tmp_path / "shot_1002.png"))
+    image.source = "SEQUENCE"
+    chosen = {"image": image.name} if source == "image" else {"file": image.filepath}
+
+    found = [ImageSource(**chosen, frame_offset=1000).read(None, frame, is_range).rgba[0, 0, 3] for frame in (1, 2)]
+
+    np.testing.assert_allclose(found, [0.2, 0.4], atol=1e-6)
+
+
 def test_backgrounds_show_the_frame_that_their_image_user_says(camera, pixels, tmp_path):
     for number in (11, 12, 13):
         save(np.full_like(pixels, number / 20), tmp_path / f"shot_{number}.png")

@@ -8,7 +8,7 @@ import pytest
 
 from addon import results
 from addon.operators import live
-from tests.blender.fake_solve import FakeSolve, some_result
+from tests.blender.fake_solve import FakeSolve, lines, some_result
 
 
 @pytest.fixture
@@ -372,17 +372,49 @@ def test_slider_says_why_when_the_object_is_gone(operator, thing):
     assert results.find("pose", bpy.context.scene).notice == "'Thing' is gone."
 
 
-def test_result_is_seen_at_its_frame_only(operator):
+def test_result_is_seen_at_the_frames_that_were_solved(operator):
     scene = bpy.context.scene
+    operator.task = {"object": "Thing", "parts": (1, 2)}
     operator.execute(bpy.context)
     result = results.find("pose", scene)
-    assert result.is_seen_in(scene)
+    first, last = result.steps_of.values()
+    assert result.seen_in(scene) is last[-1]
 
+    scene.frame_set(1)
+    assert result.seen_in(scene) is first[-1]
+    scene.deep_feedback.pose.step = 2
+    assert result.seen_in(scene) is first[1]
     scene.frame_set(7)
+    assert result.seen_in(scene) is None
+    assert result.seen_in(bpy.data.scenes.new("Other")) is None
 
-    assert not result.is_seen_in(scene)
-    scene.deep_feedback.pose.step = 1  # which this solve shows at any frame
-    assert result.is_seen_in(scene)
+
+def test_slider_replays_the_frame_that_the_scene_shows(operator, thing):
+    scene = bpy.context.scene
+    operator.task = {"object": "Thing", "parts": (1, 2)}
+    operator.execute(bpy.context)
+    scene.frame_set(1)
+
+    scene.deep_feedback.pose.step = 1
+
+    assert scene.frame_current == 1
+    assert thing.location.x == 0
+    scene.frame_set(7)
+    scene.deep_feedback.pose.step = 2
+    assert scene.frame_current == 1  # the last one that was looked at
+
+
+def test_earlier_frames_keep_the_lines_of_their_last_step_only(operator):
+    class LineSolve(FakeSolve):
+        def steps(self):
+            for step in super().steps():
+                yield dataclasses.replace(step, image_lines=lines([[0, 0], [1, 1]]))
+
+    operator.solve_class, operator.task = LineSolve, {"object": "Thing", "parts": (1, 2)}
+    operator.execute(bpy.context)
+
+    first, last = results.find("pose", bpy.context.scene).steps_of.values()
+    assert [len(step.image_lines) for step in (*first, *last)] == [0, 0, 1, 1, 1, 1]
 
 
 def test_result_is_forgotten_when_a_file_is_loaded(operator):

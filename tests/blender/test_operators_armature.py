@@ -115,6 +115,31 @@ def test_jump_goes_to_the_worst_frame(registered, arm):
 
     assert registered.frame_current == 2
     assert arm.animation_data.action is not None
+    result = results.find("armature", registered)
+    seen = results.shown().seen_in(registered)
+    assert results.shown() is result
+    goals = [bpy.data.objects[name].matrix_world.translation for name in joints(arm)]
+    np.testing.assert_allclose(np.sort(seen.observed_points, axis=0), np.sort(goals, axis=0), atol=1e-4)
+    lengths = np.linalg.norm(np.diff(seen.world_lines, axis=1), axis=-1)
+    np.testing.assert_allclose(100 * lengths.max(), result.report["worst_cm"], atol=0.01)
+
+
+def test_steps_replay_at_every_frame_of_a_range(registered, arm):
+    hand = bpy.data.objects["Hand_end"]
+    for frame, shift in ((1, 0.0), (3, 0.4)):
+        hand.location.y += shift
+        hand.keyframe_insert("location", frame=frame)
+    registered.frame_set(1)
+    bpy.ops.deep_feedback.solve_armature(use_range=True, frame_start=1, frame_end=3)
+    registered.frame_set(3)
+    solved = distances(arm)
+
+    registered.deep_feedback.armature.step = 1
+    assert registered.frame_current == 3
+    assert max(distances(arm)) > 0.1
+    registered.deep_feedback.armature.step = 1000
+
+    np.testing.assert_allclose(distances(arm), solved, atol=1e-4)
 
 
 def test_slider_replays_the_pose_of_a_step(registered, arm):

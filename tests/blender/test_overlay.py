@@ -119,6 +119,7 @@ def test_mask_preview_is_made_anew_when_the_key_changes(registered):
 
     make_pose_scene(registered)
     preview = overlay.MaskPreview()
+    assert not preview.is_current(registered)
     preview.update()
     covered = len(preview.rectangles)
     assert covered
@@ -134,6 +135,7 @@ def test_mask_preview_is_made_anew_when_the_key_changes(registered):
 
 def test_mask_preview_is_not_that_of_another_file(registered, tmp_path):
     preview = overlay.MaskPreview()
+    assert not preview.is_current(registered)
     preview.update()
 
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "other.blend"))
@@ -143,6 +145,7 @@ def test_mask_preview_is_not_that_of_another_file(registered, tmp_path):
 
 def test_mask_preview_says_why_there_is_none(registered):
     preview = overlay.MaskPreview()
+    assert not preview.is_current(registered)
 
     preview.update()
 

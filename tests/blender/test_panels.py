@@ -6,13 +6,14 @@ import pytest
 from mathutils import Matrix
 
 from addon import panels, preferences, result_panel, results
+from addon.operators import replay
 from solver_core import render
 from tests.blender.fake_layout import FakeLayout
 from tests.blender.fake_solve import FakeSolve, some_result
 
 PANELS = ("pose", "lighting", "armature")
 POSE = {"verdict": "doubtful", "explanation": "It fits roughly.", "reason": "Done.", "seconds": 0.1, "steps": 3}
-POSE |= {"ms_per_step": 33.0, "iou_before": 0.5, "iou": 0.9}
+POSE |= {"ms_per_step": 33.0, "iou_before": 0.5, "iou": 0.9, "worst_frame": 7}
 REPORTS = {
     "pose": POSE
     | {
@@ -107,8 +108,60 @@ def test_panel_shows_the_worst_frame_of_a_range(registered):
 
     items = drawn("pose")
 
-    assert ("label", "0.400 → 0.800") in items
+    assert {("label", "0.400 → 0.800"), ("label", "7"), ("operator", "deep_feedback.jump_to_worst_frame")} <= set(items)
     assert ("operator", "deep_feedback.apply_alternative") not in items
+
+
+def look(perspective, camera):
+    """A context in whose viewport the panel is."""
+    space = SimpleNamespace(type="VIEW_3D", camera=camera, use_local_camera=False)
+    space.region_3d = SimpleNamespace(view_perspective=perspective)
+    system = SimpleNamespace(ui_scale=2)
+    things = {"scene": bpy.context.scene, "view_layer": bpy.context.view_layer, "region": None}
+    return SimpleNamespace(space_data=space, preferences=SimpleNamespace(system=system), **things)
+
+
+def test_panel_offers_the_camera_view_where_the_viewport_shows_another(registered):
+    camera, button = add_camera(registered), ("operator", "deep_feedback.look_through_camera")
+    other = bpy.data.objects.new("Other", camera.data)
+    registered.deep_feedback.pose.camera = other
+
+    def offered(context):
+        layout = FakeLayout()
+        panels.DEEP_FEEDBACK_PT_pose.draw(SimpleNamespace(layout=layout), context)
+        return button in layout.drawn
+
+    context = look("PERSP", camera)
+    assert offered(context)
+    assert offered(look("CAMERA", camera))
+    look_through = replay.DEEP_FEEDBACK_OT_look_through_camera
+    assert look_through.execute(None, context) == {"FINISHED"}
+    assert not offered(context)
+    assert context.space_data.camera == other
+    assert context.space_data.use_local_camera
+    assert not bpy.ops.deep_feedback.look_through_camera.poll()  # there is no viewport here
+
+
+def test_panel_asks_for_an_offset_of_pictures_that_move_only(registered, tmp_path):
+    choice = registered.deep_feedback.pose.silhouette
+    choice.image = bpy.data.images.new("Image", 8, 8)
+    assert ("prop", "frame_offset") not in drawn("pose")
+
+    choice.source, choice.file = "FILE", "//shot_001.png"
+
+    assert ("prop", "frame_offset") in drawn("pose")
+    choice.frame_offset = 7
+    assert choice.chosen.frame_offset == 7
+
+
+@pytest.mark.parametrize(("width", "longest"), [(120, 11), (300, 36)])
+def test_sentences_fit_into_narrow_sidebars(registered, width, longest):
+    layout, context = FakeLayout(), look("PERSP", None)
+    context.region = SimpleNamespace(width=2 * width)
+
+    result_panel.draw_sentence(layout, context, "The outlines overlap by half, and more cannot be said of them.")
+
+    assert max(len(text) for _, text in layout.drawn) in range(longest - 5, longest + 1)
 
 
 def test_panel_says_why_a_step_cannot_be_replayed(registered):
