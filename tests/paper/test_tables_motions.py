@@ -114,10 +114,20 @@ def test_other_axes_and_rest_poses_leave_the_positions_as_they_are(motion):
     assert rotations.angle_between(rotation[0], np.array([1.0, 0, 0, 0])).max() < 1e-6
 
 
+@pytest.mark.parametrize("name", ["a frame as rest pose", "bone-local rest pose", "rolled bones"])
+def test_rigs_with_other_axes_stand_in_their_rest_pose(motion, name):
+    rig = rigs(motion.rotations[0])[name]
+    plain = rigs(motion.rotations[0])["Unreal names, A pose, twist bones, root" if "rolled" in name else "Mixamo names"]
+
+    standing = node_positions(rig.skeleton, rig.rest[None], np.zeros((1, 3)))
+
+    np.testing.assert_allclose(standing[0], plain.skeleton.rest_positions(), atol=1e-9)
+
+
 def test_shortest_arcs_meet_positions_of_a_rig(motion):
     rig = rigs(motion.rotations[0])["arms lowered, two spine bones"]
     targets = node_positions(rig.skeleton, *rig.carried(motion))
 
-    (rotation, root), _ = shortest_arcs(targets, rig.skeleton)
+    (rotation, root), _ = shortest_arcs(targets, rig)
 
     np.testing.assert_allclose(node_positions(rig.skeleton, rotation, root), targets, atol=1e-4)

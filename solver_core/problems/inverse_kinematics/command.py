@@ -15,7 +15,7 @@ import solver_core
 from solver_core.command import console
 from solver_core.command.arguments import add_options, options_from
 from solver_core.command.pictures import write_animation, write_picture
-from solver_core.errors import ConfigError
+from solver_core.errors import ConfigError, SetupError
 from solver_core.locking import sole_writer
 from solver_core.problems.inverse_kinematics.drawing import View, draw_strip
 from solver_core.problems.inverse_kinematics.files.bodies import limits_path
@@ -27,6 +27,7 @@ from solver_core.problems.inverse_kinematics.folder import Clip, clips_in, is_fo
 from solver_core.problems.inverse_kinematics.names.mapping import body_map
 from solver_core.problems.inverse_kinematics.placing import fit_to_skeleton
 from solver_core.problems.inverse_kinematics.skeleton.motion import Motion
+from solver_core.problems.inverse_kinematics.skeleton.rest_pose import RestPose
 from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
 from solver_core.problems.inverse_kinematics.solve import KinematicOptions, KinematicResult, OnStep, solve_inverse_kinematics
 from solver_core.problems.inverse_kinematics.training.rig import prepare_rig
@@ -59,6 +60,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     files.add_argument(
         "--limits", type=Path, metavar="JSON", help="ranges of the joint angles, degrees (default: those beside the weights)"
+    )
+    files.add_argument(
+        "--rest",
+        metavar="FRAME|BVH",
+        help="a pose in which the skeleton stands, where its own rest pose does not: a frame of its file, counted from 1, or "
+        "the first frame of another file",
     )
     files.add_argument("--out", type=Path, metavar="FILE", help="the motion: bvh, npz or csv; a folder for a folder of clips")
     files.add_argument("--json", action=console.Output, metavar="JSON", help="also write the result here")
@@ -102,7 +109,7 @@ def run(args: argparse.Namespace) -> int:
         write_text(args.write_map, json.dumps(inputs.found_map(result), indent=2) + "\n", "map")
     if args.picture is not None or args.animation is not None:
         assert result.matching is not None  # files name their targets
-        _draw(args, motion, fit_to_skeleton(targets, result.matching, motion.skeleton).positions)
+        _draw(args, motion, fit_to_skeleton(targets, result.matching, inputs.standing).positions)
     console.print_result(_content(result), args.json)
     return console.conclude(result.verdict, result.explanation)
 
@@ -120,8 +127,10 @@ def _run_folder(args: argparse.Namespace) -> int:
     files = {
         f"--{name}": path for name in ("skeleton", "map", "limits", "weights") if (path := getattr(args, name)) is not None
     }
+    if args.rest is not None and not args.rest.isdecimal():
+        files["--rest"] = Path(args.rest)
     clips = clips_in(args.targets, args.out, f".{args.format}", files)
-    settings = repr((solver_core.__version__, inputs.options, args.unit, args.skeleton_unit, args.up, args.fps))
+    settings = repr((solver_core.__version__, inputs.options, args.unit, args.skeleton_unit, args.up, args.fps, args.rest))
     worst = 0
     with sole_writer(args.out):
         remove_unfinished(args.out)
@@ -138,7 +147,8 @@ def _run_folder(args: argparse.Namespace) -> int:
 class _Inputs:
     """What all clips of a command line have in common."""
 
-    rest: Motion
+    own: Motion
+    rest: np.ndarray | None
     known: Map
     limits: np.ndarray | None
     options: KinematicOptions
@@ -149,34 +159,41 @@ class _Inputs:
     @classmethod
     def read(cls, args: argparse.Namespace) -> _Inputs:
         """Raises SolverError."""
-        rest = read_bvh(args.skeleton, checked_unit(args.skeleton_unit, "--skeleton-unit"))
+        own = read_bvh(args.skeleton, checked_unit(args.skeleton_unit, "--skeleton-unit"))
         known = Map() if args.map is None else read_map(args.map)
-        limits = _limits(args, rest.skeleton)
-        return cls(rest, known, limits, options_from(args, KinematicOptions), args.unit, args.up, args.fps)
+        rest = None if args.rest is None else _rest_pose(args.rest, own, args.skeleton)
+        limits = _limits(args, own.skeleton)
+        return cls(own, rest, known, limits, options_from(args, KinematicOptions), args.unit, args.up, args.fps)
+
+    @property
+    def standing(self) -> Skeleton:
+        """The skeleton with the pose as its rest that counts as such."""
+        return self.own.skeleton if self.rest is None else RestPose.checked(self.own.skeleton, self.rest).skeleton
 
     def solve(self, path: Path, on_step: OnStep | None = None) -> tuple[NamedTargets, KinematicResult]:
         targets = read_targets(path, self.unit, self.up, self.fps)
         result = solve_inverse_kinematics(
             targets,
-            self.rest.skeleton,
+            self.own.skeleton,
             limits=self.limits,
             options=self.options,
             on_step=on_step,
             mapping=self.known.body,
             target_map=self.known.targets,
+            rest=self.rest,
         )
         return targets, result
 
     def found_map(self, result: KinematicResult) -> dict[str, Any]:
         """What read_map reads: which joint was taken for which."""
-        found = body_map(self.rest.skeleton)
+        found = body_map(self.standing)
         body = self.known.body or ({} if found is None else found.node_of)
         return {"body": body, "targets": {} if result.matching is None else result.matching.targets}
 
     def motion(self, targets: NamedTargets, result: KinematicResult) -> Motion:
-        rest = self.rest
-        frame_time = targets.frame_time or rest.frame_time
-        return Motion(rest.skeleton, result.rotations, result.root, frame_time, rest.orders, rest.metres_per_unit)
+        own = self.own
+        frame_time = targets.frame_time or own.frame_time
+        return Motion(own.skeleton, result.rotations, result.root, frame_time, own.orders, own.metres_per_unit)
 
     def solve_clip(self, clip: Clip) -> dict[str, Any]:
         """Writes the motion of a clip; its result without the steps."""
@@ -208,6 +225,23 @@ def prepare_training(args: argparse.Namespace, out: Path) -> Path:
     if args.motion or args.limits is not None:
         raise ConfigError("--motion and --limits belong to --rig; a recipe names its own")
     return args.config
+
+
+def _rest_pose(text: str, own: Motion, path: Path) -> np.ndarray:
+    """(N, 4) wxyz: of a frame of the skeleton's file or, by the names of joints, of another file.  Raises SolverError."""
+    if text.isdecimal():
+        if not 1 <= int(text) <= own.num_frames:
+            raise ConfigError(f"--rest asks for frame {text[:20]}, and {path} has the frames 1 to {own.num_frames}")
+        return own.rotations[int(text) - 1]
+    other = read_bvh(Path(text))
+    missing = [name for name in own.skeleton.joint_names if name not in other.skeleton.joint_names]
+    if missing:
+        raise SetupError(
+            f"the rest pose of {text} has no joint {missing[0]!r}, which {path} has; it must be of the same skeleton"
+        )
+    pose = np.tile([1.0, 0, 0, 0], (own.skeleton.num_nodes, 1))
+    pose[own.skeleton.joints] = other.rotations[0, [other.skeleton.index(name) for name in own.skeleton.joint_names]]
+    return pose
 
 
 def _limits(args: argparse.Namespace, skeleton: Skeleton) -> np.ndarray | None:

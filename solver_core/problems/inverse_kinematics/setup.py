@@ -16,6 +16,7 @@ from solver_core.problems.inverse_kinematics.placing import WRONG_UNIT, fit_to_s
 from solver_core.problems.inverse_kinematics.problem import KinematicProblem
 from solver_core.problems.inverse_kinematics.skeleton.body import Body
 from solver_core.problems.inverse_kinematics.skeleton.limits import JointLimits
+from solver_core.problems.inverse_kinematics.skeleton.rest_pose import RestPose
 from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
 from solver_core.problems.inverse_kinematics.solver.evidence import Given
 from solver_core.problems.inverse_kinematics.solver.guide import Guide, Trained, find_guide
@@ -23,7 +24,7 @@ from solver_core.problems.inverse_kinematics.solver.guide import Guide, Trained,
 STANDING = ("abdomen", "chest", "neck", "lShin", "rShin", "lFoot", "rFoot")  # whose bones are upright where a body stands
 NO_STANCE = (
     "the rest pose of the skeleton is no standing figure, so positions do not tell how its joints are twisted: bones point "
-    "where they should, but may be turned about themselves; networks trained for this rig know better (train ik --rig)"
+    "where they should, but may be turned about themselves; give a pose in which it stands (rest=, --rest)"
 )
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,8 @@ class KinematicSetup:
 
     given: targets, world metres.  notices: sentences about what was found in them.
     matching: which named targets are those of which nodes, None where the targets had no names.
-    start: (F, J, 4) given by the user, or None.  Build it with `checked`, whose arguments are those of
+    start: (F, J, 4) given by the user, or None.  rest: the pose that counts as rest instead of the skeleton's own, or None; the
+    problem is then that of the skeleton at rest in it.  Build it with `checked`, whose arguments are those of
     solve_inverse_kinematics; it raises ObservationError or SetupError with one sentence for what cannot be used.
     """
 
@@ -45,6 +47,7 @@ class KinematicSetup:
     guide: Guide | None
     matching: Matching | None
     start: np.ndarray | None
+    rest: RestPose | None = None
 
     @classmethod
     def checked(
@@ -58,6 +61,7 @@ class KinematicSetup:
         target_map: Mapping[str, str | Sequence[str]] | None = None,
         trained: Trained | None = None,
         limit_axes: np.ndarray | None = None,
+        rest: np.ndarray | None = None,
     ) -> KinematicSetup:
         """A setup from what a user gives; the arguments are those of solve_inverse_kinematics.
 
@@ -69,6 +73,11 @@ class KinematicSetup:
             checked_kind({} if value is None else value, Mapping, name, "a dictionary of names")
         if trained is not None:
             checked_kind(trained, Trained, "trained", "networks with their body, as Trained.load gives them")
+        standing = None if rest is None else RestPose.checked(skeleton, rest)
+        if standing is not None:
+            if limits is not None:
+                raise SetupError("limits count from the skeleton's own rest pose; give either limits or another rest pose")
+            skeleton = standing.skeleton
         matching, notices, of_file = None, (), ()
         if isinstance(targets, NamedTargets):
             matching = _matched(targets, skeleton, target_map)
@@ -90,7 +99,12 @@ class KinematicSetup:
             guide = None
             notices = (*notices, NO_STANCE)
             log.warning(NO_STANCE)
-        return cls(problem, given, notices, guide, matching, None if start is None else _checked_start(start, problem))
+        x = None if start is None else _checked_start(start, problem, standing)
+        return cls(problem, given, notices, guide, matching, x, standing)
+
+    def to_own(self, x: np.ndarray) -> np.ndarray:
+        """(F, J, 4) rotations as the user counts them, for poses of the problem."""
+        return x if self.rest is None else self.rest.to_own(x)
 
 
 def _matched(targets: NamedTargets, skeleton: Skeleton, target_map: Mapping[str, str | Sequence[str]] | None) -> Matching:
@@ -118,7 +132,7 @@ def checked_targets(targets: np.ndarray, weights: np.ndarray | None, skeleton: S
     return Given(positions, weights), notices
 
 
-def _checked_start(start: np.ndarray, problem: KinematicProblem) -> np.ndarray:
+def _checked_start(start: np.ndarray, problem: KinematicProblem, rest: RestPose | None) -> np.ndarray:
     """(F, J, 4) from (F, N, 4) or (N, 4).  Raises SetupError."""
     num_frames, num_nodes = problem.offsets.shape[:2]
     start = checked_array(start, "start", f"({num_frames}, {num_nodes}, 4)").astype(np.float32)
@@ -130,7 +144,8 @@ def _checked_start(start: np.ndarray, problem: KinematicProblem) -> np.ndarray:
     lengths = np.linalg.norm(x, axis=-1, keepdims=True)
     if not np.isfinite(x).all() or lengths.min() < 0.5:
         raise SetupError("start must hold unit quaternions, wxyz")
-    return problem.within_limits(x / lengths)
+    x = x / lengths
+    return problem.within_limits(x if rest is None else rest.from_own(x))
 
 
 def _checked_weights(weights: np.ndarray | None, positions: np.ndarray) -> np.ndarray:

@@ -168,6 +168,7 @@ def solve_inverse_kinematics(
     target_map: Mapping[str, str | Sequence[str]] | None = None,
     trained: Trained | None = None,
     limit_axes: np.ndarray | None = None,
+    rest: np.ndarray | None = None,
 ) -> KinematicResult:
     """The rotations of a skeleton whose nodes are nearest to the targets and, where those leave a choice, natural.
 
@@ -187,18 +188,22 @@ def solve_inverse_kinematics(
         target_map: nodes of the skeleton -> names of targets, several mean the middle of them; None finds it by the names.
         trained: networks that are not in a file, and the body that they are for; instead of the option weights.
         limit_axes: (N, 3, 3) rotations whose columns are the x, y and z that the limits are about, such as a rolled bone's.
+        rest: (N, 4) wxyz rotations of the skeleton in a pose in which it stands upright, the arms lowered or stretched out;
+            None where it stands so without any rotation.  Not together with limits.
 
     Returns:
         KinematicResult with the rotations and the root's positions.
 
     Raises:
         ObservationError: if the targets cannot be used.
-        SetupError: if skeleton, start, limits or mapping cannot be used.
+        SetupError: if skeleton, start, limits, mapping or rest cannot be used.
         ConfigError: if an option is out of its range.
         WeightsError: if the weights are no networks for this.
     """
     trained = trained or Trained.of(options.weights)
-    setup = KinematicSetup.checked(targets, skeleton, target_weights, start, limits, mapping, target_map, trained, limit_axes)
+    setup = KinematicSetup.checked(
+        targets, skeleton, target_weights, start, limits, mapping, target_map, trained, limit_axes, rest
+    )
     return KinematicSession(setup, options).run(on_step)
 
 
@@ -254,7 +259,7 @@ class KinematicSession(Session[KinematicStep, KinematicResult]):
         error = np.where(np.isfinite(evidence.variance), error, np.nan)
         every_rotation = np.zeros((len(x), skeleton.num_nodes, 4))
         every_rotation[..., 0] = 1
-        every_rotation[:, skeleton.joints] = continuous_signs(x)
+        every_rotation[:, skeleton.joints] = continuous_signs(self.setup.to_own(x))
         return KinematicResult(
             every_rotation,
             root,
@@ -410,7 +415,8 @@ class KinematicSession(Session[KinematicStep, KinematicResult]):
         if room <= len(self.history):
             self.history[-room] = replace(self.history[-room], x=None)
         phase = phase if self.history else "start"
-        return KinematicStep(phase, iteration.x, iteration.energy, int(iteration.is_active.sum()), self.seconds)
+        x = self.setup.to_own(iteration.x)
+        return KinematicStep(phase, x, iteration.energy, int(iteration.is_active.sum()), self.seconds)
 
 
 def _nearest(frames: np.ndarray, among: np.ndarray) -> np.ndarray:

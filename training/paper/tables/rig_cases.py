@@ -30,7 +30,7 @@ class Rig:
     """A skeleton that follows the human.
 
     follows: of each joint.  alignment: (J, 3, 3) axes of what it follows from its own.  turn: (3, 3) world of the rig from
-    the human's.  size: of its steps over the human's.
+    the human's.  size: of its steps over the human's.  rest: (N, 4) rotations in which it stands, None where it does without.
     """
 
     skeleton: Skeleton
@@ -38,6 +38,7 @@ class Rig:
     alignment: np.ndarray
     turn: np.ndarray
     size: float = 1.0
+    rest: np.ndarray | None = None
 
     def carried(self, motion: Motion) -> tuple[np.ndarray, np.ndarray]:
         """Rotations (F, N, 4) and root (F, 3) of the rig for a motion of the human."""
@@ -113,7 +114,9 @@ def reframed(rig: Rig, frames: np.ndarray) -> Rig:
     inner = np.flatnonzero(own.parents >= 0)
     above = frames[own.joint_of_node[own.parents[inner]]]
     offsets[inner] = (above.swapaxes(1, 2) @ own.offsets[inner, :, None])[..., 0]
-    return replace(rig, skeleton=Skeleton(own.names, own.parents, offsets), alignment=rig.alignment @ frames)
+    skeleton = Skeleton(own.names, own.parents, offsets)
+    rest = _local_rotations(skeleton, frames[None])[0]
+    return replace(rig, skeleton=skeleton, alignment=rig.alignment @ frames, rest=rest)
 
 
 def _bone_frames(skeleton: Skeleton) -> np.ndarray:

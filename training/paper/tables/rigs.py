@@ -10,8 +10,7 @@ from solver_core import render
 from solver_core.problems.inverse_kinematics.problem import KinematicProblem, Targets
 from solver_core.problems.inverse_kinematics.skeleton.body import Body
 from solver_core.problems.inverse_kinematics.skeleton.motion import Motion
-from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
-from solver_core.problems.inverse_kinematics.solve import solve_inverse_kinematics
+from solver_core.problems.inverse_kinematics.solve import KinematicResult, solve_inverse_kinematics
 from solver_core.problems.inverse_kinematics.solver.closed_form import pointed
 from training.paper.evaluation import Errors, Row, Run
 from training.paper.tables.motions import measure_motion, node_positions, summary, test_motions
@@ -22,6 +21,7 @@ NUM_SAMPLES = 10  # clips
 QUICK_SAMPLES = 2
 NOISES_CM = (0, 1)
 SHOWN = ("body_deg", "position_cm", "big_steps", "jitter_over_truth", "ms_per_frame")
+OURS, GIVEN = "ours", "ours, rest pose given"  # a row of its own only where that pose is not the rig's own rest
 
 Answer = tuple[np.ndarray, np.ndarray]  # rotations (F, N, 4) and root (F, 3)
 
@@ -33,8 +33,11 @@ def rows(run: Run) -> list[Row]:
     table: list[Row] = []
     for noise_cm in NOISES_CM:
         of_noise: list[Row] = []
-        for name, rig in rigs(motions[0].rotations[0]).items():
+        tried = rigs(motions[0].rotations[0])
+        for name, rig in tried.items():
             for method, solve in METHODS.items():
+                if method == GIVEN and rig.rest is None:  # it is ours
+                    continue
 
                 def measured(clips: np.ndarray, rig=rig, solve=solve, noise_cm=noise_cm) -> Errors:
                     rng = np.random.default_rng([run.seed, noise_cm, int(clips[0])])
@@ -46,7 +49,8 @@ def rows(run: Run) -> list[Row]:
                     {"rig": name, "noise_cm": noise_cm, "method": method, **{key: shown[key] for key in SHOWN if key in shown}}
                 )
         for method in METHODS:
-            of_method = [row for row in of_noise if row["method"] == method]
+            of_rig = {row["rig"]: row for row in of_noise if row["method"] in (OURS if method == GIVEN else method, method)}
+            of_method = [of_rig[name] for name in tried]
             means = {key: float(np.mean([float(row[key]) for row in of_method])) for key in SHOWN}
             of_noise.append({"rig": "mean over rigs", "noise_cm": noise_cm, "method": method, **means})
         table += of_noise
@@ -56,7 +60,7 @@ def rows(run: Run) -> list[Row]:
 def solved(
     rig: Rig,
     motion: Motion,
-    solve: Callable[[np.ndarray, Skeleton], tuple[Answer, float]],
+    solve: Callable[[np.ndarray, Rig], tuple[Answer, float]],
     noise: float,
     rng: np.random.Generator,
 ) -> Errors:
@@ -64,14 +68,15 @@ def solved(
     true = rig.carried(motion)
     positions = node_positions(rig.skeleton, *true)
     targets = positions + noise * rng.normal(size=positions.shape)
-    answer, seconds = solve(targets, rig.skeleton)
+    answer, seconds = solve(targets, rig)
     is_given = np.ones(positions.shape[:2], bool)
     errors = measure_motion(rig.skeleton, answer, true, is_given, motion.frame_time)
     return errors | {"ms_per_frame": np.array([1000 * seconds / len(targets)])}
 
 
-def shortest_arcs(targets: np.ndarray, skeleton: Skeleton) -> tuple[Answer, float]:
+def shortest_arcs(targets: np.ndarray, rig: Rig) -> tuple[Answer, float]:
     """The closed form from the rest pose, and nothing else."""
+    skeleton = rig.skeleton
     count, root = len(targets), targets[:, [skeleton.root]]
     offsets = np.broadcast_to(skeleton.offsets, (count, *skeleton.offsets.shape))
     problem = KinematicProblem(Body.at_rest(skeleton), offsets)
@@ -82,9 +87,17 @@ def shortest_arcs(targets: np.ndarray, skeleton: Skeleton) -> tuple[Answer, floa
     return (rotation, root[:, 0]), 0.0
 
 
-def ours(targets: np.ndarray, skeleton: Skeleton) -> tuple[Answer, float]:
-    result = solve_inverse_kinematics(targets, skeleton)
+def ours(targets: np.ndarray, rig: Rig) -> tuple[Answer, float]:
+    return _answer(solve_inverse_kinematics(targets, rig.skeleton))
+
+
+def ours_with_rest(targets: np.ndarray, rig: Rig) -> tuple[Answer, float]:
+    """With the pose in which the rig stands, which its own rest pose does not tell."""
+    return _answer(solve_inverse_kinematics(targets, rig.skeleton, rest=rig.rest))
+
+
+def _answer(result: KinematicResult) -> tuple[Answer, float]:
     return (result.rotations, result.root), result.seconds
 
 
-METHODS = {"shortest arcs from rest": shortest_arcs, "ours": ours}
+METHODS = {"shortest arcs from rest": shortest_arcs, OURS: ours, GIVEN: ours_with_rest}
