@@ -130,14 +130,21 @@ def view_obstacles(context: bpy.types.Context) -> Iterator[str]:
 def result_obstacles(context: bpy.types.Context, problem: str) -> Iterator[str]:
     """Why nothing can be done with a result."""
     yield from running_obstacles()
-    if results.find(problem, context.scene) is None:
+    if results.report_of(problem, context.scene) is None:
         yield "There is no result yet: solve first."
+
+
+def alternatives_obstacles(context: bpy.types.Context) -> Iterator[str]:
+    """Why a pose has no alternatives."""
+    yield from result_obstacles(context, "pose")
+    if len(results.report_of("pose", context.scene)["alternatives"]) < 2:
+        yield "There is no other pose that fits as well."
 
 
 def range_obstacles(context: bpy.types.Context) -> Iterator[str]:
     """Why no frame of a result can be looked at."""
     yield from running_obstacles()
-    if all(results.find(problem, context.scene) is None for problem in ("pose", "armature")):
+    if all(results.report_of(problem, context.scene) is None for problem in ("pose", "armature")):
         yield "There is no result yet: solve first."
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import blf
@@ -15,7 +16,7 @@ from solver_core.errors import SolverError
 from solver_core.solution import Verdict
 
 from . import preferences, results
-from .result_panel import describe_step, verdict_of
+from .result_panel import step_words, verdict_of
 from .results import Result
 from .solves.pose import preview_mask
 from .solves.solve import Step
@@ -144,6 +145,13 @@ def camera_frame(camera: bpy.types.Object, scene: bpy.types.Scene, view: View) -
     return Frame(pixels.min(axis=0), pixels.max(axis=0))
 
 
+def fitting(words: list[str], fits: Callable[[str], bool]) -> str:
+    """Words as one text; where that is too long, without those in the middle, as many as need be."""
+    while len(words) > 2 and not fits(" - ".join(words)):
+        words = [words[0], *words[2:]]
+    return " - ".join(words)
+
+
 def _mask_key(scene: bpy.types.Scene) -> tuple:
     """All that the preview depends on."""
     settings = scene.deep_feedback.pose
@@ -210,19 +218,18 @@ def _draw_result(context: bpy.types.Context, result: Result, step: Step) -> None
 def _draw_status(context: bpy.types.Context, result: Result, is_curve_shown: bool) -> None:
     """The step in words and the energies, in the lower right corner: the redo panel has the left one."""
     scale, is_running = _scale(context), result.report is None
-    text = (
-        describe_step(result) + " - Esc cancels"
-        if is_running
-        else f"{verdict_of(result.report).value.capitalize()} - {describe_step(result)}"
-    )
-    corner = np.array([_right_edge(context), 0]) + np.array([-MARGIN, MARGIN]) * scale
-    blf.size(0, TEXT_SIZE * scale)
-    start, letter = corner - (blf.dimensions(0, text)[0], 0), TEXT_SIZE * scale
+    letter, edge = TEXT_SIZE * scale, _right_edge(context)
+    verdict = None if is_running else verdict_of(result.report)
+    words = [*step_words(result), "Esc cancels"] if is_running else [verdict.value.capitalize(), *step_words(result)]
+    blf.size(0, letter)
+    text = fitting(words, lambda text: blf.dimensions(0, text)[0] <= edge - 2 * MARGIN * scale - 2 * letter)
+    corner = np.array([edge, 0]) + np.array([-MARGIN, MARGIN]) * scale
+    start = corner - (blf.dimensions(0, text)[0], 0)
     _fill(_rectangle(start - letter * np.array([0.5 if is_running else 2, 0.5]), corner + letter * np.array([0.5, 1.2])), SHADE)
     _write(context, text, start)
-    if not is_running:
+    if verdict is not None:
         mark = _rectangle(start - letter * np.array([1.5, 0]), start + letter * np.array([-0.5, 0.8]))
-        _fill(mark, MARK_COLORS[verdict_of(result.report)])
+        _fill(mark, MARK_COLORS[verdict])
     if not is_curve_shown:
         return
     low = corner + np.array([-CURVE_SIZE[0], TEXT_SIZE + MARGIN]) * scale

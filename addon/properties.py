@@ -52,6 +52,12 @@ def _step(problem: str) -> object:
     )
 
 
+def _record() -> object:
+    return StringProperty(
+        name="Result", description="The report of the last solve, which the panel shows, as JSON", options={"HIDDEN"}
+    )
+
+
 class FrameRange:
     use_range: BoolProperty(
         name="Frame Range",
@@ -166,6 +172,7 @@ class DEEP_FEEDBACK_PG_pose(PoseProperties, bpy.types.PropertyGroup):
         name="Show Mask", description="Shows in the camera view which pixels count as the object", default=False
     )
     step: _step("pose")
+    record: _record()
 
 
 class DEEP_FEEDBACK_PG_lighting(LightingProperties, bpy.types.PropertyGroup):
@@ -195,6 +202,7 @@ class DEEP_FEEDBACK_PG_lighting(LightingProperties, bpy.types.PropertyGroup):
     )
     mask: PointerProperty(type=DEEP_FEEDBACK_PG_image)
     step: _step("lighting")
+    record: _record()
 
 
 def _target_names(_: object, context: bpy.types.Context, __: str) -> list[str]:
@@ -324,6 +332,7 @@ class DEEP_FEEDBACK_PG_armature(ArmatureProperties, bpy.types.PropertyGroup):
     bones: CollectionProperty(type=DEEP_FEEDBACK_PG_bone)
     active_bone: IntProperty(name="Line", description="The line of the bone map that is edited", default=0, min=0)
     step: _step("armature")
+    record: _record()
 
     @property
     def bone_map(self) -> tuple[BoneTarget, ...]:

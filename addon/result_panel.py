@@ -44,12 +44,17 @@ def pose_fit(report: dict) -> str:
 
 
 def describe_step(result: Result) -> str:
-    """In words: "Refine - Step 5 - IoU 0.94", for the panels and the viewport."""
+    """In words: "Refine - Step 5 - IoU 0.94"."""
+    return " - ".join(step_words(result))
+
+
+def step_words(result: Result) -> list[str]:
+    """Where a solve, or its replay, is: the phase, the step and how well it fits; of ranges the frame before them."""
     step = result.step
     if result.is_finishing:
-        return "Keyframes, and measuring in the scene"
+        return ["Keyframes, and measuring in the scene"]
     if step is None:
-        return "Starting"
+        return ["Starting"]
     words = [PHASES.get(step.phase, step.phase.capitalize()), step.quality]
     if result.report is None:
         words.insert(1, f"Step {step.index + 1}")
@@ -58,7 +63,7 @@ def describe_step(result: Result) -> str:
     parts = result.solve.parts
     if len(parts) > 1:
         words.insert(0, f"Frame {step.part}" + (f", {result.num_done + 1} of {len(parts)}" if result.report is None else ""))
-    return " - ".join(words)
+    return words
 
 
 def draw_run(layout: bpy.types.UILayout, context: bpy.types.Context, problem: str) -> None:
@@ -75,24 +80,28 @@ def draw_run(layout: bpy.types.UILayout, context: bpy.types.Context, problem: st
 
 def draw_result(layout: bpy.types.UILayout, context: bpy.types.Context, problem: str) -> None:
     """What a finished solve found, with the slider that replays it."""
-    result = results.find(problem, context.scene)
-    if result is None or result.report is None:
+    result, report = results.find(problem, context.scene), results.report_of(problem, context.scene)
+    if report is None or (result is not None and result.report is None):
         return
     header, body = layout.panel(f"deep_feedback_result_{problem}")
     header.label(text="Result")
     header.operator("deep_feedback.clear_result", text="", icon="X", emboss=False).problem = problem
     if body is None:
         return
-    column = body.column(align=True)
-    column.prop(getattr(context.scene.deep_feedback, problem), "step")
-    column.progress(factor=(result.current + 1) / max(len(result.steps), 1), text=describe_step(result))
-    if result.notice:
-        draw_sentence(body, context, result.notice, "ERROR")
-    _draw_verdict(body, context, result.report)
-    DRAWERS[problem](body.column(align=True), result.report)
-    _draw_value(body, "Steps", f"{result.report['steps']}, {result.report['ms_per_step']:.1f} ms each")
-    for sentence in result.report[SENTENCES.get(problem, "notices")]:
+    if result is not None:
+        column = body.column(align=True)
+        column.prop(getattr(context.scene.deep_feedback, problem), "step")
+        column.progress(factor=(result.current + 1) / max(len(result.steps), 1), text=describe_step(result))
+        if result.notice:
+            draw_sentence(body, context, result.notice, "ERROR")
+    _draw_verdict(body, context, report)
+    DRAWERS[problem](body.column(align=True), report)
+    _draw_value(body, "Steps", f"{report['steps']}, {report['ms_per_step']:.1f} ms each")
+    for sentence in report[SENTENCES.get(problem, "notices")]:
         draw_sentence(body, context, sentence, "INFO")
+    row = body.row(align=True)
+    row.operator("deep_feedback.reset_result", icon="LOOP_BACK").problem = problem
+    row.operator("deep_feedback.key_result", icon="KEY_HLT").problem = problem
 
 
 def _draw_verdict(layout: bpy.types.UILayout, context: bpy.types.Context, report: dict) -> None:
@@ -119,6 +128,7 @@ def _draw_pose(layout: bpy.types.UILayout, report: dict) -> None:
             name = f"Alternative {index}" if index else "Result"
             text = f"{name}: {alternative['probability']:.0%}, IoU {alternative['iou']:.3f}"
             column.operator("deep_feedback.apply_alternative", text=text, icon="OBJECT_ORIGIN").index = index
+        layout.operator("deep_feedback.bake_alternatives", icon="OUTLINER_COLLECTION")
 
 
 def _draw_lighting(layout: bpy.types.UILayout, report: dict) -> None:

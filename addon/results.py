@@ -1,16 +1,27 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the solves of this session found, step by step: for the panels, the overlay and the replay slider."""
+"""What the solves of this session found, step by step: for the panels, the overlay and the replay slider.
+
+The report of a result is in the scene as well: it is there after the file was loaded, and goes and comes with undo and redo.
+"""
 
 from __future__ import annotations
 
+import functools
+import json
+import uuid
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import bpy
 
 from solver_core.errors import SolverError
+from solver_core.solution import Verdict
 
 from .bridge.scene import find_scene
 from .solves.solve import NO_IMAGE_LINES, Solve, Step
+
+RECORD_FORMAT = 1  # of what is in the file; another one is not shown
+DIGITS = 6  # of numbers in the file
 
 
 @dataclass
@@ -20,6 +31,7 @@ class Result:
     steps_of: of each part that was solved; but for the last part only the last step has its lines.  current: index of the step
     that the scene shows, frame: at which frame.  progress: from 0 to 1, never falls; num_done: parts that are; is_finishing:
     whether all are.  report: Solve.report(), None while the solve runs.  notice: why the last replay could not be shown.
+    id: by which the scene knows its result.
     """
 
     problem: str
@@ -34,6 +46,7 @@ class Result:
     is_finishing: bool = False
     report: dict | None = None
     notice: str = ""
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
     _seen: Step | None = None
 
     @property
@@ -100,9 +113,53 @@ _shown: Result | None = None  # by the overlay
 
 
 def find(problem: str, scene: bpy.types.Scene) -> Result | None:
-    """The newest result of a problem, if it was found in this scene."""
+    """The newest result of a problem in this session, if it is that of the scene and was not undone."""
     result = _results.get(problem)
-    return result if result is not None and result.scene == scene.name else None
+    if result is None or result.scene != scene.name:
+        return None
+    return result if result.report is None or _record(problem, scene).get("id") == result.id else None
+
+
+def report_of(problem: str, scene: bpy.types.Scene) -> dict | None:
+    """The report of a scene's result, be it of this session or stored in the file."""
+    return _record(problem, scene).get("report")
+
+
+def conclude(result: Result, report: dict) -> None:
+    """Ends a running result with its report, which is stored in the scene."""
+    settings = getattr(find_scene(result.scene).deep_feedback, result.problem)
+    settings.record = json.dumps({"format": RECORD_FORMAT, "id": result.id, "report": _rounded(report)}, separators=(",", ":"))
+    result.report, result.is_finishing = report, False
+    redraw()
+
+
+def clear(problem: str, scene: bpy.types.Scene) -> None:
+    """Forgets the result of a scene, also in the file."""
+    getattr(scene.deep_feedback, problem).record = ""
+    forget(problem)
+
+
+def _record(problem: str, scene: bpy.types.Scene) -> dict:
+    return _parsed(getattr(scene.deep_feedback, problem).record)
+
+
+@functools.lru_cache(maxsize=8)  # panels and viewports ask at every redraw
+def _parsed(text: str) -> dict:
+    """What a scene holds, empty if that is nothing or of another version of the extension."""
+    try:
+        record = json.loads(text) if text else {}
+        is_ours = record.get("format") == RECORD_FORMAT and Verdict(record["report"]["verdict"]) is not None
+        return record if is_ours else {}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return {}
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(one) for one in value]
+    return round(value, DIGITS) if isinstance(value, float) else value
 
 
 def keep(result: Result) -> None:
@@ -149,16 +206,18 @@ def _forget_all(*_: object) -> None:
 
 @bpy.app.handlers.persistent
 def _hide(*_: object) -> None:
-    """After an undo the scene no longer shows the step that the overlay draws; the slider brings both back."""
+    """After an undo or redo the scene does not show the step that the overlay draws; the slider brings both back."""
     show(None)
 
 
 def register() -> None:
     bpy.app.handlers.load_pre.append(_forget_all)
     bpy.app.handlers.undo_post.append(_hide)
+    bpy.app.handlers.redo_post.append(_hide)
 
 
 def unregister() -> None:
+    bpy.app.handlers.redo_post.remove(_hide)
     bpy.app.handlers.undo_post.remove(_hide)
     bpy.app.handlers.load_pre.remove(_forget_all)
     _forget_all()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Self
 
 import bpy
 import numpy as np
@@ -64,6 +65,50 @@ def set_keys(
         curve.update()
 
 
+def key_now(owner: Keyable | bpy.types.ID, channel: str, frame: int, components: Sequence[int] = (-1,)) -> None:
+    """Keyframes a property as it is, at one frame.  components: numbers of those that are keyed, -1 = all.
+
+    Raises SetupError if it takes no keyframes.
+    """
+    for index in components:
+        try:
+            owner.keyframe_insert(channel, index=index, frame=frame)
+        except RuntimeError as error:
+            raise SetupError(f"'{owner.name}' takes no keyframes: {str(error).removeprefix('Error: ').strip()}") from error
+
+
+class Keys(NamedTuple):
+    """All keyframes of some properties of an object or bone, to be put back.  curves: path and component -> what KEY names."""
+
+    paths: tuple[str, ...]
+    curves: dict[tuple[str, int], dict[str, np.ndarray]]
+
+    @classmethod
+    def of(cls, owner: Keyable, *channels: str) -> Self:
+        paths = tuple(owner.path_from_id(channel) for channel in channels)
+        curves = {
+            (curve.data_path, curve.array_index): {name: _read(curve.keyframe_points, name) for name in KEY}
+            for curve in _curves(owner.id_data)
+            if curve.data_path in paths
+        }
+        return cls(paths, curves)
+
+    def put_back(self, owner: Keyable) -> None:
+        """Makes the curves as they were; those that were not there are removed."""
+        curves = _curves(owner.id_data)
+        for curve in [curve for curve in curves if curve.data_path in self.paths]:
+            keys = self.curves.get((curve.data_path, curve.array_index))
+            if keys is None:
+                curves.remove(curve)
+            else:
+                points = curve.keyframe_points
+                points.clear()
+                points.add(len(keys["co"]))
+                for name, values in keys.items():
+                    points.foreach_set(name, values.ravel())
+                curve.update()
+
+
 def every_curve(block: bpy.types.ID) -> Iterator[bpy.types.FCurve]:
     """The curves that animate a block: of its action and of the strips of its tracks."""
     data = block.animation_data
@@ -73,8 +118,9 @@ def every_curve(block: bpy.types.ID) -> Iterator[bpy.types.FCurve]:
 
 
 def _curves(thing: bpy.types.Object) -> Sequence[bpy.types.FCurve]:
-    """The curves of an object's action."""
-    return _curves_of(thing.animation_data)
+    """The curves of an object's action, none without one."""
+    data = thing.animation_data
+    return () if data is None or data.action is None else _curves_of(data)
 
 
 def _curves_of(user: bpy.types.AnimData | bpy.types.NlaStrip) -> Sequence[bpy.types.FCurve]:

@@ -67,6 +67,18 @@ def read_rigid_mesh(depsgraph: bpy.types.Depsgraph, thing: bpy.types.Object, par
     return RigidMesh((vertices_world - rigid[:3, 3]) @ rigid[:3, :3], faces, rigid)
 
 
+def still_copy(depsgraph: bpy.types.Depsgraph, thing: bpy.types.Object) -> bpy.types.Object:
+    """A new object in no collection, with the shape that an object has now and nothing that moves or changes it."""
+    if thing.type in {"EMPTY", "CAMERA"}:  # an instance, or what has no shape
+        copy = thing.copy()
+        copy.animation_data_clear()
+        copy.constraints.clear()
+        copy.parent = None
+        return copy
+    shape = bpy.data.meshes.new_from_object(thing.evaluated_get(depsgraph), depsgraph=depsgraph)
+    return bpy.data.objects.new(thing.name, shape)
+
+
 @contextlib.contextmanager
 def as_rendered(things: Iterable[bpy.types.Object]) -> Iterator[None]:
     """Gives objects, as long as it lasts, the modifiers that renders show instead of those that viewports show."""

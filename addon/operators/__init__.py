@@ -3,9 +3,9 @@
 
 import bpy
 
-from . import armature, bone_map, lighting, live, pose, replay
+from . import armature, bone_map, lighting, live, pose, result
 
-CLASSES = (*pose.CLASSES, *lighting.CLASSES, *armature.CLASSES, *bone_map.CLASSES, *replay.CLASSES)
+CLASSES = (*pose.CLASSES, *lighting.CLASSES, *armature.CLASSES, *bone_map.CLASSES, *result.CLASSES)
 
 
 def register() -> None:

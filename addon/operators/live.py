@@ -252,8 +252,7 @@ class LiveOperator:
     def _conclude(self, context: bpy.types.Context, result: Result) -> set[str]:
         report = result.solve.report()
         getattr(context.scene.deep_feedback, self.problem).step = len(result.steps)
-        result.report, result.is_finishing = report, False  # from now on the slider replays
-        results.redraw()
+        results.conclude(result, report)  # from now on the slider replays
         verdict = Verdict(report["verdict"])
         said = f"{verdict.value.capitalize()}: {self.summary(report)}. {report['explanation']}"
         self.report({"INFO" if verdict is Verdict.GOOD else "WARNING"}, said)

@@ -8,6 +8,7 @@ from solver_core.errors import SolverError
 from .. import messages, options, panels, results
 from ..properties import PoseProperties
 from ..result_panel import pose_fit
+from ..solves.afterwards import bake_alternatives, place_alternative
 from ..solves.pose import PoseSolve, PoseTask, PoseTaskOptions
 from .live import LiveOperator
 
@@ -55,9 +56,8 @@ class DEEP_FEEDBACK_OT_apply_alternative(bpy.types.Operator):
         return messages.is_free(cls, messages.result_obstacles(context, "pose"))
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        result = results.find("pose", context.scene)
         try:
-            result.solve.apply_alternative(self.index)
+            place_alternative(context.scene, results.report_of("pose", context.scene), self.index)
         except SolverError as error:
             messages.report_error(self, error)
             return {"CANCELLED"}
@@ -65,4 +65,24 @@ class DEEP_FEEDBACK_OT_apply_alternative(bpy.types.Operator):
         return {"FINISHED"}
 
 
-CLASSES = (DEEP_FEEDBACK_OT_solve_pose, DEEP_FEEDBACK_OT_apply_alternative)
+class DEEP_FEEDBACK_OT_bake_alternatives(bpy.types.Operator):
+    bl_idname = "deep_feedback.bake_alternatives"
+    bl_label = "Bake Alternatives"
+    bl_description = "Puts copies of the object in all other poses that fit as well into a new collection, to compare them"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return messages.is_free(cls, messages.alternatives_obstacles(context))
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        try:
+            collection = bake_alternatives(context.scene, results.report_of("pose", context.scene))
+        except SolverError as error:
+            messages.report_error(self, error)
+            return {"CANCELLED"}
+        self.report({"INFO"}, f"The alternatives are in the collection '{collection.name}'")
+        return {"FINISHED"}
+
+
+CLASSES = (DEEP_FEEDBACK_OT_solve_pose, DEEP_FEEDBACK_OT_apply_alternative, DEEP_FEEDBACK_OT_bake_alternatives)

@@ -40,7 +40,7 @@ from ..bridge.armature import (
 )
 from ..bridge.controls import Control, find_controls, pose_controls
 from ..bridge.holds import animation_holds, bone_holds, bone_limits, nla_holds
-from ..bridge.keyframes import require_keyable
+from ..bridge.keyframes import Keys, require_keyable
 from ..bridge.moment import Moment
 from ..bridge.scene import Handle, as_played, evaluate, find_object, find_scene, require_editable, show_frame
 from ..bridge.transform import read_channels, rotation_channel, world_matrix, write_channels
@@ -111,6 +111,7 @@ class ArmatureSolve:
     has_kept: bool = False
     error: np.ndarray | None = None  # (F, N) metres from the targets in the scene, nan where none is given
     judgement: Judgement | None = None
+    keys: dict[str, Keys] = field(default_factory=dict)  # of bones, before any were set
 
     @classmethod
     def gather(cls, scene: bpy.types.Scene, task: ArmatureTask) -> Self:
@@ -279,7 +280,10 @@ class ArmatureSolve:
         scene, armature = self._find()
         is_keyed = self.task.is_range or scene.tool_settings.use_keyframe_insert_auto
         if is_keyed:
-            key_pose(armature, self.frames, self._solved_pose(armature, slice(None)))
+            pose = self._solved_pose(armature, slice(None))
+            for bone in (armature.pose.bones[name] for name in {*pose.rotations, *pose.locations}):
+                self.keys[bone.name] = Keys.of(bone, "location", rotation_channel(bone))
+            key_pose(armature, self.frames, pose)
             yield
         for_good = [one for one in self.muted if one.is_holding and self.task.options.mute]
         unmute(armature, [one for one in self.muted if one not in for_good])
@@ -292,9 +296,15 @@ class ArmatureSolve:
 
     def restore(self) -> None:
         self.moment.restore()
+        self.reset()
+
+    def reset(self) -> None:
         armature = self.armature.find(bpy.data.scenes.get(self.scene))
         if armature is None:
             return
+        for name, keys in self.keys.items():
+            if name in armature.pose.bones:
+                keys.put_back(armature.pose.bones[name])
         for name, channels in self.channels.items():
             if name in armature.pose.bones:
                 write_channels(armature.pose.bones[name], channels)
@@ -315,6 +325,8 @@ class ArmatureSolve:
             "worst_cm": float(error_cm[frame, node]),
             "worst_frame": self.frames[frame],
             "worst_bone": self.chain.skeleton.names[node],
+            "armature": self.armature.name,
+            "posed": list(self.channels),
             "notices": [*self.notices, *result.notices],
         }
 

@@ -271,6 +271,9 @@ class LightingSolve:
         return f"the light is {share:.0%} as strong as was solved" if abs(share - 1) > STRENGTH_TOLERANCE else ""
 
     def restore(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
         scene = bpy.data.scenes.get(self.scene)
         light = scene and scene.objects.get(self.light)
         if light is None:

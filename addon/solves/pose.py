@@ -19,7 +19,7 @@ from solver_core.solution import Judgement, Verdict
 from ..bridge.assembly import Trial, alone, move, try_move, whole_of
 from ..bridge.camera import FLAT_LENSES, check_camera, read_camera_pose
 from ..bridge.holds import animation_holds, holds, nla_holds, shape_holds
-from ..bridge.keyframes import require_keyable, set_keys
+from ..bridge.keyframes import Keys, require_keyable, set_keys
 from ..bridge.moment import Moment
 from ..bridge.scene import Handle, as_played, evaluate, find_object, find_scene, require_editable, show_frame
 from ..bridge.transform import (
@@ -126,6 +126,7 @@ class PoseSolve:
     judgements: dict[int, tuple[float, Judgement]] = field(default_factory=dict)  # of what was measured
     found_poses: list[FramePose] = field(default_factory=list)
     end: str = ""
+    keys: dict[Handle, Keys] = field(default_factory=dict)  # before any were set
 
     @classmethod
     def gather(cls, scene: bpy.types.Scene, task: PoseTask) -> Self:
@@ -183,11 +184,6 @@ class PoseSolve:
         show_frame(scene, step.part)
         move(scene, step.answer.placements, step.answer.motion)
 
-    def apply_alternative(self, index: int) -> None:
-        """Places what moves as in an entry of the report's alternatives, which are those of the last frame."""
-        motion = self.view.motion(self._choices()[index].camera_from_object)
-        move(find_scene(self.scene), self.view.placements, motion)
-
     def keep(self) -> bool:
         scene, part, solution = find_scene(self.scene), self._part, self.solutions[-1]
         kept = _Kept(solution, self.view.placements, self.view.motion(solution.camera_from_object), self.iou)
@@ -215,6 +211,7 @@ class PoseSolve:
         is_keyed = self.task.is_range or scene.tool_settings.use_keyframe_insert_auto
         if is_keyed:
             for one in self.things.moved:
+                self.keys[one] = Keys.of(one.require(scene), "location", rotation_channel(one.require(scene)))
                 self._key(one.require(scene), one)
         for frame, kept in self.kept.items():
             with as_played(scene, frame, () if is_keyed else [one.require(scene) for one in self.things.moved]):
@@ -234,7 +231,13 @@ class PoseSolve:
 
     def restore(self) -> None:
         self.moment.restore()
+        self.reset()
+
+    def reset(self) -> None:
         scene = bpy.data.scenes.get(self.scene)
+        for one, keys in self.keys.items():
+            if one.find(scene) is not None:
+                keys.put_back(one.find(scene))
         for one, channels in self.channels.items():
             thing = one.find(scene)
             if thing is not None:

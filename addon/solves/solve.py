@@ -98,6 +98,10 @@ class Solve(Protocol):
         """Puts everything back as it was before gather; what is gone is skipped."""
         ...
 
+    def reset(self) -> None:
+        """Puts what a finished solve changed back as it was, keyframes too, and nothing else; what is gone is skipped."""
+        ...
+
     def report(self) -> dict[str, Any]:
         """Numbers and sentences of the result as it was measured, fit for JSON."""
         ...

@@ -5,7 +5,7 @@ import pytest
 from addon import properties, results
 from addon.solves.armature import ArmatureSolve
 from addon.solves.armature_task import ArmatureTask
-from tests.blender.armature_scene import joints, make_armature_scene
+from tests.blender.armature_scene import BONES, bend, joints, make_armature_scene
 
 
 @pytest.fixture
@@ -122,6 +122,30 @@ def test_jump_goes_to_the_worst_frame(registered, arm):
     np.testing.assert_allclose(np.sort(seen.observed_points, axis=0), np.sort(goals, axis=0), atol=1e-4)
     lengths = np.linalg.norm(np.diff(seen.world_lines, axis=1), axis=-1)
     np.testing.assert_allclose(100 * lengths.max(), result.report["worst_cm"], atol=0.01)
+
+
+@pytest.mark.parametrize("is_range", [False, True])
+def test_reset_puts_the_bones_back(registered, arm, is_range):
+    before = [tuple(bone.rotation_quaternion) for bone in arm.pose.bones]
+    ends = {"use_range": True, "frame_start": 1, "frame_end": 2} if is_range else {}
+    bpy.ops.deep_feedback.solve_armature(**ends)
+
+    bpy.ops.deep_feedback.reset_result(problem="armature")
+
+    registered.frame_set(2)
+    assert [tuple(bone.rotation_quaternion) for bone in arm.pose.bones] == before
+    assert max(distances(arm)) > 0.1
+
+
+def test_result_is_sent_to_a_keyframe(registered, arm):
+    bpy.ops.deep_feedback.solve_armature()
+    solved = distances(arm)
+
+    bpy.ops.deep_feedback.key_result(problem="armature")
+    bend(arm, dict.fromkeys(BONES, (0, 0, 0)))
+    registered.frame_set(registered.frame_current)
+
+    np.testing.assert_allclose(distances(arm), solved, atol=1e-5)
 
 
 def test_steps_replay_at_every_frame_of_a_range(registered, arm):

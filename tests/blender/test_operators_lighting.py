@@ -4,6 +4,7 @@ import pytest
 from mathutils import Matrix, Vector
 
 from addon import results
+from addon.bridge.keyframes import every_curve
 from addon.solves.image_source import ImageSource
 from addon.solves.lighting import LightingSolve, LightingTask, LightingTaskOptions
 
@@ -112,3 +113,23 @@ def test_slider_moves_the_lamp_through_its_path(lit):
     lit.deep_feedback.lighting.step = 1
 
     np.testing.assert_allclose(towards(light), result.steps[0].answer.light_world, atol=1e-5)
+
+
+def test_reset_takes_a_new_lamp_away(lit):
+    bpy.ops.deep_feedback.solve_lighting(**QUICK)
+    assert [thing for thing in lit.objects if thing.type == "LIGHT"]
+
+    bpy.ops.deep_feedback.reset_result(problem="lighting")
+
+    assert not [thing for thing in lit.objects if thing.type == "LIGHT"]
+    assert results.report_of("lighting", lit) is None
+
+
+def test_result_is_sent_to_keyframes_of_the_lamp_and_its_light(lit):
+    bpy.ops.deep_feedback.solve_lighting(**QUICK)
+
+    bpy.ops.deep_feedback.key_result(problem="lighting")
+
+    light = bpy.data.objects[results.report_of("lighting", lit)["lamp"]]
+    assert {curve.data_path for curve in every_curve(light)} == {"location", "rotation_euler"}
+    assert {curve.data_path for curve in every_curve(light.data)} == {"energy", "color"}

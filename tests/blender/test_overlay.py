@@ -72,6 +72,15 @@ def test_curve_fills_its_box(energies, count, expected):
     np.testing.assert_allclose(overlay.curve_points(energies, count), expected)
 
 
+@pytest.mark.parametrize(
+    ("width", "shown"), [(99, "Good - Step 3 - Refine - IoU 1"), (20, "Good - Refine - IoU 1"), (5, "Good - IoU 1")]
+)
+def test_text_that_is_too_long_loses_its_middle(width, shown):
+    words = ["Good", "Step 3", "Refine", "IoU 1"]
+
+    assert overlay.fitting(words, lambda text: len(text) <= width + 1) == shown
+
+
 def steps(count):
     return [
         Step(1, index, count, "move", 0.5, "", 0.0, 0.0, world_points=np.array([[index, 0, 0]], np.float32))

@@ -6,7 +6,7 @@ import pytest
 from mathutils import Matrix
 
 from addon import panels, preferences, result_panel, results
-from addon.operators import replay
+from addon.operators import result as result_operators
 from solver_core import render
 from tests.blender.fake_layout import FakeLayout
 from tests.blender.fake_solve import FakeSolve, some_result
@@ -42,8 +42,9 @@ def finished(problem):
     solve = FakeSolve("Thing")
     bpy.context.collection.objects.link(bpy.data.objects.new("Thing", None))
     solve.read(1)
-    result = some_result(solve, solve.steps(), REPORTS[problem], problem)
+    result = some_result(solve, solve.steps(), None, problem)
     results.keep(result)
+    results.conclude(result, REPORTS[problem])
     return result
 
 
@@ -104,7 +105,7 @@ def test_panel_lists_alternatives_to_click(registered):
 
 
 def test_panel_shows_the_worst_frame_of_a_range(registered):
-    finished("pose").report = REPORTS["pose"] | {"iou_before": [0.5, 0.4], "iou": [0.9, 0.8]}
+    results.conclude(finished("pose"), REPORTS["pose"] | {"iou_before": [0.5, 0.4], "iou": [0.9, 0.8]})
 
     items = drawn("pose")
 
@@ -134,7 +135,7 @@ def test_panel_offers_the_camera_view_where_the_viewport_shows_another(registere
     context = look("PERSP", camera)
     assert offered(context)
     assert offered(look("CAMERA", camera))
-    look_through = replay.DEEP_FEEDBACK_OT_look_through_camera
+    look_through = result_operators.DEEP_FEEDBACK_OT_look_through_camera
     assert look_through.execute(None, context) == {"FINISHED"}
     assert not offered(context)
     assert context.space_data.camera == other
