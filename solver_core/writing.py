@@ -14,7 +14,7 @@ from pathlib import Path
 
 from solver_core.errors import ConfigError, system_error
 
-UNFINISHED = ".solver_core-"  # how the name of a file begins that is being written; a kill may leave one, nothing reads it
+UNFINISHED = ".solver_core-"  # how the name of a file begins that is being written, or goes with its process; a kill leaves it
 
 
 def write_bytes(path: str | Path, content: bytes, what: str = "file") -> None:

@@ -14,7 +14,6 @@ from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -31,6 +30,7 @@ from solver_core.problem_kind import ProblemKind
 from solver_core.solution import Iteration
 from solver_core.training.memory import keep_freed_memory
 from solver_core.workers import worker_pool
+from solver_core.writing import UNFINISHED, remove_unfinished, write_bytes
 
 PREFETCH_PER_WORKER = 2  # batches under way: enough that no worker idles while one is fetched
 Weights = dict[str, np.ndarray]
@@ -104,16 +104,16 @@ def make_examples(source: StageSource, sampler: Sampler, index: int) -> Examples
 class Workers:
     """Processes that make batches; they stay for all stages of a run, with what they have read.  To be used in a `with`.
 
-    number: 0 = one a core.
+    number: 0 = one a core.  folder: of the run, whose files for them go as unfinished ones do, also after a kill.
     """
 
-    def __init__(self, number: int) -> None:
-        self.number = number or os.cpu_count() or 1
+    def __init__(self, number: int, folder: Path) -> None:
+        self.number, self.folder = number or os.cpu_count() or 1, folder
         self.resources = ExitStack()
 
     def __enter__(self) -> Self:
         self.resources.enter_context(_single_threaded_children())
-        self.folder = Path(self.resources.enter_context(TemporaryDirectory(prefix="solver_core-")))
+        self.resources.callback(remove_unfinished, self.folder)
         self.pool = self.resources.enter_context(worker_pool(self.number, "set fewer workers in the recipe", _prepare))
         return self
 
@@ -122,8 +122,8 @@ class Workers:
 
     def stream(self, source: StageSource, start: int, stop: int) -> Iterator[Examples]:
         """Batches start..stop-1 in order, made ahead."""
-        path = self.folder / f"stage{source.stage}.pickle"  # once for all batches: weights of earlier stages are large
-        path.write_bytes(pickle.dumps(source))
+        path = self.folder / f"{UNFINISHED}stage{source.stage}.pickle"  # once for all batches: its weights are large
+        write_bytes(path, pickle.dumps(source), "examples' source")
         pending: deque[Future[Examples]] = deque()
         next_index = start
         try:

@@ -193,7 +193,7 @@ class _Run:
         )
 
     def train(self) -> Path:
-        with Workers(self.settings.workers) as workers:
+        with Workers(self.settings.workers, self.out) as workers:
             return self._train_stages(workers)
 
     def _train_stages(self, workers: Workers) -> Path:

@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -303,13 +304,16 @@ def test_the_workers_of_a_training_run_end_with_it(number, is_forking, recipe, m
 
 
 @pytest.mark.torch
-def test_a_training_run_that_is_killed_at_any_moment_gives_the_same_weights(recipe, meshes, tmp_path):
+def test_a_training_run_that_is_killed_at_any_moment_gives_the_same_weights(recipe, meshes, tmp_path, monkeypatch):
     from solver_core.network.weights import load_networks
     from solver_core.problems.pose.features import INPUT_LAYOUT
 
     def weights(folder: Path) -> list[dict[str, np.ndarray]]:
         return [network.weights for network in load_networks(folder / "small.safetensors", "pose", INPUT_LAYOUT)]
 
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     rng, started = random.Random(SEED), time.monotonic()
     assert Training(recipe, meshes, tmp_path / "straight").wait() == 0
     seconds = time.monotonic() - started
@@ -338,6 +342,7 @@ def test_a_training_run_that_is_killed_at_any_moment_gives_the_same_weights(reci
             for name in stage:
                 np.testing.assert_array_equal(found[name], stage[name])
         assert not list(out.glob(".solver_core*"))
+    assert not list(temporary.glob("solver_core*"))
 
 
 # Batches.

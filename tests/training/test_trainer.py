@@ -204,13 +204,13 @@ def test_a_second_trainer_in_the_same_folder_is_refused(config, data, tmp_path):
         trainer.train(config, data, tmp_path / "run")
 
 
-def test_workers_stay_from_stage_to_stage_and_keep_what_they_read(config, data):
+def test_workers_stay_from_stage_to_stage_and_keep_what_they_read(config, data, tmp_path):
     settings = load_train_settings(config)
     spec = find_problem("pose").network_spec(settings.network)
     source = StageSource(find_problem("pose"), settings, spec, data, [])
     later = replace(source, frozen=[TorchNetwork(spec).to_numpy_weights()])
 
-    with Workers(1) as workers:
+    with Workers(1, tmp_path) as workers:
         first = [next(workers.stream(source, 3, 4))]
         processes = set(workers.pool._processes)
         shutil.rmtree(data)
@@ -225,7 +225,7 @@ def test_a_worker_that_is_killed_ends_the_run_with_a_sentence(config, data, tmp_
     settings = load_train_settings(config)
     spec = find_problem("pose").network_spec(settings.network)
 
-    with pytest.raises(ResourceError, match="workers was ended from outside"), Workers(1) as workers:
+    with pytest.raises(ResourceError, match="workers was ended from outside"), Workers(1, tmp_path) as workers:
         next(workers.stream(StageSource(find_problem("pose"), settings, spec, data, []), 1, 2))
 
 
