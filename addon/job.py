@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import bpy
 
 from solver_core.errors import SolverError
-from solver_core.reading import read_json
+from solver_core.reading import outputs_not_read, read_json
 from solver_core.solution import Verdict
 from solver_core.writing import make_folder, whole_file
 
@@ -175,8 +175,9 @@ def run(task: BatchTask) -> dict[str, Any]:
         bpy.ops.wm.open_mainfile(filepath=str(task.scene), load_ui=False, use_scripts=False)  # scripts of others
         check_scene_files(list(task.outputs.values()))
         solve_class, _ = PROBLEMS[task.problem]
-        solve = solve_class.gather(bpy.context.scene, task.task)
-        solve_all(solve)
+        with outputs_not_read({f"the output {path.name}": path for path in task.outputs.values()}):
+            solve = solve_class.gather(bpy.context.scene, task.task)
+            solve_all(solve)
         report, found = solve.report(), solve.found()
         answer, rotations = found, None
         if isinstance(found, FoundRotations):  # which are too many for a record

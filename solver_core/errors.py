@@ -31,6 +31,10 @@ class ConfigError(SolverError):
     """A configuration, an option or a data folder cannot be used."""
 
 
+class OverwritingError(ConfigError):
+    """A file that is to be written is one that is read."""
+
+
 class ResourceError(SolverError):
     """The machine lacks what the work takes: room on a disk, memory, open files."""
 

@@ -13,7 +13,7 @@ import re
 import stat
 import tomllib
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -21,8 +21,17 @@ from typing import IO, Any
 
 import numpy as np
 
-from solver_core.errors import MissingDependency, ResourceError, SetupError, SolverError, plain_line, system_error
+from solver_core.errors import (
+    MissingDependency,
+    OverwritingError,
+    ResourceError,
+    SetupError,
+    SolverError,
+    plain_line,
+    system_error,
+)
 from solver_core.optional import needed_for
+from solver_core.writing import file_identity
 
 MAX_TEXT_BYTES = 64 * 2**20  # of JSON: a job of ten thousand tasks has 10 MB
 MAX_RECIPE_BYTES = 2**20  # of TOML: a recipe with the paths of ten thousand clips
@@ -45,6 +54,30 @@ def without_limits() -> Iterator[None]:
         yield
     finally:
         _has_limits.reset(token)
+
+
+_outputs: ContextVar[Mapping[object, str] | None] = ContextVar("outputs", default=None)  # what files are called, by identity
+
+
+@contextmanager
+def outputs_not_read(outputs: Mapping[str, Path]) -> Iterator[None]:
+    """While active, `reading` refuses the files that will be written, so that none is an input that nobody named.
+
+    outputs: paths by what the user calls them, such as an option.
+    """
+    token = _outputs.set({file_identity(path): name for name, path in outputs.items()})
+    try:
+        yield
+    finally:
+        _outputs.reset(token)
+
+
+def check_no_output(path: Path) -> None:
+    """Raises OverwritingError if a file that is an input will be written, as `outputs_not_read` says."""
+    outputs = _outputs.get()
+    name = outputs.get(file_identity(path)) if outputs else None
+    if name is not None:
+        raise OverwritingError(f"{name} would overwrite {path}, which is an input; give another file")
 
 
 def check_count(count: int, limit: int, what: str) -> None:
@@ -74,7 +107,8 @@ def reading(path: str | Path, what: str, error: type[SolverError] = SetupError) 
         error: the kind of SolverError that is raised.
     """
     try:
-        _check_regular(Path(path))
+        check_regular(Path(path))
+        check_no_output(Path(path))
         yield
     except (MissingDependency, ResourceError):
         raise
@@ -237,7 +271,7 @@ def numbers(value: object, shape: tuple[int, ...], what: str) -> np.ndarray:
     return np.array(value, dtype=np.float64)
 
 
-def _check_regular(path: Path) -> None:
+def check_regular(path: Path) -> None:
     """Raises OSError or ValueError for what cannot be read from start to end: a folder, a device, a pipe, nothing."""
     mode = path.stat().st_mode
     if stat.S_ISDIR(mode):

@@ -20,7 +20,7 @@ import numpy as np
 
 from solver_core.errors import OUT_OF_RESOURCES, ConfigError, ResourceError, SolverError, plain_line, system_error
 from solver_core.optional import needed_for
-from solver_core.reading import MAX_TEXT_BYTES, read_bytes, reading
+from solver_core.reading import MAX_TEXT_BYTES, outputs_not_read, read_bytes, reading
 from solver_core.solution import Verdict
 from solver_core.writing import check_place, refuse_overwriting, write_text
 
@@ -65,7 +65,7 @@ def read_text(path: Path) -> str:
     """What a file that will be written holds so far; nothing if it is not there.  Raises ConfigError if it is no text."""
     if not path.exists():
         return ""
-    with reading(path, "file to add to", ConfigError):
+    with outputs_not_read({}), reading(path, "file to add to", ConfigError):
         return read_bytes(path, MAX_TEXT_BYTES).decode()
 
 
@@ -78,8 +78,12 @@ class Output(argparse.Action):
         namespace.outputs = {**getattr(namespace, "outputs", {}), self.option_strings[0]: path}
 
 
-def check_outputs(args: argparse.Namespace) -> None:
-    """Raises ConfigError if a file cannot be written where the command line wants it, or would overwrite an input."""
+@contextmanager
+def checked_outputs(args: argparse.Namespace) -> Iterator[None]:
+    """While active, no file is read that the command line wants written.
+
+    Raises ConfigError if one cannot be written there, or would overwrite an input that the command line names.
+    """
     outputs = getattr(args, "outputs", {})
     inputs: dict[str, Path] = {}
     for name, value in vars(args).items():
@@ -90,6 +94,8 @@ def check_outputs(args: argparse.Namespace) -> None:
     refuse_overwriting(outputs, inputs)
     for option, path in outputs.items():
         check_place(path, f"file of {option}")
+    with outputs_not_read(outputs):
+        yield
 
 
 def natural_number(text: str) -> int:

@@ -18,9 +18,9 @@ import numpy as np
 from solver_core.command import console
 from solver_core.command.arguments import options_from
 from solver_core.command.parser import Parser
-from solver_core.errors import ConfigError, SolverError
+from solver_core.errors import ConfigError, OverwritingError, SolverError
 from solver_core.options import Options
-from solver_core.reading import read_json
+from solver_core.reading import outputs_not_read, read_json
 from solver_core.solution import Verdict
 from solver_core.writing import write_text
 
@@ -47,8 +47,11 @@ def run(args: argparse.Namespace, cases: Callable[[Path, Any], list[Case]], kind
     """Measures the cases of a folder, prints a table and writes the report; 1 if some case could not be measured.
 
     cases: lists those of a folder for options of the given kind.
+    Raises ConfigError if there are none, or the report would overwrite one of the folder's files.
     """
     options = options_from(args, kind)
+    if args.json is not None:
+        _check_report(args.json, args.data)
     measured: dict[str, Measured] = {}
     refused: dict[str, str] = {}
     listed = cases(args.data, options)
@@ -57,6 +60,8 @@ def run(args: argparse.Namespace, cases: Callable[[Path, Any], list[Case]], kind
             show(f"{number + 1} of {len(listed)}, {case.name}")
             try:
                 measured[case.name] = case.measure()
+            except OverwritingError:
+                raise
             except SolverError as error:
                 refused[case.name] = str(error)
                 console.print_note(f"{case.name} is left out: {error}")
@@ -65,6 +70,19 @@ def run(args: argparse.Namespace, cases: Callable[[Path, Any], list[Case]], kind
         write_text(args.json, json.dumps(report, indent=2, allow_nan=False) + "\n", "report")
     console.print_out(_table(report))
     return 1 if refused else 0
+
+
+def _check_report(path: Path, folder: Path) -> None:
+    """Raises OverwritingError if the report would overwrite a file in the folder of cases that is no earlier report."""
+    if not path.resolve().is_relative_to(folder.resolve()) or not path.exists():
+        return
+    with outputs_not_read({}):
+        try:
+            before = read_json(path, "report", ConfigError)
+        except ConfigError:
+            before = None
+    if not isinstance(before, dict) or not {"problem", "cases"} <= before.keys():
+        raise OverwritingError(f"--json would overwrite {path}, a file of the data that is no report; give another file")
 
 
 def listed_cases(

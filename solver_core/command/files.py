@@ -7,7 +7,7 @@ import json
 import os
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,11 +15,27 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from solver_core.colour import linear_from_srgb
-from solver_core.command.mesh_files import check_gltf_packing, tidy_glb, tidy_obj, tidy_ply
+from solver_core.command.mesh_files import (
+    check_gltf_packing,
+    files_named_in,
+    files_named_in_gltf,
+    tidy_glb,
+    tidy_obj,
+    tidy_ply,
+)
 from solver_core.errors import ObservationError, SetupError
 from solver_core.mesh import Mesh
 from solver_core.optional import needed_for
-from solver_core.reading import check_count, numbers, read_bytes, read_json, reading
+from solver_core.reading import (
+    MAX_TEXT_BYTES,
+    check_count,
+    check_no_output,
+    check_regular,
+    numbers,
+    read_bytes,
+    read_json,
+    reading,
+)
 from solver_core.render.gbuffer import Albedo, Texture
 
 if TYPE_CHECKING:
@@ -99,11 +115,22 @@ def _loaded_mesh(path: str | Path, has_colours: bool) -> Iterator[Any]:
         way = "; export it from Blender as glb or obj" if kind in OTHER_SUFFIXES else ""
         raise SetupError(f"cannot read the mesh file {path}: its name must end in {', '.join(MESH_SUFFIXES)}{way}")
     options: dict[str, Any] = {} if has_colours or kind in (".off", ".ply", ".stl") else {"skip_materials": True}
+
+    class Resolver(FilePathResolver):  # which refuses what lies outside of the mesh's folder
+        def absolute(self, name: str) -> Path:
+            found = super().absolute(name)
+            if found.exists():
+                check_regular(found)
+            return found
+
     with reading(path, "mesh file"):
-        if kind in (".glb", ".gltf"):
-            _check_gltf(_gltf_header(path))
-        resolver = FilePathResolver(str(path))  # refuses what lies outside of the mesh's folder
-        content = TIDY.get(kind, bytes)(read_bytes(path, MAX_MESH_BYTES))
+        header = _gltf_header(path) if kind in (".glb", ".gltf") else None
+        if header is not None:
+            _check_gltf(header)
+        content = read_bytes(path, MAX_MESH_BYTES)
+        named = files_named_in(content, kind) if header is None else files_named_in_gltf(header)
+        _check_named(Path(path).parent, named)
+        content, resolver = TIDY.get(kind, bytes)(content), Resolver(str(path))
         scene = trimesh.load_scene(io.BytesIO(content), file_type=kind[1:], resolver=resolver, process=False, **options)
         # A part may stand in many places, so that few bytes become many faces.
         parts = [scene.geometry[scene.graph[node][1]] for node in scene.graph.nodes_geometry]
@@ -113,6 +140,16 @@ def _loaded_mesh(path: str | Path, has_colours: bool) -> Iterator[Any]:
         if not isinstance(mesh, trimesh.Trimesh):
             raise ValueError("it has no faces; a silhouette needs surfaces, not only vertices or edges")
         yield mesh
+
+
+def _check_named(folder: Path, names: Iterable[str]) -> None:
+    """Raises OverwritingError if a file that a mesh in the folder names, such as a texture, will be written."""
+    for path in {folder / name for name in names}:
+        if os.path.isfile(path):  # noqa: PTH113  (Path.is_file raises for what can be no name)
+            check_no_output(path)
+            if path.suffix.lower() == ".mtl":
+                textures = files_named_in(read_bytes(path, MAX_TEXT_BYTES), ".mtl")
+                _check_named(folder, [name for name in textures if not name.lower().endswith(".mtl")])
 
 
 def _gltf_header(path: str | Path) -> Any:

@@ -10,6 +10,7 @@ import json
 import re
 import struct
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -27,6 +28,28 @@ _INTEGERS: dict[int, tuple[type, int]] = {
     5123: (np.uint16, 65535),
 }
 _PACKED = {"KHR_draco_mesh_compression": "Draco", "EXT_meshopt_compression": "meshopt"}
+
+# Words after which a kind of file names others.
+_NAMES = {
+    ".obj": re.compile(rb"mtllib[ \t]+(.+)"),
+    ".mtl": re.compile(rb"^[ \t]*(?:map_\w+|bump|disp|decal|refl|norm)[ \t]+(.+)", re.MULTILINE),
+    ".ply": re.compile(rb"comment TextureFile[ \t]+(.+)"),
+}
+
+
+def files_named_in(content: bytes, kind: str) -> list[str]:
+    """What an OBJ, MTL or PLY file calls its materials and textures; the kind is its suffix."""
+    if kind not in _NAMES:
+        return []
+    head = content.partition(b"end_header")[0] if kind == ".ply" else content
+    found = [name.decode("utf-8", "replace").strip() for name in _NAMES[kind].findall(head)]
+    return found + [name.rpartition(" ")[2] for name in found if kind == ".mtl"]  # where options stand before it
+
+
+def files_named_in_gltf(header: dict[str, Any]) -> list[str]:
+    """What a glTF calls its buffers and textures; those within it have no name."""
+    names = [one.get("uri", "data:") for kind in ("buffers", "images") for one in header.get(kind, [])]
+    return [unquote(name) for name in names if not name.startswith("data:")]
 
 
 def triangles_of_polygon(corners: np.ndarray) -> np.ndarray:

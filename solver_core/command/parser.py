@@ -49,8 +49,7 @@ def run_command(make_parser: Callable[[], Parser], arguments: list[str] | None =
         is_debugging = args.debug
         console.prepare(is_debugging)
         console.require_memory()
-        console.check_outputs(args)
-        with without_limits() if args.no_limits else nullcontext():
+        with console.checked_outputs(args), without_limits() if args.no_limits else nullcontext():
             return args.run(args)
     except KeyboardInterrupt:
         console.print_note("interrupted")

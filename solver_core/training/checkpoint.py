@@ -21,9 +21,8 @@ import torch
 from solver_core.config import TrainSettings
 from solver_core.errors import ConfigError, ResourceError, SolverError, system_error
 from solver_core.reading import reading
+from solver_core.training.files import checkpoint_paths
 from solver_core.writing import write_bytes
-
-NAME = "checkpoint.pt"
 
 logger = logging.getLogger(__name__)
 
@@ -38,12 +37,6 @@ class Checkpoint:
     network: dict[str, Any]
     optimizer: dict[str, Any]
     seconds: float
-
-
-def checkpoint_paths(folder: Path) -> list[Path]:
-    """Where checkpoints may lie, the newest first: one that a kill kept from its place, the last, the one before it."""
-    last = folder / NAME
-    return [last.with_suffix(".new.pt"), last, last.with_suffix(".before.pt")]
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:

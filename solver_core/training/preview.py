@@ -13,6 +13,7 @@ from solver_core.network.torch_modules import TorchNetwork
 from solver_core.problem import Features
 from solver_core.problem_kind import ProblemKind
 from solver_core.training.examples import StageSource, make_examples
+from solver_core.training.files import PREVIEW, PREVIEW_METADATA, check_preview
 from solver_core.training.trainer import VALIDATION_SEED
 from solver_core.writing import make_folder, whole_file
 
@@ -28,8 +29,10 @@ def preview(problem: ProblemKind, settings: TrainSettings, data: Path, out: Path
         "samples_per_second": of one core, in the first stage; "start": median errors of samples before any step.
 
     Raises:
-        ConfigError: the settings or the data cannot be used.
+        ConfigError: the settings or the data cannot be used, or the picture would overwrite another file.
     """
+    picture = out / PREVIEW
+    check_preview(picture)
     with using("network"):
         spec = problem.network_spec(settings.network)
     source = StageSource(problem, settings, spec, data, [])
@@ -41,7 +44,6 @@ def preview(problem: ProblemKind, settings: TrainSettings, data: Path, out: Path
     samples = sampler.draw(np.random.default_rng(VALIDATION_SEED), NUM_ERRORS)
     errors = problem.measure(samples.problem, samples.x0, samples.x_true, np.arange(len(samples.x0)))
     make_folder(out)
-    picture = out / "samples.png"
     _draw(spec.select(examples.features), problem.input_layout, picture)
     return {
         "picture": str(picture),
@@ -78,5 +80,5 @@ def _draw(features: Features, layout: str, picture: Path) -> None:
     figure.suptitle(layout.partition(":")[0])
     figure.tight_layout()
     with whole_file(picture, "picture") as part:
-        figure.savefig(part, dpi=110)
+        figure.savefig(part, dpi=110, metadata=PREVIEW_METADATA)
     pyplot.close(figure)

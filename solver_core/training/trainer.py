@@ -33,15 +33,15 @@ from solver_core.problem import Samples
 from solver_core.problem_kind import ProblemKind
 from solver_core.problems import find_problem
 from solver_core.training.board import tensorboard
-from solver_core.training.checkpoint import Checkpoint, checkpoint_paths, load_checkpoint, save_checkpoint
+from solver_core.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from solver_core.training.curve import draw_curve
 from solver_core.training.examples import Examples, StageSource, Weights, Workers, roll_forward
+from solver_core.training.files import CURVE, LOG, check_new_run, weights_path
 from solver_core.training.memory import keep_freed_memory
 from solver_core.writing import append_line, make_folder, remove_unfinished
 
 logger = logging.getLogger(__name__)
 
-LOG = "log.jsonl"
 CHECKPOINT_SECONDS = 120.0
 LOG_SECONDS = 30.0
 WARMUP_ITERATIONS = 100  # Adam's second moments need some steps before the full rate is safe
@@ -91,17 +91,17 @@ def train_problem(
         The path of the weights.
 
     Raises:
-        ConfigError: for settings, data, a device or a checkpoint that cannot be used.
+        ConfigError: for settings, data, a device or a checkpoint that cannot be used, or a file that would be overwritten.
     """
     make_folder(out)
     keep_freed_memory()
     with sole_writer(out), _Interrupts() as interrupts, ExitStack() as writers:
         remove_unfinished(out)
+        if not resume:
+            check_new_run(settings, out)
         run = _Run(problem, settings, data, out, _checked_device(device), interrupts, watch)
         if resume:
             run.restore(load_checkpoint(out, settings))
-        elif any(path.exists() for path in checkpoint_paths(out)):
-            raise ConfigError(f"{out} holds another run; continue it with --resume, or give another folder with --out")
         if (board := tensorboard(out)) is not None:
             run.writers.append(writers.enter_context(board))
         return run.train()
@@ -208,7 +208,7 @@ class _Run:
             self._begin_next_stage()
             self.save()
             self._export()
-            draw_curve(self.out / LOG, self.out / "curve.png")
+            draw_curve(self.out / LOG, self.out / CURVE)
         return self._export()
 
     def _earlier_weights(self) -> _Earlier | None:
@@ -315,8 +315,8 @@ class _Run:
         logger.info("stage %d/%d, iteration %s: %s", stage + 1, len(self.settings.iterations), progress, words)
 
     def _export(self) -> Path:
-        path = self.out / f"{self.settings.name}.safetensors"
         settings = self.settings
+        path = weights_path(settings, self.out)
         origin = (settings.data, settings.licence, settings.commit)
         info = WeightsInfo(settings.problem, self.task, self.spec, self.problem.input_layout, *origin)
         save_weights(path, self.frozen, info)

@@ -434,6 +434,7 @@ def test_outputs_stay_in_their_folder(outputs, sentence, folder, capsys):
         ({"outputs": {"blend": "arm.blend"}}, "arm.blend is the scene of a task"),
         ({"outputs": {"json": "sub/../walk.json"}}, "without '..'"),
         ({"source": "FILE", "file": "walk.json"}, "walk.json is an input of a task"),
+        ({"weights": "walk.json"}, "walk.json is an input of a task"),
         ({"source": "FILE", "file": "take_001.png", "outputs": {"png": "take_120.png"}}, "take_120.png is an input of a task"),
     ],
 )

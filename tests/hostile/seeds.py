@@ -249,7 +249,8 @@ def checkpoint() -> list[bytes]:
     import torch
 
     from solver_core.config import TrainSettings
-    from solver_core.training.checkpoint import NAME, Checkpoint, save_checkpoint
+    from solver_core.training.checkpoint import Checkpoint, save_checkpoint
+    from solver_core.training.files import CHECKPOINT
 
     network = torch.nn.Linear(3, 2)
     optimizer = torch.optim.AdamW(network.parameters())
@@ -259,4 +260,4 @@ def checkpoint() -> list[bytes]:
     state = Checkpoint(TrainSettings("pose", "small", (4, 2)), frozen, 1, network.state_dict(), optimizer.state_dict(), 1.5)
     with tempfile.TemporaryDirectory() as folder:
         save_checkpoint(Path(folder), state)
-        return [Path(folder, NAME).read_bytes()]
+        return [Path(folder, CHECKPOINT).read_bytes()]

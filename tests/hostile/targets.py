@@ -99,10 +99,11 @@ def _use_targets(path: Path) -> None:
 def _use_checkpoint(content: bytes, folder: Path) -> None:
     import torch
 
-    from solver_core.training.checkpoint import NAME, load_checkpoint
+    from solver_core.training.checkpoint import load_checkpoint
+    from solver_core.training.files import CHECKPOINT
     from solver_core.training.trainer import _Run
 
-    (folder / NAME).write_bytes(content)
+    (folder / CHECKPOINT).write_bytes(content)
     network = torch.nn.Linear(3, 2)
     run = SimpleNamespace(trained=network, optimizer=torch.optim.AdamW(network.parameters()), out=folder)
     with guarded(), warnings.catch_warnings():

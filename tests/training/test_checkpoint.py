@@ -8,7 +8,8 @@ torch = pytest.importorskip("torch")
 
 from solver_core.config import TrainSettings  # noqa: E402
 from solver_core.errors import ConfigError  # noqa: E402
-from solver_core.training.checkpoint import Checkpoint, checkpoint_paths, load_checkpoint, save_checkpoint  # noqa: E402
+from solver_core.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint  # noqa: E402
+from solver_core.training.files import checkpoint_paths  # noqa: E402
 
 pytestmark = pytest.mark.torch
 

@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 from dataclasses import replace
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from solver_core.training import trainer  # noqa: E402
 from solver_core.training.board import scalars  # noqa: E402
 from solver_core.training.examples import StageSource, Workers, make_examples  # noqa: E402
 from solver_core.training.preview import preview  # noqa: E402
+from solver_core.writing import UNFINISHED  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -131,6 +133,19 @@ def test_a_preview_draws_what_the_network_will_see(config, data, tmp_path):
     assert 1 < seen["start"]["rotation_deg"] < 40
 
 
+def test_a_preview_takes_the_place_of_an_earlier_one_and_of_nothing_else(config, data, tmp_path):
+    arguments = find_problem("pose"), load_train_settings(config), data
+    picture = data / "samples.png"
+    Image.new("RGB", (8, 8)).save(picture)
+    before = picture.read_bytes()
+
+    with pytest.raises(ConfigError, match="is of no earlier run"):
+        preview(*arguments, data)
+
+    assert picture.read_bytes() == before
+    assert preview(*arguments, tmp_path / "run") == {**preview(*arguments, tmp_path / "run"), "samples_per_second": ANY}
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
 def test_a_device_that_is_not_there_is_a_sentence(config, data, tmp_path):
     with pytest.raises(ConfigError, match=r"cannot train on the device 'cuda': .*; use --device cpu"):
@@ -192,6 +207,29 @@ def test_batch_depends_on_its_index_alone(config, data):
     np.testing.assert_allclose(second.features.image, alone.features.image, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["small.safetensors", "curve.png", "log.jsonl", "checkpoint.before.pt"])
+def test_a_new_run_overwrites_nothing_that_is_in_its_folder(name, config, data, tmp_path):
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / name).write_bytes(b"of somebody else")
+
+    with pytest.raises(ConfigError, match="give another folder with --out"):
+        trainer.train(config, data, out)
+
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == {name: b"of somebody else"}
+
+
+def test_weights_that_a_run_starts_from_are_not_overwritten(earlier, config, data):
+    for path in earlier.parent.glob("checkpoint*"):
+        path.unlink()
+    before = earlier.read_bytes()
+
+    with pytest.raises(ConfigError, match="would be overwritten"):
+        train_from(earlier, data, config, earlier.parent)
+
+    assert earlier.read_bytes() == before
+
+
 def test_resume_without_a_checkpoint_is_refused(config, data, tmp_path):
     with pytest.raises(ConfigError, match="nothing to resume"):
         trainer.train(config, data, tmp_path / "new", resume=True)
@@ -217,6 +255,7 @@ def test_workers_stay_from_stage_to_stage_and_keep_what_they_read(config, data, 
         first += workers.stream(later, 3, 4)
 
         assert set(workers.pool._processes) == processes
+    assert not list(tmp_path.glob(f"{UNFINISHED}*"))
     assert not np.array_equal(first[0].features.image, first[1].features.image)
 
 

@@ -18,7 +18,7 @@ from solver_core.command.pictures import write_animation, write_picture
 from solver_core.errors import ConfigError, SetupError
 from solver_core.locking import sole_writer
 from solver_core.problems.inverse_kinematics.drawing import View, draw_strip
-from solver_core.problems.inverse_kinematics.files.bodies import limits_path
+from solver_core.problems.inverse_kinematics.files.bodies import body_path, limits_path
 from solver_core.problems.inverse_kinematics.files.bvh import read_bvh
 from solver_core.problems.inverse_kinematics.files.maps import Map, read_limits, read_map
 from solver_core.problems.inverse_kinematics.files.motions import KINDS, check_kind, write_motion
@@ -98,7 +98,11 @@ def run(args: argparse.Namespace) -> int:
     if args.out is not None:
         check_kind(args.out)
         args.outputs = {**getattr(args, "outputs", {}), "--out": args.out}
-        console.check_outputs(args)
+    with console.checked_outputs(args):
+        return _run_clip(args)
+
+
+def _run_clip(args: argparse.Namespace) -> int:
     inputs = _Inputs.read(args)
     with console.progress("solving") as show:
         targets, result = inputs.solve(args.targets, lambda step: show(f"{step.phase}, {100 * step.energy:.3f} cm off"))
@@ -129,6 +133,9 @@ def _run_folder(args: argparse.Namespace) -> int:
     }
     if args.rest is not None and not args.rest.isdecimal():
         files["--rest"] = Path(args.rest)
+    if args.weights is not None:
+        beside = {"body": body_path(args.weights), "limits": limits_path(args.weights)}
+        files |= {f"the {what} of --weights": path for what, path in beside.items() if path.exists()}
     clips = clips_in(args.targets, args.out, f".{args.format}", files)
     settings = repr((solver_core.__version__, inputs.options, args.unit, args.skeleton_unit, args.up, args.fps, args.rest))
     worst = 0

@@ -59,14 +59,13 @@ def prepare_rig(rig: Path, motions: Sequence[Path], limits: Path | None, out: Pa
     is_root_free = limited is None or skeleton.joint_of_node[skeleton.root] not in limited.joints
     body = Body.of_poses(skeleton, rig_poses(skeleton, motions, limited), is_root_free)
 
-    weights = out / "rig.safetensors"
+    weights, recipe = out / "rig.safetensors", out / "rig.toml"
     make_folder(out)
     inputs = {f"the motion {motion}": motion for motion in motions} | {"--rig": rig}
-    refuse_overwriting({"the rig's body": body_path(weights)}, inputs)
+    refuse_overwriting({"the rig's body": body_path(weights), "the rig's recipe": recipe}, inputs)
     write_body(body_path(weights), body)
     if limits is not None:
         write_bytes(limits_path(weights), limits.read_bytes(), "limits")
-    recipe = out / "rig.toml"
     write_text(
         recipe,
         RECIPE.format(
