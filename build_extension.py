@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Builds the Blender extension: one zip per platform, with the add-on, its manifest and the wheels it needs.
 
     python build_extension.py                          every platform, into dist/
@@ -15,9 +16,12 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
+from solver_core import __version__
 from solver_core.kernel.build import TARGETS
 
 ROOT = Path(__file__).resolve().parent
@@ -31,7 +35,7 @@ PLATFORMS = {
     "linux-x64": "linux-x86_64",
     "linux-arm64": "linux-aarch64",
 }
-WHEEL_SOURCES = ("solver_core", "pyproject.toml", "setup.py", "README.md", "LICENSE")
+WHEEL_SOURCES = ("solver_core", "pyproject.toml", "setup.py", "README.md", "LICENSE", "NOTICE", "LICENSES")
 MAX_BYTES = 15e6
 EPOCH = (1980, 1, 1, 0, 0, 0)  # of every file in a zip; the format has no earlier one
 
@@ -43,21 +47,31 @@ def build_extension(platform: str, output_dir: Path) -> Path:
     shutil.copytree(ROOT / "addon", stage, ignore=shutil.ignore_patterns("__pycache__"))
     wheels = stage / "wheels"
     download_safetensors(platform, wheels)
-    build_wheel(platform, wheels)
+    build_wheel(PLATFORMS[platform], wheels)
     names = sorted(wheel.name for wheel in wheels.iterdir())
+    shutil.copy2(ROOT / "NOTICE", stage)
+    shutil.copy2(ROOT / "LICENSES" / "GPL-3.0-or-later.txt", stage / "LICENSE")
     manifest = (ROOT / "blender_manifest.toml").read_text(encoding="utf-8")
-    generated = f"platforms = {[platform]}\nwheels = {[f'./wheels/{name}' for name in names]}\n"
+    generated = f'platforms = {[platform]}\nwheels = {[f"./wheels/{name}" for name in names]}\nversion = "{__version__}"\n'
     (stage / "blender_manifest.toml").write_text(generated + manifest, encoding="utf-8")
 
     facts = tomllib.loads(manifest)
-    output = output_dir / f"{facts['id']}-{facts['version']}-{platform.replace('-', '_')}.zip"
+    output = output_dir / f"{facts['id']}-{__version__}-{platform.replace('-', '_')}.zip"
     output_dir.mkdir(parents=True, exist_ok=True)
     write_zip(stage, output)
     return output
 
 
-def build_wheel(platform: str, output_dir: Path) -> None:
-    """Wheel of solver_core with the platform's kernel, built in a copy of its sources."""
+def build_wheel(target: str, output_dir: Path) -> None:
+    """Wheel of solver_core with the kernel of a target, or with none for "any"."""
+    environment = {"SOLVER_CORE_TARGET": target, "SOURCE_DATE_EPOCH": "315532800"}  # 1980 again
+    with copied_sources() as source:
+        run_pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", output_dir, source, **environment)
+
+
+@contextmanager
+def copied_sources() -> Iterator[Path]:
+    """A folder with what is packed, and nothing that a build left behind."""
     source = STAGE / "source"
     shutil.rmtree(source, ignore_errors=True)
     source.mkdir(parents=True)
@@ -66,8 +80,7 @@ def build_wheel(platform: str, output_dir: Path) -> None:
             shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "kernel-*"))
         else:
             shutil.copy2(ROOT / name, source)
-    environment = {"SOLVER_CORE_TARGET": PLATFORMS[platform], "SOURCE_DATE_EPOCH": "315532800"}  # 1980 again
-    run_pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", output_dir, source, **environment)
+    yield source
     shutil.rmtree(source)
 
 

@@ -1,11 +1,17 @@
+# SPDX-License-Identifier: Apache-2.0
 """Adds the compiled kernel to what pyproject.toml describes.
 
 Without a compiler the install goes on without it.  SOLVER_CORE_TARGET=windows-x86_64 (or another name in
-solver_core/kernel/build.py) cross-compiles the kernel of that machine into a wheel for it instead; needs ziglang.
+solver_core/kernel/build.py) cross-compiles the kernel of that machine into a wheel for it instead, which needs ziglang;
+SOLVER_CORE_TARGET=any makes a wheel for all others, without a kernel.
+
+SOLVER_CORE_SOURCE_URL is where files of this version can be looked at, such as https://HOST/OWNER/NAME/blob/v1.0.0: the links
+of README.md lead there in what is built.  Without it they are left out, as outside of the repository they would lead nowhere.
 """
 
 import importlib.util
 import os
+import re
 import sys
 import sysconfig
 from pathlib import Path
@@ -22,6 +28,14 @@ build = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(build)
 
 target_name = os.environ.get("SOLVER_CORE_TARGET") or None
+source_url = os.environ.get("SOLVER_CORE_SOURCE_URL", "").rstrip("/")
+
+
+def package_readme():
+    """README.md without its pictures, and with links that lead somewhere wherever it is shown."""
+    text = Path(__file__).resolve().with_name("README.md").read_text(encoding="utf-8")
+    text = re.sub(r"!\[[^]]*\]\((?!https?:)[^)]*\)\n+", "", text)
+    return re.sub(r"\[([^]]*)\]\((?!https?:|#)([^)]*)\)", rf"[\1]({source_url}/\2)" if source_url else r"\1", text)
 
 
 class BuildWithKernel(build_py):
@@ -32,6 +46,9 @@ class BuildWithKernel(build_py):
     def run(self):
         super().run()
         folder = KERNEL if self.editable_mode else Path(self.build_lib, KERNEL)
+        if target_name == "any":
+            self.remove_kernels(folder)
+            return
         wanted = folder / build.binary_name(target_name or build.this_machine())
         try:
             build.build_kernel(folder, target_name)
@@ -42,8 +59,12 @@ class BuildWithKernel(build_py):
                 sys.stderr.write(f"solver_core: no compiled kernel, NumPy will be used instead: {error}\n")
         self.has_kernel = wanted.exists()
         if not self.editable_mode:
-            for other in set(folder.glob("kernel-*")) - {wanted}:
-                other.unlink()
+            self.remove_kernels(folder, wanted)
+
+    def remove_kernels(self, folder, wanted=None):
+        """Removes all kernels from a folder but the wanted one."""
+        for other in set(folder.glob("kernel-*")) - {wanted}:
+            other.unlink()
 
 
 class WheelWithKernel(bdist_wheel):
@@ -56,4 +77,9 @@ class WheelWithKernel(bdist_wheel):
         return "py3", "none", platform.replace("-", "_").replace(".", "_")
 
 
-setup(cmdclass={"build_py": BuildWithKernel, "bdist_wheel": WheelWithKernel})
+setup(
+    cmdclass={"build_py": BuildWithKernel, "bdist_wheel": WheelWithKernel},
+    long_description=package_readme(),
+    long_description_content_type="text/markdown",
+    project_urls={"Source": source_url} if source_url else {},
+)

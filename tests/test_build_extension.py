@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The zips of the Blender extension hold what Blender needs, and nothing that is tracked changes."""
 
 import subprocess
@@ -36,6 +37,12 @@ def test_manifest_names_the_version_the_platform_and_files_only(extension):
     assert manifest["platforms"] == ["linux-x64"]
     assert manifest["blender_version_min"] == "4.2.0"
     assert set(manifest["permissions"]) == {"files"}
+
+
+def test_zip_holds_the_licence_of_the_extension_and_the_sources_of_the_weights(extension):
+    with zipfile.ZipFile(extension) as archive:
+        assert "GNU GENERAL PUBLIC LICENSE" in archive.read("LICENSE").decode()
+        assert "mocap.cs.cmu.edu" in archive.read("NOTICE").decode()
 
 
 def test_zip_holds_the_addon_and_the_wheels_that_the_manifest_names(extension):

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Compiles the C files of this folder, with the machine's compiler or, for other machines, with the `ziglang` package.
 
 Run by setup.py before anything is installed, so it imports the standard library only and never solver_core.
@@ -16,6 +17,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from pathlib import Path
 from typing import NamedTuple
@@ -32,7 +34,10 @@ class BuildError(Exception):
 
 
 class Target(NamedTuple):
-    """A kind of machine: `system` and `machine` as in binary names, and what zig and wheels call it."""
+    """A kind of machine: `system` and `machine` as in binary names, and what zig and wheels call it.
+
+    The system "musl" is Linux with that C library, such as Alpine.
+    """
 
     system: str
     machine: str
@@ -50,6 +55,8 @@ TARGETS = {
     for target in (
         Target("linux", "x86_64", "x86_64-linux-gnu.2.17", "manylinux2014_x86_64"),
         Target("linux", "aarch64", "aarch64-linux-gnu.2.17", "manylinux2014_aarch64"),
+        Target("musl", "x86_64", "x86_64-linux-musl", "musllinux_1_1_x86_64"),
+        Target("musl", "aarch64", "aarch64-linux-musl", "musllinux_1_1_aarch64"),
         Target("windows", "x86_64", "x86_64-windows-gnu", "win_amd64"),
         Target("macos", "x86_64", "x86_64-macos.10.13", "macosx_10_13_x86_64"),
         Target("macos", "arm64", "aarch64-macos.11.0", "macosx_11_0_arm64"),
@@ -60,9 +67,11 @@ TARGETS = {
 def this_machine() -> str:
     """Target name of the machine this runs on, such as linux-x86_64; it need not be one of TARGETS."""
     system = {"Darwin": "macos"}.get(platform.system(), platform.system().lower())
+    if "musl" in (sysconfig.get_config_var("HOST_GNU_TYPE") or ""):
+        system = "musl"
     machine = {"amd64": "x86_64", "x64": "x86_64"}.get(platform.machine().lower(), platform.machine().lower())
     if machine in ("arm64", "aarch64"):
-        machine = "aarch64" if system == "linux" else "arm64"
+        machine = "aarch64" if system in ("linux", "musl") else "arm64"
     return f"{system}-{machine}"
 
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The compiled kernel as a library of ctypes: found beside this file, loaded once, absent without harm.
 
 What kernel.h declares is declared here again, with types that are checked at each call: an array of another type, number of
@@ -21,6 +22,7 @@ from solver_core.errors import SetupError
 logger = logging.getLogger(__name__)
 
 KERNEL_VERSION = 4  # of the interface and results; equals KERNEL_VERSION in kernel.h
+HOW_TO_BUILD = "`python -m pip install ziglang` and `python -m solver_core.kernel.build` make one"
 MAX_SIDE = 65536  # pixels of an image; the rasteriser clips what is farther from its corner (GUARD in raster.c)
 
 # The structures of kernel.h.
@@ -139,7 +141,9 @@ def library() -> ctypes.CDLL | None:
     try:
         return load(kernel_path())
     except (OSError, AttributeError) as error:
-        logger.warning("no compiled kernel (%s); NumPy does its work, with the same results but slower", error)
+        logger.warning(
+            "no compiled kernel (%s); NumPy does its work, with the same results but slower; %s", error, HOW_TO_BUILD
+        )
         return None
 
 

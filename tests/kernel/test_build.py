@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The kernel is built where it can be, and nothing breaks where it cannot."""
 
 import importlib.util
@@ -109,7 +110,8 @@ def build_wheel(tmp_path):
     source = tmp_path / "source"
     ignore = shutil.ignore_patterns("__pycache__", "kernel-*", "*.safetensors")
     shutil.copytree(REPOSITORY / "solver_core", source / "solver_core", ignore=ignore)
-    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
+    shutil.copytree(REPOSITORY / "LICENSES", source / "LICENSES")
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE", "NOTICE"):
         shutil.copy(REPOSITORY / name, source)
 
     def build_wheel(**environment: str) -> Path:

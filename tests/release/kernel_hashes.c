@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Loads a compiled kernel, calls all its functions on numbers that are the same everywhere, and prints a hash of each result.
+ *
+ * kernel_hashes KERNEL.  Cross-compiled and run by kernels.py, so that kernels for other machines are run before they ship.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../solver_core/kernel/kernel.h"
+
+#if defined(_WIN32)
+#include <windows.h>
+#define OPEN(path) ((void *)LoadLibraryA(path))
+#define FIND(library, name) ((void *)GetProcAddress((HMODULE)(library), name))
+#else
+#include <dlfcn.h>
+#define OPEN(path) dlopen(path, RTLD_NOW)
+#define FIND(library, name) dlsym(library, name)
+#endif
+
+enum { SIDE = 96, RINGS = 24, TURNS = 48, VERTICES = (RINGS + 1) * TURNS, FACES = 2 * RINGS * TURNS, NODES = 12, JOINTS = 11 };
+
+static uint64_t state = 20260101;
+
+/* From 0 to 1, all bits the same on every machine. */
+static double random_number(void)
+{
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return (double)(state >> 11) / 9007199254740992.0;
+}
+
+static void print_hash(const char *name, const void *data, size_t size)
+{
+    uint64_t hash = 14695981039346656037u; /* FNV-1a */
+    for (size_t i = 0; i < size; i++)
+        hash = (hash ^ ((const unsigned char *)data)[i]) * 1099511628211u;
+    printf("%s %08lx%08lx\n", name, (unsigned long)(hash >> 32), (unsigned long)(hash & 0xffffffffu));
+}
+
+static void *find(void *library, const char *name)
+{
+    void *found = FIND(library, name);
+    if (found == NULL) {
+        fprintf(stderr, "%s is not in the library\n", name);
+        exit(2);
+    }
+    return found;
+}
+
+static float vertices[VERTICES][3];
+static int32_t faces[FACES][3];
+static Corner corners[VERTICES];
+static float depth[SIDE * SIDE], distance[SIDE * SIDE], coverage[SIDE * SIDE];
+static int32_t face_index[SIDE * SIDE], scratch[SIDE * SIDE];
+static uint8_t mask[SIDE * SIDE], evidence[SIDE * SIDE];
+static Parabola envelope[SIDE];
+static ContourPoint points[4 * SIDE * SIDE];
+static int64_t instance[4 * SIDE * SIDE];
+
+/* A lump about as large as 1: a grid of rings on the square from -1 to 1, drawn to a ball by rational numbers alone. */
+static void make_mesh(void)
+{
+    for (int ring = 0; ring <= RINGS; ring++) {
+        double height = 2.0 * ring / RINGS - 1;
+        double radius = 1.05 - height * height;
+        for (int turn = 0; turn < TURNS; turn++) {
+            double t = 2.0 * (turn % (TURNS / 2)) / (TURNS / 2) - 1; /* half a circle: (2t, 1 - t^2) / (1 + t^2) */
+            double sign = turn < TURNS / 2 ? 1 : -1, bump = 1 + 0.1 * random_number();
+            float *vertex = vertices[ring * TURNS + turn];
+            vertex[0] = (float)(bump * radius * sign * 2 * t / (1 + t * t));
+            vertex[1] = (float)(bump * radius * sign * (1 - t * t) / (1 + t * t));
+            vertex[2] = (float)height;
+        }
+    }
+    for (int ring = 0; ring < RINGS; ring++)
+        for (int turn = 0; turn < TURNS; turn++) {
+            int32_t here = ring * TURNS + turn, beside = ring * TURNS + (turn + 1) % TURNS;
+            int32_t two[2][3] = {{here, beside, here + TURNS}, {beside, beside + TURNS, here + TURNS}};
+            memcpy(faces[2 * here], two, sizeof two);
+        }
+}
+
+static void try_images(void *library)
+{
+    int64_t (*rasterize)(int64_t, const MeshArrays *, const double *, int32_t, double, int32_t, int32_t, Corner *, float *,
+                         int32_t *) = find(library, "solver_core_rasterize");
+    void (*signed_distance)(int64_t, const uint8_t *, int32_t, int32_t, int32_t *, Parabola *, float *) =
+        find(library, "solver_core_signed_distance");
+    int64_t (*contour_points)(int64_t, int32_t, int32_t, const float *, const float *, const uint8_t *, const double *,
+                              const double *, int64_t, ContourPoint *, int64_t *) = find(library, "solver_core_contour_points");
+    int64_t (*normal_equations)(int64_t, const ContourPoint *, const int64_t *, int64_t, const double *, double *, double *) =
+        find(library, "solver_core_normal_equations");
+    void (*misfit)(int64_t, int32_t, int32_t, const float *, const float *, const uint8_t *, const float *, int32_t, double,
+                   double *) = find(library, "solver_core_misfit");
+    make_mesh();
+    MeshArrays mesh = {vertices[0], VERTICES, faces[0], FACES};
+    double focal = 1.4 * SIDE, middle = SIDE / 2.0, away = 3.5;
+    double projection[16] = {focal, 0, middle * 0.6, middle * away, 0, 0.8 * focal, -0.6 * focal, middle * away,
+                             0,     0, 0.6,          away,          0, 0,           0,            1};
+    rasterize(1, &mesh, projection, 1, 1e-3, SIDE, SIDE, corners, depth, face_index);
+    print_hash("depth", depth, sizeof depth);
+    print_hash("faces", face_index, sizeof face_index);
+    for (int i = 0; i < SIDE * SIDE; i++) {
+        int row = i / SIDE - SIDE / 2, column = i % SIDE - SIDE / 2 - 4;
+        mask[i] = row * row + 2 * column * column < SIDE * SIDE / 12;
+        coverage[i] = mask[i], evidence[i] = row * column != 0;
+    }
+    signed_distance(1, mask, SIDE, SIDE, scratch, envelope, distance);
+    print_hash("distance", distance, sizeof distance);
+    double position[3] = {0, 0, -away}, intrinsics[4] = {focal, focal, middle, middle};
+    int64_t count = contour_points(1, SIDE, SIDE, depth, distance, evidence, position, intrinsics,
+                                   (int64_t)(sizeof points / sizeof *points), points, instance);
+    print_hash("contour", points, (size_t)count * sizeof *points);
+    double robust = 3, hessian[36] = {0}, gradient[6] = {0}, sums[5];
+    normal_equations(count, points, instance, 1, &robust, hessian, gradient);
+    print_hash("hessian", hessian, sizeof hessian);
+    print_hash("gradient", gradient, sizeof gradient);
+    misfit(1, SIDE, SIDE, depth, distance, evidence, coverage, 0, 8, sums);
+    print_hash("misfit", sums, sizeof sums);
+    fprintf(stderr, "%d points of the outline\n", (int)count);
+}
+
+static void try_tree(void *library)
+{
+    int32_t (*damped_step)(int64_t, int32_t, int32_t, int32_t, const int32_t *, const int32_t *, const int32_t *, const double *,
+                           const double *, const double *, const double *, const double *, int32_t *, Subtree *, double *,
+                           double *) = find(library, "solver_core_damped_step");
+    int32_t order[NODES], parents[NODES], joint_of_node[NODES], depths[NODES];
+    double positions[NODES][3], residuals[NODES][3], weights[NODES], axes[JOINTS][9], damping = 0.01, step[JOINTS][3];
+    static double blocks[(JOINTS + 1) * JOINTS * 9];
+    Subtree subtrees[NODES];
+    for (int node = 0; node < NODES; node++) { /* a chain that ends in an end site */
+        order[node] = node, parents[node] = node - 1, joint_of_node[node] = node < JOINTS ? node : -1;
+        weights[node] = 0.5 + random_number();
+        for (int axis = 0; axis < 3; axis++) {
+            positions[node][axis] = node * 0.3 + random_number();
+            residuals[node][axis] = random_number() - 0.5;
+        }
+    }
+    for (int joint = 0; joint < JOINTS; joint++)
+        for (int i = 0; i < 9; i++)
+            axes[joint][i] = i % 4 == 0;
+    int32_t failed = damped_step(1, NODES, JOINTS, JOINTS, order, parents, joint_of_node, positions[0], axes[0], residuals[0],
+                                 weights, &damping, depths, subtrees, blocks, step[0]);
+    if (failed) {
+        fprintf(stderr, "the tree was refused\n");
+        exit(2);
+    }
+    print_hash("step", step, sizeof step);
+}
+
+int main(int count, char **arguments)
+{
+    void *library = count == 2 ? OPEN(arguments[1]) : NULL;
+    if (library == NULL) {
+        fprintf(stderr, "the kernel cannot be loaded\n");
+        return 2;
+    }
+    try_images(library);
+    try_tree(library);
+    return 0;
+}
