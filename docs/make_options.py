@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Writes docs/options.md, the options of every problem, from the classes that declare them.
 
 python docs/make_options.py        (`make options`)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Makes the pictures of docs/user-guide.md in a real Blender window: the panels, and every solve as an animation.
 
 python docs/make_pictures.py 5.2        (a version that tests/gui/install_blender.sh installed, or a path; `make pictures`)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Deep feedback solver for inverse problems: object pose, lighting, inverse kinematics (after Ma et al., ECCV 2020).
 
 import solver_core as sc

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Arrays that take long to read or make, kept between runs in the user's cache folder."""
 
 from __future__ import annotations

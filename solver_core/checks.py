@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What comes from outside and is no option, checked once for all problems.
 
 Each check returns the value in the form that the solvers work with, or raises a SolverError with one sentence: what was

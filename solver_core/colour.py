@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Colours as pictures hold them and as light adds up."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Training settings: read from TOML once, checked, passed down, and saved beside every checkpoint."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Lens distortion as OpenCV has it, and how an image is freed of it.
 
 Normalised image coordinates here are those of OpenCV: x to the right, y down, at depth 1.

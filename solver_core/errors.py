@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The sentences a user can act on.  Everything raised for input from outside derives from SolverError."""
 
 import errno

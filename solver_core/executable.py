@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Programs of any language as a forward process: a process for every run, some at a time, ended at a time limit."""
 
 from __future__ import annotations

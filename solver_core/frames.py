@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Camera model and image conventions: the one place where they are written down and converted.
 
 Frames are right-handed.  A camera looks along -z with x to the right and y up, as in Blender and OpenGL.  Pixels are

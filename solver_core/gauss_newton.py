@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Gauss-Newton steps for any forward process whose predictions are numbers, with derivatives by trying.
 
 The classical solver of problems that bring none of their own.  It asks the forward process D times a step.

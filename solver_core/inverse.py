@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Any program as the forward process of an inverse problem, in a few lines.
 
     def landing(x):                                   # (D,) -> (K,)

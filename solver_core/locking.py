@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Folders that one process at a time writes to."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Algorithm 1 of Ma et al. 2020: a few steps, each proposed from the feedback of the forward process.
 
 The update says which way, the damping says how far.  No other place in the project loops over steps.

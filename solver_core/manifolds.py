@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The spaces the unknown lives in, and how a step acts on each: written here once, used by everything.
 
 All are batch first.  For x, y of shape (B, ...) and a step of shape (B, D):

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Triangle meshes as the solver takes them."""
 
 from __future__ import annotations

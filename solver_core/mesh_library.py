@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Folders of meshes for training and measuring, read once and cached.
 
 Three layouts are understood:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Optional packages: imported where they are used, and named with the extra that brings them when they are missing."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Options of the problems: default, range, unit and words of each, said once.
 
     @dataclass(frozen=True)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The contract of an inverse problem, on one page.
 
 Given an observation y and a forward process f, find the hidden x with y = f(x) (Ma et al. 2020, eq. 1).  One problem

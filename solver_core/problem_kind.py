@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What stands in the registry: all that training, measuring and solving ask of a kind of problem.
 
 problem.py is what the loop asks of a batch of one kind.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reading files: whatever goes wrong, the user gets one sentence with the file and the reason.
 
 A reader checks how much a file claims to hold before it makes room for it.  The limits are far above real work, and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Unit quaternions (wxyz, as in Blender), rotation vectors and matrices; any batch shape in front, dtype kept.
 
 Names say target and source: `wxyz_from_rotvec`.  q and -q are the same rotation.

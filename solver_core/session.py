@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The life of a solve, once for all problems: phases, history, time, cancelling.
 
     session = PoseSession(setup, options)

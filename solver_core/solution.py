@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the loop yields and what a solve returns."""
 
 from __future__ import annotations

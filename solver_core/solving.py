@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Solves any problem of the registry: the steps of its networks, then its own classical solver."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tries a problem: whether it keeps the contract that training and solving rely on.
 
     from solver_core.testing import check_problem

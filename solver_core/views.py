@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Views of upright objects: those that samples and tables are drawn from, and others around the object."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Processes that work for this one: they end with it, in whatever way it ends, and leave Ctrl-C to it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The one way files are written: beside their place first, down to the disk, then into their place at once.
 
 Whatever happens on the way, a full disk, Ctrl-C or a kill, the file that was there before stays as it was.

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # System libraries that the test packages load: EGL with a software driver (pyrender) and X11 (Blender as a module).
 # Installs what is missing when it can (root on Debian or Ubuntu), else says what to install.
 set -euo pipefail

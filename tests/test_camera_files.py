@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Cameras as other programs write them; the files of tests/data/cameras all mean the same camera."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Lens distortion: the model at points worked out by hand, and images freed of it."""
 
 import numpy as np

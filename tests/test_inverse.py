@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Any function as the forward process of an inverse problem."""
 
 import pickle

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Options: declared once, checked everywhere in the same words."""
 
 import inspect

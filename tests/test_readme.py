@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The code that README.md shows does what it says."""
 
 import re

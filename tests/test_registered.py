@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Problems of other packages: installed into a folder, found by name, trained, solved and refused."""
 
 import json

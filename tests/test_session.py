@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The life of a solve, on a problem of one number: phases, history, time, cancelling."""
 
 import time

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 import errno
 import os
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Writes the body that the human networks are trained for, from the train clips: its mean pose and how its joints turn.
 
     python training/prepare_human_body.py ../shared/data solver_core/weights/inverse_kinematics_human.bvh

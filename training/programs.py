@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Measures the examples of docs/examples beside what one would use instead, at equal calls of the forward process.
 
 python -m training.programs --weights runs/programs        trains what is missing there, some minutes each

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: CC0-1.0
 """The toy biplane of the demos and what it is built of; needs bpy and NumPy only, so that Blender itself can run it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: CC0-1.0
 """Makes the inverse kinematics demo: a figure of our own walks and waves.
 
     python assets/demo/make_ik_demo.py

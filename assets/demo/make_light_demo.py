@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: CC0-1.0
 """Makes the lighting demo: the toy biplane on a table in the sun, photographed by Cycles, with meshes, camera and pose.
 
     python assets/demo/make_light_demo.py            (needs bpy and trimesh; a minute)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: CC0-1.0
 """Makes the pose demo: a toy biplane, a photographic render of it, a hand-made-looking mask, camera and poses.
 
     python assets/demo/make_pose_demo.py            (needs bpy, trimesh and contourpy; two minutes)

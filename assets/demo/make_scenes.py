@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: CC0-1.0
 """Makes the demo scenes of the Blender extension: pose.blend, lighting.blend, armature.blend and lighting_truth.json.
 
     python tests/gui/make_demo_scenes.py [pose lighting armature]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: CC0-1.0
 """Pictures of the demo scenes before and after they were solved: pose.png, lighting.png, armature.png.
 
     python assets/demo/picture_scenes.py DIR            (needs bpy and Pillow)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The command line.  It parses and calls; what a problem's `solve` takes and does is in the problem's command.py."""
 
 from __future__ import annotations

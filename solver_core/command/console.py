@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What commands say: results as JSON on stdout, everything else on stderr."""
 
 from __future__ import annotations

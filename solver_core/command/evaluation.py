@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`solver_core evaluate`: how well weights and options do on a folder of cases whose answers are known.
 
 A problem's evaluate.py lists the cases of a folder and measures one; reading a list of cases, counting and the table are here.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reads what users bring: meshes and their colours, photographs, start poses.  The first three need the `cli` extra."""
 
 from __future__ import annotations

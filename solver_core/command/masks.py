@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Masks as people, annotation tools and networks write them, and what was understood of them.
 
 Black and white of 8 or 16 bits, soft mattes, transparency, two values of any size, label images with or without a palette,

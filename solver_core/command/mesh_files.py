@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Makes mesh files fit for their reader: polygons become triangles as Blender cuts them, and what it stumbles over goes.
 
 Each function takes the bytes of a file and gives those of one that says the same in fewer ways.

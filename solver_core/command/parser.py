@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Parsing a command line and running it.
 
 Exit code 0: solved.  1: solved but poor, the reason is on stderr.  2: wrong input, one sentence on stderr.  3: the machine

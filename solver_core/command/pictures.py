@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Draws results: contours over a picture, panels with captions, animations.  Needs pillow (the `cli` extra).
 
 A picture is (H, W, 3) uint8 sRGB.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`solver_core solve <problem>` for problems of other packages that bring no command of their own."""
 
 from __future__ import annotations

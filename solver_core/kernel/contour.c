@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Points on rendered outlines and the sums of a Gauss-Newton step, as in contour.py. */
 
 #include "kernel.h"

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Points on rendered outlines, and the sums of a Gauss-Newton step over them.
 
 Where the render changes from object to background between two neighbouring pixels, the surface point seen there should

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Signed distance to the boundary of masks: first along columns, then the lowest parabola of each row. */
 
 #include "kernel.h"

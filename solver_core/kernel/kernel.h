@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the compiled kernel offers: the loops of solver_core that are too slow in NumPy.
  *
  * Plain C99 without dependencies, called through ctypes (loader.py).  Every buffer belongs to the caller and nothing is

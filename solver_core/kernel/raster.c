@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Depth and face index.
  *
  * A vertex is taken by a 4x4 matrix to homogeneous (u, v, w, q): column u/w, row v/w, nearness q/w.  With perspective w is

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Depth and face index of meshes.
 
 NumPy gives the results of raster.c to the pixel: by the same operations on doubles in the same order, so without matrix

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One pool of threads for all batches.  The kernel runs without Python's lock, so its items run on all cores."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Damped least squares on trees of joints, by the same elimination from leaves to root as in tree.py. */
 
 #include "kernel.h"

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Damped least squares on a tree of rotations, without ever forming the whole normal matrix.
 
 Two joints only couple when one is an ancestor of the other, so the normal matrix is as sparse as the tree.  Its entries

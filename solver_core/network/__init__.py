@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Networks of learned updates: their layers, their files, and how a problem asks them for steps."""
 
 from solver_core.network.spec import NetworkSpec

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Runs a network in NumPy: one matrix product a layer."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The layers of an update network, described once; torch trains them and NumPy runs them.
 
 A network is an optional stack of 3 x 3 convolutions over the image, flattened and joined with the vector, followed by

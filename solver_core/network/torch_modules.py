@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The same network in torch, for training and for large batches. [torch]"""
 
 from __future__ import annotations

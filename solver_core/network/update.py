@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The learned update g_t: one network a stage."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reads and writes the weights of a problem's stage networks: one safetensors file with metadata.
 
 A file holds the tensors `stage<t>.<layer>.weight` and `.bias` and the metadata `format`, `stages`, `spec` (NetworkSpec as

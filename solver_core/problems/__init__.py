@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The registry of problems: those that ship, and those of installed packages.
 
 A problem that ships is one folder with the same files as the others and one line here; a package elsewhere brings such a

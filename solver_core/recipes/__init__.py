@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The recipes that ship: how the shipped weights were trained, a TOML file each, called as the weights are."""
 
 from __future__ import annotations

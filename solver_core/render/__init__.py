@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rasteriser and distance maps: the forward process of pose and the geometry of lighting.
 
 Each function takes a batch and gives the same result with the compiled kernel and with NumPy.  Conventions: frames.py.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a camera sees of known geometry: position, normal and albedo at each pixel centre."""
 
 from __future__ import annotations

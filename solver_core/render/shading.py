@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Lambert shading with cast shadows, by a depth map from the light.
 
 A depth map covers what receives light and nothing else, so that its resolution goes where it is needed.  Before a point

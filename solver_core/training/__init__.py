@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Training from Python: what `solver_core train` does."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The log of a training run for TensorBoard, where that is installed. [torch]"""
 
 from __future__ import annotations

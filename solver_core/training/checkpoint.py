@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The state of a training run on disk. [torch]
 
 Network, optimiser and counter are one file, a zip archive in which every entry has a checksum.  The one before it is kept,

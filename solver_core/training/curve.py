@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Picture of a training log: loss, and the validation errors of every stage."""
 
 from __future__ import annotations

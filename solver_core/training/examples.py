@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Training examples for one stage, made by worker processes while the network trains. [torch]
 
 Batch k of stage t depends only on the seed, t and k, so a resumed run continues the very same stream.

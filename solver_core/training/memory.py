@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Memory behaviour of training processes."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A look at samples before anything is trained on them: a picture of what the network will see. [torch]"""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Stage-wise training (Ma et al. 2020, sec. 3.2). [torch]
 
 Train g_0 on the starts; freeze it; roll fresh samples through it; train g_1 on what it leaves; and so on.  Our deviation:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An arm of three bones and a collection of empties at its joints, as they are when the arm is bent."""
 
 import bpy

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Blender as a module.  Every test here needs it; each gets an empty file."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Stands in for Blender's layouts, which exist in a window only, and checks that every name drawn exists."""
 
 from types import SimpleNamespace

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A solve without a problem: it moves an object along x, one metre a step."""
 
 from dataclasses import dataclass, field

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A scene whose pose can be solved: a monkey, a camera, and an image of the monkey's silhouette before it was moved."""
 
 import bpy

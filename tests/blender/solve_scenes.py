@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Small scenes with known answers, seen by Cycles and not by our own renderer."""
 
 import bpy

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Batch jobs: their schema, what they write, and that a kill at any moment does no harm."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bone maps as files and presets; the files come from anyone."""
 
 import json

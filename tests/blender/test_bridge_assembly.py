@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What counts as one object, and how a scene answers when it is moved."""
 
 import bpy

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Blender's cameras as ours: points are seen where Blender sees them."""
 
 import bpy

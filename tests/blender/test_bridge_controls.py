@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rigs whose limbs are held by inverse kinematics: the controls go where they put the bones as solved."""
 
 import bpy

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Images of every kind arrive with row 0 on top, and in linear light where that is asked for."""
 
 import bpy

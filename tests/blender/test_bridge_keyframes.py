@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Keyframes of many frames at once are what Blender's own insertion of each would give, and leave the others alone."""
 
 import time

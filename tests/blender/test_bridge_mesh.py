@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is read of a surface beside its triangles: smooth normals, UV maps and the texture of a material."""
 
 import bpy

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Esc and errors put back everything to the bit, also between frames and what was changed without a keyframe."""
 
 import bpy

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Objects of every kind of scale, parent and rotation mode are moved rigidly, and put back to the bit."""
 
 import bpy

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Shading and hard shadows of both kinds of light as Blender's Cycles has them; training/cycles compares more meshes."""
 
 import numpy as np

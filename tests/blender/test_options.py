@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An option is declared once: the command line, the properties, the panel and the job schema have it from there."""
 
 import argparse

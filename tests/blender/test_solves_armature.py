@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Solve Armature on rigs that were posed, so that the answer is known."""
 
 from dataclasses import replace

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Solve Lighting on scenes that Cycles lit."""
 
 import json

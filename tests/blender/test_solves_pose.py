@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Solve Pose on silhouettes that Cycles rendered."""
 
 import bpy

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`solver_core evaluate`: lists of cases, the table and the report; the problems' own measures are tested beside them."""
 
 import argparse

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Masks as people, annotation tools and networks write them."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Mesh files as Blender and others write them; those of tests/data/meshes that name the same object hold the same surface."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Recipes that ship: listed, copied, changed and trained with."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the command line does where the world around it is not as usual; each case is a process of its own."""
 
 import json

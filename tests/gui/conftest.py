@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Real Blender windows, each with the extension installed from its zip."""
 
 import os

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Runs a command inside a Debian that install_blender.sh made; the repository and /tmp are at their usual paths there.
 #
 #     tests/gui/in_debian.sh .blender/4.3 blender --version

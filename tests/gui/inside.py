@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Runs inside Blender: evaluates what tests/gui/window.py sends, between Blender's own events.
 
 A request is a Python file FOLDER/request; its variable `answer` is written as JSON to FOLDER/answer, or the traceback to

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Blender with a window system in a Debian of its own, for machines that have neither: 4.3 is that of trixie, 5.2 that of sid.
 #
 #     tests/gui/install_blender.sh 4.3 [FOLDER]       FOLDER: .blender/4.3 in the repository; 1.7 GB, four minutes

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Makes assets/demo/*.blend in Blender 4.3, and saves them again from a window.
 
     python tests/gui/make_demo_scenes.py [pose lighting armature]

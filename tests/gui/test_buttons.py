@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Real clicks on the real buttons, in a Blender of a new user; what Blender then holds is asked of Blender itself."""
 
 import json

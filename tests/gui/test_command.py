@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The installed extension without a window: `blender -b -c deep_feedback`."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How long a solve keeps Blender's own thread busy, between two looks at mouse and keyboard."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A real Blender window on a screen of its own, its mouse and keyboard, and a way to ask it questions."""
 
 from __future__ import annotations

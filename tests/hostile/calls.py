@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Calls of the Python interface with arguments that are of a wrong type, shape, size or value."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Command lines and job files in which something is left out, repeated or exchanged, or that name what they must not."""
 
 from __future__ import annotations

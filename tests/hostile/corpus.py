@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Small bad files, one for each kind of fault that was found, and what is said of them.
 
 Everything is made here: python -m tests.hostile.corpus DIR writes the files, to try other programs on them.

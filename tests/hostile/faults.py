@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Faults of the world around: full disks, kills at any moment, two writers, files that vanish.  Run by `make test-faults`.
 
 FAULT_MOMENTS: at how many random moments a batch, and as often a training run, is killed (default 100).  FAULT_SEED: which.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fuzzes for a while: python -m tests.hostile.fuzz [--inputs N] [--seconds S] [--seed N] [TARGET ...]
 
 Each batch of inputs runs in a process of its own, so that a crash of a library is found as well.  The smallest input that

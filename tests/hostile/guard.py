@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What every case of a fuzzer is held to: a time, a memory, one sentence."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Calls of what is compiled, with numbers and sizes at every edge; of most use with the kernel that has sanitizers."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Valid files made bad: Hypothesis draws what is changed, so that it can also find the smallest change that does harm."""
 
 from __future__ import annotations

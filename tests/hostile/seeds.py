@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Small valid files of every kind that is read, from which the fuzzers start."""
 
 from __future__ import annotations

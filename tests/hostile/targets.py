@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is fuzzed: for each, how a case is drawn and what counts as a fault."""
 
 from __future__ import annotations

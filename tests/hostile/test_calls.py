@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What callers may do while a solve runs, and do not harm it by."""
 
 import dataclasses

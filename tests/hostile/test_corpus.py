@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bad files of every kind that was found, and inputs on which a fuzzer found a fault."""
 
 import warnings

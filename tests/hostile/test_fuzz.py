@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A short run of the fuzzers: the same inputs every time.  `make fuzz` draws more, and others."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What Python hands to C is checked first: no array and no index makes the kernel read or write what is not its own."""
 
 import ctypes

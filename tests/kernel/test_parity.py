@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The kernel and NumPy give the same images to the pixel."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Networks of every kind: image and vector, vector only, image only."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How masks are damaged for the table, and how the confidence of poses is fitted."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tables: from the command to rows, JSON and Markdown."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the table about lights' uncertainty and verdict counts."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Table 4 on a few samples: every method on the same ones, each with the light's whole path."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Table 5 on a few frames: every method on the same ones."""
 
 import numpy as np

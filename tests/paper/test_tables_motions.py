@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The protocols of noisy targets and other rigs measure what they say."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The three solves of the demo find the same on every processor, however many threads its linear algebra takes."""
 
 import importlib.util

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Runs numeric tests on the code that NumPy and its linear algebra choose on other processors, and on one and two threads.
 
 python tests/processors/run.py [--long]

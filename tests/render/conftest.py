@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the renderer's tests share."""
 
 from collections.abc import Callable

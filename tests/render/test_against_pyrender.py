@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The same silhouettes and depths as pyrender, which draws the observations of every reported number."""
 
 import csv

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Position, normal and albedo of what is seen."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Lambert's law and shadows, against what can be worked out by hand."""
 
 import numpy as np

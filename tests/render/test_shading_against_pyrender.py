@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The same shading and shadows as pyrender, which draws the images of every reported number."""
 
 import numpy as np

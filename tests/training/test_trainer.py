@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A small training run from a folder of meshes to a weights file."""
 
 import json

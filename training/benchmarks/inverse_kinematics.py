@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Time of inverse kinematics on one core at NumPy run time, and in batches with torch on two, beside their limits.
 
 python -m training.benchmarks.ik

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Time of a light from one image of 256 x 256 pixels on one core, beside its limits.
 
 python -m training.benchmarks.lighting

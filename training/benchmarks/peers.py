@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What other packages do with our problems: python -m training.benchmarks.peers --data DATA, after
 
 pip install --constraint tests/constraints.txt '.[peers]'

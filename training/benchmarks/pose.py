@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Time and memory of a pose solve at NumPy run time on one core, beside the limits they are kept to.
 
 python -m training.benchmarks.pose

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Milliseconds to render one mesh at 128 x 128 on one core: compiled kernel, NumPy, pyrender.
 
 python -m training.benchmarks.render

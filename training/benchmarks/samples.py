@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Training samples a second and core, with the recipes that ship: what bounds a training run on a machine with a GPU.
 
 python -m training.benchmarks.samples DATA        (default: the folder that SOLVER_CORE_DATA names)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The shading and the shadows of solver_core.render against Blender's Cycles and pyrender, on meshes of the test split.
 
     python -m training.cycles.compare_shading --data DATA --out DIR

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A sun from images as a camera takes them: textured, partly glossy, two bounces, 8 bits, nothing but the geometry known.
 
     python -m training.cycles.real_images --data DATA --split test --count 100 --out DIR

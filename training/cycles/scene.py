@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Scenes rendered by Blender's Cycles, as an independent check of the shading and as photographs.  Needs bpy.
 
 Everything stands in the camera's frame: the camera is at the origin and looks along -z.

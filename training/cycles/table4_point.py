@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Table 4's rows of the point light with observations by Blender's Cycles, whose shadows are exact.
 
     python -m training.cycles.table4_point --data DATA --samples 100 --out DIR

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Measures a table of results: python -m training.paper TABLE --data DIR, from the root of the repository."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fits how sure a pose is to solves of damaged masks of validation meshes, and writes what solver_core ships.
 
 OMP_NUM_THREADS=1 python -m training.paper.calibrate_pose --data DATA --parts FOLDER [--samples 40] [--out FILE]

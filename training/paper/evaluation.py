@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tables of measured numbers, where each number comes from, and the plots that go with them.
 
 A table is a module with TITLE, NUM_SAMPLES, QUICK_SAMPLES and rows(run) -> list of Row.  It draws its test samples from

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Errors along a solve, against time and the number of steps, and over samples, by start and by rank."""
 
 from __future__ import annotations

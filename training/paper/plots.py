@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Plots of measurements: curves as numbers, kept with their table, and their picture."""
 
 from __future__ import annotations

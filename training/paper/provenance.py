@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where a number or a file comes from: source revision and machine."""
 
 from __future__ import annotations

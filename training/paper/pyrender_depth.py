@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Depth and silhouettes by pyrender: observations that the solver's own rasteriser has no part in.  Needs the `dev` extra."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Lambert images with shadows by pyrender: observations that the solver's own shading has no part in.
 
 Needs the `dev` extra.  Two lines of its shader are replaced, see REPLACED.  It shades one side of a face only, so faces are

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Checks that the numbers in README.md are those of training/RESULTS.md: `make readme-numbers`.
 
 With --write it puts the measured numbers into the README instead.

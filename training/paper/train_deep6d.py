@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Trains Deep6D (training/paper/baselines/deep6d.py), a baseline of Table 5, on the clips that our networks saw.
 
 python -m training.paper.train_deep6d --data DATA --out runs/deep6d/deep6d.safetensors

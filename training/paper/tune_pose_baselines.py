@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How Adam on differentiable silhouettes was tuned: errors of settings on meshes of the validation split, canonical view.
 
 OMP_NUM_THREADS=1 python -m training.paper.tune_pose_baselines --data DATA [--samples 24]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How fast did an epidemic spread, how long were people ill, how many brought it?  A program says what would be seen.
 
 pip install ./docs/examples/epidemic

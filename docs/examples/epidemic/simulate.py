@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A program of its own, in any language: an epidemic.  Reads {"x": [R0, days ill, first ill]} and writes {"y": [...]}.
 
 y: square roots of the people newly ill in each of 12 weeks, of 100,000.  Nothing of it knows solver_core.

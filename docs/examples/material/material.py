@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How rough is a paint, and how strong the light on it?  Blender renders what a picture would show.
 
 pip install ./docs/examples/material                  # BLENDER=/path/to/blender, if it is not on the path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Run by Blender: renders a ball whose roughness and light are x, and writes the picture as y.
 
 blender -b --factory-startup --python-exit-code 1 --python render.py -- input.npz output.npz

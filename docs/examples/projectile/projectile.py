@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where was it thrown from, and how?  A ball with air drag and wind is seen at a few moments of its flight.
 
 pip install ./docs/examples/projectile

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Draws skeletons on their targets.  Needs pillow (the `cli` extra)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`solver_core evaluate inverse_kinematics`: clips, each solved from the positions of its own joints."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the network sees of a pose and its targets; nothing changes when the whole body is turned."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Solves all clips of a folder: one motion and one record each, on several cores, going on where a killed run was."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Training loss of the inverse kinematics networks. [torch]"""
 
 from __future__ import annotations

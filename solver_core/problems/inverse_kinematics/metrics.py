@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Errors of a pose, as the paper's Table 5 counts them, and what the training loss needs."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What inverse kinematics is given: where the nodes are, and how sure that is."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Brings named targets into the unit and the axes of the skeleton that is to follow them."""
 
 from __future__ import annotations

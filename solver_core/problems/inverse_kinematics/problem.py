@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Inverse kinematics as an inverse problem: f puts the joints where rotations take them, E is how far they are off."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Refinement: damped least squares from a pose that is near the answer, which leaves unchanged what positions do not show."""
 
 from __future__ import annotations

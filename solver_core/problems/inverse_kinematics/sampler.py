@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Random frames of motion on random bodies with random gaps: what inverse kinematics networks learn from."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a motion is solved from, checked: targets, skeleton, limits, networks."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """solve_inverse_kinematics: joint rotations from joint positions."""
 
 from __future__ import annotations

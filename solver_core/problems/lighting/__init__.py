@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """A sun or a point light from one image of known geometry."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Pictures of a light: photograph, relit estimate and difference, with a direction as an arrow or a position as a dot."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`solver_core evaluate lighting`: images whose light is known."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The classical way to a light: least squares on the shading equation over the pixels that are lit.
 
 Where a point is lit, its brightness is linear in the direction of a sun times its strength, and nearly linear in the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An image as a lighting problem compares it, and the part of the answer that is linear."""
 
 from __future__ import annotations

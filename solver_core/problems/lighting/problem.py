@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Lighting as an inverse problem: f shades known geometry, E is the robust difference of the images."""
 
 from __future__ import annotations

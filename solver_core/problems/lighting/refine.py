@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The classical updates of a light: least squares on the shading equation, and Gauss-Newton on the image.
 
 Shading alone has derivatives on paper, shadows have not: their edges move.  So the image is rendered with the light moved

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What an image tells about its light and what it does not: probabilities of the answers, and how far off they may be.
 
 An energy E counts as the likelihood (E + FLOOR)^-EVIDENCE, which is that of normal residuals whose size is not known, as if the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Random lights over random meshes, and the images they give: what lighting networks learn from."""
 
 from __future__ import annotations

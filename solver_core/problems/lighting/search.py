@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where the light might be: with geometry and albedo known, an image is linear in its lights.
 
 The scene is shaded by a basis of lights spread all around.  In each group of neighbours of the basis, one non-negative

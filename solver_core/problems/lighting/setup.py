@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a light is solved from, checked: the photograph, the scene before the camera, and what is known of the light."""
 
 from __future__ import annotations

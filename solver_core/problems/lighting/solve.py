@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The public way to a light: image, geometry and camera in, direction or position and strength out."""
 
 from __future__ import annotations

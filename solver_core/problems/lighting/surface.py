@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The points of known geometry at which an image is compared with what a light would make of it."""
 
 from __future__ import annotations

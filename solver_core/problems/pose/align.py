@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Closed-form translation: move the object so that its outline's box meets the mask's box.  Rotation stays."""
 
 from __future__ import annotations

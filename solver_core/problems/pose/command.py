@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`solver_core solve pose`: its options, files and pictures."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How sure a pose is: the probability that it is right, and intervals that hold it nine times in ten.
 
 Right is within 5 degrees and 0.05 diagonals of the truth, or of a pose that looks the same.  The probability is a logistic

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Gauss-Newton on contours: how to move the object so that its rendered outline lies on the observed one.
 
 Where the render changes from object to background between two neighbouring pixels, the surface point seen there should

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The virtual camera of a solve: turned to the mask and zoomed to it, so that networks see one kind of image.
 
 It is a pure rotation and a zoom of the real camera, so a pose carries over exactly, and resolution, lens, aspect, lens

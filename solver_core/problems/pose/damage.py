@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Damages masks as real ones are: hidden parts, holes, blobs, edges that tremble or lie off.
 
 What is done is stated in one place, MaskDamage, so that what networks were trained on can be told from what they were not.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Random steps beside those of Gauss-Newton, of which f picks: the way down where a part of the outline leads astray.
 
 What hides an object has an outline, too, and Gauss-Newton is pulled to it.  The robust energy is not, but has no useful

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Pictures of a pose: outlines of mask and object over the photograph, or over the mask itself."""
 
 from __future__ import annotations

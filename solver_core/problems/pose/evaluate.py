@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`solver_core evaluate pose`: masks of objects whose poses are known."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What speaks for a pose and against it, at the mask's resolution."""
 
 from __future__ import annotations

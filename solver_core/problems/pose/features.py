@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the pose network sees of an estimate and the observation."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The focal length: whether another one would explain the mask better than the given one, and which does where none is known.
 
 A wrong focal length hides well: the object is put nearer or farther and looks nearly the same.  What is left is

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How badly a render explains a mask of which parts may be wrong.
 
 Where a part of the object is hidden, or a mask has holes, blobs or a trembling edge, a part of the outline lies far from

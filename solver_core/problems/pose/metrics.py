@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Errors of a pose, as the paper's Table 1 counts them, and the training target."""
 
 from __future__ import annotations

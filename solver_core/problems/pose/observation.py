@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A mask as the cameras of a pose problem see it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The last tenths of a pixel: the mean of the poses around an estimate that explain the mask about equally well.
 
 Next to the answer IoU counts whole pixels, so many poses share the best value and no step lowers it.  Any of them is as

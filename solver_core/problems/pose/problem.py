@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Pose as an inverse problem: f renders the silhouette at a pose, E is one minus the overlap with the mask."""
 
 from __future__ import annotations

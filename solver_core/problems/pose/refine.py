@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Refinement of a pose at the mask's own resolution: contour Gauss-Newton, run by the same loop as the networks."""
 
 from __future__ import annotations

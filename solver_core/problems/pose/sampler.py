@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Random poses of random meshes, and the silhouettes they give: what pose networks learn from."""
 
 from __future__ import annotations

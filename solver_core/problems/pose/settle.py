@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The last bit where a mask is not clean: the pose for which the outlines lie on each other on average.
 
 Where the edge of a mask trembles, one pose fits about as well as another to the energy, and the weighted mean over the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a pose is solved from, checked, and how the user's poses and those of the unit mesh become each other."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The public way to a pose: mask, mesh and camera in, camera_from_object out."""
 
 from __future__ import annotations

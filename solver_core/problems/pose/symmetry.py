@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Turns after which an object looks the same, found from its mesh by looking at it.
 
 A silhouette cannot tell such poses apart, so a solve keeps the turn of its start and lists the others, and errors are

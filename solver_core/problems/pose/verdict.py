@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How far a pose can be trusted: the one place that decides it."""
 
 from __future__ import annotations

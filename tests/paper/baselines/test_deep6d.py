@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Deep6D: its rotations, its loss, and a small training run."""
 
 import numpy as np

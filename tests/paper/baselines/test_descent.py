@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Adam, L-BFGS and what runs them, on functions whose answer is known."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """L-BFGS and Adam on joint angles."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Adam on Lambert shading, over a dome that casts no shadow on itself."""
 
 import numpy as np

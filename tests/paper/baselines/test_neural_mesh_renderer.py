@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The neural mesh renderer's hand-made gradient against its definition, edge by edge and pixel by pixel."""
 
 import numpy as np

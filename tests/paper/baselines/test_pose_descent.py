@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Adam on differentiable silhouettes."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The soft rasteriser against its definition, face by face and pixel by pixel."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Skeletons and poses that the tests of inverse kinematics share."""
 
 import numpy as np

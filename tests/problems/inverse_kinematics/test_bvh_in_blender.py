@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """BVH files as Blender reads and writes them."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What users have: noise, faults, gaps, other sizes, unknown names, odd rigs."""
 
 from pathlib import Path

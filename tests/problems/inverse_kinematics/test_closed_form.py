@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The answer in closed form: bones point at their targets, and nothing turns that targets do not turn."""
 
 import numpy as np

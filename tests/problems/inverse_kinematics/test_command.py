@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`solver_core solve inverse_kinematics` on the demo that ships."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a solve takes from targets: their size, their noise, what is lost."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Noise, outliers and exchanged sides, found by what bones and motions allow."""
 
 import numpy as np

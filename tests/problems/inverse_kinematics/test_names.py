@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which name stands for which joint, whoever wrote it."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Weighing targets against a known answer and against time."""
 
 import numpy as np

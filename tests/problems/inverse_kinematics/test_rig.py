@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Networks for a rig of the user's own: `solver_core train ik --rig`, then `solver_core solve ik --weights`."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What training feeds on, and what it minimises."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Targets from the files of captures, estimators and generators."""
 
 import json

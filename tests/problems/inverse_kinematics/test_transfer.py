@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Other bodies, other skeletons, other names."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A box on a floor under a known light, drawn without the solver: points on planes and a shadow by ray and box."""
 
 from typing import Any, NamedTuple

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`solver_core solve lighting` as a user meets it: files in, JSON and pictures out, one sentence for wrong input."""
 
 import json

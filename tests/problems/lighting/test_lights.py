@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Each kind of light keeps its own promises, and a new one is a file and a line."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Forward process, energy, features and training data."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The look at all lights at once."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """solve_lighting as a user meets it; files are read in test_command."""
 
 from dataclasses import replace

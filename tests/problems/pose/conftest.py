@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A small chair of our own: no symmetry but left and right, thin parts, a hole."""
 
 from typing import NamedTuple

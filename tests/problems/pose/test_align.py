@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The closed-form translation."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Masks as users have them: hidden in part, without a start, of objects that look the same all round."""
 
 import json

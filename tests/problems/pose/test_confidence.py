@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How sure a pose is, and how far off it may be."""
 
 import numpy as np

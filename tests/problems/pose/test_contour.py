@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The Gauss-Newton step on contours."""
 
 import numpy as np

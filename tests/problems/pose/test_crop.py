@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The virtual camera, and what it sees of a mask."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Masks damaged as real ones are."""
 
 import numpy as np

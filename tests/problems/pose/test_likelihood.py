@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How badly a render explains a mask of which parts may be wrong."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The training loss, and the mirror images it adds."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The mean of poses that fit equally well."""
 
 import numpy as np

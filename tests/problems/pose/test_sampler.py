@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The distribution that pose networks learn from."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The average fit of the outline, and how far the mask's edge lies off."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """solve_pose as a user meets it; without networks where they make no difference."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Turns after which an object looks the same."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Adam (Kingma and Ba 2015, Alg. 1) as an update of the loop."""
 
 from __future__ import annotations

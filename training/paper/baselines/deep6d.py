@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Deep6D: a network that gives joint rotations from positions in one go, without feedback. [torch]
 
 Zhou et al. 2019, "On the Continuity of Rotation Representations in Neural Networks", sec. 5.3: each rotation is two

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Descending the gradient of an objective, as an inverse problem that the loop can run."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Inverse kinematics by descending a gradient: position error plus a Gaussian prior on Euler angles. [torch]
 
 Ma et al. 2020, sec. 4.3, compare with these.  The unknown is (B, 3 J) Euler angles; solutions are given as rotations.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """L-BFGS (Nocedal 1980; Nocedal and Wright 2006, Alg. 7.4) as an update of the loop, for many instances at once."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A light by Adam on differentiable Lambert shading, from several starts."""
 
 from __future__ import annotations

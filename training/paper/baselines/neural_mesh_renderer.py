@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Neural mesh renderer (Kato et al. 2018) for silhouettes: our rasteriser forward, the paper's hand-made gradient backward.
 
 The paper lets the edge of a face move along a row or a column of pixels.  A pixel that it would pass changes from one colour

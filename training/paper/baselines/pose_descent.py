@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Poses by Adam on a differentiable silhouette: soft rasteriser or neural mesh renderer."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What differentiable silhouettes have in common: projection with its gradient, and the overlap they are judged by.
 
 A pose is descended as Ma et al. 2020 do for these baselines: a quaternion that need not be of unit length, with a prior that

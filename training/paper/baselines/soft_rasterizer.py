@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Soft rasteriser (Liu et al. 2019) for silhouettes, in NumPy with its analytic gradient.
 
 Every face covers every pixel near it a little: D = sigmoid(+-d^2 / sigma), with d the distance from the pixel's centre to

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Ablations of pose: what each part of the feedback loop is worth, by networks alone, without refinement."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Damaged masks: poses from silhouettes as they come, and whether the answer knows how good it is.
 
 Networks are trained on boxes, ellipses and strips that hide up to half of the object, on holes, blobs, moved edges, wrong focal

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Figure 5: the cost of a pose step against the number of faces."""
 
 from __future__ import annotations

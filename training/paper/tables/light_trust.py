@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whether a light's uncertainty and verdict hold, also where the known strength does not fit the picture."""
 
 from __future__ import annotations

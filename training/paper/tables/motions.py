@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Test clips as motions, and how a solved motion is measured beside the true one."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """No start: poses from a clean silhouette alone, whichever axis of the mesh is up."""
 
 from __future__ import annotations

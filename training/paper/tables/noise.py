@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Noise: joint targets as captures have them, with noise, gaps, outliers and exchanged sides."""
 
 from __future__ import annotations

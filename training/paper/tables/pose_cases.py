@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Test samples of pose, the methods that are measured on them, and what is said of their errors."""
 
 from __future__ import annotations

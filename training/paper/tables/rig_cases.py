@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Other skeletons that carry the motions of the human, so that their true rotations are known exactly.
 
 Each joint of a rig has the orientation of a joint of the human, or one between two of them, turned by what its rest pose

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rigs: motions of the human on other skeletons, beside the shortest arcs from their rest poses."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Table 1: pose from one silhouette, canonical view and any view, on meshes of sources never trained on."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Table 2: what the forward process and the update of a pose step cost, by every method, on the same samples.
 
 Times are processor times of one thread, which what else the machine does changes little.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Table 3: starts turned farther than any that the networks were trained on, and the basin of every method."""
 
 from __future__ import annotations

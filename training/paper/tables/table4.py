@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Table 4: a sun or a point light from one image of known geometry, on meshes of sources never trained on. [torch]"""
 
 from __future__ import annotations

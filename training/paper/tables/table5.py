@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Table 5: inverse kinematics on every 4th frame of the test clips, and beside other solvers on fewer of them. [torch]"""
 
 from __future__ import annotations

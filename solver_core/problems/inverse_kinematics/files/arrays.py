@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Arrays of points: npy and npz files of motion generators, pose estimators and of AMASS."""
 
 from __future__ import annotations

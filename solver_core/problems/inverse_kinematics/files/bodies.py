@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reads and writes the bodies that networks are trained for."""
 
 from __future__ import annotations

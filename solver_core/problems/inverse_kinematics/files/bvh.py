@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reads and writes BVH files: a skeleton and its motion."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the joints of a BVH file do: rotations and places from the values of their channels."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a BVH file says, before anything is made of it.
 
 Files in use bend the format in many ways; whatever Blender's importer takes is taken here, and what was mended is said.

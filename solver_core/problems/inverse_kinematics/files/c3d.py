@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """C3D files of motion capture systems (https://www.c3d.org/docs/C3D_User_Guide.pdf).
 
 The well-known reader, ezc3d, waits for ever or ends the process where a file is damaged, so this one checks every length first.

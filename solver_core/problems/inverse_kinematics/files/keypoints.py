@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """JSON of pose estimators: MediaPipe, OpenPose, MMPose, AlphaPose and their kin."""
 
 from __future__ import annotations

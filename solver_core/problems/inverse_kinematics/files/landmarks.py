@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The points of pose estimators and body models, by their number and order: arrays and JSON files state no names."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reads what users say of a skeleton: which joint is which, and how far joints turn."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Writes motions: BVH for programs of animators, npz and CSV for programs of one's own."""
 
 from __future__ import annotations

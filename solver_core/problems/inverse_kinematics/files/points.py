@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a reader of targets gives, before it is in metres."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tables of points as text: one column a coordinate, one line a point, DeepLabCut's, and TRC."""
 
 from __future__ import annotations

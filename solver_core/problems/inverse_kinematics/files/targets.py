@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reads the positions of named points that users bring, from the files of captures, estimators and generators."""
 
 from __future__ import annotations

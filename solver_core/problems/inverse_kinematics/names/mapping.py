@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which joint is which: a skeleton's among those of the human that networks know, and targets among those of a skeleton."""
 
 from __future__ import annotations

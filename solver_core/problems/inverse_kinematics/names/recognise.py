@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which name stands for which part of a human body, by the words in it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which node stands for which part of a human body, by the shape of the skeleton at rest alone.
 
 A human is two equal legs below a spine that two equal arms and a head grow from.

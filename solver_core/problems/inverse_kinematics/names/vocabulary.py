@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which part of the body a word names."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the names of joints and markers say, whatever the habits of who wrote them: side, part of the body, number."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The bodies that networks are trained for: a skeleton, the pose every solve starts from, and how its joints turn."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Euler angles as BVH files and joint limits use them: an order "ZXY" means R = Rz(a) Rx(b) Ry(c), radians."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Forward kinematics: where the nodes of a skeleton are, level by level of the tree."""
 
 from __future__ import annotations

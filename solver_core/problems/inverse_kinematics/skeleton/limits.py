@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Joint limits: ranges of Euler angles that no step leaves, locked axes and locked joints included."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A skeleton that moves."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Skeletons: names, parents and rest offsets."""
 
 from __future__ import annotations

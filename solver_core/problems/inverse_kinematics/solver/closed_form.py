@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The answer in closed form: joint by joint, root first, the shortest turn that points the bones at their targets.
 
 Positions say nothing about a turn about a bone; that turn stays as the pose before has it, so from the rest pose it is carried

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a solve works with: targets at the skeleton's size, without faults, and how sure each is."""
 
 from __future__ import annotations

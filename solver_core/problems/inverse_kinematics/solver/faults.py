@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is wrong with captured positions: noise, outliers, left and right exchanged, gaps.
 
 Bones keep their lengths, and what has mass moves smoothly.  What breaks the first is noise or an outlier; what breaks the

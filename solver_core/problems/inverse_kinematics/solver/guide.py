@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Networks, and how to ask them about a skeleton."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Damped least squares steps of bodies that may be shifted as a whole; those of fixed roots are kernel/tree.py's."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The likeliest motion where targets have noise: they are weighed against the networks' answer and the neighbouring frames.
 
 The objective adds up, over all frames,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Least squares over time: series that stay near what was measured and are as smooth as motions are."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rotations over time: signs that do not jump, and evening out."""
 
 from __future__ import annotations

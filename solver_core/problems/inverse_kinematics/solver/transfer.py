@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Carries targets from a skeleton to the human that the networks know, and its rotations back.
 
 The two skeletons may differ in bone lengths, in rest pose, in which way they face and in how many joints they have.

@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """What networks are trained on, and with."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Motion capture clips of one skeleton, read once and kept in a cache file."""
 
 from __future__ import annotations

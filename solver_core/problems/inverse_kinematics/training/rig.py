@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Prepares the training of networks for a non-human skeleton: its body and a recipe, from its motion or limits."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Forward kinematics in torch, for losses. [torch]"""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The kinds of light.  A kind is one file here with the methods of `light.Light`, and one line below."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the solver has to know of a kind of light, on one page.
 
 The unknown x (B, 3) is a direction or a position in camera axes, about `LitScene.centre` and in units of `LitScene.scale`.

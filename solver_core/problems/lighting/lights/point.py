@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A point light: light from one place, which falls off with the squared distance."""
 
 from __future__ import annotations

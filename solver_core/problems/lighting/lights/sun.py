@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A sun: light from one direction."""
 
 from __future__ import annotations
