@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The files that a training run writes into its folder, and which of them a new run may find there."""
 
 from __future__ import annotations

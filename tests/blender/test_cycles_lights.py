@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Known lights of Blender as Cycles has them, on a plane that leans."""
 
 import math

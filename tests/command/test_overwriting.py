@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """No output of a command overwrites an input: each output that a command has is tried on each file that it reads."""
 
 import argparse

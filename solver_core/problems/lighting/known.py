@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Lights that are known and stay: what they add to an image is taken off before another light is looked for."""
 
 from __future__ import annotations

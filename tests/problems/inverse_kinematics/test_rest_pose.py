@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A skeleton whose own rest pose is no standing figure, with a pose that counts as rest."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Lights that are known and stay, beside the one that is looked for."""
 
 import json

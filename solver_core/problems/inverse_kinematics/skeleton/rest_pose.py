@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A pose that counts as the rest pose of a skeleton whose own, with all rotations identity, is no standing figure."""
 
 from __future__ import annotations
