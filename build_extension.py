@@ -10,7 +10,9 @@ Everything is staged in build/extension; no tracked file is changed.  Building t
 from __future__ import annotations
 
 import argparse
+import html
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +22,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
+
+from markdown_it import MarkdownIt
 
 from solver_core import __version__
 from solver_core.kernel.build import TARGETS
@@ -37,6 +41,23 @@ PLATFORMS = {
 }
 WHEEL_SOURCES = ("solver_core", "pyproject.toml", "setup.py", "README.md", "LICENSE", "NOTICE", "LICENSES")
 MAX_BYTES = 15e6
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<title>{title}</title>
+<style>
+body {{ font: 16px/1.5 sans-serif; max-width: 46em; margin: 2em auto; padding: 0 1em; color: #222; background: #fff }}
+img {{ max-width: 100% }}
+code, pre {{ background: #eee }}
+@media (prefers-color-scheme: dark) {{
+  body {{ color: #ddd; background: #222 }}
+  code, pre {{ background: #333 }}
+  a {{ color: #8bf }}
+}}
+</style>
+{body}
+</html>
+"""
 EPOCH = (1980, 1, 1, 0, 0, 0)  # of every file in a zip; the format has no earlier one
 
 
@@ -45,6 +66,7 @@ def build_extension(platform: str, output_dir: Path) -> Path:
     stage = STAGE / platform
     shutil.rmtree(stage, ignore_errors=True)
     shutil.copytree(ROOT / "addon", stage, ignore=shutil.ignore_patterns("__pycache__"))
+    write_manual(stage / "manual")
     wheels = stage / "wheels"
     download_safetensors(platform, wheels)
     build_wheel(PLATFORMS[platform], wheels)
@@ -60,6 +82,25 @@ def build_extension(platform: str, output_dir: Path) -> Path:
     output_dir.mkdir(parents=True, exist_ok=True)
     write_zip(stage, output)
     return output
+
+
+def write_manual(folder: Path) -> None:
+    """The user guide as a page with its pictures, to be read without a network.  Animations, which are large, stay out."""
+    guide = (ROOT / "docs" / "user-guide.md").read_text(encoding="utf-8")
+    text = re.sub(r"!\[[^]]*\]\([^)]*\.gif\)\n\n?", "", guide)
+    text = re.sub(r"\[([^]]*)\]\((?!images/|https?:)[^)]*\)", r"\1", text)  # the other pages are not there
+    body = MarkdownIt("commonmark").enable("table").render(text)
+    body = re.sub(r"<h([12])>(.*?)</h\1>", lambda found: f'<h{found[1]} id="{anchor(found[2])}">{found[2]}</h{found[1]}>', body)
+    folder.mkdir()
+    (folder / "index.html").write_text(PAGE.format(title=guide.splitlines()[0].strip("# "), body=body), encoding="utf-8")
+    (folder / "images").mkdir()
+    for name in sorted(set(re.findall(r'src="images/([^"]+)"', body))):
+        shutil.copy2(ROOT / "docs" / "images" / name, folder / "images")
+
+
+def anchor(heading: str) -> str:
+    """A heading's name in addresses, as GitHub makes it."""
+    return re.sub(r"[^a-z0-9 -]", "", html.unescape(heading).lower()).strip().replace(" ", "-")
 
 
 def build_wheel(target: str, output_dir: Path) -> None:

@@ -112,6 +112,8 @@ def targets_obstacles(context: bpy.types.Context) -> Iterator[str]:
             yield "Choose another armature as target: it cannot follow itself."
     elif not settings.file:
         yield "Choose a file with the positions of the joints, such as BVH or CSV."
+    else:
+        yield from _relative(settings.file)
 
 
 def running_obstacles() -> Iterator[str]:
@@ -185,11 +187,21 @@ def _image_obstacles(choice: bpy.types.PropertyGroup, camera: bpy.types.Object, 
         yield f"Choose an image for the {what}."
     if choice.source == "FILE" and not choice.file:
         yield f"Choose a file for the {what}."
+    if choice.source == "FILE":
+        yield from _relative(choice.file)
     if choice.source == "BACKGROUND" and not any(
         background.clip if background.source == "MOVIE_CLIP" else background.image
         for background in camera.data.background_images
     ):
         yield f"The camera '{camera.name}' has no background image: add one in its data properties, Background Images."
+
+
+def _relative(path: str) -> Iterator[str]:
+    if path.startswith("//") and not bpy.data.filepath:
+        yield (
+            f"The path '{path}' begins at the folder of the blend file, which is not saved yet: save it, or choose the file "
+            "again."
+        )
 
 
 def _range_obstacles(settings: bpy.types.PropertyGroup) -> Iterator[str]:

@@ -12,17 +12,22 @@ from .solves.armature_task import ArmatureOptions
 from .solves.lighting import LightingTaskOptions
 from .solves.pose import PoseTaskOptions
 
-WEIGHT_UNITS = 2.2  # width of the weights in the bone map, in heights of a line
+WEIGHT_UNITS = 1.6  # width of the weights in the bone map, in heights of a line
 
 
 class SolverPanel:
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
     bl_category = "Solver"
+    problem: str
+
+    def draw_header_preset(self, context: bpy.types.Context) -> None:
+        self.layout.operator("deep_feedback.open_manual", text="", icon="HELP", emboss=False).problem = self.problem
 
 
 class DEEP_FEEDBACK_PT_pose(SolverPanel, bpy.types.Panel):
     bl_label = "Solve Pose"
+    problem = "pose"
 
     def draw(self, context: bpy.types.Context) -> None:
         settings, layout = context.scene.deep_feedback.pose, split(self.layout)
@@ -42,6 +47,7 @@ class DEEP_FEEDBACK_PT_pose(SolverPanel, bpy.types.Panel):
 
 class DEEP_FEEDBACK_PT_lighting(SolverPanel, bpy.types.Panel):
     bl_label = "Solve Lighting"
+    problem = "lighting"
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context: bpy.types.Context) -> None:
@@ -64,6 +70,7 @@ class DEEP_FEEDBACK_PT_lighting(SolverPanel, bpy.types.Panel):
 
 class DEEP_FEEDBACK_PT_armature(SolverPanel, bpy.types.Panel):
     bl_label = "Solve Armature"
+    problem = "armature"
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context: bpy.types.Context) -> None:
@@ -104,8 +111,8 @@ class DEEP_FEEDBACK_UL_bones(bpy.types.UIList):
 
     def draw_item(self, context, layout, data, item, icon, active_data, active_property, index):
         row = layout.row(align=True)
-        row.prop(item, "target", text="", icon="EMPTY_AXIS", emboss=False, placeholder="No target")
-        row.prop(item, "bone", text="", icon="BONE_DATA", emboss=False, placeholder="No bone")
+        row.prop(item, "target_text", text="", emboss=False, placeholder="No target")
+        row.prop(item, "bone_text", text="", emboss=False, placeholder="No bone")
         weight = row.row()
         weight.ui_units_x = WEIGHT_UNITS
         weight.prop(item, "weight", text="", emboss=False)
@@ -234,6 +241,10 @@ def _draw_bones(layout: bpy.types.UILayout, settings: bpy.types.PropertyGroup) -
     buttons.operator("deep_feedback.remove_bone", text="", icon="REMOVE")
     buttons.separator()
     buttons.menu("DEEP_FEEDBACK_MT_bone_maps", text="", icon="DOWNARROW_HLT")
+    if settings.active_bone < len(settings.bones):
+        line, column = settings.bones[settings.active_bone], split(layout).column(align=True)
+        column.prop(line, "target")
+        column.prop(line, "bone")
     layout.operator("deep_feedback.guess_bones", icon="VIEWZOOM")
 
 

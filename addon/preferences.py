@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Preferences of the extension: threads, colours of the overlay, and which renderer is in use."""
+"""Preferences of the extension: threads, colours of the overlay, and which kernel is in use."""
 
 import os
 
@@ -7,9 +7,11 @@ import bpy
 
 from solver_core import render
 
+ALL_THREADS = os.cpu_count() or 1
+
 
 def _apply_threads(preferences: "DEEP_FEEDBACK_AP_preferences", _: bpy.types.Context | None = None) -> None:
-    render.set_num_threads(preferences.threads or os.cpu_count() or 1)
+    render.set_num_threads(ALL_THREADS if preferences.use_all_threads else preferences.threads)
 
 
 def _color(name: str, default: tuple[float, float, float, float], what: str) -> object:
@@ -27,11 +29,17 @@ def _color(name: str, default: tuple[float, float, float, float], what: str) -> 
 class DEEP_FEEDBACK_AP_preferences(bpy.types.AddonPreferences):
     bl_idname = __package__
 
+    use_all_threads: bpy.props.BoolProperty(
+        name="Automatic",
+        description="Lets a solve use all processor cores",
+        default=True,
+        update=_apply_threads,
+    )
     threads: bpy.props.IntProperty(
         name="Threads",
-        description="Number of processor cores that a solve may use; 0 uses all of them",
-        default=0,
-        min=0,
+        description="Number of processor cores that a solve may use",
+        default=ALL_THREADS,
+        min=1,
         max=256,
         update=_apply_threads,
     )
@@ -42,16 +50,24 @@ class DEEP_FEEDBACK_AP_preferences(bpy.types.AddonPreferences):
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
         layout.use_property_split = True
-        layout.prop(self, "threads")
-        column = layout.column(heading="Overlay Colors")
+        row = layout.row(heading="Threads")
+        row.prop(self, "use_all_threads")
+        field = row.row()
+        field.active = not self.use_all_threads
+        field.prop(self, "threads", text="")
+        layout.label(text="Colors of outlines, targets and the mask")
+        column = layout.column()
         column.prop(self, "color_observed")
         column.prop(self, "color_current")
         column.prop(self, "color_mask")
-        layout.label(text=f"Renderer: {renderer()}", icon="INFO")
+        layout.label(text=f"Kernel: {kernel()}", icon="INFO")
+        row = layout.row()
+        row.operator("deep_feedback.open_manual", icon="HELP")
+        row.operator("deep_feedback.copy_versions", icon="URL")
 
 
-def renderer() -> str:
-    """Which renderer the solves use, in words."""
+def kernel() -> str:
+    """What the solves compute with, in words."""
     if render.kernel_name() == "numpy":
         return "NumPy; slower, same results. The compiled one is missing or does not fit this computer."
     return f"compiled ({render.kernel_name()})"

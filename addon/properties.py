@@ -225,8 +225,20 @@ def _bone_names(_: object, context: bpy.types.Context, __: str) -> list[str]:
     ]
 
 
+def _plain(name: str, label: str, description: str) -> object:
+    """A name without the list of suggestions, whose button would leave no room in a row."""
+
+    def write(line: bpy.types.PropertyGroup, value: str) -> None:
+        setattr(line, name, value)
+
+    return StringProperty(name=label, description=description, get=lambda line: getattr(line, name), set=write)
+
+
 class DEEP_FEEDBACK_PG_bone(bpy.types.PropertyGroup):
     """One line of the bone map."""
+
+    target_text: _plain("target", "Target", "The target's name; double click to edit it")
+    bone_text: _plain("bone", "Bone", "The bone's name; double click to edit it")
 
     target: StringProperty(
         name="Target",

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The zips of the Blender extension hold what Blender needs, and nothing that is tracked changes."""
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -53,6 +54,18 @@ def test_zip_holds_the_addon_and_the_wheels_that_the_manifest_names(extension):
     assert wheels == set(manifest_of(extension)["wheels"])
     assert {path.relative_to(ROOT / "addon").as_posix() for path in ROOT.glob("addon/**/*.py")} <= names
     assert not [name for name in names if "__pycache__" in name]
+
+
+def test_zip_holds_the_manual_with_its_pictures_and_nothing_to_fetch(extension):
+    with zipfile.ZipFile(extension) as archive:
+        page, names = archive.read("manual/index.html").decode(), archive.namelist()
+
+    pictures = re.findall(r'src="([^"]+)"', page)
+    assert len(pictures) > 3
+    assert {f"manual/{picture}" for picture in pictures} <= set(names)
+    assert not re.findall(r'href="(?!#)', page)
+    guide = (ROOT / "docs" / "user-guide.md").read_text(encoding="utf-8")
+    assert page.count("<h2 ") == len(re.findall("^## ", guide, re.MULTILINE))
 
 
 @pytest.fixture(scope="module")

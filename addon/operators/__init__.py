@@ -3,9 +3,9 @@
 
 import bpy
 
-from . import armature, bone_map, lighting, live, pose, result
+from . import armature, bone_map, help, lighting, live, pose, result
 
-CLASSES = (*pose.CLASSES, *lighting.CLASSES, *armature.CLASSES, *bone_map.CLASSES, *result.CLASSES)
+CLASSES = (*pose.CLASSES, *lighting.CLASSES, *armature.CLASSES, *bone_map.CLASSES, *result.CLASSES, *help.CLASSES)
 
 
 def register() -> None:

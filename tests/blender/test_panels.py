@@ -8,6 +8,7 @@ from mathutils import Matrix
 
 from addon import panels, preferences, result_panel, results
 from addon.operators import result as result_operators
+from addon.solves.armature_task import BoneTarget
 from solver_core import render
 from tests.blender.fake_layout import FakeLayout
 from tests.blender.fake_solve import FakeSolve, some_result
@@ -182,7 +183,10 @@ def test_bone_map_draws_its_lines_to_be_edited_where_they_are(registered):
 
     panels.DEEP_FEEDBACK_UL_bones.draw_item(None, bpy.context, layout, settings, line, 0, settings, "active_bone", 0)
 
-    assert layout.drawn == [("prop", "target"), ("prop", "bone"), ("prop", "weight")]
+    assert layout.drawn == [("prop", "target_text"), ("prop", "bone_text"), ("prop", "weight")]
+    line.target_text, line.bone_text = "Goal", "Hand"
+    assert settings.bone_map == (BoneTarget("Goal", "Hand"),)
+    assert {("prop", "target"), ("prop", "bone")} <= set(drawn("armature"))
 
 
 @pytest.mark.parametrize(("sought", "shown"), [("", []), ("hand", [4, 0, 4]), ("GOAL", [0, 4, 0])])
@@ -203,23 +207,26 @@ def test_bone_map_finds_lines_by_target_and_bone(registered, sought, shown):
 def test_settings_of_the_extension_draw(registered, drawer):
     layout = FakeLayout()
 
-    drawer.draw(SimpleNamespace(layout=layout, bl_rna=drawer.bl_rna), bpy.context)
+    drawer.draw(SimpleNamespace(layout=layout, bl_rna=drawer.bl_rna, use_all_threads=True), bpy.context)
 
     assert len(layout.drawn) > 3
 
 
 @pytest.mark.parametrize(("name", "words"), [("numpy", "NumPy; slower, same results."), ("kernel.so", "compiled (kernel.so)")])
-def test_preferences_say_which_renderer_is_in_use(monkeypatch, name, words):
+def test_preferences_say_which_kernel_is_in_use(monkeypatch, name, words):
     monkeypatch.setattr(render, "kernel_name", lambda: name)
 
-    assert preferences.renderer().startswith(words)
+    assert preferences.kernel().startswith(words)
 
 
-def test_threads_of_the_preferences_are_those_of_the_renderer(registered):
-    preferences.find(bpy.context).threads = 3
+def test_threads_of_the_preferences_are_those_of_the_kernel(registered):
+    found = preferences.find(bpy.context)
+    assert render.get_num_threads() == os.cpu_count()
+
+    found.use_all_threads, found.threads = False, 3
 
     assert render.get_num_threads() == 3
-    preferences.find(bpy.context).threads = 0
+    found.use_all_threads = True
     assert render.get_num_threads() == os.cpu_count()
 
 
@@ -280,6 +287,10 @@ def no_file(scene):
     scene.deep_feedback.pose.silhouette.source = "FILE"
 
 
+def relative_file(scene):
+    scene.deep_feedback.pose.silhouette.source, scene.deep_feedback.pose.silhouette.file = "FILE", "//shot.png"
+
+
 def no_background(scene):
     scene.deep_feedback.pose.silhouette.source = "BACKGROUND"
 
@@ -312,6 +323,11 @@ def running(scene):
         (panoramic, "The camera 'Camera' is panoramic: set its lens type to Perspective."),
         (no_image, "Choose an image for the silhouette."),
         (no_file, "Choose a file for the silhouette."),
+        (
+            relative_file,
+            "The path '//shot.png' begins at the folder of the blend file, which is not saved yet: save it, or choose the file "
+            "again.",
+        ),
         (no_background, "The camera 'Camera' has no background image: add one in its data properties, Background Images."),
         (edit_mode, "Switch to Object Mode first."),
         (reversed_range, "The frame range ends before it begins: 1 to -1."),
