@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import solver_core
-from solver_core.command import console, evaluation, registered
+from solver_core.command import completion, console, evaluation, registered
 from solver_core.command.arguments import add_options
 from solver_core.command.parser import Parser, run_command
 from solver_core.errors import ConfigError, WeightsError
@@ -34,7 +33,9 @@ def command_parser() -> Parser:
         prog="solver_core",
         description=(
             "Recovers what is hidden from what is seen, by a few learned steps.\n\n"
-            "Every command takes --no-limits, to read files however much they hold,\nand --debug, to show where an error arose."
+            "Every command takes --quiet, to say nothing but results and errors,\n"
+            "--verbose, to show every step on a line of its own,\n"
+            "--no-limits, to read files however much they hold,\nand --debug, to show where an error arose."
         ),
         example="solver_core solve pose --help",
     )
@@ -46,6 +47,7 @@ def command_parser() -> Parser:
     _add_evaluate(commands, found)
     _add_recipes(commands)
     _add_info(commands)
+    _add_completion(commands, parser)
     return parser
 
 
@@ -71,7 +73,7 @@ def _problems() -> Iterator[tuple[str, ProblemKind]]:
         try:
             yield name, find_problem(name)
         except ConfigError as error:
-            console.print_note(str(error))
+            console.print_remark(str(error))
 
 
 def _add_train(commands: Any, found: dict[str, ProblemKind]) -> None:
@@ -129,7 +131,7 @@ def _train(args: argparse.Namespace) -> int:
     if args.dry_run:
         console.print_result(preview(problem, settings, args.data, out))
         return 0
-    with console.progress_bars() if sys.stderr is not None and sys.stderr.isatty() else nullcontext() as show:
+    with console.progress_bars() if console.is_watched() else nullcontext() as show:
         weights = train_problem(problem, settings, args.data, out, args.device, args.resume, Watch(on_iteration=show))
     console.print_result({"weights": str(weights)})
     return 0
@@ -198,6 +200,17 @@ def _info(args: argparse.Namespace) -> int:
     weights = {path.name: _metadata(path) for path in sorted(SHIPPED.glob("*.safetensors"))}
     console.print_result({"version": solver_core.__version__, "renderer": render.kernel_name(), "weights": weights})
     return 0
+
+
+def _add_completion(commands: Any, parser: Parser) -> None:
+    completing = commands.add_parser(
+        "completion",
+        help="let your shell complete commands and options",
+        description="Prints a script that lets a shell complete command lines: put it into ~/.bashrc or the like.",
+        example="solver_core completion bash",
+    )
+    completing.add_argument("shell", choices=completion.SHELLS)
+    completing.set_defaults(run=lambda args: console.print_out(completion.script(parser, args.shell)) or 0)
 
 
 def _metadata(path: Path) -> dict[str, str]:

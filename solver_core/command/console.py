@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -70,20 +70,35 @@ def read_text(path: Path) -> str:
         return read_bytes(path, MAX_TEXT_BYTES).decode()
 
 
+# What the names of files may end in, by what their options call them.
+ENDINGS = {
+    "JSON": (".json",),
+    "NPZ": (".npz",),
+    "PNG": (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"),
+    "GIF": (".gif",),
+}
+
+
 class Output(argparse.Action):
-    """An option that names a file to write.  args.outputs holds those given, so that they are checked before any work."""
+    """An option that names a file to write, whose metavar is a key of ENDINGS.
+
+    args.outputs holds those given and args.endings what their names may end in, so that they are checked before any work.
+    """
 
     def __call__(self, parser: object, namespace: argparse.Namespace, value: Any, option: str | None = None) -> None:
         path = Path(value)
         setattr(namespace, self.dest, path)
-        namespace.outputs = {**getattr(namespace, "outputs", {}), self.option_strings[0]: path}
+        option = self.option_strings[0]
+        namespace.outputs = {**getattr(namespace, "outputs", {}), option: path}
+        namespace.endings = {**getattr(namespace, "endings", {}), option: ENDINGS[str(self.metavar)]}
 
 
 @contextmanager
 def checked_outputs(args: argparse.Namespace) -> Iterator[None]:
     """While active, no file is read that the command line wants written.
 
-    Raises ConfigError if one cannot be written there, or would overwrite an input that the command line names.
+    Raises ConfigError if one cannot be written there, would overwrite an input that the command line names, or has a name that
+    ends in another kind of file.
     """
     outputs = getattr(args, "outputs", {})
     inputs: dict[str, Path] = {}
@@ -95,6 +110,10 @@ def checked_outputs(args: argparse.Namespace) -> Iterator[None]:
     refuse_overwriting(outputs, inputs)
     for option, path in outputs.items():
         check_place(path, f"file of {option}")
+        endings = getattr(args, "endings", {}).get(option)
+        is_device = path.exists() and not path.is_file()  # such as /dev/null
+        if endings and not is_device and path.suffix.lower() not in endings:
+            raise ConfigError(f"the name of {option} must end in {', '.join(endings)}, got {path.name!r}")
     with outputs_not_read(outputs):
         yield
 
@@ -106,6 +125,12 @@ def natural_number(text: str) -> int:
     return int(text)
 
 
+def print_remark(sentence: str) -> None:
+    """A note that --quiet leaves out."""
+    if not _manner.is_quiet:
+        print_note(sentence)
+
+
 def print_note(sentence: str) -> None:
     """A sentence on stderr, if there is one."""
     with suppress(OSError, ValueError, AttributeError):  # closed, full, or None
@@ -113,12 +138,33 @@ def print_note(sentence: str) -> None:
         sys.stderr.flush()
 
 
-def prepare(is_debugging: bool) -> None:
-    """Shows what the library logs, such as progress of a training run, and lets every text be printed everywhere."""
+class _Manner(NamedTuple):
+    """How much is said beside results and errors."""
+
+    is_quiet: bool = False
+    is_verbose: bool = False
+
+
+_manner = _Manner()
+
+
+def is_watched() -> bool:
+    """Whether somebody at a terminal wants to see bars that fill."""
+    return not _manner.is_quiet and sys.stderr is not None and sys.stderr.isatty()
+
+
+def prepare(is_debugging: bool, is_quiet: bool, is_verbose: bool) -> None:
+    """Shows what the library logs, such as progress of a training run, and lets every text be printed everywhere.
+
+    is_quiet: nothing but warnings and errors is said.  is_verbose: every step is, on a line of its own.
+    """
+    global _manner
+    _manner = _Manner(is_quiet, is_verbose)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # what the terminal has no letter for
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
+    logging.getLogger("solver_core").setLevel(logging.WARNING if is_quiet else logging.DEBUG if is_verbose else logging.INFO)
     logging.raiseExceptions = is_debugging  # a log that cannot be shown stops nobody
     if not is_debugging:
         warnings.simplefilter("ignore")  # they are for developers
@@ -160,7 +206,13 @@ def _drop_stdout() -> None:
 
 @contextmanager
 def progress(title: str) -> Iterator[Callable[[str], None]]:
-    """A line that moves while the block runs; call what it gives to change the words after the title."""
+    """A line that moves while the block runs; call what it gives to change the words after the title.
+
+    --verbose makes lines that stay of it, --quiet none.
+    """
+    if _manner.is_quiet or _manner.is_verbose:
+        yield lambda words: print_remark(f"{title}: {words}")
+        return
     with needed_for("showing progress", extra="cli"):
         from rich.console import Console
     with Console(stderr=True).status(title) as status:
@@ -169,12 +221,20 @@ def progress(title: str) -> Iterator[Callable[[str], None]]:
 
 @contextmanager
 def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
-    """Bars that fill while the block runs; call what it gives with a label, how much is done, and how much there is."""
+    """Bars that fill while the block runs; call what it gives with a label, how much is done, and how much there is.
+
+    Where nobody watches, the calls do nothing.
+    """
+    if not is_watched():
+        yield lambda label, done, total: None
+        return
     with needed_for("showing progress", extra="cli"):
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bars:
+    # A stdout that is no terminal gets the results: rich would print them beside the bars.
+    is_shared = sys.stdout is not None and sys.stdout.isatty()
+    with Progress(*columns, console=Console(stderr=True), redirect_stdout=is_shared) as bars:
         known: dict[str, TaskID] = {}
 
         def show(label: str, done: int, total: int) -> None:

@@ -56,9 +56,9 @@ def run(args: argparse.Namespace, cases: Callable[[Path, Any], list[Case]], kind
     measured: dict[str, Measured] = {}
     refused: dict[str, str] = {}
     listed = cases(args.data, options)
-    with console.progress("measuring") as show:
+    with console.progress_bars() as show:
         for number, case in enumerate(listed):
-            show(f"{number + 1} of {len(listed)}, {case.name}")
+            show("cases", number, len(listed))
             try:
                 measured[case.name] = case.measure()
             except OverwritingError:
@@ -66,6 +66,7 @@ def run(args: argparse.Namespace, cases: Callable[[Path, Any], list[Case]], kind
             except SolverError as error:
                 refused[case.name] = str(error)
                 console.print_note(f"{case.name} is left out: {error}")
+            show("cases", number + 1, len(listed))
     report = _report(args.problem, options, measured, refused)
     if args.json is not None:
         write_text(args.json, json.dumps(report, indent=2, allow_nan=False) + "\n", "report")

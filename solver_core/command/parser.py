@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from solver_core.command import console
 from solver_core.reading import without_limits
 
-COMMON_FLAGS = ("--debug", "--no-limits")
+COMMON_FLAGS = ("--debug", "--no-limits", "--quiet", "--verbose")
 
 
 class Parser(argparse.ArgumentParser):
@@ -45,10 +45,10 @@ def run_command(make_parser: Callable[[], Parser], arguments: list[str] | None =
     is_debugging = False
     try:
         parser = make_parser()
-        parser.set_defaults(debug=False, no_limits=False)
+        parser.set_defaults(debug=False, no_limits=False, quiet=False, verbose=False)
         args = parser.parse_args(arguments)
         is_debugging = args.debug
-        console.prepare(is_debugging)
+        console.prepare(is_debugging, args.quiet, args.verbose)
         console.require_memory()
         with console.checked_outputs(args), without_limits() if args.no_limits else nullcontext():
             return args.run(args)

@@ -21,6 +21,7 @@ COMMANDS = [
     *(["train", name] for name in PROBLEMS),
     ["recipes"],
     ["info"],
+    ["completion"],
 ]
 
 on_every_command = pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
@@ -179,3 +180,39 @@ def test_an_output_may_not_be_one_of_several_inputs(tmp_path, capsys, monkeypatc
     arguments = ["--mesh", "a.ply", "b.ply", "--image", "image.png", "--camera", "camera.json", "--picture", "b.ply"]
 
     assert "--picture would overwrite --mesh b.ply" in refused(["solve", "lighting", *arguments], capsys)
+
+
+@pytest.mark.parametrize(
+    ("flags", "is_said"),
+    [([], True), (["--quiet"], False), (["--verbose"], True)],
+    ids=["as it comes", "quiet", "verbose"],
+)
+def test_quiet_leaves_out_notes_and_verbose_names_every_phase(flags, is_said, demo_dir, tmp_path, capsys):
+    pytest.importorskip("trimesh")
+    files = ["--mesh", "pose_model.ply", "--mask", "pose_mask.png", "--camera", "camera.json", "--start", "start.json"]
+    arguments = [str(demo_dir / word) if "." in word else word for word in files]
+
+    code = cli.main([*flags, "solve", "pose", *arguments, "--focal", "1400", "2000"])
+
+    captured = capsys.readouterr()
+    assert code == 0
+    assert json.loads(captured.out)["verdict"] == "good"
+    assert ("solving: refine" in captured.err) == (flags == ["--verbose"])
+    assert ("explain the mask about as well" in captured.err) == is_said
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "endings"),
+    [
+        ("--out", "pose.fbx", ".json"),
+        ("--out", "pose", ".json"),
+        ("--picture", "pose.mp4", ".png, .jpg"),
+        ("--animation", "pose.png", ".gif"),
+    ],
+)
+def test_a_name_that_ends_in_another_kind_of_file_is_refused(option, name, endings, tmp_path, capsys):
+    files = ["--mesh", "a.obj", "--mask", "b.png", "--camera", "c.json"]
+
+    sentence = refused(["solve", "pose", *files, option, str(tmp_path / name)], capsys)
+
+    assert f"the name of {option} must end in {endings}" in sentence

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="FILE",
-        help="positions of its joints: bvh, csv, trc, c3d, npy, npz or json, or a folder of such clips",
+        help="positions of its joints: bvh, csv, trc, c3d, npy, npz, json; or a folder of clips",
     )
     files.add_argument(
         "--map", type=Path, metavar="JSON", help="which joint is which, where names do not say it (see --write-map)"
@@ -65,8 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     files.add_argument(
         "--rest",
         metavar="FRAME|BVH",
-        help="a pose in which the skeleton stands, where its own rest pose does not: a frame of its file, counted from 1, or "
-        "the first frame of another file",
+        help="a pose in which it stands, if its own rest pose does not: one of its frames, or a file",
     )
     files.add_argument("--out", type=Path, metavar="FILE", help="the motion: bvh, npz or csv; a folder for a folder of clips")
     files.add_argument("--json", action=console.Output, metavar="JSON", help="also write the result here")
@@ -140,9 +140,13 @@ def _run_folder(args: argparse.Namespace) -> int:
     clips = clips_in(args.targets, args.out, f".{args.format}", files)
     settings = repr((solver_core.__version__, inputs.options, args.unit, args.skeleton_unit, args.up, args.fps, args.rest))
     worst = 0
-    with sole_writer(args.out):
+    with ExitStack() as stack:
+        stack.enter_context(sole_writer(args.out))
         remove_unfinished(args.out)
-        for record in solve_clips(clips, inputs.solve_clip, list(files.values()), settings, max(1, args.jobs)):
+        records = solve_clips(clips, inputs.solve_clip, list(files.values()), settings, max(1, args.jobs))
+        show = stack.enter_context(console.progress_bars())
+        for number, record in enumerate(records):
+            show("clips", number + 1, len(clips))
             console.print_out(json.dumps(record) + "\n")
             if record.get("verdict") != Verdict.GOOD.value:
                 why = record.get("error") or record.get("explanation", "")

@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
         write_animation(args.animation, _frames(drawing.LightingCanvas.of(setup), result), STEP_MILLISECONDS)
 
     for note in result.report.notes:
-        console.print_note(note)
+        console.print_remark(note)
     return console.conclude(result.verdict, result.explanation)
 
 

@@ -116,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
 
     code = console.conclude(result.verdict, result.explanation)
     for note in result.notes:
-        console.print_note(note)
+        console.print_remark(note)
     return code
 
 
@@ -146,7 +146,7 @@ def _read_mask_and_camera(args: argparse.Namespace) -> tuple[np.ndarray, Camera]
         height, width = mask.coverage.shape
         camera = read_camera(args.camera, (width, height))
     for note in mask.notes:
-        console.print_note(note)
+        console.print_remark(note)
     return mask.coverage, camera
 
 
