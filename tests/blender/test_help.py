@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What helps: the manual, versions for a report, menus."""
 
 import re

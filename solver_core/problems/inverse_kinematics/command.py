@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     files.add_argument(
         "--rest",
         metavar="FRAME|BVH",
-        help="a pose in which it stands, if its own rest pose does not: one of its frames, or a file",
+        help="a pose in which it stands, if its rest pose does not: one of its frames, or a file",
     )
     files.add_argument("--out", type=Path, metavar="FILE", help="the motion: bvh, npz or csv; a folder for a folder of clips")
     files.add_argument("--json", action=console.Output, metavar="JSON", help="also write the result here")
