@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The Blender extension: solves pose, lighting and armatures with a button and shows every step."""
 
-from . import menus, operators, overlay, panels, preferences, properties, results
+from . import menus, operators, overlay, panels, preferences, properties, results, translations
 
-MODULES = (preferences, properties, results, operators, panels, menus, overlay)
+MODULES = (translations, preferences, properties, results, operators, panels, menus, overlay)
 
 
 def register() -> None:

@@ -12,6 +12,7 @@ from solver_core.solution import Verdict
 
 from . import results
 from .results import Result
+from .translations import in_language
 
 # Squares of green, yellow and red, from Blender's bone color sets.
 MARKS = {Verdict.GOOD: "COLORSET_03_VEC", Verdict.DOUBTFUL: "COLORSET_09_VEC", Verdict.BAD: "COLORSET_01_VEC"}
@@ -174,5 +175,5 @@ def draw_sentence(layout: bpy.types.UILayout, context: bpy.types.Context, senten
     letters = int(width / PIXELS_PER_LETTER) - 6 if width else WIDEST
     column = layout.column(align=True)
     column.scale_y = 0.8
-    for number, line in enumerate(textwrap.wrap(sentence, max(letters, NARROWEST))):
-        column.label(text=line, icon=icon if number == 0 else "BLANK1" if icon != "NONE" else "NONE")
+    for number, line in enumerate(textwrap.wrap(in_language(sentence), max(letters, NARROWEST))):
+        column.label(text=line, translate=False, icon=icon if number == 0 else "BLANK1" if icon != "NONE" else "NONE")
