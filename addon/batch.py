@@ -9,7 +9,7 @@ python -m addon.batch job.json --out results
 from __future__ import annotations
 
 import argparse
-import importlib
+import importlib.util
 import json
 import math
 import os
@@ -238,7 +238,9 @@ def _job_module() -> ModuleType:
     if __package__:
         return importlib.import_module(".job", __package__)
     folder = Path(__file__).resolve().parent
-    sys.path.append(str(folder.parent))  # last: an installed solver_core has its kernel, a checkout perhaps not
+    spec = importlib.util.spec_from_file_location(folder.name, folder / "__init__.py", submodule_search_locations=[str(folder)])
+    package = sys.modules[folder.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(package)
     return importlib.import_module(f"{folder.name}.job")
 
 

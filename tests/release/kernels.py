@@ -4,6 +4,7 @@
 pytest tests/release/kernels.py -rs      says what could not be run, and why
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -61,7 +62,9 @@ def compile_program(target: str, folder: Path) -> Path:
 
 
 def hashes(command: list) -> str:
-    run = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, timeout=SECONDS)
+    environment = os.environ | {"WINEDEBUG": "-all", "WINEPREFIX": str(command[-1].parent / "wine")}
+    line = list(map(str, command))
+    run = subprocess.run(line, env=environment, capture_output=True, text=True, check=False, timeout=SECONDS)
     assert run.returncode == 0, run.stderr
     assert len(run.stdout.splitlines()) == 8, run.stdout  # a line for each result
     return run.stdout.replace("\r", "")
