@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every text of the interface has a translation, and no translation is left over."""
 
 import ast
