@@ -70,7 +70,9 @@ def run_notebook(path: Path) -> tuple[str, dict[str, bytes]]:
 
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(path.parent)}}).execute()
+    where = {"metadata": {"path": str(path.parent)}}
+    quiet = ["--log-level=ERROR"]  # it warns of its unencrypted socket on this machine
+    NotebookClient(notebook, timeout=300, resources=where, extra_arguments=quiet).execute()
     text, resources = MarkdownExporter().from_notebook_node(notebook)
     names = {name: f"{path.stem}_{name}" for name in resources["outputs"]}
     for name, longer in names.items():
