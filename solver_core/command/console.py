@@ -88,9 +88,13 @@ class Output(argparse.Action):
     def __call__(self, parser: object, namespace: argparse.Namespace, value: Any, option: str | None = None) -> None:
         path = Path(value)
         setattr(namespace, self.dest, path)
-        option = self.option_strings[0]
-        namespace.outputs = {**getattr(namespace, "outputs", {}), option: path}
-        namespace.endings = {**getattr(namespace, "endings", {}), option: ENDINGS[str(self.metavar)]}
+        name_output(namespace, self.option_strings[0], path, ENDINGS[str(self.metavar)])
+
+
+def name_output(args: argparse.Namespace, option: str, path: Path, endings: tuple[str, ...] = ()) -> None:
+    """Adds a file to write to those that checked_outputs checks.  endings: what its name may end in; none = anything."""
+    args.outputs = {**getattr(args, "outputs", {}), option: path}
+    args.endings = {**getattr(args, "endings", {}), option: endings}
 
 
 @contextmanager

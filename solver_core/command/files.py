@@ -48,6 +48,7 @@ OTHER_SUFFIXES = (".fbx", ".usd", ".usda", ".usdc", ".usdz", ".dae", ".3ds", ".b
 TIDY = {".obj": tidy_obj, ".ply": tidy_ply, ".glb": tidy_glb}
 # What pillow is asked for.  It knows many more, some of which start other programs: an EPS is run by Ghostscript.
 IMAGE_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp")
 
 MAX_PIXELS = 80_000_000  # a full-frame camera has 61 million, which take 1 GB as float32 RGBA; pillow warns from 89 on
 MAX_FACES = 20_000_000  # a scan has up to 10 million

@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,16 +15,16 @@ import numpy as np
 import solver_core
 from solver_core.command import console
 from solver_core.command.arguments import add_options, options_from
+from solver_core.command.folder import Task, Words, run_tasks, tasks_of
 from solver_core.command.pictures import write_animation, write_picture
 from solver_core.errors import ConfigError, SetupError
-from solver_core.locking import sole_writer
 from solver_core.problems.inverse_kinematics.drawing import View, draw_strip
 from solver_core.problems.inverse_kinematics.files.bodies import body_path, limits_path
 from solver_core.problems.inverse_kinematics.files.bvh import read_bvh
 from solver_core.problems.inverse_kinematics.files.maps import Map, read_limits, read_map
 from solver_core.problems.inverse_kinematics.files.motions import KINDS, check_kind, write_motion
 from solver_core.problems.inverse_kinematics.files.targets import AXES, NamedTargets, checked_unit, read_targets
-from solver_core.problems.inverse_kinematics.folder import Clip, clips_in, is_folder_of_clips, solve_clips
+from solver_core.problems.inverse_kinematics.folder import clips_in, is_folder_of_clips
 from solver_core.problems.inverse_kinematics.names.mapping import body_map
 from solver_core.problems.inverse_kinematics.placing import fit_to_skeleton
 from solver_core.problems.inverse_kinematics.skeleton.motion import Motion
@@ -33,14 +32,14 @@ from solver_core.problems.inverse_kinematics.skeleton.rest_pose import RestPose
 from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
 from solver_core.problems.inverse_kinematics.solve import KinematicOptions, KinematicResult, OnStep, solve_inverse_kinematics
 from solver_core.problems.inverse_kinematics.training.rig import prepare_rig
-from solver_core.solution import Verdict
-from solver_core.writing import remove_unfinished, write_text
+from solver_core.writing import write_text
 
 HELP = "Finds the rotations of a skeleton's joints from positions of all or some of them."
 EXAMPLE = "solver_core solve ik --skeleton rest.bvh --targets points.csv --out motion.bvh --picture motion.png"
 
 STRIP_FRAMES = 6
 ANIMATION_FRAMES = 60
+WORDS = Words("clip", "motion")
 OF_ONE_CLIP = ("json", "write_map", "picture", "animation")
 
 
@@ -98,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
         return _run_folder(args)
     if args.out is not None:
         check_kind(args.out)
-        args.outputs = {**getattr(args, "outputs", {}), "--out": args.out}
+        console.name_output(args, "--out", args.out)
     with console.checked_outputs(args):
         return _run_clip(args)
 
@@ -120,7 +119,7 @@ def _run_clip(args: argparse.Namespace) -> int:
 
 
 def _run_folder(args: argparse.Namespace) -> int:
-    """Prints a line of JSON a clip as it ends; 0 if all of them are good."""
+    """Exit code 0 if all clips are good.  Raises SolverError."""
     of_one = [name for name in OF_ONE_CLIP if getattr(args, name) is not None]
     if of_one or args.out is None:
         raise ConfigError(
@@ -137,22 +136,9 @@ def _run_folder(args: argparse.Namespace) -> int:
     if args.weights is not None:
         beside = {"body": body_path(args.weights), "limits": limits_path(args.weights)}
         files |= {f"the {what} of --weights": path for what, path in beside.items() if path.exists()}
-    clips = clips_in(args.targets, args.out, f".{args.format}", files)
+    tasks = tasks_of(clips_in(args.targets), args.out, WORDS, files, f".{args.format}")
     settings = repr((solver_core.__version__, inputs.options, args.unit, args.skeleton_unit, args.up, args.fps, args.rest))
-    worst = 0
-    with ExitStack() as stack:
-        stack.enter_context(sole_writer(args.out))
-        remove_unfinished(args.out)
-        records = solve_clips(clips, inputs.solve_clip, list(files.values()), settings, max(1, args.jobs))
-        show = stack.enter_context(console.progress_bars())
-        for number, record in enumerate(records):
-            show("clips", number + 1, len(clips))
-            console.print_out(json.dumps(record) + "\n")
-            if record.get("verdict") != Verdict.GOOD.value:
-                why = record.get("error") or record.get("explanation", "")
-                console.print_note(f"{record['clip']}: {record['status']}. {why}")
-                worst = 1
-    return worst
+    return run_tasks(tasks, inputs.solve_clip, WORDS, args.out, list(files.values()), settings, args.jobs)
 
 
 @dataclass(frozen=True)
@@ -207,10 +193,11 @@ class _Inputs:
         frame_time = targets.frame_time or own.frame_time
         return Motion(own.skeleton, result.rotations, result.root, frame_time, own.orders, own.metres_per_unit)
 
-    def solve_clip(self, clip: Clip) -> dict[str, Any]:
+    def solve_clip(self, clip: Task) -> dict[str, Any]:
         """Writes the motion of a clip; its result without the steps."""
-        targets, result = self.solve(clip.targets)
-        write_motion(clip.motion, self.motion(targets, result))
+        targets, result = self.solve(clip.source)
+        assert clip.product is not None  # WORDS name it
+        write_motion(clip.product, self.motion(targets, result))
         content = _content(result)
         del content["steps"]
         return content

@@ -4,90 +4,65 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from solver_core.camera_files import read_camera
+import solver_core
 from solver_core.command import console
 from solver_core.command.arguments import add_options, options_from
-from solver_core.command.files import CAMERA_HELP, Surface, read_mesh, read_photo, read_pose
-from solver_core.command.masks import MaskChoice, read_mask
+from solver_core.command.files import Surface, read_photo, read_pose
+from solver_core.command.folder import Task, Words, run_tasks, tasks_of
 from solver_core.command.pictures import write_animation, write_picture
-from solver_core.errors import ObservationError
-from solver_core.frames import Camera
+from solver_core.errors import ConfigError, ObservationError
 from solver_core.problems.pose import drawing
-from solver_core.problems.pose.setup import UP_AXES
+from solver_core.problems.pose.folder import is_pattern, masks_of
+from solver_core.problems.pose.inputs import CONVENTIONS, add_inputs, read_inputs
 from solver_core.problems.pose.solve import PoseOptions, PoseSolution, PoseStep, solve_pose
+from solver_core.reading import read_json
+from solver_core.solution import Verdict
 
 HELP = "Finds where an object stands from a mask of it, its mesh and the camera."
 EXAMPLE = "solver_core solve pose --mesh car.obj --mask mask.png --camera camera.json --picture car.png"
 
-# (4, 4) from the camera of a convention to ours.
-CONVENTIONS = {"opengl": np.eye(4), "opencv": np.diag([1.0, -1.0, -1.0, 1.0])}
+WORDS = Words("mask")
+OF_ONE_MASK = ("photo", "picture", "animation")
 STEP_MILLISECONDS = 450  # long enough to see what a step changed
-
-
-def add_inputs(parser: argparse.ArgumentParser) -> Any:
-    """Adds the flags that say what is read; returns the group of the files."""
-    files = parser.add_argument_group("files")
-    files.add_argument("--mesh", type=Path, required=True, metavar="FILE", help="obj, ply, glb, gltf, off or stl, in any unit")
-    files.add_argument(
-        "--mask", type=Path, required=True, metavar="IMAGE", help="white, or opaque, where the object is; or COCO's JSON"
-    )
-    files.add_argument(
-        "--camera",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help=CAMERA_HELP,
-    )
-    files.add_argument("--start", type=Path, metavar="JSON", help="camera_from_object, a rough guess (4 x 4)")
-    files.add_argument(
-        "--up",
-        choices=UP_AXES,
-        default=UP_AXES[0],
-        help="which axis of the mesh points up, where there is no --start; either tries z and y, any tries all orientations "
-        f"(default: {UP_AXES[0]})",
-    )
-    files.add_argument(
-        "--focal",
-        type=float,
-        nargs=2,
-        metavar=("LOW", "HIGH"),
-        help="lowest and highest focal length (fx) in pixels, where that of the camera is not known; it is found",
-    )
-    mask = parser.add_argument_group("how the mask is read")
-    mask.add_argument("--label", type=int, metavar="N", help="number of the object in a label image or COCO file")
-    mask.add_argument("--threshold", type=float, metavar="X", help="brightness from 0 to 1 from which a pixel is object")
-    mask.add_argument("--invert", action="store_true", help="the object is what the mask leaves out")
-    mask.add_argument(
-        "--ignore", type=Path, metavar="IMAGE", help="white where the mask says nothing, such as where a hand hides the object"
-    )
-    parser.add_argument(
-        "--convention",
-        choices=CONVENTIONS,
-        default="opengl",
-        help="of camera_from_object, in --start and in the result: opengl has y up and looks along -z, as Blender does; "
-        "opencv has y down and looks along z, as BOP, COLMAP and ROS do (default: opengl)",
-    )
-    return files
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     files = add_inputs(parser)
     files.add_argument("--photo", type=Path, metavar="IMAGE", help="image of the mask's size to draw on; not used to solve")
-    files.add_argument("--out", action=console.Output, metavar="JSON", help="also write the result here")
+    files.add_argument(
+        "--out", type=Path, metavar="JSON", help="also write the result here; a folder for the records of several masks"
+    )
     files.add_argument(
         "--picture", action=console.Output, metavar="PNG", help="draw outlines of mask and object, before and after"
     )
     files.add_argument("--animation", action=console.Output, metavar="GIF", help="draw outlines at every step")
+    several = parser.add_argument_group("several masks")
+    several.add_argument(
+        "--jobs", type=console.natural_number, default=1, metavar="N", help="masks solved at a time (default: 1)"
+    )
+    several.add_argument(
+        "--track",
+        action="store_true",
+        help="the masks are those of a film, in the order of their numbers: each starts from "
+        "the pose before, and anew where that is lost",
+    )
     add_options(parser, PoseOptions)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Exit code of the verdict.  Raises SolverError for wrong input."""
+    """Exit code of the verdict, or 0 if those of several masks are good.  Raises SolverError for wrong input."""
+    if args.mask.is_dir() or is_pattern(args.mask):
+        return _run_several(args)
+    if args.track or args.jobs > 1:
+        raise ConfigError(f"--track and --jobs belong to a folder or pattern of masks, and {args.mask} is one file")
+    if args.out is not None:
+        console.name_output(args, "--out", args.out, console.ENDINGS["JSON"])
     inputs = read_inputs(args)
     mask, camera = inputs["mask"], inputs["camera"]
     photo = None if args.photo is None else _photo_of_size(args.photo, mask)
@@ -120,34 +95,43 @@ def run(args: argparse.Namespace) -> int:
     return code
 
 
-def read_inputs(args: argparse.Namespace) -> dict[str, Any]:
-    """What solve_pose and PoseSetup.checked take.  Raises SolverError."""
-    mesh, (mask, camera) = read_mesh(args.mesh), _read_mask_and_camera(args)
-    return {
-        "mask": mask,
-        "vertices": mesh.vertices,
-        "faces": mesh.faces,
-        "camera": camera,
-        "start": None if args.start is None else CONVENTIONS[args.convention] @ read_pose(args.start),
-        "ignore": None if args.ignore is None else read_mask(args.ignore).coverage,
-        "up": args.up,
-        "focal_range": args.focal,
-    }
+def _run_several(args: argparse.Namespace) -> int:
+    of_one = [name for name in OF_ONE_MASK if getattr(args, name) is not None]
+    if of_one or args.out is None:
+        raise ConfigError(
+            f"--{of_one[0]} belongs to one mask, and {args.mask} is several"
+            if of_one
+            else f"{args.mask} is several masks; give --out, a folder for their records"
+        )
+    if args.track and args.jobs > 1:
+        raise ConfigError("--track goes from one mask to the next, so there is nothing to do at a time; leave out --jobs")
+    options = options_from(args, PoseOptions)
+    names = ("mesh", "camera", "start", "ignore", "weights")
+    files = {f"--{name}": path for name in names if (path := getattr(args, name)) is not None}
+    tasks = tasks_of(masks_of(args.mask), args.out, WORDS, files, is_series=args.track)
+    choices = (args.up, args.focal, args.label, args.threshold, args.invert, args.convention, args.track)
+    settings = repr((solver_core.__version__, options, choices))
+    solve = partial(_solve_mask, args, options)
+    return run_tasks(tasks, solve, WORDS, args.out, list(files.values()), settings, args.jobs)
 
 
-def _read_mask_and_camera(args: argparse.Namespace) -> tuple[np.ndarray, Camera]:
-    """(H, W) coverage, after notes on what was understood; and the camera.  Either file may lack the image's size."""
-    choice = MaskChoice(args.label, args.threshold, args.invert)
-    if args.mask.suffix.lower() == ".json":
-        camera = read_camera(args.camera)
-        mask = read_mask(args.mask, choice, (camera.width, camera.height))
-    else:
-        mask = read_mask(args.mask, choice)
-        height, width = mask.coverage.shape
-        camera = read_camera(args.camera, (width, height))
-    for note in mask.notes:
-        console.print_remark(note)
-    return mask.coverage, camera
+def _solve_mask(args: argparse.Namespace, options: PoseOptions, task: Task) -> dict[str, Any]:
+    """The result of one of several masks, without its steps."""
+    inputs = read_inputs(argparse.Namespace(**{**vars(args), "mask": task.source}))
+    before = None if task.follows is None else _pose_before(task.follows, args.convention)
+    result = solve_pose(**(inputs if before is None else {**inputs, "start": before}), options=options)
+    if before is not None and result.verdict is not Verdict.GOOD:
+        result = max(result, solve_pose(**inputs, options=options), key=lambda one: one.confidence)
+    content = _content(result, args.convention)
+    del content["steps"]
+    return content
+
+
+def _pose_before(record: Path, convention: str) -> np.ndarray | None:
+    """(4, 4) camera_from_object of a record, None where its mask could not be solved."""
+    if read_json(record, "record").get("verdict") in (None, Verdict.BAD.value):
+        return None
+    return CONVENTIONS[convention] @ read_pose(record)
 
 
 def _photo_of_size(path: Path, mask: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 from solver_core import rotations
 from solver_core.checks import checked_rigid
 from solver_core.command.evaluation import Case, Measured, listed_cases
-from solver_core.problems.pose.command import CONVENTIONS, add_inputs, read_inputs
+from solver_core.problems.pose.inputs import CONVENTIONS, add_inputs, read_inputs
 from solver_core.problems.pose.metrics import pose_errors
 from solver_core.problems.pose.setup import PoseSetup
 from solver_core.problems.pose.solve import PoseOptions, PoseSession

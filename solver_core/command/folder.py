@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Solves all files of a folder: one record each, on several cores, going on where a killed run was."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from solver_core.command import console
+from solver_core.errors import SolverError
+from solver_core.locking import sole_writer
+from solver_core.solution import Verdict
+from solver_core.workers import worker_pool
+from solver_core.writing import check_place, make_folder, refuse_overwriting, remove_unfinished, write_text
+
+STATUS = {Verdict.GOOD: "done", Verdict.DOUBTFUL: "doubtful", Verdict.BAD: "failed"}
+
+
+class Words(NamedTuple):
+    """What the files are called, in records and sentences: "clip" and, where another file comes of each, "motion"."""
+
+    source: str
+    product: str = ""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A file to solve, the record of what came out, and what else is written.
+
+    follows: the record of the task before, where the result depends on that.
+    """
+
+    source: Path
+    record: Path
+    product: Path | None = None
+    follows: Path | None = None
+
+
+Solve = Callable[[Task], dict[str, Any]]
+
+
+def tasks_of(
+    sources: Sequence[Path], out: Path, words: Words, inputs: Mapping[str, Path], kind: str = "", is_series: bool = False
+) -> list[Task]:
+    """The tasks of files whose records, and products of a kind such as ".bvh", go to a folder `out`.
+
+    inputs: other files, by their options.  is_series: whether each follows the one before.
+    Raises ConfigError if something would be overwritten.
+    """
+    stems = [path.stem for path in sources]
+    names = [path.stem if stems.count(path.stem) == 1 else path.name for path in sources]
+    records = [out / f"{name}.json" for name in names]
+    products = [out / f"{name}{kind}" if words.product else None for name in names]
+    before = [None, *records[:-1]] if is_series else [None] * len(records)
+    tasks = [Task(*files) for files in zip(sources, records, products, before, strict=True)]
+    make_folder(out)
+    outputs = {f"the record of {task.source.name}": task.record for task in tasks}
+    outputs |= {f"the {words.product} of {task.source.name}": task.product for task in tasks if task.product is not None}
+    for what, place in outputs.items():
+        check_place(place, what)
+    refuse_overwriting(outputs, {**inputs, **{f"the {words.source} {path.name}": path for path in sources}})
+    return tasks
+
+
+def run_tasks(
+    tasks: Sequence[Task], solve: Solve, words: Words, out: Path, inputs: Sequence[Path], settings: str, jobs: int
+) -> int:
+    """Prints a line of JSON a task as it ends; 0 if all of them are good, else 1.
+
+    solve: gives the result of a task, with its "verdict", after it has written the product.  inputs: other files, settings:
+    what else the results depend on.  A task whose record is of the same files and settings, and whose product is there as it
+    was, is skipped; its record says so.
+    """
+    worst = 0
+    with sole_writer(out), console.progress_bars() as show:
+        remove_unfinished(out)
+        for number, record in enumerate(_records(tasks, solve, words, inputs, settings, max(1, jobs))):
+            show(f"{words.source}s", number + 1, len(tasks))
+            console.print_out(json.dumps(record) + "\n")
+            if record.get("verdict") != Verdict.GOOD.value:
+                why = record.get("error") or record.get("explanation", "")
+                console.print_note(f"{record[words.source]}: {record['status']}. {why}")
+                worst = 1
+    return worst
+
+
+def _records(
+    tasks: Sequence[Task], solve: Solve, words: Words, inputs: Sequence[Path], settings: str, jobs: int
+) -> Iterator[dict[str, Any]]:
+    """The record of each task as it ends, `jobs` at a time in processes of their own."""
+    if jobs == 1 or len(tasks) == 1:
+        yield from (_record(task, solve, words, inputs, settings) for task in tasks)
+        return
+    with worker_pool(jobs, "give fewer --jobs") as pool:
+        running = [pool.submit(_record, task, solve, words, inputs, settings) for task in tasks]
+        for ended in as_completed(running):
+            yield ended.result()
+
+
+def _record(task: Task, solve: Solve, words: Words, inputs: Sequence[Path], settings: str) -> dict[str, Any]:
+    record: dict[str, Any] = {words.source: task.source.name}
+    if task.product is not None:
+        record[words.product] = task.product.name
+    try:
+        before = [task.follows] if task.follows is not None and task.follows.exists() else []
+        fingerprint = _digest([task.source, *inputs, *before], settings)
+        finished = _finished(task, fingerprint)
+        if finished is not None:
+            return record | {"status": "skipped", "verdict": finished["verdict"]}
+        result = solve(task)
+        record |= {"status": STATUS[Verdict(result["verdict"])], **result, "fingerprint": fingerprint}
+        if task.product is not None:
+            record["sha256"] = _digest([task.product])
+    except SolverError as error:
+        record |= {"status": "failed", "error": str(error)}
+    write_text(task.record, json.dumps(record, indent=2) + "\n", "record")
+    return record
+
+
+def _finished(task: Task, fingerprint: str) -> dict[str, Any] | None:
+    """The record of an earlier run of the same task, if that did not fail and its product is there as it was."""
+    try:
+        record = json.loads(task.record.read_text(encoding="utf-8"))
+        is_same = record["fingerprint"] == fingerprint
+        is_there = task.product is None or record["sha256"] == _digest([task.product])
+        return record if is_same and is_there and record["status"] != "failed" and isinstance(record["verdict"], str) else None
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):  # there is none, or it is another file
+        return None
+
+
+def _digest(files: Sequence[Path], text: str = "") -> str:
+    """Changes with the content of the files, or of the files in folders, and with the text."""
+    digest = hashlib.sha256(text.encode())
+    for path in files:
+        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+            with file.open("rb") as content:
+                digest.update(hashlib.file_digest(content, "sha256").digest())
+    return digest.hexdigest()

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `solver_core solve pose` and `evaluate pose` read: the flags that name it, and files as arguments of a solve."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from solver_core.camera_files import read_camera
+from solver_core.command import console
+from solver_core.command.files import CAMERA_HELP, Surface, read_mesh, read_pose
+from solver_core.command.masks import MaskChoice, read_mask
+from solver_core.frames import Camera
+from solver_core.problems.pose.setup import UP_AXES
+
+# (4, 4) from the camera of a convention to ours.
+CONVENTIONS = {"opengl": np.eye(4), "opencv": np.diag([1.0, -1.0, -1.0, 1.0])}
+
+
+def add_inputs(parser: argparse.ArgumentParser) -> Any:
+    """Adds the flags that say what is read; returns the group of the files."""
+    files = parser.add_argument_group("files")
+    files.add_argument("--mesh", type=Path, required=True, metavar="FILE", help="obj, ply, glb, gltf, off or stl, in any unit")
+    files.add_argument(
+        "--mask",
+        type=Path,
+        required=True,
+        metavar="IMAGE",
+        help="white, or opaque, where the object is; or COCO's JSON",
+    )
+    files.add_argument(
+        "--camera",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help=CAMERA_HELP,
+    )
+    files.add_argument("--start", type=Path, metavar="JSON", help="camera_from_object, a rough guess (4 x 4)")
+    files.add_argument(
+        "--up",
+        choices=UP_AXES,
+        default=UP_AXES[0],
+        help="which axis of the mesh points up, where there is no --start; either tries z and y, any tries all orientations "
+        f"(default: {UP_AXES[0]})",
+    )
+    files.add_argument(
+        "--focal",
+        type=float,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        help="lowest and highest focal length (fx) in pixels, where that of the camera is not known; it is found",
+    )
+    mask = parser.add_argument_group("how the mask is read")
+    mask.add_argument("--label", type=int, metavar="N", help="number of the object in a label image or COCO file")
+    mask.add_argument("--threshold", type=float, metavar="X", help="brightness from 0 to 1 from which a pixel is object")
+    mask.add_argument("--invert", action="store_true", help="the object is what the mask leaves out")
+    mask.add_argument(
+        "--ignore", type=Path, metavar="IMAGE", help="white where the mask says nothing, such as where a hand hides the object"
+    )
+    parser.add_argument(
+        "--convention",
+        choices=CONVENTIONS,
+        default="opengl",
+        help="of camera_from_object, in --start and in the result: opengl has y up and looks along -z, as Blender does; "
+        "opencv has y down and looks along z, as BOP, COLMAP and ROS do (default: opengl)",
+    )
+    return files
+
+
+def read_inputs(args: argparse.Namespace) -> dict[str, Any]:
+    """What solve_pose and PoseSetup.checked take.  Raises SolverError."""
+    mesh, (mask, camera) = _mesh_of(args.mesh), _read_mask_and_camera(args)
+    return {
+        "mask": mask,
+        "vertices": mesh.vertices,
+        "faces": mesh.faces,
+        "camera": camera,
+        "start": None if args.start is None else CONVENTIONS[args.convention] @ read_pose(args.start),
+        "ignore": None if args.ignore is None else read_mask(args.ignore).coverage,
+        "up": args.up,
+        "focal_range": args.focal,
+    }
+
+
+@functools.lru_cache(maxsize=1)
+def _mesh_of(path: Path) -> Surface:
+    """Of several masks it is read once."""
+    return read_mesh(path)
+
+
+def _read_mask_and_camera(args: argparse.Namespace) -> tuple[np.ndarray, Camera]:
+    """(H, W) coverage, after notes on what was understood; and the camera.  Either file may lack the image's size."""
+    choice = MaskChoice(args.label, args.threshold, args.invert)
+    if args.mask.suffix.lower() == ".json":
+        camera = read_camera(args.camera)
+        mask = read_mask(args.mask, choice, (camera.width, camera.height))
+    else:
+        mask = read_mask(args.mask, choice)
+        height, width = mask.coverage.shape
+        camera = read_camera(args.camera, (width, height))
+    for note in mask.notes:
+        console.print_remark(note)
+    return mask.coverage, camera

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`solver_core solve pose` on a folder of masks, and on the frames of a film."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from solver_core import render, rotations
+from solver_core.command.cli import main
+from solver_core.command.files import read_mesh
+from solver_core.frames import Camera, matrix_from_pose
+from solver_core.mesh import Mesh
+
+NUM_FRAMES = 3
+STEP_DEG = 8.0
+RIGHT_DEG = 1.5  # of a mask of 96 pixels
+
+
+@pytest.fixture
+def truth() -> np.ndarray:
+    """(NUM_FRAMES, 4, 4) camera_from_object of an object that turns."""
+    turns = np.deg2rad(STEP_DEG) * np.arange(NUM_FRAMES)[:, None] * np.array([0.0, 1, 0.2])
+    first = rotations.wxyz_from_rotvec(np.array([0.4, 0.3, 0.1]))
+    poses = [np.concatenate([rotations.multiply(rotations.wxyz_from_rotvec(turn), first), [0.1, 0, -6]]) for turn in turns]
+    return np.stack([matrix_from_pose(pose) for pose in poses])
+
+
+@pytest.fixture
+def film(tmp_path, demo_dir, truth):
+    """frame_9.png, frame_10.png, ... of the demo's biplane, its camera and the first pose, turned a little."""
+    surface = read_mesh(demo_dir / "pose_model.ply")
+    vertices = surface.vertices - surface.vertices.mean(axis=0)
+    size = np.ptp(vertices, axis=0).max()
+    mesh = Mesh.checked(3 * vertices / size, surface.faces)
+    (tmp_path / "mesh.obj").write_text(
+        "".join(f"v {x} {y} {z}\n" for x, y, z in mesh.vertices) + "".join(f"f {a} {b} {c}\n" for a, b, c in mesh.faces + 1)
+    )
+    camera = Camera(192, 144, 220.0, 220.0, 96.0, 72.0)
+    (tmp_path / "camera.json").write_text(json.dumps({"width": 192, "height": 144, "fx": 220, "fy": 220, "cx": 96, "cy": 72}))
+    (tmp_path / "masks").mkdir()
+    for number, pose in enumerate(truth):
+        depth = render.render_depth([mesh], pose[None], camera.intrinsics, 144, 192)[0]
+        Image.fromarray(np.where(np.isfinite(depth), 255, 0).astype(np.uint8)).save(
+            tmp_path / "masks" / f"frame_{9 + number}.png"
+        )
+    start = truth[0].copy()
+    start[:3, :3] = rotations.matrix_from_wxyz(rotations.wxyz_from_rotvec(np.array([0.0, 0.2, 0]))) @ start[:3, :3]
+    (tmp_path / "start.json").write_text(json.dumps({"camera_from_object": start.tolist()}))
+    return tmp_path
+
+
+def solve(film, *options: str, mask: str = "masks") -> int:
+    files = ["--mesh", film / "mesh.obj", "--camera", film / "camera.json", "--start", film / "start.json"]
+    return main([str(part) for part in ("solve", "pose", "--mask", film / mask, "--out", film / "out", *files, *options)])
+
+
+def records(film) -> list[dict]:
+    return [json.loads((film / "out" / f"frame_{9 + number}.json").read_text()) for number in range(NUM_FRAMES)]
+
+
+def degrees_off(film, truth) -> np.ndarray:
+    found = np.stack([record["camera_from_object"] for record in records(film)])[:, :3, :3]
+    wxyz = [rotations.wxyz_from_matrix(np.ascontiguousarray(one)) for one in (found, truth[:, :3, :3])]
+    return np.rad2deg(rotations.angle_between(*wxyz))
+
+
+@pytest.mark.parametrize("options", [(), ("--track",), ("--jobs", "2")])
+def test_every_mask_has_a_record(film, truth, capsys, options):
+    assert solve(film, *options) == 0
+
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    names = [record["mask"] for record in printed]
+    assert sorted(names) == sorted(f"frame_{9 + number}.png" for number in range(NUM_FRAMES))
+    if "--jobs" not in options:
+        assert names[0] == "frame_9.png"  # not frame_10.png, which comes first by letters
+    assert {record["status"] for record in records(film)} == {"done"}
+    assert degrees_off(film, truth).max() < RIGHT_DEG
+    assert "steps" not in records(film)[0]
+
+
+def test_tracking_starts_where_the_frame_before_ended(film, truth, monkeypatch):
+    starts = []
+    from solver_core.problems.pose import command
+
+    def noted(**arguments):
+        starts.append(arguments["start"])
+        return original(**arguments)
+
+    original = command.solve_pose
+    monkeypatch.setattr(command, "solve_pose", noted)
+
+    solve(film, "--track")
+
+    assert len(starts) == NUM_FRAMES
+    for start, record in zip(starts[1:], records(film), strict=False):
+        np.testing.assert_allclose(start, record["camera_from_object"])
+
+
+def test_tracking_goes_on_after_a_mask_that_cannot_be_solved(film, truth, capsys):
+    Image.fromarray(np.zeros((144, 192), np.uint8)).save(film / "masks" / "frame_10.png")
+
+    assert solve(film, "--track") == 1
+
+    first, lost, last = records(film)
+    assert (first["status"], lost["status"], last["status"]) == ("done", "failed", "done")
+    assert "is empty" in lost["error"]
+
+
+def test_a_second_run_solves_what_changed(film, capsys):
+    solve(film)
+    capsys.readouterr()
+    (film / "masks" / "frame_10.png").write_bytes((film / "masks" / "frame_9.png").read_bytes())
+
+    solve(film)
+
+    statuses = [json.loads(line)["status"] for line in capsys.readouterr().out.splitlines()]
+    assert statuses == ["skipped", "done", "skipped"]
+
+
+def test_a_pattern_stands_for_its_files(film, capsys):
+    assert solve(film, mask="masks/frame_1*.png") == 0
+
+    names = [json.loads(line)["mask"] for line in capsys.readouterr().out.splitlines()]
+    assert names == [f"frame_{9 + number}.png" for number in range(1, NUM_FRAMES)]
+
+
+@pytest.mark.parametrize(
+    ("mask", "options", "sentence"),
+    [
+        ("masks", ("--track", "--jobs", "2"), "leave out --jobs"),
+        ("masks", ("--picture", "out.png"), "--picture belongs to one mask"),
+        ("masks/frame_9.png", ("--track",), "is one file"),
+        ("masks/*.tif", (), "no file matches"),
+        ("out", (), "no masks in the folder"),
+    ],
+)
+def test_what_cannot_be_is_said(film, capsys, mask, options, sentence):
+    (film / "out").mkdir()
+
+    assert solve(film, *options, mask=mask) == 2
+
+    assert sentence in capsys.readouterr().err
