@@ -35,23 +35,15 @@ STEP_MILLISECONDS = 450  # long enough to see what a step changed
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     files = add_inputs(parser)
     files.add_argument("--photo", type=Path, metavar="IMAGE", help="image of the mask's size to draw on; not used to solve")
-    files.add_argument(
-        "--out", type=Path, metavar="JSON", help="also write the result here; a folder for the records of several masks"
-    )
+    files.add_argument("--out", type=Path, metavar="JSON", help="also write the result here; a folder for a folder of masks")
     files.add_argument(
         "--picture", action=console.Output, metavar="PNG", help="draw outlines of mask and object, before and after"
     )
     files.add_argument("--animation", action=console.Output, metavar="GIF", help="draw outlines at every step")
-    several = parser.add_argument_group("several masks")
-    several.add_argument(
-        "--jobs", type=console.natural_number, default=1, metavar="N", help="masks solved at a time (default: 1)"
+    files.add_argument(
+        "--jobs", type=console.natural_number, default=1, metavar="N", help="masks of a folder solved at a time (default: 1)"
     )
-    several.add_argument(
-        "--track",
-        action="store_true",
-        help="the masks are those of a film, in the order of their numbers: each starts from "
-        "the pose before, and anew where that is lost",
-    )
+    files.add_argument("--track", action="store_true", help="they are frames of a film: each starts from the pose before")
     add_options(parser, PoseOptions)
 
 
@@ -63,6 +55,11 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"--track and --jobs belong to a folder or pattern of masks, and {args.mask} is one file")
     if args.out is not None:
         console.name_output(args, "--out", args.out, console.ENDINGS["JSON"])
+    with console.checked_outputs(args):
+        return _run_one(args)
+
+
+def _run_one(args: argparse.Namespace) -> int:
     inputs = read_inputs(args)
     mask, camera = inputs["mask"], inputs["camera"]
     photo = None if args.photo is None else _photo_of_size(args.photo, mask)

@@ -30,7 +30,7 @@ def add_inputs(parser: argparse.ArgumentParser) -> Any:
         type=Path,
         required=True,
         metavar="IMAGE",
-        help="white, or opaque, where the object is; or COCO's JSON",
+        help="white, or opaque, where the object is; COCO's JSON; or a folder of such images",
     )
     files.add_argument(
         "--camera",
@@ -44,8 +44,8 @@ def add_inputs(parser: argparse.ArgumentParser) -> Any:
         "--up",
         choices=UP_AXES,
         default=UP_AXES[0],
-        help="which axis of the mesh points up, where there is no --start; either tries z and y, any tries all orientations "
-        f"(default: {UP_AXES[0]})",
+        metavar="AXIS",
+        help=f"of the mesh that points up, where there is no --start: z, y, either or any (default: {UP_AXES[0]})",
     )
     files.add_argument(
         "--focal",
@@ -65,8 +65,7 @@ def add_inputs(parser: argparse.ArgumentParser) -> Any:
         "--convention",
         choices=CONVENTIONS,
         default="opengl",
-        help="of camera_from_object, in --start and in the result: opengl has y up and looks along -z, as Blender does; "
-        "opencv has y down and looks along z, as BOP, COLMAP and ROS do (default: opengl)",
+        help="of --start and result: opengl looks along -z (Blender), opencv along z (BOP, COLMAP, ROS) (default: opengl)",
     )
     return files
 
