@@ -100,9 +100,9 @@ def draw_result(layout: bpy.types.UILayout, context: bpy.types.Context, problem:
     _draw_value(body, "Steps", f"{report['steps']}, {report['ms_per_step']:.1f} ms each")
     for sentence in report[SENTENCES.get(problem, "notices")]:
         draw_sentence(body, context, sentence, "INFO")
-    row = body.row(align=True)
-    row.operator("deep_feedback.reset_result", icon="LOOP_BACK").problem = problem
-    row.operator("deep_feedback.key_result", icon="KEY_HLT").problem = problem
+    column = body.column(align=True)
+    column.operator("deep_feedback.key_result", icon="KEY_HLT").problem = problem
+    column.operator("deep_feedback.reset_result", icon="LOOP_BACK").problem = problem
 
 
 def _draw_verdict(layout: bpy.types.UILayout, context: bpy.types.Context, report: dict) -> None:

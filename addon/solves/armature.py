@@ -236,7 +236,7 @@ class ArmatureSolve:
         problem, row = session.setup.problem, np.array([shown])
         root = session.root_of(x[None], row)[0]
         points = inputs.to_world(problem.forward(x[None], row).positions[0] + root, shown)
-        goals = inputs.to_world(inputs.targets[shown], shown)
+        goals = inputs.to_world(self._goals(shown), shown)
         given = self._given
         return Step(
             self.parts[0],
@@ -341,6 +341,11 @@ class ArmatureSolve:
             bones[name] = BoneMotion(tuple(map(tuple, wxyz.tolist())), moved)
         return FoundRotations(armature.name, self.inputs.metres, frame_rate, tuple(self.frames), bones)
 
+    def _goals(self, number: int) -> np.ndarray:
+        """(N, 3) what the joints are to meet at a frame, nan where that is not given: the targets at the skeleton's size."""
+        targets = self.inputs.targets[number]
+        return np.where(np.isfinite(targets), self.session.evidence.positions[number], targets)
+
     @property
     def _given(self) -> np.ndarray:
         """(N,) bool: nodes that have a target of the user's."""
@@ -363,7 +368,7 @@ class ArmatureSolve:
             with as_played(scene, self.frames[number], unkeyed):
                 joints = read_joints(evaluate(scene), seen)
             off = np.stack([joints[self.seen_nodes[names[node]]] for node in np.flatnonzero(given)])
-            off -= inputs.to_world(inputs.targets[number], number)[given]
+            off -= inputs.to_world(self._goals(number), number)[given]
             self.error[number, given] = np.linalg.norm(off, axis=1) * scene.unit_settings.scale_length
             yield
         self.judgement = Judgement(self.result.verdict, self.result.explanation)
