@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +12,8 @@ import numpy as np
 
 from solver_core.colour import linear_from_srgb, srgb_from_linear
 from solver_core.errors import ObservationError
+
+from .movie import read_frame
 
 LINEAR_SPACES = {"Non-Color", "Linear", "Linear Rec.709", "Raw"}
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
@@ -150,32 +151,16 @@ def _pixels(image: bpy.types.Image) -> Picture:
 
 
 def read_movie(path: str, frame: int) -> Picture:
-    """A frame of a movie, counted from 1; Blender gives its pixels to renders only, so it renders one.
-
-    Raises ObservationError.
-    """
+    """A frame of a movie, counted from 1.  Raises ObservationError."""
     if not Path(path).is_file():
         raise ObservationError(f"The movie '{path}' does not exist.")
-    scene = bpy.data.scenes.new("deep feedback movie")
     try:
-        editor = scene.sequence_editor_create()
-        strips = editor.strips if hasattr(editor, "strips") else editor.sequences  # sequences until 4.4
-        strip = strips.new_movie(name="movie", filepath=path, channel=1, frame_start=1)
-        if not 1 <= frame <= strip.frame_duration:
-            raise ObservationError(
-                f"The movie '{Path(path).name}' has {strip.frame_duration} frames and none for frame {frame}."
-            )
-        render = scene.render
-        size = strip.elements[0]
-        render.resolution_x, render.resolution_y, render.resolution_percentage = size.orig_width, size.orig_height, 100
-        render.image_settings.file_format, render.image_settings.color_mode = "PNG", "RGB"
-        render.image_settings.compression = 0
-        scene.view_settings.view_transform = "Standard"
-        scene.frame_start = scene.frame_end = frame
-        with tempfile.TemporaryDirectory() as folder:
-            render.filepath = str(Path(folder) / "frame_")
-            # As an animation of one frame: a still of the sequencer shows frame 1 whatever the scene's (Blender 5.0).
-            bpy.ops.render.render(animation=True, scene=scene.name)
-            return read_file(render.frame_path(frame=frame), frame)
+        movie = bpy.data.images.load(path)
+    except RuntimeError as error:
+        raise ObservationError(f"The movie '{path}' cannot be read.") from error
+    try:
+        if movie.source != "MOVIE" or not all(movie.size):
+            raise ObservationError(f"The movie '{path}' cannot be read.")
+        return Picture(read_frame(movie, frame), "Linear Rec.709")
     finally:
-        bpy.data.scenes.remove(scene)
+        bpy.data.images.remove(movie)

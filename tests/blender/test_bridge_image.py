@@ -173,11 +173,29 @@ def test_movies_show_their_frame(source, camera, scene, tmp_path):
             image_source.read(camera, 4, is_range=True)
 
 
+def test_a_movie_is_read_upright_without_a_render(scene, tmp_path):
+    down, right = np.meshgrid(np.linspace(0.1, 0.9, 48), np.linspace(0.2, 0.6, 64), indexing="ij")
+    shown = np.stack([down, right, np.full_like(down, 0.5), np.ones_like(down)], axis=-1).astype(np.float32)
+    path = make_movie(scene, tmp_path, levels=(0.2, shown))
+    blocks = {kind: len(getattr(bpy.data, kind)) for kind in ("scenes", "images", "meshes", "objects", "node_groups")}
+    rendered = []
+    bpy.app.handlers.render_pre.append(rendered.append)
+
+    picture = read_file(path, 2)
+
+    np.testing.assert_allclose(picture.shown_rgb(), shown[..., :3], atol=0.06)  # colors of H.264 have half the resolution
+    assert not rendered
+    assert {kind: len(getattr(bpy.data, kind)) for kind in blocks} == blocks
+    with pytest.raises(ObservationError, match="has 2 frames and none for frame 3"):
+        read_file(path, 3)
+
+
 def make_movie(scene, folder, levels) -> str:
-    """A movie of grey frames, by Blender's own sequencer."""
+    """A movie of grey frames, or whole ones (48, 64, 4), by Blender's own sequencer."""
     frames = []
     for number, level in enumerate(levels, start=1):
-        frames.append(save(np.full((48, 64, 4), (level, level, level, 1), np.float32), folder / f"grey_{number}.png"))
+        shown = level if np.ndim(level) else np.full((48, 64, 4), (level, level, level, 1), np.float32)
+        frames.append(save(shown, folder / f"grey_{number}.png"))
     movie = bpy.data.scenes.new("make movie")
     strips = movie.sequence_editor_create().strips
     strip = strips.new_image(name="grey", filepath=frames[0], channel=1, frame_start=1)
