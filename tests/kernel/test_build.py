@@ -128,6 +128,13 @@ def kernels_in(wheel: Path) -> list[str]:
     return [Path(name).name for name in zipfile.ZipFile(wheel).namelist() if re.search(r"kernel/kernel-", name)]
 
 
+def links_of(wheel: Path) -> list[str]:
+    """Targets of the links and pictures in the description that the package index shows."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        return re.findall(r"\]\(([^)]*)\)", archive.read(name).decode())
+
+
 def test_wheel_without_a_compiler_is_for_any_platform_and_imports(build_wheel, tmp_path):
     wheel = build_wheel(CC="a_compiler_that_does_not_exist")
 
@@ -140,6 +147,7 @@ def test_wheel_without_a_compiler_is_for_any_platform_and_imports(build_wheel, t
 
     assert wheel.name.endswith("-py3-none-any.whl")
     assert kernels_in(wheel) == []
+    assert [link for link in links_of(wheel) if not link.startswith("https:")] == []
     assert run.stdout.strip() == "numpy"
 
 
@@ -153,7 +161,15 @@ def test_wheel_with_the_kernel_is_for_this_platform_and_any_python(build_wheel):
 
 @needs_ziglang
 def test_wheel_for_another_platform_holds_its_kernel_only(build_wheel):
-    wheel = build_wheel(SOLVER_CORE_TARGET=OTHER_TARGET)
+    wheel = build_wheel(SOLVER_CORE_TARGET=OTHER_TARGET, SOLVER_CORE_SOURCE_URL="https://example.org/blob/v1")
 
     assert wheel.name.endswith(f"-py3-none-{build.TARGETS[OTHER_TARGET].wheel}.whl")
     assert kernels_in(wheel) == [f"kernel-{OTHER_TARGET}.so"]
+    assert "https://example.org/blob/v1/docs/options.md" in links_of(wheel)
+
+
+def test_wheel_for_all_machines_has_no_kernel_though_there_is_a_compiler(build_wheel):
+    wheel = build_wheel(SOLVER_CORE_TARGET="any")
+
+    assert wheel.name.endswith("-py3-none-any.whl")
+    assert kernels_in(wheel) == []
