@@ -40,7 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     start = _read(args.start, "start") if args.start is not None else None
     start = start["x"] if isinstance(start, dict) and "x" in start else start
-    result = solve(args.problem, _read(args.observation, "observation"), start, options=options_from(args, ProblemOptions))
+    observation, options = _read(args.observation, "observation"), options_from(args, ProblemOptions)
+    with console.progress("solving") as show:
+        result = solve(
+            args.problem, observation, start, options=options, on_step=lambda step: show(f"energy {step.energy.min():.3g}")
+        )
     if args.out is not None:
         with whole_file(args.out, "answer") as part, part.open("wb") as file:
             np.savez(file, x=result.x, prediction=np.asarray(result.prediction), energy=result.energy)
