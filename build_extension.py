@@ -16,6 +16,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import tomllib
 import zipfile
 from collections.abc import Iterator
@@ -113,16 +114,13 @@ def build_wheel(target: str, output_dir: Path) -> None:
 @contextmanager
 def copied_sources() -> Iterator[Path]:
     """A folder with what is packed, and nothing that a build left behind."""
-    source = STAGE / "source"
-    shutil.rmtree(source, ignore_errors=True)
-    source.mkdir(parents=True)
-    for name in WHEEL_SOURCES:
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "kernel-*"))
-        else:
-            shutil.copy2(ROOT / name, source)
-    yield source
-    shutil.rmtree(source)
+    with tempfile.TemporaryDirectory() as folder:
+        for name in WHEEL_SOURCES:
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, Path(folder, name), ignore=shutil.ignore_patterns("__pycache__", "kernel-*"))
+            else:
+                shutil.copy2(ROOT / name, folder)
+        yield Path(folder)
 
 
 def download_safetensors(platform: str, output_dir: Path) -> None:
