@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rigs that artists have: the distance that is reported is that of the scene as it plays, or the solve is refused."""
 
 import bpy
