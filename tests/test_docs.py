@@ -60,3 +60,13 @@ def test_record_is_read_as_the_page_on_farms_reads_it(tmp_path, monkeypatch, cap
     exec(code_of("farms.md"), {})  # noqa: S102  (our own page)
 
     assert re.search(r"-1\.\s+2\.\s*\]", capsys.readouterr().out)  # two metres in front of OpenCV's camera
+
+
+def test_sentences_that_the_page_on_verdicts_explains_are_those_that_are_said():
+    table = (ROOT / "docs" / "verdicts.md").read_text(encoding="utf-8").partition("## ")[0]
+    sentences = [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("| ")][1:]
+    said = [*ROOT.glob("solver_core/problems/*/verdict.py"), ROOT / "addon" / "solves" / "measured.py"]
+    code = "".join(path.read_text(encoding="utf-8") for path in said)
+
+    assert len(sentences) > 5
+    assert [sentence for sentence in sentences if any(part.strip(" ,") not in code for part in sentence.split("..."))] == []
