@@ -27,37 +27,6 @@ from .solves.lighting import LightingTaskOptions
 from .solves.pose import PoseTaskOptions
 
 
-def _step(problem: str) -> object:
-    """The slider that replays a solve."""
-
-    def replay(settings: bpy.types.PropertyGroup, _: bpy.types.Context) -> None:
-        result = results.find(problem, settings.id_data)
-        if result is None or result.report is None:
-            return
-        within = min(settings.step, len(result.steps))
-        if within != settings.step:
-            settings.step = within  # comes here again
-            return
-        result.replay(within - 1)
-        results.show(result)
-
-    return IntProperty(
-        name="Step",
-        description="Shows this step of the last solve in the scene again; the last step is the answer",
-        default=1,
-        min=1,
-        soft_max=32,  # of the dragging; a solve ends where its steps do
-        update=replay,
-        options={"SKIP_SAVE"},
-    )
-
-
-def _record() -> object:
-    return StringProperty(
-        name="Result", description="The report of the last solve, which the panel shows, as JSON", options={"HIDDEN"}
-    )
-
-
 class FrameRange:
     use_range: BoolProperty(
         name="Frame Range",
@@ -171,8 +140,8 @@ class DEEP_FEEDBACK_PG_pose(PoseProperties, bpy.types.PropertyGroup):
     show_mask: BoolProperty(
         name="Show Mask", description="Shows in the camera view which pixels count as the object", default=False
     )
-    step: _step("pose")
-    record: _record()
+    step: results.step_property("pose")
+    record: results.record_property()
 
 
 class DEEP_FEEDBACK_PG_lighting(LightingProperties, bpy.types.PropertyGroup):
@@ -201,8 +170,8 @@ class DEEP_FEEDBACK_PG_lighting(LightingProperties, bpy.types.PropertyGroup):
         name="Mask", description="Looks only at the pixels that a second picture shows brighter than half", default=False
     )
     mask: PointerProperty(type=DEEP_FEEDBACK_PG_image)
-    step: _step("lighting")
-    record: _record()
+    step: results.step_property("lighting")
+    record: results.record_property()
 
 
 def _target_names(_: object, context: bpy.types.Context, __: str) -> list[str]:
@@ -343,8 +312,8 @@ class DEEP_FEEDBACK_PG_armature(ArmatureProperties, bpy.types.PropertyGroup):
     )
     bones: CollectionProperty(type=DEEP_FEEDBACK_PG_bone)
     active_bone: IntProperty(name="Line", description="The line of the bone map that is edited", default=0, min=0)
-    step: _step("armature")
-    record: _record()
+    step: results.step_property("armature")
+    record: results.record_property()
 
     @property
     def bone_map(self) -> tuple[BoneTarget, ...]:

@@ -189,6 +189,38 @@ def is_running() -> bool:
     return any(result.report is None for result in _results.values())
 
 
+def step_property(problem: str) -> object:
+    """The slider that replays a solve."""
+
+    def replay(settings: bpy.types.PropertyGroup, _: bpy.types.Context) -> None:
+        result = find(problem, settings.id_data)
+        if result is None or result.report is None:
+            return
+        within = min(settings.step, len(result.steps))
+        if within != settings.step:
+            settings.step = within  # comes here again
+            return
+        result.replay(within - 1)
+        show(result)
+
+    return bpy.props.IntProperty(
+        name="Step",
+        description="Shows this step of the last solve in the scene again; the last step is the answer",
+        default=1,
+        min=1,
+        soft_max=32,  # of the dragging; a solve ends where its steps do
+        update=replay,
+        options={"SKIP_SAVE"},
+    )
+
+
+def record_property() -> object:
+    """What the file keeps of a result."""
+    return bpy.props.StringProperty(
+        name="Result", description="The report of the last solve, which the panel shows, as JSON", options={"HIDDEN"}
+    )
+
+
 def redraw() -> None:
     """Asks for a redraw of all viewports with their side panels."""
     for manager in bpy.data.window_managers:

@@ -45,6 +45,7 @@ from ..bridge.moment import Moment
 from ..bridge.scene import Handle, as_played, evaluate, find_object, find_scene, require_editable, show_frame
 from ..bridge.transform import read_channels, rotation_channel, world_matrix, write_channels
 from .armature_chain import Chain, build_chain, metres_per_unit
+from .armature_inputs import Inputs
 from .armature_source import TargetSource, frames_to_solve
 from .armature_task import ArmatureTask
 from .bone_map import check_rows, control_rows, match_bones, node_targets, node_weights, rows_of
@@ -54,27 +55,6 @@ from .solve import Step, mean_milliseconds
 
 TOLERANCE = 1e-3  # metres by which a joint in the scene may be elsewhere than was solved
 MOST_MEASURED = 250  # frames of a range that are looked at: what moves a joint does so in most frames
-
-
-class _Inputs(NamedTuple):
-    """What was read.  targets: (F, N, 3) metres in the space of the solve, which is the armature's as if the root's parent
-    were at rest.  weights: (N,).  limits: (N, 3, 2).  world_from_solve, parent_pose: (F, 4, 4), without metres.  metres: of a
-    unit of the armature.  shown: number of the frame that steps are shown at.  above: (F, 4, 4) of the parents of controls.
-    """
-
-    targets: np.ndarray
-    weights: np.ndarray
-    limits: np.ndarray | None
-    world_from_solve: np.ndarray
-    parent_pose: np.ndarray
-    metres: float
-    shown: int
-    above: dict[str, np.ndarray]
-
-    def to_world(self, points: np.ndarray, frame: int) -> np.ndarray:
-        """(..., 3) from metres in the space of the solve."""
-        matrix = self.world_from_solve[frame]
-        return points / self.metres @ matrix[:3, :3].T + matrix[:3, 3]
 
 
 class PoseAnswer(NamedTuple):
@@ -105,7 +85,7 @@ class ArmatureSolve:
     notices: list[str]
     matching: Matching | None
     muted: list[Muted] = field(default_factory=list)
-    inputs: _Inputs | None = None
+    inputs: Inputs | None = None
     session: KinematicSession | None = None
     result: KinematicResult | None = None
     has_kept: bool = False
@@ -208,7 +188,7 @@ class ArmatureSolve:
             ranges = np.tile([-np.inf, np.inf], (chain.skeleton.num_nodes, 3, 1))
             ranges[chain.skeleton.joints] = [read_limits(armature, name) for name in chain.bones]
         shown = self.frames.index(self.moment.frame) if self.moment.frame in self.frames else 0
-        self.inputs = _Inputs(targets, weights, ranges, np.stack(world_from_solve), np.stack(parent_pose), metres, shown, above)
+        self.inputs = Inputs(targets, weights, ranges, np.stack(world_from_solve), np.stack(parent_pose), metres, shown, above)
         self.muted += mute(armature, [*chain.bones, *pulling_bones(armature, chain.bones)])
 
     def steps(self) -> Iterator[Step]:

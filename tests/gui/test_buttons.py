@@ -116,6 +116,33 @@ def test_slider_shows_an_earlier_step_again(window, keep_picture):
     assert np.abs(matrix(window, "Biplane") - after).max() > 0.001
 
 
+def test_reset_takes_a_solve_back_and_leaves_what_was_done_since(window):
+    window.open_demo("pose")
+    before = matrix(window, "Biplane")
+    solve(window, "pose")
+    window.ask("bpy.data.objects['Camera'].data.lens = 70")
+
+    window.click(*window.find("deep_feedback.reset_result"))
+    window.wait_until(lambda: found(window, "pose", "True") is None, "the result to go")
+
+    np.testing.assert_array_equal(matrix(window, "Biplane"), before)
+    assert window.value("bpy.data.objects['Camera'].data.lens") == 70
+
+
+def test_a_result_is_in_the_file(window, keep_picture):
+    window.open_demo("pose")
+    report = solve(window, "pose")
+    path = str(window.blender.folder / "solved.blend")
+
+    window.ask(f"bpy.ops.wm.save_as_mainfile(filepath={path!r})")
+    window.ask(f"bpy.ops.wm.open_mainfile(filepath={path!r})")
+    window.settle()
+
+    keep_picture("after")
+    results = "__import__('sys').modules['bl_ext.user_default.deep_feedback.results']"
+    assert window.value(f"{results}.report_of('pose', bpy.context.scene)['explanation']") == report["explanation"]
+
+
 def test_lighting_button_finds_the_sun_of_the_picture(window, keep_picture):
     window.open_demo("lighting")
     window.open_panel("lighting")
@@ -137,6 +164,9 @@ def test_armature_button_follows_the_targets_with_keyframes(window, keep_picture
 
     report = solve(window, "armature")
 
+    window.click(*window.find("deep_feedback.jump_to_worst_frame"))
+    window.wait_for(f"bpy.context.scene.frame_current == {report['worst_frame']}")
+    keep_picture("worst")
     window.ask("bpy.context.scene.frame_set(36)")
     keep_picture("after")
     assert report["mean_cm"] < 1
