@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 DATA ?= $(or $(SOLVER_CORE_DATA),../shared/data)
 # The tables `noise` and `damaged` take too long even on few samples: `python -m training.paper noise` by hand.
-TABLES ?= table1 table2 table3 table4 table5 figure5 ablations no_start light_trust rigs
+TABLES ?= table1 table2 table3 table4 table5 figure5 ablations no_start light_trust light_real rigs
 SOURCES := $(shell find solver_core -name '*.py' -o -name '*.[ch]' -o -name '*.safetensors')
 
 # The Blenders of `make test-gui` and `make pictures`: these versions, installed if need be, or BLENDER=/path/to/blender.

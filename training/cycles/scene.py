@@ -56,10 +56,11 @@ def add_mesh(mesh: Mesh, camera_from_object: np.ndarray, material: bpy.types.Mat
     return thing
 
 
-def add_sun(direction: np.ndarray, strength: float, angle: float = 0.0) -> None:
-    """direction: (3,) towards the sun.  strength: W/m2.  angle: across its disc, radians."""
+def add_sun(direction: np.ndarray, strength: float | np.ndarray, angle: float = 0.0) -> None:
+    """direction: (3,) towards the sun.  strength: W/m2, one number or linear RGB.  angle: across its disc, radians."""
     sun = bpy.data.lights.new("sun", "SUN")
-    sun.energy, sun.angle = strength, angle
+    sun.energy, sun.angle = np.max(strength), angle
+    sun.color = np.broadcast_to(strength / np.max(strength), 3)
     _link(bpy.data.objects.new("sun", sun)).rotation_euler = Vector(direction).to_track_quat("Z", "Y").to_euler()
 
 
@@ -77,12 +78,12 @@ def set_ambient(colour: np.ndarray) -> None:
     bpy.context.scene.world = world
 
 
-def matt(albedo: float) -> bpy.types.Material:
-    """A Lambert surface."""
+def matt(albedo: float | np.ndarray) -> bpy.types.Material:
+    """A Lambert surface, grey or linear RGB."""
     material = new_material()
     nodes = material.node_tree.nodes
     shader = nodes.new("ShaderNodeBsdfDiffuse")
-    shader.inputs["Color"].default_value = (albedo, albedo, albedo, 1)
+    shader.inputs["Color"].default_value = (*np.broadcast_to(albedo, 3), 1)
     material.node_tree.links.new(shader.outputs["BSDF"], nodes["Material Output"].inputs["Surface"])
     return material
 

@@ -39,6 +39,7 @@ TABLES = {
     "damaged": "training.paper.tables.damaged",
     "no_start": "training.paper.tables.no_start",
     "light_trust": "training.paper.tables.light_trust",
+    "light_real": "training.paper.tables.light_real",
     "noise": "training.paper.tables.noise",
     "rigs": "training.paper.tables.rigs",
 }

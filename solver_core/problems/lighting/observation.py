@@ -33,8 +33,22 @@ class Known(NamedTuple):
     is_alone: np.ndarray
 
 
+class Arriving(NamedTuple):
+    """What arrives at white points: direct (B, P, C) by a light of strength one and sky (B or 1, P or 1, C) by ambient light of
+    one, each with what comes on by other surfaces; C is 1 or 3.
+    """
+
+    direct: np.ndarray
+    sky: np.ndarray
+
+    @classmethod
+    def straight(cls, shading: np.ndarray) -> Arriving:
+        """By a light that shades (B, P) and a sky that nothing hides."""
+        return cls(shading[..., None], np.ones((1, 1, 1), np.float32))
+
+
 class Linear(NamedTuple):
-    """strength, ambient: (B, 3) such that the image is albedo * (strength * shading + ambient), in bright levels."""
+    """strength, ambient: (B, 3) such that the image is albedo * (strength * direct + ambient * sky), in bright levels."""
 
     strength: np.ndarray
     ambient: np.ndarray
@@ -63,24 +77,29 @@ def observe(image: np.ndarray, weight: np.ndarray) -> LightingObservation:
     return LightingObservation((image / level[:, None, None]).astype(np.float32), weight.astype(np.float32), level)
 
 
-def fit_linear(shading: np.ndarray, albedo: np.ndarray, observation: LightingObservation, known: Known) -> Linear:
+def fit_linear(arriving: Arriving, albedo: np.ndarray, observation: LightingObservation, known: Known) -> Linear:
     """Non-negative least squares for strength and ambient, robust to highlights and to what is not modelled.
 
-    shading: (B, P).  albedo: (B, P, 3).  Where the strength is known the ambient light is zero.
+    albedo: (B, P, 3).  Where the strength is known the ambient light is zero.
     """
     is_unknown = np.isnan(known.strength[:, 0])
     fitted = np.where(is_unknown[:, None], 0, known.strength).astype(np.float32)
     ambient = np.zeros_like(fitted)
     rows = np.flatnonzero(is_unknown)
     if len(rows):
+        sky = arriving.sky if len(arriving.sky) == 1 else arriving.sky[rows]
         fitted[rows], ambient[rows] = _fit(
-            shading[rows], albedo[rows], observation.image[rows], observation.weight[rows], known.is_alone[rows]
+            Arriving(arriving.direct[rows], sky),
+            albedo[rows],
+            observation.image[rows],
+            observation.weight[rows],
+            known.is_alone[rows],
         )
     return Linear(fitted, ambient)
 
 
 def fit_tinted(
-    shading: np.ndarray,
+    arriving: Arriving,
     albedo: np.ndarray,
     is_of: np.ndarray,
     observation: LightingObservation,
@@ -92,15 +111,15 @@ def fit_tinted(
     albedo is not in question.
     """
     is_other = 1 - is_of.sum(axis=1)
-    linear = fit_linear(shading, albedo, observation._replace(weight=observation.weight * is_other), known)
+    linear = fit_linear(arriving, albedo, observation._replace(weight=observation.weight * is_other), known)
     tint = np.ones((*is_of.shape[:2], 3), np.float32)
     for _ in range(TINT_ROUNDS):
-        plain = compose(shading, albedo, linear)
+        plain = compose(arriving, albedo, linear)
         tinted = tint_albedo(albedo, is_of, tint)
-        weight = observation.weight * robust_weight(compose(shading, tinted, linear) - observation.image)
+        weight = observation.weight * robust_weight(compose(arriving, tinted, linear) - observation.image)
         weighted = is_of * weight[:, None]
         tint = _ratio(weighted @ (plain * observation.image), weighted @ (plain * plain))
-        linear = fit_linear(shading, tint_albedo(albedo, is_of, tint), observation, known)
+        linear = fit_linear(arriving, tint_albedo(albedo, is_of, tint), observation, known)
     return linear, tint
 
 
@@ -109,18 +128,18 @@ def tint_albedo(albedo: np.ndarray, is_of: np.ndarray, tint: np.ndarray) -> np.n
     return albedo * (1 + is_of.transpose(0, 2, 1) @ (tint - 1))
 
 
-def compose(shading: np.ndarray, albedo: np.ndarray, linear: Linear) -> np.ndarray:
+def compose(arriving: Arriving, albedo: np.ndarray, linear: Linear) -> np.ndarray:
     """The image that a light gives.
 
     Args:
-        shading: (B, P) by a light of strength one.
+        arriving: at white points.
         albedo: (B, P, 3) linear RGB.
         linear: strength and ambient.
 
     Returns:
         (B, P, 3) in bright levels.
     """
-    return albedo * (linear.strength[:, None] * shading[..., None] + linear.ambient[:, None])
+    return albedo * (linear.strength[:, None] * arriving.direct + linear.ambient[:, None] * arriving.sky)
 
 
 def robust_weight(residual: np.ndarray) -> np.ndarray:
@@ -152,12 +171,12 @@ def mean_square(residual: np.ndarray) -> np.ndarray:
 
 
 def _fit(
-    shading: np.ndarray, albedo: np.ndarray, image: np.ndarray, weight: np.ndarray, is_alone: np.ndarray
+    arriving: Arriving, albedo: np.ndarray, image: np.ndarray, weight: np.ndarray, is_alone: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    bright = albedo * shading[..., None]  # (B, P, 3) what a strength of one adds
-    squares = albedo * albedo, albedo * bright, bright * bright
-    products = albedo * image, bright * image
-    usual = USUAL_AMBIENT * shading.max(axis=1, keepdims=True)  # (B, 1)
+    bright, dim = albedo * arriving.direct, albedo * arriving.sky  # (B, P, 3) what a strength of one adds, and ambient light
+    squares = dim * dim, dim * bright, bright * bright
+    products = dim * image, bright * image
+    usual = USUAL_AMBIENT * arriving.direct.max(axis=(1, 2))[:, None]  # (B, 1)
     current = weight
     for _ in range(ROUNDS):
         aa, ab, bb = (np.einsum("bp,bpc->bc", current, term) for term in squares)
@@ -167,7 +186,7 @@ def _fit(
         aa, ab, bb = aa + drawn, ab - usual * drawn, bb + usual**2 * drawn
         strength, ambient = _non_negative(aa, ab, bb, ay, by)
         strength, ambient = np.where(is_alone[:, None], alone, strength), np.where(is_alone[:, None], 0, ambient)
-        current = weight * robust_weight(image - bright * strength[:, None] - albedo * ambient[:, None])
+        current = weight * robust_weight(image - bright * strength[:, None] - dim * ambient[:, None])
     return strength, ambient
 
 

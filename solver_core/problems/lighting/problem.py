@@ -13,6 +13,7 @@ from solver_core.problems.lighting import features as lighting_features
 from solver_core.problems.lighting.least_squares import shading_solution
 from solver_core.problems.lighting.lights import Light
 from solver_core.problems.lighting.observation import (
+    Arriving,
     Known,
     LightingObservation,
     LightingPrediction,
@@ -25,6 +26,7 @@ from solver_core.problems.lighting.observation import (
     unusual_cost,
 )
 from solver_core.problems.lighting.surface import LitScene
+from solver_core.problems.lighting.surroundings import Surroundings
 
 MAP_SIZE = 96  # texels of a shadow map against 64 cells of a grid
 
@@ -36,7 +38,8 @@ class LightingProblem:
     kind: of the light; it says what x (B, 3) is.  observation: what strength and ambient are fitted to inside f
     (variable projection), which keeps the unknown at the paper's three numbers.  strength: (B, 3) in bright levels where
     it is known, NaN elsewhere.  tinted: indexes of the objects whose albedo is multiplied by an unknown colour, which is fitted
-    likewise.  alone: (B,) bool, where there is no ambient light; None = where the strength is known.
+    likewise.  alone: (B,) bool, where there is no ambient light; None = where the strength is known.  surroundings: of
+    the scene, which is then the same in the whole batch; None = nothing hides the ambient light, and no surface lights another.
     """
 
     kind: Light
@@ -46,6 +49,7 @@ class LightingProblem:
     map_size: int = MAP_SIZE
     tinted: tuple[int, ...] = ()
     alone: np.ndarray | None = None
+    surroundings: Surroundings | None = None
 
     def of(self, rows: np.ndarray) -> LightingProblem:
         """The problem of the given instances, which may repeat."""
@@ -67,16 +71,17 @@ class LightingProblem:
     def explain(self, shading: np.ndarray, rows: np.ndarray) -> LightingPrediction:
         """What of the observation lights of this shading (B, P) explain, with what is linear fitted."""
         surface, observed, known = take(self.scene.surface, rows), take(self.observation, rows), self._known(rows)
-        albedo = surface.albedo
+        albedo, around = surface.albedo, self.surroundings
+        arriving = Arriving.straight(shading) if around is None else around.arriving(shading, albedo)
         if self.tinted:
             is_of = surface.object_index[:, None] == np.array(self.tinted)[:, None]  # (B, K, P)
             is_of = is_of.astype(np.float32)
-            linear, tint = fit_tinted(shading, albedo, is_of, observed, known)
+            linear, tint = fit_tinted(arriving, albedo, is_of, observed, known)
             albedo = tint_albedo(albedo, is_of, tint)
         else:
-            linear = fit_linear(shading, albedo, observed, known)
+            linear = fit_linear(arriving, albedo, observed, known)
             tint = np.ones((len(rows), 0, 3), np.float32)
-        return LightingPrediction(shading, *linear, albedo, tint, compose(shading, albedo, linear))
+        return LightingPrediction(shading, *linear, albedo, tint, compose(arriving, albedo, linear))
 
     def energy(self, prediction: LightingPrediction, observation: LightingObservation, rows: np.ndarray) -> np.ndarray:
         """The image energy and, where the ambient light is not known, what an unusual one costs."""

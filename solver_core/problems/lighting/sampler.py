@@ -19,7 +19,7 @@ from solver_core.mesh_library import MeshEntry, MeshPool, load_library
 from solver_core.problem import Samples
 from solver_core.problems.lighting.features import GRID_SIZE
 from solver_core.problems.lighting.lights import LIGHTS
-from solver_core.problems.lighting.observation import Linear, compose, observe
+from solver_core.problems.lighting.observation import Arriving, Linear, compose, observe
 from solver_core.problems.lighting.problem import MAP_SIZE, LightingProblem
 from solver_core.problems.lighting.surface import LitScene, choose_pixels, lit_scene
 from solver_core.render.gbuffer import GBuffer, join_scene, render_gbuffer
@@ -96,7 +96,7 @@ class LightingSampler:
         shading = self.kind.shade(scene, x_true, MAP_SIZE)
         bright = np.maximum(shading.max(axis=1, keepdims=True), MIN_BRIGHT)
         linear = Linear(np.repeat(1 / bright, 3, axis=1), np.repeat(ambient, 3, axis=1))
-        image = compose(shading, scene.surface.albedo, linear)
+        image = compose(Arriving.straight(shading), scene.surface.albedo, linear)
         image = np.maximum(image + rng.normal(scale=sampling.noise, size=image.shape), 0)
         observation = observe(image, scene.surface.weight)
         strength = np.where(is_unknown, np.nan, linear.strength / observation.level[:, None]).astype(np.float32)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from solver_core.problem import take
-from solver_core.problems.lighting.observation import USUAL_AMBIENT, USUAL_WEIGHT
+from solver_core.problems.lighting.observation import USUAL_AMBIENT, USUAL_WEIGHT, Arriving
 from solver_core.problems.lighting.problem import LightingProblem
 
 KNOWN_WEIGHT = 0.3  # of a known strength against all of the image: off by a tenth costs 0.3 percent of it
@@ -30,20 +30,28 @@ class Mixtures(NamedTuple):
 
 
 class BasisImages:
-    """Images of one instance of a problem by the lights of its kind's basis, grey."""
+    """Images of one instance of a problem by the lights of its kind's basis, grey.
 
-    def __init__(self, problem: LightingProblem) -> None:
-        self.kind = problem.kind
+    shading: (N, P) of the basis if it is there already, from another problem at the same points.
+    """
+
+    def __init__(self, problem: LightingProblem, shading: np.ndarray | None = None) -> None:
+        self.problem, self.kind = problem, problem.kind
         basis = problem.kind.basis
         rows = np.zeros(len(basis.x), dtype=int)
-        shading = problem.kind.shade(problem.scene.of(rows), basis.x, problem.map_size) * basis.strength[:, None]
+        if shading is None:
+            shading = problem.kind.shade(problem.scene.of(rows), basis.x, problem.map_size) * basis.strength[:, None]
+        self.shading = shading
         albedo = problem.scene.surface.albedo[0]
         if problem.tinted:  # the albedo as the best of the basis has it
             prediction = problem.explain(shading.astype(np.float32), rows)
             best = np.argmin(problem.energy(prediction, take(problem.observation, rows), rows))
             albedo = prediction.albedo[best]
-        albedo = albedo.mean(axis=1)
-        self.images = np.concatenate([shading * albedo, albedo[None]]).astype(np.float64)  # the last is by ambient light
+        arriving = (
+            Arriving.straight(shading) if problem.surroundings is None else problem.surroundings.arriving(shading, albedo[None])
+        )
+        images = np.concatenate([arriving.direct * albedo, arriving.sky * albedo])  # the last is by ambient light
+        self.images = images.mean(axis=2).astype(np.float64)
         self.weight = problem.observation.weight[0].astype(np.float64)
         self.squares = (self.images * self.weight) @ self.images.T
 
@@ -72,6 +80,21 @@ class BasisImages:
         mixed /= weights[is_light].sum(axis=1, keepdims=True)
         return Mixtures(self.kind.bounded(mixed).astype(np.float32), left[is_light])
 
+    def least_left(self, taken: np.ndarray | float = 0.0) -> float:
+        """Share of the squared image that the best mixture leaves.
+
+        taken: (P,) grey, in bright levels, what is taken off the problem's image first.
+        """
+        problem = self.problem
+        image = problem.observation.image[0].mean(axis=1) - taken
+        strength = float(problem.strength.mean()) if problem.is_alone[0] else None
+        return float(self.mixtures(image, strength).left.min(initial=1.0))
+
+    def least_rest(self, taken: np.ndarray | float = 0.0) -> float:
+        """The same as a squared difference, in the image's own units."""
+        image = (self.problem.observation.image[0].mean(axis=1) - taken) * self.problem.observation.level[0]
+        return float(np.sum(self.weight * image * image)) * self.least_left(taken)
+
 
 def contradicted(problem: LightingProblem, parts: np.ndarray) -> list[int]:
     """Known lights that are not in an image, because lights of the basis explain it much better without them.
@@ -83,15 +106,11 @@ def contradicted(problem: LightingProblem, parts: np.ndarray) -> list[int]:
     Returns:
         Indices of parts, the clearest first.
     """
-    images, whole = BasisImages(problem), problem.observation.image[0].mean(axis=1)
-    greys = parts.mean(axis=2)
-    strength = float(problem.strength.mean()) if problem.is_alone[0] else None
+    images, greys = BasisImages(problem), parts.mean(axis=2)
     missing: list[int] = []
 
     def rest(left_out: list[int]) -> float:
-        """Squared difference that remains with all other parts counted."""
-        image = whole - np.delete(greys, left_out, axis=0).sum(axis=0)
-        return float(images.mixtures(image, strength).left.min(initial=1.0) * np.sum(images.weight * image * image))
+        return images.least_rest(np.delete(greys, left_out, axis=0).sum(axis=0))
 
     current = rest(missing)
     while len(missing) < len(parts):

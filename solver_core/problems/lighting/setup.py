@@ -18,6 +18,7 @@ from solver_core.problems.lighting.lights import LIGHTS, Light
 from solver_core.problems.lighting.observation import observe
 from solver_core.problems.lighting.problem import LightingProblem
 from solver_core.problems.lighting.surface import LitScene, Pixels, choose_pixels, lit_scene
+from solver_core.problems.lighting.surroundings import Surroundings
 from solver_core.render.gbuffer import Albedo, GBuffer, Scene, Texture, join_scene, render_gbuffer
 
 SAME_ASPECT = 0.01  # image and camera may differ by a rounded pixel
@@ -41,7 +42,8 @@ class LightingSetup:
     kind: of the light.  buffer: what the camera sees, its mask where the photograph may be used.  strength: (3,) as Blender
     has it, None = to be found.  start: (3,) light in the camera's frame, or None.  gauge: index of the mesh whose unknown
     albedo the strength includes, if there is one.  tinted: indices of the others whose albedo is to be found.  known: other
-    lights, whose part is taken off the photograph.
+    lights, whose part is taken off the photograph.  has_indirect: whether surfaces hide the sky from each other and light
+    each other.
     """
 
     kind: Light
@@ -53,6 +55,7 @@ class LightingSetup:
     gauge: int | None
     tinted: tuple[int, ...]
     known: tuple[KnownLight, ...] = ()
+    has_indirect: bool = False
 
     @classmethod
     def checked(
@@ -104,14 +107,20 @@ class LightingSetup:
     def problem_at(self, pixels: Pixels, map_size: int) -> LightingProblem:
         """The problem of one instance at chosen pixels."""
         lit = lit_scene([self.scene.mesh], self.buffer, [pixels])
+        around = Surroundings.of(lit, pixels, self.buffer.mask[0], self.photograph.camera) if self.has_indirect else None
         image = self.photograph.image[pixels.row, pixels.column][None]
         for light in self.known:
-            image = image - lit.surface.albedo * light.radiance(lit, map_size).astype(np.float32)
+            image = image - lit.surface.albedo * self._known_radiance(light, lit, around, map_size)
         observation = observe(image, lit.surface.weight)
         strength = np.full((1, 3), np.nan, np.float32)
         if self.strength is not None:
             strength = (self.strength / self.strength_unit(lit) / observation.level[:, None]).astype(np.float32)
-        return LightingProblem(self.kind, lit, observation, strength, map_size, self.tinted)
+        return LightingProblem(self.kind, lit, observation, strength, map_size, self.tinted, surroundings=around)
+
+    def _known_radiance(self, light: KnownLight, scene: LitScene, around: Surroundings | None, map_size: int) -> np.ndarray:
+        """(1, P, 3) of white points in a known light."""
+        straight = light.radiance(scene, map_size)[None].astype(np.float32)
+        return straight if around is None else around.with_bounces(straight, scene.surface.albedo)
 
     def strength_unit(self, scene: LitScene) -> np.ndarray:
         """(1, 1) strength, as Blender has it, of a light that makes albedo times shading the radiance."""

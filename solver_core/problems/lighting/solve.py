@@ -66,6 +66,11 @@ class LightingOptions(Options):
         minimum=0,
         maximum=64,
     )
+    indirect: bool = option(
+        True,
+        "Indirect Light",
+        "Lets surfaces hide the sky from each other and light each other, if that explains the image better; needs restarts",
+    )
     weights: Path | None = option(None, "Weights", "Networks of the first steps", unset="those that ship")
 
 
@@ -284,8 +289,9 @@ class LightingSession(Session[LightingStep, LightingSolution]):
 
     def _starts(self) -> _Found:
         """The first answer and the best distinct mixtures of the basis, with the known strength and without."""
-        coarse = self.setup.problem(SEARCH_GRID, SEARCH_MAP)
-        images, image = BasisImages(coarse), coarse.observation.image[0].mean(axis=1)
+        images = self._look()
+        coarse = images.problem
+        image = coarse.observation.image[0].mean(axis=1)
         count = 1 + self.options.restarts
         known = None if self.setup.strength is None else float(coarse.strength.mean())
         found = self._chosen(np.concatenate([self.best.x, self._mixed(images, image, known)]), False, count)
@@ -294,6 +300,18 @@ class LightingSession(Session[LightingStep, LightingSolution]):
         free = self._chosen(self._mixed(images, image, None), True, min(FREE_STARTS, self.options.restarts))
         x, energy, is_free = (np.concatenate(pair) for pair in zip(found[:3], free[:3], strict=True))
         return _Found(x, energy, is_free, found.reasons + free.reasons)
+
+    def _look(self) -> BasisImages:
+        """A look at all lights; from here on with indirect light if that explains the image better."""
+        straight = BasisImages(self.setup.problem(SEARCH_GRID, SEARCH_MAP))
+        if not self.options.indirect:
+            return straight
+        setup = replace(self.setup, has_indirect=True)
+        indirect = BasisImages(setup.problem(SEARCH_GRID, SEARCH_MAP), straight.shading)
+        if indirect.least_rest() >= straight.least_rest():
+            return straight
+        self.setup, self.problem = setup, setup.problem(GRID_SIZE, MAP_SIZE)
+        return indirect
 
     def _mixed(self, images: BasisImages, image: np.ndarray, strength: float | None) -> np.ndarray:
         """(N, 3) the best distinct lights of a look at all."""
@@ -381,6 +399,11 @@ class LightingSession(Session[LightingStep, LightingSolution]):
         energy = _cost(problem.image_energy(problem.forward(followed.x, rows), problem.observation), followed.is_free)
         order = distinct_best(followed.x, np.concatenate([[-1], energy[1:]]), len(rows), DISTINCT_DEG)
         return Answers(followed.x[order], energy[order])
+
+
+def unexplained(setup: LightingSetup) -> float:
+    """Share of the squared image that a look at all lights leaves; it tells which of two ways to read a photograph is right."""
+    return BasisImages(setup.problem(SEARCH_GRID, SEARCH_MAP)).least_left()
 
 
 def _contradicted_lights(setup: LightingSetup) -> list[KnownLight]:

@@ -13,7 +13,7 @@ from solver_core.problems.lighting.features import GRID_SIZE, NUM_CHANNELS, NUM_
 from solver_core.problems.lighting.least_squares import shading_solution
 from solver_core.problems.lighting.lights import LIGHTS
 from solver_core.problems.lighting.metrics import angle_deg, loss_inputs, measure
-from solver_core.problems.lighting.observation import Known, fit_linear, observe
+from solver_core.problems.lighting.observation import Arriving, Known, fit_linear, observe
 from solver_core.problems.lighting.problem import MAP_SIZE, LightingProblem
 from solver_core.problems.lighting.refine import gauss_newton_update
 from solver_core.problems.lighting.sampler import LightingSampler, LightingSampling, draw_lights, make_sampler
@@ -163,7 +163,7 @@ def test_strength_and_ambient_are_fitted_in_spite_of_highlights(rng, ambient):
     image[0, :20] += 3
     observation = observe(image, np.ones((1, 500)))
 
-    linear = fit_linear(shading, albedo, observation, Known(np.full((1, 3), np.nan), np.array([False])))
+    linear = fit_linear(Arriving.straight(shading), albedo, observation, Known(np.full((1, 3), np.nan), np.array([False])))
 
     np.testing.assert_allclose(linear.strength * observation.level, 2, rtol=0.05)
     np.testing.assert_allclose(linear.ambient * observation.level, ambient, atol=0.05)
@@ -174,7 +174,7 @@ def test_negative_ambient_is_not_fitted(rng):
     image = np.repeat((shading - 0.3)[..., None], 3, axis=2)
 
     linear = fit_linear(
-        shading,
+        Arriving.straight(shading),
         np.ones((1, 500, 3), np.float32),
         observe(image, np.ones((1, 500))),
         Known(np.full((1, 3), np.nan), np.array([False])),

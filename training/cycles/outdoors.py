@@ -1,0 +1,105 @@
+"""Photographs of objects on the ground in sun and sky, by Cycles with bounces: more than our shading knows.  Needs bpy.
+
+A mesh of the library stands between boxes; base colours are known, the light is not.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from solver_core.colour import linear_from_srgb, srgb_from_linear
+from solver_core.frames import Camera
+from solver_core.mesh import Mesh
+from solver_core.problems.lighting.setup import LightingSetup
+from solver_core.views import VERTICAL_FOV, view_matrices
+from training.cycles import scene
+
+CAMERA = Camera.from_fov(192, 192, VERTICAL_FOV)
+SAMPLES = 24
+GROUND = 3.0  # half a side, in diagonals of the mesh
+NUM_BOXES = 2
+VIEW_DEG, SUN_DEG = (15, 50), (15, 75)  # elevations
+DISC_DEG = (0.5, 30)
+WITH_SKY, SKY = 0.7, (0.05, 0.4)  # share of the scenes, and radiance, where the sun alone makes about 0.95
+BOUNCES = (2, 4)
+EXPOSED, BRIGHT_PERCENTILE = 0.7, 98  # some highlights clip
+BOX_FACES = np.array(
+    [
+        *([0, 1, 3], [0, 3, 2], [4, 6, 7], [4, 7, 5], [0, 4, 5], [0, 5, 1]),
+        *([2, 3, 7], [2, 7, 6], [0, 2, 6], [0, 6, 4], [1, 5, 7], [1, 7, 3]),
+    ]
+)
+
+
+class Outdoors(NamedTuple):
+    """image: (H, W, 3) linear, as 8 bits of sRGB keep it.  direction: (3,) towards the sun in the camera's frame.
+
+    strength: (3,) W/m2 at the image's exposure.  angle_deg: across its disc.  sky: (3,) radiance, likewise.  bounces: of light.
+    """
+
+    image: np.ndarray
+    meshes: list[Mesh]
+    albedos: list[np.ndarray]
+    pose: np.ndarray
+    direction: np.ndarray
+    strength: np.ndarray
+    angle_deg: float
+    sky: np.ndarray
+    bounces: int
+
+
+def draw(rng: np.random.Generator, meshes: list[Mesh]) -> Outdoors:
+    """A random scene and its photograph."""
+    mesh = meshes[rng.integers(len(meshes))]
+    lowest = mesh.vertices[:, 2].min()
+    things = [mesh, *(_box(rng, lowest) for _ in range(NUM_BOXES)), _ground(lowest)]
+    albedos = [rng.uniform(0.2, 0.8) * rng.uniform(0.4, 1, 3) for _ in things[:-1]]
+    albedos.append(rng.uniform(0.2, 0.7) * rng.uniform(0.8, 1, 3))
+    pose = view_matrices(rng.uniform(0, 2 * np.pi, 1), np.radians(rng.uniform(*VIEW_DEG, 1)))[0]
+    elevation, azimuth = np.radians(rng.uniform(*SUN_DEG)), rng.uniform(0, 2 * np.pi)
+    world = np.array([np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)])
+    angle_deg = float(np.exp(rng.uniform(*np.log(DISC_DEG))))
+    strength = 3 * rng.uniform([1, 0.8, 0.6], 1)
+    sky = (rng.uniform() < WITH_SKY) * rng.uniform(*SKY) * rng.uniform([0.4, 0.6, 1], 1)
+    bounces = int(rng.choice(BOUNCES))
+    direction = pose[:3, :3] @ world
+
+    scene.new_scene(CAMERA, bounces, SAMPLES)
+    for thing, albedo in zip(things, albedos, strict=True):
+        scene.add_mesh(thing, pose, scene.matt(albedo))
+    scene.add_sun(direction, strength, np.radians(angle_deg))
+    scene.set_ambient(sky)
+    radiance = scene.render_linear()
+    exposure = EXPOSED / np.percentile(radiance, BRIGHT_PERCENTILE)
+    image = linear_from_srgb(np.round(255 * srgb_from_linear(exposure * radiance)) / 255)
+    return Outdoors(image, things, albedos, pose, direction, exposure * strength, angle_deg, exposure * sky, bounces)
+
+
+def _box(rng: np.random.Generator, lowest: float) -> Mesh:
+    """A box beside the middle, standing on the ground."""
+    size, turn = rng.uniform(0.1, 0.4, 3), rng.uniform(0, 2 * np.pi)
+    corners = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (0.0, 1.0)]) * size
+    across = np.array([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1]])
+    around, far = rng.uniform(0, 2 * np.pi), rng.uniform(0.4, 0.7)
+    return Mesh.checked(corners @ across.T + [far * np.cos(around), far * np.sin(around), lowest], BOX_FACES)
+
+
+def _ground(lowest: float) -> Mesh:
+    corners = np.array(
+        [[-GROUND, -GROUND, lowest], [GROUND, -GROUND, lowest], [GROUND, GROUND, lowest], [-GROUND, GROUND, lowest]]
+    )
+    return Mesh.checked(corners, np.array([[0, 1, 2], [0, 2, 3]]))
+
+
+def setup_of(scene: Outdoors) -> LightingSetup:
+    """What a solve gets of a scene: all but the light."""
+    return LightingSetup.checked(
+        scene.image,
+        [mesh.vertices for mesh in scene.meshes],
+        [mesh.faces for mesh in scene.meshes],
+        CAMERA,
+        [scene.pose] * len(scene.meshes),
+        albedo=scene.albedos,
+    )
