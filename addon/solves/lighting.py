@@ -19,7 +19,7 @@ from solver_core.problems.lighting.known import KnownLight
 from solver_core.problems.lighting.lights import LIGHTS, Light
 from solver_core.problems.lighting.metrics import angle_deg
 from solver_core.problems.lighting.setup import LightingSetup
-from solver_core.problems.lighting.solve import LightingOptions, LightingSession, LightingSolution
+from solver_core.problems.lighting.solve import LightingOptions, LightingSession, LightingSolution, unexplained
 from solver_core.render.gbuffer import Texture
 from solver_core.solution import Judgement
 
@@ -42,10 +42,11 @@ from ..bridge.light import (
     set_strength,
     write_strength,
 )
-from ..bridge.material import surface_albedo
-from ..bridge.mesh import read_surfaces
+from ..bridge.material import surface_albedo, unread_materials
+from ..bridge.mesh import Surface, read_surfaces
 from ..bridge.scene import Handle, as_played, evaluate, find_object, find_scene
 from ..bridge.transform import AT_ORIGIN, Placement, place, read_channels, read_placement, write_channels
+from ..bridge.view_transform import ViewTransform, has_tone_curve
 from .found import FoundLight, matrix, vector
 from .image_source import ImageSource
 from .measured import judge_gap
@@ -65,6 +66,16 @@ class LightingTaskOptions(LightingOptions):
         "Use Base Colors",
         "Takes the base colors of the materials as the color of the surfaces; "
         "otherwise the strength of the light includes the brightness of the surfaces",
+    )
+    view_transform: str = option(
+        "AUTO",
+        "View Transform",
+        "Whether the picture is a render with this scene's view transform, such as AgX, which is then taken out",
+        choices={
+            "AUTO": "Takes the scene's view transform out if the picture is explained better without it",
+            "NONE": "The picture is a photograph, or was rendered with Standard",
+            "SCENE": "The picture was rendered with this scene's view transform, exposure and look",
+        },
     )
     use_other_lights: bool = option(
         True,
@@ -97,13 +108,17 @@ class LightAnswer(NamedTuple):
 
 
 class _Inputs(NamedTuple):
-    """Arguments of LightingSetup.checked, vertices and normals in the camera's frame, and where the camera is."""
+    """Arguments of LightingSetup.checked, vertices and normals in the camera's frame, and where the camera is.
+
+    rendered: the image, (H, W, 3) linear, if it was rendered with the scene's view transform, where that is worth a thought.
+    """
 
     image: np.ndarray
+    rendered: np.ndarray | None
     vertices: list[np.ndarray]
     faces: list[np.ndarray]
     camera: Camera
-    albedo: list[Texture | np.ndarray] | None
+    albedo: list[Texture | np.ndarray | None] | None
     normals: list[np.ndarray]
     mask: np.ndarray
     start: np.ndarray | None
@@ -158,7 +173,7 @@ class LightingSolve:
     solution: LightingSolution | None = None
     moved_deg: float = 0.0
     has_kept: bool = False
-    has_picture: bool = False  # of the world
+    doubts: list[str] = field(default_factory=list)  # sentences on how the scene was read
     judgement: Judgement | None = None
     found_light: FoundLight | None = None
 
@@ -188,28 +203,31 @@ class LightingSolve:
         if not surfaces:
             raise SetupError("No visible object with faces is there to be lit: show one, or choose others.")
         picture = task.image.read(camera, part, is_range=False)
+        is_render = picture.colorspace == "sRGB" and self._may_be_render(scene)
         view = camera_of_image(read_camera(scene, depsgraph, camera), *picture.size)
         mask = picture.alpha >= OPAQUE
         if task.mask is not None:
             mask = mask & _usable(task.mask.read(camera, part, is_range=False), picture.size)
         factor = math.ceil(max(picture.size) / MAX_SIZE)
         rotation, position = world_from_camera[:3, :3], world_from_camera[:3, 3]
+        known = self._known(scene, depsgraph, world_from_camera)
         self.inputs = _Inputs(
             _shrunk(picture.linear_rgb(), factor),
+            ViewTransform(scene).linear(_shrunk(picture.shown_rgb(), factor)) if is_render else None,
             [(surface.vertices_world - position) @ rotation for surface in surfaces],
             [surface.faces for surface in surfaces],
             view.scaled(1 / factor, view.width // factor, view.height // factor),
-            [surface_albedo(surface.shading, part) for surface in surfaces] if task.options.use_base_color else None,
+            self._albedos(surfaces, part, bool(known)) if task.options.use_base_color else None,
             [surface.shading.corner_normal_world @ rotation for surface in surfaces],
             _shrunk(mask, factor) >= OPAQUE,
             self._start(world_from_camera),
             world_from_camera,
-            self._known(scene, depsgraph, world_from_camera),
+            known,
         )
 
     def steps(self) -> Iterator[Step]:
         task, inputs, part, kind = self.task, self.inputs, self.parts[0], self.task.kind
-        session = LightingSession(inputs.checked(kind.name), task.options)
+        session = LightingSession(self._setup(), task.options)
         centre, radius = inputs.bounds()
 
         def show(phase: str, light_camera: np.ndarray, energy: float, seconds: float, strength: np.ndarray | None) -> Step:
@@ -341,24 +359,52 @@ class LightingSolve:
         camera_from_light = np.linalg.solve(world_from_camera, self.before.world_from_light)
         return camera_from_light[:3, 3] if self.task.kind.has_position else camera_from_light[:3, 2]
 
+    def _albedos(self, surfaces: list[Surface], frame: int, must_be_known: bool) -> list[Texture | np.ndarray | None]:
+        """The base colors of surfaces; None, to be found, where they are not read, or Blender's viewport colors."""
+        unread = [unread_materials([surface.shading]) for surface in surfaces]
+        names = sorted({name for surface_names in unread for name in surface_names})
+        if names:
+            instead = "so the colors of the viewport were used" if must_be_known else "so they were fitted to the picture"
+            self.doubts.append(f"Nodes that are not read make the base colors of {', '.join(names)}, {instead}.")
+        return [
+            None if surface_names and not must_be_known else surface_albedo(surface.shading, frame)
+            for surface, surface_names in zip(surfaces, unread, strict=True)
+        ]
+
+    def _may_be_render(self, scene: bpy.types.Scene) -> bool:
+        choice = self.task.options.view_transform
+        return choice == "SCENE" or (choice == "AUTO" and has_tone_curve(scene))
+
+    def _setup(self) -> LightingSetup:
+        """What is solved, with the image read in the way that explains it better if there are two."""
+        inputs, kind = self.inputs, self.task.kind.name
+        if inputs.rendered is None:
+            return inputs.checked(kind)
+        rendered = inputs._replace(image=inputs.rendered).checked(kind)
+        if self.task.options.view_transform == "AUTO":
+            plain = inputs.checked(kind)
+            if unexplained(plain) < unexplained(rendered):
+                return plain
+            self.doubts.append("The picture was taken for a render with this scene's view transform, which was taken out.")
+        return rendered
+
     def _known(self, scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph, world_from_camera: np.ndarray) -> list[KnownLight]:
         """The other lights, in the camera's frame."""
         options = self.task.options
         if not (options.use_other_lights and options.use_base_color):
             return []
-        self.has_picture = has_picture(scene.world)
+        if has_picture(scene.world):
+            self.doubts.append("The world's light is made by nodes, such as a picture, and was not counted.")
         return [*read_known_lights(depsgraph, world_from_camera, self.light), *read_sky(scene.world)]
 
     def _sentences(self) -> list[str]:
         """What the user should know of the result."""
-        sentences = list(self.solution.report.notes)
+        sentences = [*self.solution.report.notes, *self.doubts]
         if not self.task.options.use_base_color:
             sentences.append("The strength includes the brightness of the surfaces, because base colors were not used.")
         if counted := [light.name for light in self.solution.known]:
             are = "light counts" if len(counted) == 1 else "lights count"
             sentences.append(f"{len(counted)} other {are} as known: {', '.join(counted)}.")
-        if self.has_picture:
-            sentences.append("The world's light is made by nodes, such as a picture, and was not counted.")
         return sentences
 
     def _light_world(self, light_camera: np.ndarray) -> np.ndarray:

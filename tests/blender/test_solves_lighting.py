@@ -208,6 +208,23 @@ def test_a_world_of_nodes_is_said_not_to_be_counted(lit, folder):
     assert any("world's light is made by nodes" in sentence for sentence in solve.report()["sentences"])
 
 
+@pytest.mark.parametrize("transform", ["AgX", "Standard"])
+def test_the_view_transform_of_a_render_is_taken_out_and_of_others_not(transform, lit, folder):
+    light = add_light(lit, "SUN")
+    expected = towards_sun(light)
+    lit.view_settings.view_transform = transform
+    source = ImageSource(file=render(lit, folder / f"{transform}.png", samples=16))
+    lit.view_settings.view_transform = "AgX"
+
+    solve = LightingSolve.gather(lit, LightingTask(source, "Camera", light="Light"))
+    drain(solve)
+
+    assert angle_deg(towards_sun(light), expected) < 4
+    assert light.data.energy == pytest.approx(3, rel=0.1)
+    was_taken_out = any("view transform, which was taken out" in sentence for sentence in solve.report()["sentences"])
+    assert was_taken_out == (transform == "AgX")
+
+
 @pytest.mark.parametrize("is_new", [True, False])
 def test_restore_puts_back_the_lamp_or_removes_the_new_one(is_new, lit, folder):
     light = add_light(lit, "SUN")
