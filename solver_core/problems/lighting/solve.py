@@ -45,6 +45,7 @@ FREE_STARTS = 2  # lights that are followed without regard to a strength that is
 # Energies up to which lights are followed: at first, after the first steps of refinement, and on the finest grid.
 START_RATIO, START_MORE = 3.0, 0.05
 LIKELY_RATIO, LIKELY_MORE = 1.3, 0.005
+HOPELESS = 1.3  # times as much is left of the image with indirect light: then it need not be tried
 SET_ASIDE = 1.1  # times as large must the energy be with the strength that is known before it is set aside
 FINE_GRID, FINE_MAP = 128, 384  # the last refinement
 FINE_STARTS, FINE_DISTINCT_DEG = 3, 3.0  # answers that it starts from: edges of shadows tell at full size which one is right
@@ -283,35 +284,39 @@ class LightingSession(Session[LightingStep, LightingSolution]):
 
     def _refine(self) -> Iterator[LightingStep]:
         """The first answer and the best of a look at all lights on the middle grid; after a few steps the likely ones only."""
-        starts = self.best if self.options.restarts == 0 else self._starts()
-        yield from self._follow(_likely(starts, START_RATIO, START_MORE), SORT_LOOP)
+        if self.options.restarts:
+            yield from self._sort()
+        else:
+            yield from self._follow(self.best, SORT_LOOP)
         yield from self._follow(_likely(self.found, LIKELY_RATIO, LIKELY_MORE), REFINE_LOOP)
 
-    def _starts(self) -> _Found:
+    def _sort(self) -> Iterator[LightingStep]:
+        """A few steps from many starts, without indirect light and with it; what explains the image better stays."""
+        setup, first = replace(self.setup, has_indirect=True), self.best
+        straight = BasisImages(self.setup.problem(SEARCH_GRID, SEARCH_MAP))
+        yield from self._follow(_likely(self._starts(straight, first), START_RATIO, START_MORE), SORT_LOOP)
+        if not self.options.indirect:
+            return
+        indirect = BasisImages(setup.problem(SEARCH_GRID, SEARCH_MAP), straight.shading)
+        if indirect.least_rest() > HOPELESS * straight.least_rest():
+            return
+        before = self.setup, self.problem, self.found, self.best
+        self.setup, self.problem = setup, setup.problem(GRID_SIZE, MAP_SIZE)
+        yield from self._follow(_likely(self._starts(indirect, first), START_RATIO, START_MORE), SORT_LOOP)
+        if self.best.energy[0] >= before[-1].energy[0]:
+            self.setup, self.problem, self.found, self.best = before
+
+    def _starts(self, images: BasisImages, first: _Found) -> _Found:
         """The first answer and the best distinct mixtures of the basis, with the known strength and without."""
-        images = self._look()
-        coarse = images.problem
-        image = coarse.observation.image[0].mean(axis=1)
+        image = images.problem.observation.image[0].mean(axis=1)
         count = 1 + self.options.restarts
-        known = None if self.setup.strength is None else float(coarse.strength.mean())
-        found = self._chosen(np.concatenate([self.best.x, self._mixed(images, image, known)]), False, count)
+        known = None if self.setup.strength is None else float(images.problem.strength.mean())
+        found = self._chosen(np.concatenate([first.x, self._mixed(images, image, known)]), False, count)
         if known is None:
             return found
         free = self._chosen(self._mixed(images, image, None), True, min(FREE_STARTS, self.options.restarts))
         x, energy, is_free = (np.concatenate(pair) for pair in zip(found[:3], free[:3], strict=True))
         return _Found(x, energy, is_free, found.reasons + free.reasons)
-
-    def _look(self) -> BasisImages:
-        """A look at all lights; from here on with indirect light if that explains the image better."""
-        straight = BasisImages(self.setup.problem(SEARCH_GRID, SEARCH_MAP))
-        if not self.options.indirect:
-            return straight
-        setup = replace(self.setup, has_indirect=True)
-        indirect = BasisImages(setup.problem(SEARCH_GRID, SEARCH_MAP), straight.shading)
-        if indirect.least_rest() >= straight.least_rest():
-            return straight
-        self.setup, self.problem = setup, setup.problem(GRID_SIZE, MAP_SIZE)
-        return indirect
 
     def _mixed(self, images: BasisImages, image: np.ndarray, strength: float | None) -> np.ndarray:
         """(N, 3) the best distinct lights of a look at all."""
