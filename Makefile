@@ -10,7 +10,7 @@ SOURCES := $(shell find solver_core -name '*.py' -o -name '*.[ch]' -o -name '*.s
 # The Blenders of `make test-gui` and `make pictures`: these versions, installed if need be, or BLENDER=/path/to/blender.
 BLENDERS := $(if $(BLENDER),$(BLENDER),4.3 5.2)
 
-.PHONY: options job-schema demo test test-sanitizers test-processors test-faults fuzz test-gui lint check bench docs kernels extension release test-release pictures blenders readme-numbers quick-tables clean
+.PHONY: options job-schema demo test test-sanitizers test-processors test-faults test-cycles fuzz test-gui lint check bench docs kernels extension release test-release pictures blenders readme-numbers quick-tables clean
 
 demo: .venv-demo/installed  ## Solves the shipped examples into demo/, and the scenes of the Blender extension into demo/blender/
 	mkdir -p demo
@@ -52,6 +52,9 @@ INPUTS ?= 50000
 fuzz: .venv/installed  ## Bad inputs for all that reads, other ones every time, and numbers for the kernel; INPUTS=N
 	$(BIN)/python -m tests.hostile.fuzz --inputs $(INPUTS)
 	$(SANITIZED) $(BIN)/python -m tests.hostile.fuzz --inputs $$(($(INPUTS) / 10)) kernel
+
+test-cycles: .venv/installed  ## Enables and disables the extension a thousand times, and tells what that leaves
+	ADDON_CYCLES=1000 $(BIN)/pytest -s tests/blender/test_register.py -k many_times
 
 test-processors: .venv/installed  ## Numeric tests on the code that other processors run; LONG=1 runs all of them
 	$(BIN)/python tests/processors/run.py $(if $(LONG),--long)

@@ -1,11 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
+import gc
 import importlib
+import os
 import sys
+from pathlib import Path
 
+import addon_utils
 import bpy
 import pytest
 
 import addon
+
+CYCLES = int(os.environ.get("ADDON_CYCLES", "30"))  # of enabling and disabling; `make test-cycles` does a thousand
+MEMORY_NOISE = 2**20  # bytes by which the memory of a process that does nothing but this may differ
 
 HANDLERS = (
     "load_pre",
@@ -46,6 +53,33 @@ def test_unregister_leaves_nothing_after_every_enabling(scene):
         addon.unregister()
 
         assert footprint() == before
+
+
+def size() -> tuple[int, int]:
+    """Python objects, and bytes of memory in use."""
+    gc.collect()
+    return len(gc.get_objects()), int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_enabling_and_disabling_many_times_takes_no_more_memory(scene):
+    def enable_and_disable() -> None:
+        assert addon_utils.enable("addon") is not None  # as the button in Blender's preferences does
+        bpy.context.scene.deep_feedback.pose.steps = 3
+        addon_utils.disable("addon")
+
+    for _ in range(10):  # what is kept is there from now on
+        enable_and_disable()
+    before, (objects, memory) = footprint(), size()
+
+    for _ in range(CYCLES):
+        enable_and_disable()
+
+    more_objects, more_memory = (now - then for now, then in zip(size(), (objects, memory), strict=True))
+    print(f"{CYCLES} cycles: {more_objects} more objects, {more_memory} more bytes")  # noqa: T201  (what `make test-cycles` shows)
+    assert footprint() == before
+    assert more_objects < CYCLES  # not one a cycle
+    assert more_memory < MEMORY_NOISE
 
 
 @pytest.fixture

@@ -108,6 +108,25 @@ def test_a_rest_pose_that_is_no_figure_is_said_and_turns_nothing_over():
     assert np.nanmax(result.position_error) < 0.001
 
 
+@pytest.mark.parametrize(
+    ("left", "right", "notices"),
+    [
+        ("LFoot", "RFoot", []),  # as others call them
+        ("LeftFot", "RightFooot", ["guessed which target is that of LeftFoot, RightFoot"]),
+        ("Quux", "Gizmo", ["left out the targets Quux, Gizmo", "no target for the joints LeftFoot, RightFoot"]),
+    ],
+)
+def test_names_that_are_no_joint_s_are_understood_or_told(left, right, notices, truth, tmp_path):
+    path = tmp_path / "typo.bvh"
+    path.write_text((CASES / "typo.bvh").read_text().replace("LFoot", left).replace("RFoot", right))
+
+    result = solve_inverse_kinematics(read_targets(path), truth.skeleton)
+
+    assert len(result.notices) == len(notices)
+    assert all(said.startswith(wanted) for said, wanted in zip(result.notices, notices, strict=True))
+    assert np.nanmean(result.position_error) < 1e-3  # metres; exact targets
+
+
 def test_smoothing_evens_out_rotations_and_root(truth):
     skeleton, joints = truth.skeleton, truth.skeleton.joints
     targets = positions_of(skeleton, truth.rotations[:, joints]) + truth.root[:, None]
