@@ -25,7 +25,8 @@ from typing import Any
 
 import numpy as np
 
-from solver_core.errors import SetupError
+from solver_core.checks import checked_count, checked_path
+from solver_core.errors import SetupError, shown
 from solver_core.frames import Camera
 from solver_core.optional import needed_for
 from solver_core.reading import MAX_TEXT_BYTES, read_array, read_arrays, read_bytes, read_json, read_yaml, reading
@@ -61,7 +62,11 @@ def read_camera(path: str | Path, size: Size | None = None) -> Camera:
     Raises:
         SetupError: if the file cannot be read, is of no known kind, or leaves something open.
     """
-    path = Path(path)
+    path = checked_path(path, "path")
+    if size is not None:
+        if not isinstance(size, tuple | list) or len(size) != 2:
+            raise SetupError(f"size must be width and height in pixels, got {shown(size)}")
+        size = checked_count(size[0], "width"), checked_count(size[1], "height")
     kinds: dict[str, Callable[[Path, Size | None], Camera]] = {
         ".json": _read_json_camera,
         ".yaml": _read_yaml_camera,

@@ -7,11 +7,14 @@ needed, what came, what to do.  Meshes check themselves in mesh.py, cameras in f
 
 from __future__ import annotations
 
+import os
+from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from solver_core.errors import ObservationError, SetupError, SolverError
+from solver_core.errors import ConfigError, ObservationError, SetupError, SolverError, shown
 from solver_core.frames import Camera
 
 Kind = TypeVar("Kind")
@@ -84,6 +87,34 @@ def checked_kind(value: Any, kind: type[Kind], name: str, needed: str, error: ty
     if not isinstance(value, kind):
         raise error(f"{name} must be {needed}, got {type(value).__name__}")
     return value
+
+
+def checked_path(value: Any, name: str, error: type[SolverError] = SetupError) -> Path:
+    """The path of a file or folder.
+
+    Args:
+        value: what the user gave.
+        name: how messages call it.
+        error: the kind of SolverError that is raised.
+
+    Raises:
+        SolverError: if it is no text or path.
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise error(f"{name} must be a path, got {type(value).__name__}")
+    return Path(value)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a single real number, which a span of time is not for all that NumPy says."""
+    return isinstance(value, Real) and not isinstance(value, bool | np.timedelta64)
+
+
+def checked_count(value: Any, name: str) -> int:
+    """A whole number from 1 on.  Raises ConfigError that calls it `name`."""
+    if not (is_number(value) and isinstance(value, Integral) and value >= 1):
+        raise ConfigError(f"{name} must be a whole number from 1 on, got {shown(value)}")
+    return int(value)
 
 
 def checked_rigid(matrix: Any, name: str) -> np.ndarray:

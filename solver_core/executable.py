@@ -17,10 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from solver_core.errors import ConfigError, SetupError, SolverError, plain_line
+from solver_core.checks import checked_count, is_number
+from solver_core.errors import ConfigError, SetupError, SolverError, plain_line, shown
 from solver_core.reading import numbers, read_arrays, read_json, reading
 
 FORMATS = ("json", "npz")
+LONGEST_TIMEOUT = 1e6  # seconds, twelve days; the system counts no more than some hundred
 
 logger = logging.getLogger(__name__)
 
@@ -47,14 +49,15 @@ class Executable:
     def __init__(
         self, command: Sequence[str | Path], format: str = "json", timeout: float = 60.0, processes: int | None = None
     ) -> None:
-        if isinstance(command, (str, bytes)) or not command:
-            raise ConfigError(f"a command must be a list of a program and its arguments, got {command!r}")
+        if not isinstance(command, list | tuple) or not command or not all(isinstance(part, str | Path) for part in command):
+            raise ConfigError(f"a command must be a list of a program and its arguments, got {shown(command)}")
         self.command = [str(part) for part in command]
         self.uses_files = any("{output}" in part for part in self.command)
-        if format not in FORMATS or (format == "npz" and not self.uses_files):
-            raise ConfigError(f"format must be json, or npz for a command with {{input}} and {{output}}, got {format!r}")
-        if not timeout > 0 or (processes is not None and processes < 1):
-            raise ConfigError(f"timeout must be positive and processes at least 1, got {timeout} and {processes}")
+        if not isinstance(format, str) or format not in FORMATS or (format == "npz" and not self.uses_files):
+            raise ConfigError(f"format must be json, or npz for a command with {{input}} and {{output}}, got {shown(format)}")
+        if not is_number(timeout) or not 0 < timeout <= LONGEST_TIMEOUT:
+            raise ConfigError(f"timeout must be a positive number of seconds up to {LONGEST_TIMEOUT:g}, got {shown(timeout)}")
+        processes = None if processes is None else checked_count(processes, "processes")
         self.format, self.timeout, self.processes = format, timeout, processes or os.cpu_count() or 1
         self.shape: tuple[int, ...] | None = None  # of y, from the first run that did not fail
         self.is_failure_told = False

@@ -79,11 +79,18 @@ def inverse_problem(
     """
     for argument, value in (("forward", forward), ("sampler", sampler)):
         if value is not None and not callable(value):
-            raise ConfigError(f"{argument} must be a function, got {value!r}")
+            raise ConfigError(f"{argument} must be a function, got {shown(value)}")
     if not all(hasattr(space, needed) for needed in ("dim", "retract", "difference", "random")):
-        raise ConfigError(f"space must be a manifold such as Box(low, high), got {space!r}")
-    if noise is not None and not (np.isfinite(noise).all() and (np.asarray(noise) > 0).all()):
-        raise ConfigError(f"noise must be positive, got {noise!r}; None = not known")
+        raise ConfigError(f"space must be a manifold such as Box(low, high), got {shown(space)}")
+    if not isinstance(name, str):
+        raise ConfigError(f"name must be a text, got {shown(name)}")
+    if start is not None and not np.isfinite(checked_array(start, "start", "of one x", ConfigError)).all():
+        raise ConfigError("start must be finite numbers")
+    if noise is not None:
+        error = checked_array(noise, "noise", "() or that of an observation", ConfigError)
+        if not (np.isfinite(error).all() and (error > 0).all()):
+            raise ConfigError(f"noise must be positive, got {shown(noise)}; None = not known")
+        noise = error.astype(float)[()]
     return InverseKind(name, forward, space, sampler, start, noise, is_batched or getattr(forward, "is_batched", False))
 
 

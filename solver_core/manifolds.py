@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from solver_core import rotations
+from solver_core.checks import checked_array, checked_count
 from solver_core.errors import ConfigError
 
 MIN_DEPTH_CHANGE = 0.05  # an added step may not carry an object through the camera
@@ -37,6 +38,9 @@ class Euclidean:
     """R^D; points (B, D).  Random points are standard normal."""
 
     dim: int
+
+    def __post_init__(self) -> None:
+        checked_count(self.dim, "the dimension of a space")
 
     def retract(self, x: np.ndarray, step: np.ndarray) -> np.ndarray:
         return x + step
@@ -63,7 +67,10 @@ class Box:
 
     def __post_init__(self) -> None:
         for name in ("low", "high"):
-            object.__setattr__(self, name, tuple(float(bound) for bound in getattr(self, name)))
+            bounds = checked_array(getattr(self, name), f"{name} of a box", "(D,)", ConfigError)
+            if bounds.ndim != 1:
+                raise ConfigError(f"{name} of a box must have shape (D,), got {bounds.shape}")
+            object.__setattr__(self, name, tuple(bounds.astype(float).tolist()))
         if len(self.low) != len(self.high) or not all(a < b and np.isfinite(b - a) for a, b in zip(self.low, self.high)):  # noqa: B905
             raise ConfigError(f"every lower bound of a box must be below its upper bound, got {self.low} and {self.high}")
 
@@ -194,6 +201,9 @@ class SO3Power:
     """
 
     num_rotations: int
+
+    def __post_init__(self) -> None:
+        checked_count(self.num_rotations, "the number of rotations")
 
     @property
     def dim(self) -> int:

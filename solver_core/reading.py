@@ -44,6 +44,9 @@ LONGEST_REASON = 300  # characters of what a library says
 # What takes tomllib a time that grows with the square of its length: a.b.c.d and so on.
 _CHAIN = re.compile(rf"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{MAX_NESTING}}}""")
 
+# What JSON may say of half a letter, which no file's name and no other file can hold.
+_HALF_LETTER, _HALF = re.compile(r"\\u[dD][89a-fA-F]"), re.compile("[\ud800-\udfff]")
+
 _has_limits: ContextVar[bool] = ContextVar("has_limits", default=True)
 
 
@@ -139,7 +142,10 @@ def read_json(path: str | Path, what: str, error: type[SolverError] = SetupError
     """Content of a JSON file.  Raises an `error` that names the file and what it should have been."""
     with reading(path, f"{what} file", error):
         text = read_bytes(path, MAX_TEXT_BYTES).decode("utf-8-sig")  # some editors of Windows begin with a mark
-        return _parsed(json.loads, text, f"the {what} file {path} is not valid JSON", error)
+        content = _parsed(json.loads, text, f"the {what} file {path} is not valid JSON", error)
+        if _HALF_LETTER.search(text) and _HALF.search(json.dumps(content, ensure_ascii=False)):
+            raise error(f"the {what} file {path} is not valid JSON: \\ud800 to \\udfff stand for halves of letters")
+        return content
 
 
 def read_toml(path: str | Path, what: str, error: type[SolverError] = SetupError) -> dict[str, Any]:

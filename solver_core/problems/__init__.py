@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from solver_core.errors import ConfigError, plain_line
+from solver_core.errors import ConfigError, plain_line, shown
 from solver_core.network.spec import NetworkSpec
 from solver_core.network.weights import shipped_weights
 from solver_core.problem import Sampler
@@ -71,7 +71,7 @@ def find_problem(problem: str | ProblemKind) -> ProblemKind:
     if problem in PROBLEMS:
         return Folder(problem, PROBLEMS[problem])
     if problem not in _installed():
-        raise ConfigError(f"unknown problem {problem!r}; known: {', '.join(problem_names())}")
+        raise ConfigError(f"unknown problem {shown(problem)}; known: {', '.join(problem_names())}")
     return _load(problem)
 
 

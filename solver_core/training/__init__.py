@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from solver_core.checks import checked_path
 from solver_core.config import TrainSettings, train_settings, with_changes
-from solver_core.errors import ConfigError
+from solver_core.errors import ConfigError, shown
 from solver_core.optional import needed_for
 from solver_core.problem_kind import ProblemKind
 from solver_core.problems import find_problem
@@ -52,9 +53,13 @@ def train(
     with needed_for("training", extra="train"):
         from solver_core.training.trainer import Watch, train_problem
     kind = find_problem(problem)
+    folder = Path("runs", kind.name) if out is None else checked_path(out, "out", ConfigError)
+    if not isinstance(changes, list | tuple) or not all(isinstance(change, str) for change in changes):
+        raise ConfigError(f"changes must be a list of KEY=VALUE, got {shown(changes)}")
     settings = read_settings(kind, recipe, changes)
-    folder = Path(out) if out is not None else Path("runs", kind.name)
-    return train_problem(kind, settings, Path(data), folder, device, resume, Watch(on_log, on_iteration))
+    return train_problem(
+        kind, settings, checked_path(data, "data", ConfigError), folder, device, resume, Watch(on_log, on_iteration)
+    )
 
 
 def read_settings(problem: ProblemKind, recipe: str | Path | None, changes: Sequence[str]) -> TrainSettings:
@@ -62,7 +67,7 @@ def read_settings(problem: ProblemKind, recipe: str | Path | None, changes: Sequ
     if recipe is None:
         content, source = problem.recipe(), f"the recipe of {problem.name}"
     else:
-        path = shipped_recipes().get(str(recipe), Path(recipe))
+        path = shipped_recipes().get(str(recipe)) or checked_path(recipe, "recipe", ConfigError)
         content, source = read_recipe(path), str(path)
     settings = train_settings(with_changes(content, changes), source)
     if settings.problem != problem.name:

@@ -113,7 +113,12 @@ def _checked_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)
-    except (AssertionError, NotImplementedError, RuntimeError) as error:  # torch's words for what it was built without
+    except (
+        AssertionError,
+        NotImplementedError,
+        RuntimeError,
+        TypeError,
+    ) as error:  # torch's words for what it was built without
         reason = plain_line(str(error).strip().partition("\n")[0])
         raise ConfigError(
             f"cannot train on the device {name!r}: {reason}; use --device cpu, or install torch for it"

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -140,6 +141,36 @@ LIGHT_CALL |= {"normals": None, "steps": 1, "on_step": None}
 CAMERA_CALL = {"width": 32, "height": 24, "fx": 40.0, "fy": 40.0, "cx": 16.0, "cy": 12.0, "distortion": (0.1, 0.0, 0.0, 0.0)}
 SKELETON_CALL = {"names": SKELETON.names, "parents": SKELETON.parents, "offsets": SKELETON.offsets}
 
+BATCH_CALL = {"masks": [MASK, MASK], "vertices": [VERTICES, VERTICES], "faces": [FACES, FACES], "cameras": [CAMERA, CAMERA]}
+BATCH_CALL |= {"starts": [POSE, None], "steps": 1, "restarts": 0}
+NAMED_CALL = {"names": ("hip", "left arm", "left arm_end"), "positions": TARGETS, "frame_time": 0.04, "parents": (-1, 0, 1)}
+NAMED_CALL |= {"up": "y", "is_unit_known": True}
+SPOT_CALL = {"kind": "spot", "position": [0.0, 1, -5], "aim": [0.0, 0, -1], "cone_deg": 40.0, "blend": 0.1, "strength": 1.0}
+DEMO = Path(__file__).resolve().parents[2] / "assets" / "demo"
+TARGETS_FILE_CALL = {"path": DEMO / "ik_targets.csv", "unit": "m", "up": "y", "fps": 30.0}
+INVERSE_CALL = {"forward": np.cumsum, "space": sc.Euclidean(2), "sampler": None, "name": "sums", "start": np.array([0.5, 0.5])}
+INVERSE_CALL |= {"noise": 0.1}
+EXECUTABLE_CALL = {"command": ["true"], "format": "json", "timeout": 60.0, "processes": 1}
+TRAIN_CALL = {"problem": "pose", "data": "no such folder", "recipe": None, "changes": [], "device": "cpu"}
+
+
+def _solve_named(**fields: Any) -> sc.KinematicResult:
+    return sc.solve_inverse_kinematics(sc.NamedTargets(**fields), SKELETON, restarts=1)
+
+
+def _solve_beside(**light: Any) -> sc.LightingSolution:
+    return sc.solve_lighting(**LIGHT_CALL | {"known": [light], "albedo": np.full(3, 0.5)})
+
+
+def _solve_inverse(**arguments: Any) -> sc.ProblemSolution:
+    return sc.solve(sc.inverse_problem(**arguments), np.array([1.0, 2.0]), restarts=1)
+
+
+def _train(**arguments: Any) -> Path:
+    with tempfile.TemporaryDirectory() as folder:
+        return sc.train(out=Path(folder), **arguments)
+
+
 CALLS = {
     "solve_pose": (sc.solve_pose, POSE_CALL, _finite_pose),
     "solve_inverse_kinematics": (sc.solve_inverse_kinematics, MOTION_CALL, _finite_motion),
@@ -147,4 +178,13 @@ CALLS = {
     "Mesh": (Mesh.checked, {"vertices": VERTICES, "faces": FACES}, _checked_mesh),
     "Camera": (sc.Camera, CAMERA_CALL, lambda camera: None),
     "Skeleton": (sc.Skeleton, SKELETON_CALL, lambda skeleton: skeleton.rest_positions()),
+    "solve_pose_batch": (sc.solve_pose_batch, BATCH_CALL, lambda results: [_finite_pose(one) for one in results]),
+    "NamedTargets": (_solve_named, NAMED_CALL, _finite_motion),
+    "known light": (_solve_beside, SPOT_CALL, _finite_light),
+    "read_camera": (sc.read_camera, {"path": DEMO / "camera.json", "size": (32, 24)}, lambda camera: None),
+    "read_targets": (sc.read_targets, TARGETS_FILE_CALL, lambda targets: None),
+    "inverse_problem": (_solve_inverse, INVERSE_CALL, lambda result: None),
+    "Box": (sc.Box, {"low": (0.0, 1.0), "high": (1.0, 2.0)}, lambda box: box.random(np.random.default_rng(0), 2)),
+    "Executable": (sc.Executable, EXECUTABLE_CALL, lambda program: None),
+    "train": (_train, TRAIN_CALL, lambda weights: None),
 }

@@ -40,6 +40,7 @@ def _texts() -> dict[str, Bad]:
         "JSON deeper than the stack": Bad("camera.json", b'{"width":' + deep, "nested too deeply"),
         "JSON that is deep and closed": Bad("pose.json", b'{"camera_from_object":' + b"[" * 900 + b"]" * 900 + b"}", "nested"),
         "JSON with a number of 5000 digits": Bad("camera.json", b'{"width":' + b"9" * 5000 + b"}", "not valid JSON"),
+        "JSON with half a letter": Bad("camera.json", b'{"width": "\\ud83d"}', "halves of letters"),
         "JSON in UTF-16": Bad("camera.json", seeds.CAMERA.decode().encode("utf-16"), "no text in UTF-8"),
         "a camera of 10^300 pixels": Bad("camera.json", seeds.CAMERA.replace(b"40", b"1" + b"0" * 300), "below"),
         "a camera of true pixels": Bad("camera.json", seeds.CAMERA.replace(b"40", b"true"), "must be a number"),

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from solver_core.checks import checked_numbers
+from solver_core.checks import checked_array, checked_numbers
 from solver_core.errors import SetupError, shown
 from solver_core.problems.lighting.lights import LIGHTS
 from solver_core.problems.lighting.lights.light import across, spread
@@ -52,7 +52,7 @@ class KnownLight:
         """A light from a user's keys.  Raises SetupError."""
         if isinstance(given, KnownLight):
             return given
-        if not isinstance(given, Mapping) or given.get("kind") not in KEYS:
+        if not isinstance(given, Mapping) or not isinstance(given.get("kind"), str) or given["kind"] not in KEYS:
             came = given.get("kind") if isinstance(given, Mapping) else given
             raise SetupError(f"a known light must have the key kind: {', '.join(KEYS)}; got {shown(came)}")
         kind = given["kind"]
@@ -61,7 +61,7 @@ class KnownLight:
             raise SetupError(f"unknown key {shown(min(unknown))} of a known {kind}; it has {keys}")
         if missing := [key for key in ("strength", *KEYS[kind]) if key not in given and key not in USUAL]:
             raise SetupError(f"a known {kind} needs the key {missing[0]}")
-        strength = np.asarray(given["strength"])
+        strength = checked_array(given["strength"], f"strength of a known {kind}", "of one or three numbers")
         strength = checked_numbers(strength, f"strength of a known {kind}", () if strength.ndim == 0 else (3,))
         if (strength < 0).any():
             raise SetupError(f"strength of a known {kind} must not be negative")

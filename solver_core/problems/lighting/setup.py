@@ -238,7 +238,8 @@ def _is_matrix(value: Any) -> bool:
 
 
 def _as_list(value: Any, is_list: bool) -> list[Any]:
-    return list(value) if is_list and isinstance(value, (list, tuple, np.ndarray)) else [value]
+    is_sequence = isinstance(value, (list, tuple)) or getattr(value, "shape", ()) != ()
+    return list(value) if is_list and is_sequence else [value]
 
 
 def _is_clipped(image: np.ndarray) -> np.ndarray:

@@ -229,6 +229,9 @@ def solve_pose_batch(
     Raises:
         SolverError: as solve_pose does, or if the lists are not equally long.
     """
+    lists = [masks, vertices, faces, cameras, *([] if starts is None else [starts])]
+    if not all(isinstance(one, Sequence) or getattr(one, "shape", ()) for one in lists):
+        raise SetupError("masks, vertices, faces, cameras and starts must be lists")
     starts = starts if starts is not None else [None] * len(masks)
     counts = [len(one) for one in (masks, vertices, faces, cameras, starts)]
     if len(set(counts)) != 1:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from solver_core.errors import ConfigError, ObservationError
+from solver_core.checks import checked_array, checked_path, is_number
+from solver_core.errors import ConfigError, ObservationError, shown
 from solver_core.problems.inverse_kinematics.files.arrays import read_npy, read_npz
 from solver_core.problems.inverse_kinematics.files.bvh import read_bvh
 from solver_core.problems.inverse_kinematics.files.c3d import read_c3d
@@ -32,6 +33,7 @@ class NamedTargets:
     parents: (M,) number of the point that each hangs from, -1 = none, where the points are joints of a skeleton.
     up: the axis that points up, one of AXES, and is_unit_known: whether the unit was stated; where they were not, the solve
     compares with the skeleton.  notices: sentences about what was guessed and mended.
+    Raises ObservationError if they do not belong together.
     """
 
     names: tuple[str, ...]
@@ -41,6 +43,25 @@ class NamedTargets:
     up: str | None = None
     is_unit_known: bool = True
     notices: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.names, tuple | list) or not all(isinstance(name, str) for name in self.names):
+            raise ObservationError(f"names of targets must be a tuple of texts, got {shown(self.names)}")
+        positions = checked_array(self.positions, "positions of targets", "(F, M, 3)", ObservationError)
+        object.__setattr__(self, "positions", positions)
+        shape = positions.shape
+        if len(shape) != 3 or shape[1:] != (len(self.names), 3):
+            raise ObservationError(f"positions of targets must be (F, {len(self.names)}, 3), one a name, got {shape}")
+        if self.frame_time is not None and not (is_number(self.frame_time) and 0 < self.frame_time < np.inf):
+            raise ObservationError(f"frame_time of targets must be positive seconds, got {shown(self.frame_time)}")
+        if self.up is not None and not (isinstance(self.up, str) and self.up in AXES):
+            raise ObservationError(f"up of targets must be one of {', '.join(AXES)}, got {shown(self.up)}")
+        if not isinstance(self.is_unit_known, bool):
+            raise ObservationError(f"is_unit_known of targets must be true or false, got {shown(self.is_unit_known)}")
+        if self.parents is not None:
+            parents = checked_array(self.parents, "parents of targets", "(M,)", ObservationError)
+            if parents.shape != shape[1:2] or parents.dtype.kind not in "iu" or (parents >= shape[1]).any():
+                raise ObservationError(f"parents of targets must be the numbers of {shape[1]} points, -1 = none")
 
 
 def read_targets(
@@ -63,12 +84,12 @@ def read_targets(
         ObservationError: if the file cannot be read or holds no points in space.
         ConfigError: if unit, up or fps cannot be used.
     """
-    path = Path(path)
+    path = checked_path(path, "path", ObservationError)
     metres = checked_unit(unit)
-    if up is not None and up not in AXES:
-        raise ConfigError(f"up must be one of {', '.join(AXES)}, got {up!r}")
-    if fps is not None and not 0 < fps < np.inf:
-        raise ConfigError(f"fps must be a positive number of frames a second, got {fps!r}")
+    if up is not None and not (isinstance(up, str) and up in AXES):
+        raise ConfigError(f"up must be one of {', '.join(AXES)}, got {shown(up)}")
+    if fps is not None and not (is_number(fps) and 0 < fps < np.inf):
+        raise ConfigError(f"fps must be a positive number of frames a second, got {shown(fps)}")
     suffix = path.suffix.lower()
     if suffix == ".bvh":
         return _of_bvh(path, metres, up, fps)
@@ -136,10 +157,10 @@ def checked_unit(unit: float | str | None, name: str = "unit") -> float | None:
         return UNITS[unit.lower()]
     try:
         metres = None if unit is None else float(unit)
-    except ValueError:
+    except (OverflowError, TypeError, ValueError):
         metres = 0.0
     if metres is not None and not 0 < metres < np.inf:
-        raise ConfigError(f"{name} must be a positive number of metres or one of {', '.join(UNITS)}, got {unit!r}")
+        raise ConfigError(f"{name} must be a positive number of metres or one of {', '.join(UNITS)}, got {shown(unit)}")
     return metres
 
 
