@@ -78,7 +78,7 @@ def inverse_problem(
         ConfigError: an argument is of another form.
     """
     for argument, value in (("forward", forward), ("sampler", sampler)):
-        if value is not None and not callable(value):
+        if not callable(value) and (argument == "forward" or value is not None):
             raise ConfigError(f"{argument} must be a function, got {shown(value)}")
     if not all(hasattr(space, needed) for needed in ("dim", "retract", "difference", "random")):
         raise ConfigError(f"space must be a manifold such as Box(low, high), got {shown(space)}")
