@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from solver_core.command import console
-from solver_core.errors import SolverError
+from solver_core.errors import ConfigError, SolverError
 from solver_core.locking import sole_writer
 from solver_core.solution import Verdict
 from solver_core.workers import worker_pool
@@ -42,6 +43,15 @@ class Task:
 
 
 Solve = Callable[[Task], dict[str, Any]]
+
+
+def require_for_many(args: argparse.Namespace, words: Words, sources: Path, of_one: Sequence[str]) -> None:
+    """Raises ConfigError if a flag is given that belongs to one source, or if the folder for what is written is not."""
+    given = [name for name in of_one if getattr(args, name) is not None]
+    if given:
+        raise ConfigError(f"--{given[0].replace('_', '-')} belongs to one {words.source}, and {sources} is several")
+    if args.out is None:
+        raise ConfigError(f"{sources} is several {words.source}s; give --out, a folder for their results")
 
 
 def tasks_of(

@@ -15,7 +15,7 @@ import numpy as np
 import solver_core
 from solver_core.command import console
 from solver_core.command.arguments import add_options, options_from
-from solver_core.command.folder import Task, Words, run_tasks, tasks_of
+from solver_core.command.folder import Task, Words, require_for_many, run_tasks, tasks_of
 from solver_core.command.pictures import write_animation, write_picture
 from solver_core.errors import ConfigError, SetupError
 from solver_core.problems.inverse_kinematics.drawing import View, draw_strip
@@ -120,13 +120,7 @@ def _run_clip(args: argparse.Namespace) -> int:
 
 def _run_folder(args: argparse.Namespace) -> int:
     """Exit code 0 if all clips are good.  Raises SolverError."""
-    of_one = [name for name in OF_ONE_CLIP if getattr(args, name) is not None]
-    if of_one or args.out is None:
-        raise ConfigError(
-            f"--{of_one[0].replace('_', '-')} belongs to one clip, and {args.targets} is a folder of them"
-            if of_one
-            else f"{args.targets} is a folder of clips; give --out, a folder for their motions"
-        )
+    require_for_many(args, WORDS, args.targets, OF_ONE_CLIP)
     inputs = _Inputs.read(args)
     files = {
         f"--{name}": path for name in ("skeleton", "map", "limits", "weights") if (path := getattr(args, name)) is not None

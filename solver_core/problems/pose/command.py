@@ -14,7 +14,7 @@ import solver_core
 from solver_core.command import console
 from solver_core.command.arguments import add_options, options_from
 from solver_core.command.files import Surface, read_photo, read_pose
-from solver_core.command.folder import Task, Words, run_tasks, tasks_of
+from solver_core.command.folder import Task, Words, require_for_many, run_tasks, tasks_of
 from solver_core.command.pictures import write_animation, write_picture
 from solver_core.errors import ConfigError, ObservationError
 from solver_core.problems.pose import drawing
@@ -93,13 +93,7 @@ def _run_one(args: argparse.Namespace) -> int:
 
 
 def _run_several(args: argparse.Namespace) -> int:
-    of_one = [name for name in OF_ONE_MASK if getattr(args, name) is not None]
-    if of_one or args.out is None:
-        raise ConfigError(
-            f"--{of_one[0]} belongs to one mask, and {args.mask} is several"
-            if of_one
-            else f"{args.mask} is several masks; give --out, a folder for their records"
-        )
+    require_for_many(args, WORDS, args.mask, OF_ONE_MASK)
     if args.track and args.jobs > 1:
         raise ConfigError("--track goes from one mask to the next, so there is nothing to do at a time; leave out --jobs")
     options = options_from(args, PoseOptions)

@@ -281,7 +281,7 @@ def test_clips_are_solved_on_several_cores_with_the_same_result(clips, demo_dir,
 
 @pytest.mark.parametrize(
     ("more", "sentence"),
-    [(["--picture", "a.png"], "--picture belongs to one clip"), ([], "give --out, a folder for their motions")],
+    [(["--picture", "a.png"], "--picture belongs to one clip"), ([], "give --out, a folder")],
 )
 def test_what_belongs_to_one_clip_is_refused_for_a_folder(more, sentence, clips, demo_dir, capsys):
     files = ["--skeleton", str(demo_dir / "ik_rest.bvh"), "--targets", str(clips)]
