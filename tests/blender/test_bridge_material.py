@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Base colours of materials, as their nodes make them."""
 
 import bpy

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The view transform of a scene taken out of what it saved."""
 
 import bpy

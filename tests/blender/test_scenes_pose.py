@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Scenes that artists have: the overlap that is reported is that of a render, or the solve is refused in a sentence.
 
 The renders are Blender's own.  Every scene is built as the picture shows it, then the object, or the camera, is moved away.

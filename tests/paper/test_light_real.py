@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the table of suns in photographs counts."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Photographs of objects on the ground in sun and sky, by Cycles with bounces: more than our shading knows.  Needs bpy.
 
 A mesh of the library stands between boxes; base colours are known, the light is not.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Light that does not come straight from its source: from a sky that other surfaces hide, and from other surfaces.
 
 Where something hides the sky from a point, it shines as the patches of what the camera sees that face the point do on

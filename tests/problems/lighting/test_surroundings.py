@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Light that surfaces hide from each other and send to each other."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Suns of photographs that hold more than shading: soft shadows, a sky and light from other surfaces, by Cycles.  Needs bpy."""
 
 from __future__ import annotations
