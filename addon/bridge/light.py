@@ -20,6 +20,7 @@ from .transform import float64, split_rigid, world_matrix
 
 # What else changes a light's strength, and what it is where energy and color say all; Blender 4.2 has none of these.
 PLAIN = {"exposure": 0.0, "use_temperature": False, "normalize": True}
+KEPT = (*PLAIN, "angle")  # what is put back with a light's strength; suns have an angle
 
 
 def is_solved_light(thing: bpy.types.Object) -> bool:
@@ -81,12 +82,12 @@ def evaluated_strength(depsgraph: bpy.types.Depsgraph, light: bpy.types.Object) 
 
 
 def read_strength(light: bpy.types.Object) -> dict[str, Any]:
-    """All that set_strength changes."""
+    """All that set_strength changes, and how large a sun is."""
     data = light.data
     return {
         "energy": data.energy,
         "color": tuple(data.color),
-        **{name: getattr(data, name) for name in PLAIN if hasattr(data, name)},
+        **{name: getattr(data, name) for name in KEPT if hasattr(data, name)},
     }
 
 

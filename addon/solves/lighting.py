@@ -402,6 +402,9 @@ class LightingSolve:
         sentences = [*self.solution.report.notes, *self.doubts]
         if not self.task.options.use_base_color:
             sentences.append("The strength includes the brightness of the surfaces, because base colors were not used.")
+        if (size := self.solution.size) is not None:
+            alike = f"from {size.low_deg:.1f} to {size.high_deg:.1f} it would look much the same"
+            sentences.append(f"The sun is {size.angle_deg:.1f} degrees across; {alike}.")
         if counted := [light.name for light in self.solution.known]:
             are = "light counts" if len(counted) == 1 else "lights count"
             sentences.append(f"{len(counted)} other {are} as known: {', '.join(counted)}.")
@@ -429,6 +432,8 @@ class LightingSolve:
         place(light, AT_ORIGIN if self.before is None else self.before.placement, world_from_light)
         if answer.strength is not None:
             set_strength(light, answer.strength)
+            if self.solution.size is not None:
+                light.data.angle = math.radians(self.solution.size.angle_deg)
 
 
 def _is_chosen(thing: bpy.types.Object, names: tuple[str, ...]) -> bool:

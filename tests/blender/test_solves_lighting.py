@@ -208,6 +208,22 @@ def test_a_world_of_nodes_is_said_not_to_be_counted(lit, folder):
     assert any("world's light is made by nodes" in sentence for sentence in solve.report()["sentences"])
 
 
+def test_the_size_of_a_sun_is_set_and_put_back(lit, folder):
+    light = add_light(lit, "SUN")
+    light.data.angle = np.radians(15)
+    source = ImageSource(file=render(lit, folder / "soft.exr", "OPEN_EXR", samples=64))
+    light.data.angle = np.radians(1)
+
+    solve = LightingSolve.gather(lit, LightingTask(source, "Camera", light="Light", options=LightingTaskOptions(size=True)))
+    drain(solve)
+    found = np.degrees(light.data.angle)
+    solve.restore()
+
+    assert found == pytest.approx(15, rel=0.3)
+    assert np.degrees(light.data.angle) == pytest.approx(1)
+    assert any("degrees across" in sentence for sentence in solve.report()["sentences"])
+
+
 @pytest.mark.parametrize("transform", ["AgX", "Standard"])
 def test_the_view_transform_of_a_render_is_taken_out_and_of_others_not(transform, lit, folder):
     light = add_light(lit, "SUN")

@@ -142,6 +142,7 @@ def _content(result: LightingSolution) -> dict[str, Any]:
         "direction": result.direction.tolist(),
         "position": None if result.position is None else result.position.tolist(),
         "strength": result.strength.tolist(),
+        "size_deg": None if result.size is None else [round(value, 3) for value in result.size],
         "ambient": result.ambient.tolist(),
         "albedo": [None if np.isnan(found).any() else found.tolist() for found in result.albedo],
         "image_error": round(result.image_error, 4),

@@ -12,7 +12,8 @@ import numpy as np
 from solver_core.checks import checked_array, checked_numbers
 from solver_core.errors import SetupError, shown
 from solver_core.problems.lighting.lights import LIGHTS
-from solver_core.problems.lighting.lights.light import across, spread
+from solver_core.problems.lighting.lights.light import spread
+from solver_core.problems.lighting.lights.sun import disc
 from solver_core.problems.lighting.surface import LitScene
 
 KEYS = {
@@ -91,12 +92,7 @@ class KnownLight:
         """(N, 3) directions or positions that stand for the whole light."""
         values = self.values
         if self.kind == "sun" and values["angle_deg"] > 0:
-            index = np.arange(DISC_SAMPLES) + 0.5
-            radius = np.tan(np.radians(values["angle_deg"]) / 2) * np.sqrt(index / DISC_SAMPLES)
-            azimuth = np.pi * (1 + np.sqrt(5)) * index
-            offset = np.stack([radius * np.cos(azimuth), radius * np.sin(azimuth)], axis=1)
-            directions = values["direction"] + offset @ across(values["direction"][None])[0]
-            return directions / np.linalg.norm(directions, axis=1, keepdims=True)
+            return disc(values["direction"], float(values["angle_deg"]), DISC_SAMPLES)
         if self.kind == "area":
             along = (np.arange(SIDE_SAMPLES) + 0.5) / SIDE_SAMPLES - 0.5
             first, second = (coordinate.ravel() for coordinate in np.meshgrid(along, along))

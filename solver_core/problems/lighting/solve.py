@@ -17,6 +17,7 @@ from solver_core.network.update import network_update
 from solver_core.network.weights import load_networks, shipped_weights
 from solver_core.options import Options, keyword_options, option
 from solver_core.problem import Update
+from solver_core.problems.lighting.disc import SunSize, sun_size
 from solver_core.problems.lighting.features import GRID_SIZE, INPUT_LAYOUT
 from solver_core.problems.lighting.known import KnownLight
 from solver_core.problems.lighting.lights import LIGHTS
@@ -72,6 +73,7 @@ class LightingOptions(Options):
         "Indirect Light",
         "Lets surfaces hide the sky from each other and light each other, if that explains the image better; needs restarts",
     )
+    size: bool = option(False, "Sun's Size", "Finds the angle across the sun's disc from how soft its shadows are")
     weights: Path | None = option(None, "Weights", "Networks of the first steps", unset="those that ship")
 
 
@@ -131,6 +133,7 @@ class LightingSolution:
     report: Report
     alternatives: list[LightingAlternative] = field(default_factory=list)
     known: tuple[KnownLight, ...] = ()
+    size: SunSize | None = None
 
     @property
     def light(self) -> np.ndarray:
@@ -275,6 +278,7 @@ class LightingSession(Session[LightingStep, LightingSolution]):
             report,
             alternatives,
             self.setup.known,
+            sun_size(final, x) if self.options.size and not self.setup.kind.has_position else None,
         )
 
     def _first(self) -> Iterator[LightingStep]:

@@ -90,6 +90,16 @@ class Sun:
         return light
 
 
+def disc(direction: np.ndarray, angle_deg: float, count: int) -> np.ndarray:
+    """(N, 3) unit directions spread evenly over a sun's disc around one (3,); angle_deg: across it."""
+    index = np.arange(count) + 0.5
+    radius = np.tan(np.radians(angle_deg) / 2) * np.sqrt(index / count)
+    azimuth = np.pi * (1 + np.sqrt(5)) * index  # golden angle: no two in a row
+    offset = np.stack([radius * np.cos(azimuth), radius * np.sin(azimuth)], axis=1)
+    directions = direction + offset @ across(direction[None])[0]
+    return directions / np.linalg.norm(directions, axis=1, keepdims=True)
+
+
 @functools.cache
 def _basis() -> Basis:
     directions = half_sphere(NUM_DIRECTIONS)

@@ -1,0 +1,49 @@
+"""How large a sun is: the wider its disc, the softer the edges of shadows, and the softer the farther from what throws them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from solver_core.problems.lighting.lights.sun import disc
+from solver_core.problems.lighting.problem import LightingProblem
+from solver_core.problems.lighting.report import log_evidence
+
+SIZES_DEG = np.array([0.5, 1, 2, 4, 8, 16, 32])  # across; the real sun has half a degree
+SAMPLES = 24  # suns that stand for a disc
+LIKELY = 0.15  # of the likelihood of the best: about what a normal distribution has at the ends of its 90 %
+
+
+class SunSize(NamedTuple):
+    """angle_deg: across the disc.  low_deg, high_deg: sizes that explain the image nearly as well."""
+
+    angle_deg: float
+    low_deg: float
+    high_deg: float
+
+
+def sun_size(problem: LightingProblem, x: np.ndarray) -> SunSize:
+    """Size of a sun in a direction x (1, 3), from the image of a problem of one instance.
+
+    Strength and ambient light are fitted to each size.
+    """
+    row = np.zeros(1, dtype=int)
+    energies = np.array([_energy(problem, x, size, row) for size in SIZES_DEG])
+    best = int(np.argmin(energies))
+    place = np.log2(SIZES_DEG)
+    middle = best
+    if 0 < best < len(SIZES_DEG) - 1:  # the lowest point of a parabola through three sizes
+        before, here, after = energies[best - 1 : best + 2]
+        middle = best + 0.5 * (before - after) / max(before - 2 * here + after, np.finfo(float).tiny)
+    relative = np.exp(log_evidence(energies) - log_evidence(energies[[best]]))
+    likely = np.flatnonzero(relative >= LIKELY)
+    low, high = (np.interp(edge, np.arange(len(place)), place) for edge in (likely[0] - 0.5, likely[-1] + 0.5))
+    return SunSize(*(float(2**value) for value in (np.interp(middle, np.arange(len(place)), place), low, high)))
+
+
+def _energy(problem: LightingProblem, x: np.ndarray, size_deg: float, row: np.ndarray) -> float:
+    suns = disc(x[0], size_deg, SAMPLES).astype(np.float32)
+    shading = problem.kind.shade(problem.scene.of(np.zeros(len(suns), int)), suns, problem.map_size).mean(axis=0)
+    prediction = problem.explain(shading[None].astype(np.float32), row)
+    return float(problem.image_energy(prediction, problem.observation)[0])
