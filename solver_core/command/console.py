@@ -76,6 +76,7 @@ ENDINGS = {
     "NPZ": (".npz",),
     "PNG": (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"),
     "GIF": (".gif",),
+    "MARKDOWN": (".md",),
 }
 
 

@@ -170,3 +170,12 @@ def test_every_table_has_a_title_and_a_size():
     for module in map(importlib.import_module, evaluation.TABLES.values()):
         assert module.TITLE
         assert module.NUM_SAMPLES > 0
+
+
+def test_the_command_writes_tables_to_files_of_their_kinds(tmp_path):
+    from training.paper.__main__ import command_parser
+
+    words = ["table1", "--data", ".", "--json", str(tmp_path / "t.json"), "--markdown", str(tmp_path / "t.md")]
+    args = command_parser().parse_args(words)
+
+    assert (args.json, args.markdown) == (tmp_path / "t.json", tmp_path / "t.md")

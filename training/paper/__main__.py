@@ -38,13 +38,13 @@ def command_parser() -> Parser:
     parser.add_argument(
         "--json",
         action=console.Output,
-        metavar="FILE",
-        help="also write the result here; a run that was killed goes on from FILE.parts",
+        metavar="JSON",
+        help="also write the result here; a run that was killed goes on from JSON.parts",
     )
     parser.add_argument(
         "--markdown",
         action=console.Output,
-        metavar="FILE",
+        metavar="MARKDOWN",
         help="also write it as a table to read, into a file of results in the place of its last measurement",
     )
     parser.add_argument("--plot", type=Path, metavar="DIR", help="also draw its plots and pictures into this folder")
