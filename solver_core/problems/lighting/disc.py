@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How large a sun is: the wider its disc, the softer the edges of shadows, and the softer the farther from what throws them."""
 
 from __future__ import annotations

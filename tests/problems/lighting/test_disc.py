@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The size of a sun, from shadows that were traced without the solver."""
 
 import numpy as np
