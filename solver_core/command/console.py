@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 WRONG_INPUT, OUR_FAULT = 2, 3  # exit codes
+# What the system says of a name that cannot be used, such as that of a folder that nobody may look into.
+OF_A_NAME = (errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 FIRST_BYTES = 128 * 2**20  # twice what OpenBLAS and the arrays of a small solve take
 BUFFERED_SIDE = 256  # of a matrix whose product needs OpenBLAS's buffer of 32 MB; small ones do without
@@ -197,6 +199,8 @@ def fault(error: Exception) -> tuple[str, int]:
     is_system = isinstance(error, OSError) and error.errno in OUT_OF_RESOURCES
     if is_system or isinstance(error, MemoryError) or str(error) == "can't start new thread":  # a RuntimeError of Python's
         return str(system_error(error, "the machine lacks what this takes", ResourceError)), OUR_FAULT
+    if isinstance(error, OSError) and error.errno in OF_A_NAME and error.filename is not None:
+        return str(system_error(error, f"cannot use {error.filename}", ConfigError)), WRONG_INPUT
     said = f"{type(error).__name__}: {error}".removesuffix(": ")
     return f"this is a fault of solver_core itself ({said}); add --debug to see where, and report it", OUR_FAULT
 

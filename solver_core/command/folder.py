@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from solver_core.command import console
 from solver_core.errors import ConfigError, SolverError
 from solver_core.locking import sole_writer
+from solver_core.reading import reading
 from solver_core.solution import Verdict
 from solver_core.workers import worker_pool
 from solver_core.writing import check_place, make_folder, refuse_overwriting, remove_unfinished, write_text
@@ -139,15 +140,15 @@ def _finished(task: Task, fingerprint: str) -> dict[str, Any] | None:
         is_same = record["fingerprint"] == fingerprint
         is_there = task.product is None or record["sha256"] == _digest([task.product])
         return record if is_same and is_there and record["status"] != "failed" and isinstance(record["verdict"], str) else None
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):  # there is none, or it is another file
+    except (SolverError, OSError, ValueError, TypeError, KeyError, RecursionError):  # there is none, or it is another file
         return None
 
 
 def _digest(files: Sequence[Path], text: str = "") -> str:
-    """Changes with the content of the files, or of the files in folders, and with the text."""
+    """Changes with the content of the files, or of the files in folders, and with the text.  Raises ConfigError."""
     digest = hashlib.sha256(text.encode())
     for path in files:
         for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-            with file.open("rb") as content:
+            with reading(file, "file", ConfigError), file.open("rb") as content:
                 digest.update(hashlib.file_digest(content, "sha256").digest())
     return digest.hexdigest()

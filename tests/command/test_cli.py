@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import errno
 import json
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import pytest
 
 from solver_core import render
 from solver_core.command import cli
-from solver_core.command.console import progress
+from solver_core.command.console import fault, progress
 from solver_core.errors import MissingDependency
 from solver_core.optional import needed_for
 from solver_core.problems import PROBLEMS
@@ -146,6 +147,12 @@ def test_module_runs_as_the_command():
     run = subprocess.run([sys.executable, "-m", "solver_core", "--version"], capture_output=True, text=True, check=True)
 
     assert run.stdout.strip()[0].isdigit()
+
+
+def test_a_name_that_the_system_refuses_is_wrong_input():
+    sentence, code = fault(PermissionError(errno.EACCES, "Permission denied", "clips"))
+
+    assert (sentence, code) == ("cannot use clips: Permission denied", 2)
 
 
 def test_progress_writes_nothing_to_stdout(capsys):

@@ -2,6 +2,7 @@
 """Mesh files as Blender and others write them; those of tests/data/meshes that name the same object hold the same surface."""
 
 import json
+import os
 import struct
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from solver_core.command.files import read_albedo, read_mesh
 from solver_core.command.mesh_files import triangles_of_polygon
 from solver_core.errors import SetupError
+from tests.hostile.guard import guarded
 
 MESHES = Path(__file__).parents[1] / "data" / "meshes"
 
@@ -104,3 +106,17 @@ def test_format_that_is_not_read_names_the_way(tmp_path):
 
     with pytest.raises(SetupError, match="export it from Blender as glb or obj"):
         read_mesh(tmp_path / "a.fbx")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes")
+def test_a_pipe_that_a_mesh_names_is_not_waited_for(tmp_path):
+    for name in ("look.mtl", "data.bin"):
+        os.mkfifo(tmp_path / name)
+    (tmp_path / "plain.obj").write_text("mtllib look.mtl\nv 0 0 0\nv 1 0 0\nv 0 1 0\nusemtl look\nf 1 2 3\n")
+    buffers = [{"byteLength": 96, "uri": "data.bin"}]
+    (tmp_path / "mesh.gltf").write_text(json.dumps({"asset": {"version": "2.0"}, "buffers": buffers}))
+
+    with guarded():
+        read_albedo(tmp_path / "plain.obj")  # as without a material
+        with pytest.raises(SetupError, match=r"mesh\.gltf"):
+            read_mesh(tmp_path / "mesh.gltf")

@@ -301,6 +301,19 @@ def test_a_folder_without_clips_is_refused_with_a_sentence(demo_dir, tmp_path, c
     assert "there are no clips in the folder" in capsys.readouterr().err
 
 
+@pytest.mark.skipif(os.name != "posix", reason="links and pipes")
+def test_clips_that_are_no_files_fail_and_stop_no_other(clips, demo_dir, capsys):
+    (clips / "gone.csv").symlink_to("nowhere")
+    os.mkfifo(clips / "pipe.csv")
+
+    code, records = solved(clips, demo_dir, capsys)
+
+    assert code == 1
+    assert records["good.csv"]["status"] == "done"
+    assert "No such file" in records["gone.csv"]["error"]
+    assert "a device or a pipe" in records["pipe.csv"]["error"]
+
+
 def test_motions_beside_their_targets_overwrite_none(clips, demo_dir, capsys):
     code = main(
         [
