@@ -57,11 +57,11 @@ def key_result(scene: bpy.types.Scene, problem: str, report: dict[str, Any]) -> 
     if problem == "armature":
         armature = _find(scene, report["armature"])
         require_editable(armature)
-        for bone in map(armature.pose.bones.get, report["posed"]):
-            if bone is not None:
-                key_now(bone, rotation_channel(bone), frame)
-                if not (bone.bone.use_connect or all(bone.lock_location)):
-                    key_now(bone, "location", frame)
+        bones = armature.pose.bones
+        for bone in filter(None, map(bones.get, report["turned"])):
+            key_now(bone, rotation_channel(bone), frame)
+        for bone in filter(None, map(bones.get, report["moved"])):
+            key_now(bone, "location", frame)
         return
     for name in [report["lamp"]] if problem == "lighting" else report["moved"]:
         thing = _find(scene, name)

@@ -294,6 +294,7 @@ class ArmatureSolve:
         result, steps = self.result, len(self.result.history)
         error_cm = 100 * self.error
         frame, node = np.unravel_index(np.nanargmax(error_cm), error_cm.shape)
+        pose = self._solved_pose(self._find()[1], slice(0, 1))
         return {
             "verdict": self.judgement.verdict.value,
             "explanation": self.judgement.explanation,
@@ -306,7 +307,8 @@ class ArmatureSolve:
             "worst_frame": self.frames[frame],
             "worst_bone": self.chain.skeleton.names[node],
             "armature": self.armature.name,
-            "posed": list(self.channels),
+            "turned": list(pose.rotations),
+            "moved": list(pose.locations),
             "notices": [*self.notices, *result.notices],
         }
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from addon import properties, results
+from addon.bridge.keyframes import every_curve
 from addon.solves.armature import ArmatureSolve
 from addon.solves.armature_task import ArmatureTask
 from tests.blender.armature_scene import BONES, bend, joints, make_armature_scene
@@ -147,6 +148,8 @@ def test_result_is_sent_to_a_keyframe(registered, arm):
     registered.frame_set(registered.frame_current)
 
     np.testing.assert_allclose(distances(arm), solved, atol=1e-5)
+    keyed = {curve.data_path for curve in every_curve(arm)}
+    assert keyed == {f'pose.bones["{name}"].rotation_quaternion' for name in BONES} | {'pose.bones["Upper"].location'}
 
 
 def test_steps_replay_at_every_frame_of_a_range(registered, arm):
