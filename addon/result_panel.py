@@ -102,7 +102,8 @@ def draw_result(layout: bpy.types.UILayout, context: bpy.types.Context, problem:
         draw_sentence(body, context, sentence, "INFO")
     column = body.column(align=True)
     column.operator("deep_feedback.key_result", icon="KEY_HLT").problem = problem
-    column.operator("deep_feedback.reset_result", icon="LOOP_BACK").problem = problem
+    if result is not None:  # what was before is known in the session of the solve only
+        column.operator("deep_feedback.reset_result", icon="LOOP_BACK").problem = problem
 
 
 def _draw_verdict(layout: bpy.types.UILayout, context: bpy.types.Context, report: dict) -> None:

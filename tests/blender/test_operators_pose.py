@@ -183,6 +183,8 @@ def test_result_is_there_after_the_file_was_loaded(registered, monkey, tmp_path)
     panels.DEEP_FEEDBACK_PT_pose.draw(SimpleNamespace(layout=layout), bpy.context)
     assert ("label", "Good") in layout.drawn
     assert ("prop", "step") not in layout.drawn
+    assert ("operator", "deep_feedback.key_result") in layout.drawn
+    assert ("operator", "deep_feedback.reset_result") not in layout.drawn
     monkey = bpy.data.objects["Suzanne"]
     monkey.location = (1, 2, 3)
     bpy.ops.deep_feedback.apply_alternative(index=0)

@@ -67,6 +67,7 @@ def test_panel_draws_result_after_run(registered, problem):
 
     assert items.index(("prop", "step")) > items.index(("operator", f"deep_feedback.solve_{problem}"))
     assert {("label", "Doubtful"), ("label", "It fits roughly.")} <= set(items)
+    assert {("operator", f"deep_feedback.{name}_result") for name in ("key", "reset")} <= set(items)
 
 
 @pytest.mark.parametrize("problem", PANELS)
