@@ -76,6 +76,20 @@ def unread_materials(surfaces: Iterable[Shading]) -> list[str]:
     return [material.name for material in materials if material is not None and _read_color(material) is None]
 
 
+def shining_materials(surfaces: Iterable[Shading]) -> list[str]:
+    """Names of the materials of surfaces that give light themselves."""
+    names = sorted({name for shading in surfaces for name in shading.materials})
+    return [name for name in names if any(map(_shines, used_nodes(bpy.data.materials.get(name))))]
+
+
+def _shines(node: bpy.types.Node) -> bool:
+    if node.type not in ("EMISSION", "BSDF_PRINCIPLED") or not node.outputs[0].is_linked:
+        return False
+    strength = node.inputs["Strength" if node.type == "EMISSION" else "Emission Strength"]
+    color = node.inputs["Color" if node.type == "EMISSION" else "Emission Color"]
+    return (strength.is_linked or strength.default_value > 0) and (color.is_linked or any(color.default_value[:3]))
+
+
 def _read_color(material: bpy.types.Material | None) -> BaseColor | None:
     """The base colour of a material, None where nodes make it that are not read, such as a noise."""
     nodes = used_nodes(material)

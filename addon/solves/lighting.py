@@ -42,7 +42,7 @@ from ..bridge.light import (
     set_strength,
     write_strength,
 )
-from ..bridge.material import surface_albedo, unread_materials
+from ..bridge.material import shining_materials, surface_albedo, unread_materials
 from ..bridge.mesh import Surface, read_surfaces
 from ..bridge.scene import Handle, as_played, evaluate, find_object, find_scene
 from ..bridge.transform import AT_ORIGIN, Placement, place, read_channels, read_placement, write_channels
@@ -361,6 +361,8 @@ class LightingSolve:
 
     def _albedos(self, surfaces: list[Surface], frame: int, must_be_known: bool) -> list[Texture | np.ndarray | None]:
         """The base colors of surfaces; None, to be found, where they are not read, or Blender's viewport colors."""
+        if shining := shining_materials(surface.shading for surface in surfaces):
+            self.doubts.append(f"Materials that shine by themselves are not counted as lights: {', '.join(shining)}.")
         unread = [unread_materials([surface.shading]) for surface in surfaces]
         names = sorted({name for surface_names in unread for name in surface_names})
         if names:

@@ -5,7 +5,7 @@ import bpy
 import numpy as np
 import pytest
 
-from addon.bridge.material import base_color, surface_albedo, unread_materials
+from addon.bridge.material import base_color, shining_materials, surface_albedo, unread_materials
 from addon.bridge.mesh import Shading
 from solver_core.render.gbuffer import Texture
 
@@ -109,3 +109,12 @@ def test_a_noise_is_not_read_and_named(material):
 
     assert base_color(material, 1) == pytest.approx(VIEWPORT)
     assert unread_materials([shading_of(material)]) == ["Paint"]
+
+
+@pytest.mark.parametrize(("strength", "expected"), [(0.0, []), (2.0, ["Paint"])])
+def test_a_material_that_shines_is_named(material, strength, expected):
+    shader = material.node_tree.nodes["Principled BSDF"]
+    shader.inputs["Emission Color"].default_value = (1, 0.5, 0.2, 1)
+    shader.inputs["Emission Strength"].default_value = strength
+
+    assert shining_materials([shading_of(material)]) == expected
