@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from solver_core import render
+from solver_core.errors import SolverError
 
-from .calls import LIGHT_CALL, MOTION_CALL, POSE_CALL, sc
+from .calls import LIGHT_CALL, MOTION_CALL, POSE_CALL, SKELETON, sc
 
 SOLVES = {
     "pose": (sc.solve_pose, POSE_CALL | {"restarts": 2, "steps": 3}, "camera_from_object"),
@@ -72,3 +73,14 @@ def test_eight_threads_solve_alike_while_the_number_of_threads_changes(name):
 
     for one in running:
         np.testing.assert_array_equal(getattr(one.result(), answer), expected)
+
+
+@pytest.mark.parametrize("number", [1e300, -1e16])
+def test_numbers_that_no_step_can_square_are_refused(number):
+    targets, offsets = MOTION_CALL["targets"].copy(), SKELETON.offsets.copy()
+    targets[0, 1, 0], offsets[1, 0] = number, number
+
+    with pytest.raises(SolverError, match="up to 1e\\+15"):
+        sc.solve_inverse_kinematics(targets, SKELETON)
+    with pytest.raises(SolverError, match="up to 1e\\+15"):
+        sc.Skeleton(SKELETON.names, SKELETON.parents, offsets)

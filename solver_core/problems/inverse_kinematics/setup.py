@@ -11,6 +11,7 @@ import numpy as np
 
 from solver_core.checks import checked_array, checked_kind
 from solver_core.errors import ObservationError, SetupError
+from solver_core.mesh import LARGEST
 from solver_core.problems.inverse_kinematics.files.targets import NamedTargets
 from solver_core.problems.inverse_kinematics.names.mapping import Matching, match_by_map, match_targets
 from solver_core.problems.inverse_kinematics.placing import WRONG_UNIT, fit_to_skeleton, size_ratio
@@ -128,6 +129,8 @@ def checked_targets(targets: np.ndarray, weights: np.ndarray | None, skeleton: S
         )
     if len(positions) == 0:
         raise ObservationError("the motion is empty: the targets hold no frames")
+    if (largest := np.abs(positions[np.isfinite(positions)]).max(initial=0)) > LARGEST:
+        raise ObservationError(f"targets must be metres up to {LARGEST:g}, the largest is {largest:g}")
     positions, weights, notices = _without_gaps(positions, _checked_weights(weights, positions), skeleton)
     _check_unit(positions, weights, skeleton)
     return Given(positions, weights), notices

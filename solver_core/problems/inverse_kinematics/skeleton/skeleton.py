@@ -13,6 +13,7 @@ import numpy as np
 from solver_core.checks import checked_array
 from solver_core.errors import SetupError, shown
 from solver_core.kernel.tree import JointTree
+from solver_core.mesh import LARGEST
 from solver_core.problems.inverse_kinematics.files.bvh_motion import read_bvh_motion
 
 
@@ -48,9 +49,10 @@ class Skeleton(JointTree):
             )
         if not np.issubdtype(self.parents.dtype, np.integer):
             raise SetupError(f"parents must be whole numbers, got {self.parents.dtype}")
-        if not np.isfinite(self.offsets).all():
-            bad = self.names[int(np.flatnonzero(~np.isfinite(self.offsets).all(axis=1))[0])]
-            raise SetupError(f"the rest offset of {bad!r} must be finite numbers")
+        is_usable = (np.abs(self.offsets) <= LARGEST).all(axis=1)
+        if not is_usable.all():
+            bad = self.names[int(np.flatnonzero(~is_usable)[0])]
+            raise SetupError(f"the rest offset of {shown(bad)} must be finite numbers up to {LARGEST:g}")
         if len(set(self.names)) < count:
             twice = next(name for name in self.names if self.names.count(name) > 1)
             raise SetupError(f"the name {twice!r} stands twice in the skeleton; give every joint its own name")
