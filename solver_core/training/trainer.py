@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from solver_core.checks import checked_kind
 from solver_core.config import TrainSettings, load_train_settings, using
 from solver_core.errors import ConfigError, plain_line
 from solver_core.locking import sole_writer
@@ -110,15 +111,11 @@ def train_problem(
 
 def _checked_device(name: str) -> torch.device:
     """Where torch computes.  Raises ConfigError for a device that torch does not know or this machine lacks."""
+    checked_kind(name, str, "device", "a text such as cuda", ConfigError)
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (
-        AssertionError,
-        NotImplementedError,
-        RuntimeError,
-        TypeError,
-    ) as error:  # torch's words for what it was built without
+        torch.zeros(1, device=device).cpu()  # which devices without memory cannot
+    except (AssertionError, NotImplementedError, RuntimeError) as error:  # torch's words for what it was built without
         reason = plain_line(str(error).strip().partition("\n")[0])
         raise ConfigError(
             f"cannot train on the device {name!r}: {reason}; use --device cpu, or install torch for it"

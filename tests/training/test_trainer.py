@@ -153,6 +153,12 @@ def test_a_device_that_is_not_there_is_a_sentence(config, data, tmp_path):
         trainer.train(config, data, tmp_path / "run", device="cuda")
 
 
+@pytest.mark.parametrize("device", ["meta", "no such device", "cpu:-1", 2**63, None])
+def test_what_is_no_device_is_a_sentence(device, config, data, tmp_path):
+    with pytest.raises(ConfigError, match="device"):
+        trainer.train(config, data, tmp_path / "run", device=device)
+
+
 def test_weights_say_what_the_settings_say_of_their_origin(config, data, tmp_path):
     config.write_text(CONFIG.replace("[training]", '[training]\ndata = "my boxes"\nlicence = "MIT"'))
 
