@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from solver_core.checks import checked_array
+from solver_core.checks import checked_array, checked_numbers
 from solver_core.errors import ConfigError, ObservationError, SetupError, shown
 from solver_core.gauss_newton import derivatives, gauss_newton_update, least_squares_step
 from solver_core.manifolds import Box, Manifold
@@ -84,8 +84,8 @@ def inverse_problem(
         raise ConfigError(f"space must be a manifold such as Box(low, high), got {shown(space)}")
     if not isinstance(name, str):
         raise ConfigError(f"name must be a text, got {shown(name)}")
-    if start is not None and not np.isfinite(checked_array(start, "start", "of one x", ConfigError)).all():
-        raise ConfigError("start must be finite numbers")
+    if start is not None:
+        checked_numbers(start, "start", space.random(np.random.default_rng(PROBE_SEED), 1).shape[1:], ConfigError)
     if noise is not None:
         error = checked_array(noise, "noise", "() or that of an observation", ConfigError)
         if not (np.isfinite(error).all() and (error > 0).all()):

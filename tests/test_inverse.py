@@ -187,6 +187,9 @@ def test_an_observation_of_another_form_is_refused(observation, sentence):
         ({"forward": 3}, "forward must be a function"),
         ({"space": [0, 1]}, "space must be a manifold"),
         ({"noise": -1.0}, "noise must be positive"),
+        ({"noise": "much"}, "noise must be an array"),
+        ({"start": False}, "start must have shape"),
+        ({"forward": None}, "forward must be a function"),
     ],
 )
 def test_what_makes_no_problem_is_refused(arguments, sentence):
