@@ -50,10 +50,11 @@ from .armature_source import TargetSource, frames_to_solve
 from .armature_task import ArmatureTask
 from .bone_map import check_rows, control_rows, match_bones, node_targets, node_weights, rows_of
 from .found import BoneMotion, FoundRotations
-from .measured import judge_gap
+from .measured import farthest, joint_gap, judge_gap
 from .solve import Step, mean_milliseconds
 
 TOLERANCE = 1e-3  # metres by which a joint in the scene may be elsewhere than was solved
+SAME_SIZE = 1e-6  # share by which sizes differ that are not the same
 MOST_MEASURED = 250  # frames of a range that are looked at: what moves a joint does so in most frames
 
 
@@ -216,7 +217,7 @@ class ArmatureSolve:
         problem, row = session.setup.problem, np.array([shown])
         root = session.root_of(x[None], row)[0]
         points = inputs.to_world(problem.forward(x[None], row).positions[0] + root, shown)
-        goals = inputs.to_world(self._goals(shown), shown)
+        goals = inputs.to_world(inputs.targets[shown], shown)
         given = self._given
         return Step(
             self.parts[0],
@@ -342,26 +343,34 @@ class ArmatureSolve:
     def _measure(self, scene: bpy.types.Scene, armature: bpy.types.Object, is_keyed: bool) -> Iterator[None]:
         """Looks where the joints are in the scene: at every frame of a short range, and at some frames of a long one."""
         given, inputs, names, seen = self._given, self.inputs, self.chain.skeleton.names, self.seen.require(scene)
-        solved = np.where(given, self.result.position_error, np.nan)
+        solved, metres = np.where(given, self.result.position_error, np.nan), scene.unit_settings.scale_length
+        at_own_size = solved.copy()  # as the solve measures, where it brings targets to the skeleton's size
         self.error = solved.copy()
         unkeyed = () if is_keyed else [armature.pose.bones[name] for name in self.channels]
         worst = np.nanargmax(np.nanmax(solved, axis=1))
         for number in {worst, *np.linspace(0, len(self.frames) - 1, min(len(self.frames), MOST_MEASURED)).astype(int)}:
             with as_played(scene, self.frames[number], unkeyed):
                 joints = read_joints(evaluate(scene), seen)
-            off = np.stack([joints[self.seen_nodes[names[node]]] for node in np.flatnonzero(given)])
-            off -= inputs.to_world(self._goals(number), number)[given]
-            self.error[number, given] = np.linalg.norm(off, axis=1) * scene.unit_settings.scale_length
+            places = np.stack([joints[self.seen_nodes[names[node]]] for node in np.flatnonzero(given)])
+            for error, goals in ((self.error, inputs.targets[number]), (at_own_size, self._goals(number))):
+                off = places - inputs.to_world(goals, number)[given]
+                error[number, given] = np.linalg.norm(off, axis=1) * metres
             yield
         self.judgement = Judgement(self.result.verdict, self.result.explanation)
-        frame, node = np.unravel_index(np.nanargmax(np.abs(self.error - solved)), solved.shape)
-        if not abs(self.error[frame, node] - solved[frame, node]) <= TOLERANCE:
-            gap = f"{names[node]} is {100 * self.error[frame, node]:.1f} cm from its target at frame {self.frames[frame]}"
-            gap += f", and not {100 * solved[frame, node]:.1f} cm as was solved"
+        if farthest(at_own_size, solved)[1] > TOLERANCE:
             bones = [*pulling_bones(armature, self.chain.bones), *self.chain.bones]
             causes = [*(nla_holds if is_keyed else animation_holds)(armature), *bone_holds(armature, bones)]
             causes += bone_limits(armature, bones)
-            self.judgement = judge_gap(judge(self.error, self.chain.skeleton).verdict, gap, causes)
+            verdict = judge(at_own_size, self.chain.skeleton).verdict
+            self.judgement = judge_gap(verdict, joint_gap(names, self.frames, at_own_size, solved, "as was solved"), causes)
+        elif abs(self.result.scale - 1) > SAME_SIZE and farthest(self.error, solved)[1] > TOLERANCE:
+            cause = (
+                f"The targets are those of a body {self.result.scale:.2f} times as large as the skeleton, which follows at its "
+                f"own size: set their Scale under Placement to {self.task.target_scale / self.result.scale:.2f}, or Scale "
+                "in the settings to 1."
+            )
+            gap = joint_gap(names, self.frames, self.error, solved, "as it is at the skeleton's size")
+            self.judgement = judge_gap(self.result.verdict, gap, [cause])
 
     def _solved_pose(self, armature: bpy.types.Object, numbers: slice) -> LocalPose:
         rotations = self.result.rotations[numbers, self.chain.skeleton.joints]

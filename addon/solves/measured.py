@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+import numpy as np
 
 from solver_core.solution import Judgement, Verdict
 
@@ -26,3 +28,19 @@ def judge_end(judgement: Judgement, end: str) -> Judgement:
 
 def not_good(verdict: Verdict) -> Verdict:
     return Verdict.DOUBTFUL if verdict is Verdict.GOOD else verdict
+
+
+def farthest(error: np.ndarray, solved: np.ndarray) -> tuple[tuple[int, int], float]:
+    """Frame and node at which two measures (F, N) differ most, and by how much; nan where there is no target."""
+    gap = np.abs(error - solved)
+    frame, node = np.unravel_index(np.nanargmax(gap), gap.shape)
+    return (int(frame), int(node)), float(gap[frame, node])
+
+
+def joint_gap(names: Sequence[str], frames: Sequence[int], error: np.ndarray, solved: np.ndarray, what: str) -> str:
+    """For judge_gap, the joint whose distances error and solved (F, N), metres, differ most.  what: the solved one is."""
+    (frame, node), _ = farthest(error, solved)
+    return (
+        f"{names[node]} is {100 * error[frame, node]:.1f} cm from its target at frame {frames[frame]}, "
+        f"and not {100 * solved[frame, node]:.1f} cm {what}"
+    )
