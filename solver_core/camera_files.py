@@ -36,6 +36,7 @@ OPENCV_NAMES = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
 MATRIX_NAMES = ("K", "cam_K", "camera_matrix", "Camera_Matrix", "intrinsic_matrix", "intrinsics", "mtx", "k")
 DISTORTION_NAMES = ("distortion_coefficients", "Distortion_Coefficients", "dist_coeffs", "distortion", "dist", "D", "d")
 SIZE_NAMES = (("width", "height"), ("w", "h"), ("image_width", "image_height"), ("imageWidth", "imageHeight"))
+MAX_PROJECT_BYTES = 2**30  # of a project of fSpy with its image, or of a photograph
 FILM_DIAGONAL_MM = math.hypot(36, 24)
 # Names of COLMAP's models and what their numbers are.
 COLMAP_MODELS = {
@@ -228,7 +229,7 @@ def _read_numpy_camera(path: Path, size: Size | None) -> Camera:
 
 def _read_fspy_camera(path: Path, size: Size | None) -> Camera:
     """FSpy's project: a mark, its version, the length of the state, that of the image, then both."""
-    content = read_bytes(path, 2**30)
+    content = read_bytes(path, MAX_PROJECT_BYTES)
     if content[:4] != b"fspy" or len(content) < 16:
         raise SetupError("it is no project of fSpy")
     (length,) = struct.unpack("<I", content[8:12])
@@ -253,7 +254,9 @@ def _read_exif_camera(path: Path, size: Size | None) -> Camera:
     """A photograph's focal length in the terms of 35 mm film, which compares the diagonals."""
     with needed_for("reading photographs", extra="cli"):
         from PIL import Image
-    with Image.open(path, formats=("JPEG", "TIFF", "PNG", "MPO")) as image:  # no pixels are read
+    with Image.open(
+        io.BytesIO(read_bytes(path, MAX_PROJECT_BYTES)), formats=("JPEG", "TIFF", "PNG", "MPO")
+    ) as image:  # no pixels are read
         exif = image.getexif()
         width, height = image.size if exif.get(0x0112, 1) < 5 else image.size[::-1]  # its sides are turned
     focal_mm = exif.get_ifd(0x8769).get(0xA405)

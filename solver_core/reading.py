@@ -185,6 +185,8 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
         entries = [entry for entry in archive.infolist() if entry.filename.endswith(".npy")]
         check_count(sum(entry.file_size for entry in entries), MAX_ARCHIVE_BYTES, "bytes")
         for entry in entries:
+            if entry.compress_size > Path(path).stat().st_size:  # room would be made for it
+                raise ValueError(f"the array {entry.filename} is damaged")
             with archive.open(entry) as file:
                 arrays[entry.filename.removesuffix(".npy")] = _read_array(file, entry.file_size, entry.filename)
     return arrays

@@ -51,6 +51,7 @@ IMAGE_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp")
 
 MAX_PIXELS = 80_000_000  # a full-frame camera has 61 million, which take 1 GB as float32 RGBA; pillow warns from 89 on
+MAX_IMAGE_BYTES = 2**30  # 80 million pixels of 8 bytes, hardly compressed, take 640 MB
 MAX_FACES = 20_000_000  # a scan has up to 10 million
 MAX_VERTICES = 3 * MAX_FACES  # as in an stl, where no two faces share one
 MAX_MESH_BYTES = 4 * 2**30  # 20 million faces as text
@@ -234,8 +235,8 @@ def _read_png16(path: str | Path) -> np.ndarray:
     """(H, W, 4) float32 in [0, 1]."""
     with needed_for("reading 16-bit images", extra="cli"):
         import png
-    with reading(path, "photograph file", ObservationError), Path(path).open("rb") as file:
-        reader = png.Reader(file=file)
+    with reading(path, "photograph file", ObservationError):
+        reader = png.Reader(file=io.BytesIO(read_bytes(path, MAX_IMAGE_BYTES)))
         reader.preamble()
         check_count(reader.width * reader.height, MAX_PIXELS, "pixels")
         width, height, rows, _ = reader.asRGBA()
@@ -282,7 +283,8 @@ def open_image(path: str | Path, what: str) -> Iterator[Image.Image]:
         from PIL import Image, ImageOps
     with reading(path, what, ObservationError), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of damage that pillow gets over, and of a size that is refused below
-        with Image.open(path, formats=IMAGE_FORMATS) as image:
+        content = io.BytesIO(read_bytes(path, MAX_IMAGE_BYTES))  # of a file room is made for what its parts claim to hold
+        with Image.open(content, formats=IMAGE_FORMATS) as image:
             check_count(image.width * image.height, MAX_PIXELS, "pixels")
             image.load()
             yield ImageOps.exif_transpose(image)
