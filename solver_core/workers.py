@@ -27,15 +27,15 @@ def worker_pool(
     Raises ResourceError if one is ended from outside.
     """
     # Spawned, because forking a process that has threads can deadlock.
-    with ProcessPoolExecutor(count, get_context("spawn"), _begin, (prepare, arguments)) as pool:
-        try:
-            yield pool
-        except BrokenProcessPool as error:
-            raise ResourceError(
-                f"one of the {count} workers was ended from outside, as the system does when the memory runs out; {advice}"
-            ) from error
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    pool = ProcessPoolExecutor(count, get_context("spawn"), _begin, (prepare, arguments))
+    try:
+        yield pool
+    except BrokenProcessPool as error:
+        raise ResourceError(
+            f"one of the {count} workers was ended from outside, as the system does when the memory runs out; {advice}"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _begin(prepare: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 import os
 import signal
+import time
+from concurrent.futures import Future
 
 import pytest
 
@@ -25,6 +27,23 @@ def test_workers_are_prepared_first():
         assert pool.submit(prepared, "WORKER_TEST").result() == "7"
 
     assert "WORKER_TEST" not in os.environ
+
+
+def test_what_waits_is_dropped_when_the_block_is_left_early():
+    count = 50
+
+    def run() -> None:
+        with worker_pool(1, "give fewer") as pool:
+            futures.extend(pool.submit(time.sleep, 0.05) for _ in range(count))
+            futures[0].result()
+            raise KeyboardInterrupt
+
+    futures: list[Future[None]] = []
+    with pytest.raises(KeyboardInterrupt):
+        run()
+
+    assert all(future.done() for future in futures)
+    assert sum(future.cancelled() for future in futures) > count / 2
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kills a process")

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from solver_core.command import console
 from solver_core.errors import ConfigError, SolverError
 from solver_core.locking import sole_writer
-from solver_core.reading import reading
+from solver_core.reading import reading, without_limits
 from solver_core.solution import Verdict
 from solver_core.workers import worker_pool
 from solver_core.writing import check_place, make_folder, refuse_overwriting, remove_unfinished, write_text
@@ -63,6 +63,10 @@ def tasks_of(
     inputs: other files, by their options.  is_series: whether each follows the one before.
     Raises ConfigError if something would be overwritten.
     """
+    written = _written(out, words)
+    sources = [path for path in sources if path.name not in written or not _is_in(path, out)]
+    if not sources:
+        raise ConfigError(f"all that is in {out} was written by an earlier run; give another --out")
     stems = [path.stem for path in sources]
     names = [path.stem if stems.count(path.stem) == 1 else path.name for path in sources]
     records = [out / f"{name}.json" for name in names]
@@ -72,25 +76,39 @@ def tasks_of(
     make_folder(out)
     outputs = {f"the record of {task.source.name}": task.record for task in tasks}
     outputs |= {f"the {words.product} of {task.source.name}": task.product for task in tasks if task.product is not None}
+    for task in tasks:
+        if task.record.exists() and _read_record(task.record, words) is None:
+            raise ConfigError(f"{task.record} is there, and no run has written it; give another folder as --out")
     for what, place in outputs.items():
-        check_place(place, what)
+        check_place(place, what.removeprefix("the "))
     refuse_overwriting(outputs, {**inputs, **{f"the {words.source} {path.name}": path for path in sources}})
     return tasks
 
 
+def _written(out: Path, words: Words) -> set[str]:
+    """Names of the files in a folder that an earlier run wrote."""
+    records = {path: record for path in out.glob("*.json") if (record := _read_record(path, words)) is not None}
+    return {path.name for path in records} | {str(record.get(words.product)) for record in records.values()}
+
+
+def _is_in(path: Path, folder: Path) -> bool:
+    return path.parent.resolve() == folder.resolve()
+
+
 def run_tasks(
-    tasks: Sequence[Task], solve: Solve, words: Words, out: Path, inputs: Sequence[Path], settings: str, jobs: int
+    tasks: Sequence[Task], solve: Solve, words: Words, args: argparse.Namespace, inputs: Sequence[Path], settings: str
 ) -> int:
     """Prints a line of JSON a task as it ends; 0 if all of them are good, else 1.
 
-    solve: gives the result of a task, with its "verdict", after it has written the product.  inputs: other files, settings:
-    what else the results depend on.  A task whose record is of the same files and settings, and whose product is there as it
-    was, is skipped; its record says so.
+    solve: gives the result of a task, with its "verdict", after it has written the product.  args: of the command, with out
+    and jobs.  inputs: other files, settings: what else the results depend on.  A task whose record is of the same files and
+    settings, and whose product is there as it was, is skipped; its record says so.  Raises ConfigError for a missing input.
     """
     worst = 0
-    with sole_writer(out), console.progress_bars() as show:
-        remove_unfinished(out)
-        for number, record in enumerate(_records(tasks, solve, words, inputs, settings, max(1, jobs))):
+    fingerprint = _digest(inputs, settings)
+    with sole_writer(args.out), console.progress_bars() as show:
+        remove_unfinished(args.out)
+        for number, record in enumerate(_records(tasks, solve, words, args, fingerprint)):
             show(f"{words.source}s", number + 1, len(tasks))
             console.print_out(json.dumps(record) + "\n")
             if record.get("verdict") != Verdict.GOOD.value:
@@ -101,28 +119,37 @@ def run_tasks(
 
 
 def _records(
-    tasks: Sequence[Task], solve: Solve, words: Words, inputs: Sequence[Path], settings: str, jobs: int
+    tasks: Sequence[Task], solve: Solve, words: Words, args: argparse.Namespace, fingerprint: str
 ) -> Iterator[dict[str, Any]]:
-    """The record of each task as it ends, `jobs` at a time in processes of their own."""
-    if jobs == 1 or len(tasks) == 1:
-        yield from (_record(task, solve, words, inputs, settings) for task in tasks)
+    """The record of each task as it ends, some at a time in processes of their own, which say and read as this one does."""
+    if args.jobs == 1 or len(tasks) == 1:
+        yield from (_record(task, solve, words, fingerprint) for task in tasks)
         return
-    with worker_pool(jobs, "give fewer --jobs") as pool:
-        running = [pool.submit(_record, task, solve, words, inputs, settings) for task in tasks]
+    manner = (args.debug, args.quiet, args.verbose)
+    with worker_pool(args.jobs, "give fewer --jobs", console.prepare, manner) as pool:
+        work = _record_without_limits if args.no_limits else _record
+        running = [pool.submit(work, task, solve, words, fingerprint) for task in tasks]
         for ended in as_completed(running):
             yield ended.result()
 
 
-def _record(task: Task, solve: Solve, words: Words, inputs: Sequence[Path], settings: str) -> dict[str, Any]:
+def _record_without_limits(*task: Any) -> dict[str, Any]:
+    with without_limits():
+        return _record(*task)
+
+
+def _record(task: Task, solve: Solve, words: Words, shared: str) -> dict[str, Any]:
+    """shared: fingerprint of what all tasks depend on."""
     record: dict[str, Any] = {words.source: task.source.name}
     if task.product is not None:
         record[words.product] = task.product.name
     try:
-        before = [task.follows] if task.follows is not None and task.follows.exists() else []
-        fingerprint = _digest([task.source, *inputs, *before], settings)
-        finished = _finished(task, fingerprint)
+        before = {} if task.follows is None else {**(_read_record(task.follows, words) or {}), "seconds": None}
+        fingerprint = _digest([task.source], shared + json.dumps(before))
+        finished = _finished(task, words, fingerprint)
         if finished is not None:
-            return record | {"status": "skipped", "verdict": finished["verdict"]}
+            kept = {key: finished[key] for key in ("verdict", "explanation") if key in finished}
+            return record | {"status": "skipped", **kept}
         result = solve(task)
         record |= {"status": STATUS[Verdict(result["verdict"])], **result, "fingerprint": fingerprint}
         if task.product is not None:
@@ -133,22 +160,36 @@ def _record(task: Task, solve: Solve, words: Words, inputs: Sequence[Path], sett
     return record
 
 
-def _finished(task: Task, fingerprint: str) -> dict[str, Any] | None:
+def _finished(task: Task, words: Words, fingerprint: str) -> dict[str, Any] | None:
     """The record of an earlier run of the same task, if that did not fail and its product is there as it was."""
-    try:
-        record = json.loads(task.record.read_text(encoding="utf-8"))
-        is_same = record["fingerprint"] == fingerprint
-        is_there = task.product is None or record["sha256"] == _digest([task.product])
-        return record if is_same and is_there and record["status"] != "failed" and isinstance(record["verdict"], str) else None
-    except (SolverError, OSError, ValueError, TypeError, KeyError, RecursionError):  # there is none, or it is another file
+    record = _read_record(task.record, words)
+    if record is None or record.get("fingerprint") != fingerprint or record["status"] == "failed":
         return None
+    is_there = task.product is None or (task.product.is_file() and record.get("sha256") == _digest([task.product]))
+    return record if is_there and isinstance(record.get("verdict"), str) else None
+
+
+def _read_record(path: Path, words: Words) -> dict[str, Any] | None:
+    """A record that an earlier run wrote; None if there is none, or it is another file."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) and {words.source, "status"} <= set(record) else None
 
 
 def _digest(files: Sequence[Path], text: str = "") -> str:
     """Changes with the content of the files, or of the files in folders, and with the text.  Raises ConfigError."""
     digest = hashlib.sha256(text.encode())
     for path in files:
-        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+        for file in _parts(path):
             with reading(file, "file", ConfigError), file.open("rb") as content:
                 digest.update(hashlib.file_digest(content, "sha256").digest())
     return digest.hexdigest()
+
+
+def _parts(path: Path) -> list[Path]:
+    """The files of a folder, or a file with those that it may consist of."""
+    if path.is_dir():
+        return [file for file in sorted(path.iterdir()) if not file.is_dir()]
+    return [path, *sorted(path.parent.glob("*.bin"))] if path.suffix.lower() == ".gltf" else [path]

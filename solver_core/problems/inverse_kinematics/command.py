@@ -132,7 +132,7 @@ def _run_folder(args: argparse.Namespace) -> int:
         files |= {f"the {what} of --weights": path for what, path in beside.items() if path.exists()}
     tasks = tasks_of(clips_in(args.targets), args.out, WORDS, files, f".{args.format}")
     settings = repr((solver_core.__version__, inputs.options, args.unit, args.skeleton_unit, args.up, args.fps, args.rest))
-    return run_tasks(tasks, inputs.solve_clip, WORDS, args.out, list(files.values()), settings, args.jobs)
+    return run_tasks(tasks, inputs.solve_clip, WORDS, args, list(files.values()), settings)
 
 
 @dataclass(frozen=True)

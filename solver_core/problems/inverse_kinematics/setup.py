@@ -25,7 +25,7 @@ from solver_core.problems.inverse_kinematics.solver.guide import Guide, Trained,
 
 STANDING = ("abdomen", "chest", "neck", "lShin", "rShin", "lFoot", "rFoot")  # whose bones are upright where a body stands
 NO_STANCE = (
-    "the rest pose of the skeleton is no standing figure, so positions do not tell how its joints are twisted: bones point "
+    "the pose at rest is no standing figure, so positions do not tell how its joints are twisted: bones point "
     "where they should, but may be turned about themselves; give a pose in which it stands (rest=, --rest)"
 )
 

@@ -49,6 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exit code of the verdict, or 0 if those of several masks are good.  Raises SolverError for wrong input."""
+    if not args.mask.exists() and not is_pattern(args.mask):
+        raise ObservationError(f"cannot read the mask file {args.mask}: No such file or directory")
     if args.mask.is_dir() or is_pattern(args.mask):
         return _run_several(args)
     if args.track or args.jobs > 1:
@@ -103,7 +105,7 @@ def _run_several(args: argparse.Namespace) -> int:
     choices = (args.up, args.focal, args.label, args.threshold, args.invert, args.convention, args.track)
     settings = repr((solver_core.__version__, options, choices))
     solve = partial(_solve_mask, args, options)
-    return run_tasks(tasks, solve, WORDS, args.out, list(files.values()), settings, args.jobs)
+    return run_tasks(tasks, solve, WORDS, args, list(files.values()), settings)
 
 
 def _solve_mask(args: argparse.Namespace, options: PoseOptions, task: Task) -> dict[str, Any]:

@@ -126,6 +126,67 @@ def test_a_pattern_stands_for_its_files(film, capsys):
     assert names == [f"frame_{9 + number}.png" for number in range(1, NUM_FRAMES)]
 
 
+def test_a_file_of_somebody_else_is_not_overwritten(film, capsys):
+    (film / "out").mkdir()
+    (film / "out" / "frame_10.json").write_text('{"shapes": []}')
+
+    assert solve(film) == 2
+
+    assert "no run has written it" in capsys.readouterr().err
+    assert (film / "out" / "frame_10.json").read_text() == '{"shapes": []}'
+
+
+def test_records_beside_the_masks_are_no_masks(film, capsys):
+    arguments = ["--mesh", film / "mesh.obj", "--camera", film / "camera.json", "--start", film / "start.json"]
+    command = [str(part) for part in ("solve", "pose", "--mask", film / "masks" / "*", "--out", film / "masks", *arguments)]
+
+    assert [main(command), main(command)] == [0, 0]
+
+    statuses = [json.loads(line)["status"] for line in capsys.readouterr().out.splitlines()]
+    assert statuses == ["done"] * NUM_FRAMES + ["skipped"] * NUM_FRAMES
+
+
+def test_hidden_files_are_no_masks_and_a_broken_one_stops_no_other(film, capsys):
+    (film / "masks" / "._frame_9.png").write_bytes(b"resources of macOS")
+    (film / "masks" / "frame_10.png").unlink()
+    (film / "masks" / "frame_10.png").symlink_to(film / "nowhere.png")
+
+    assert solve(film) == 1
+
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [record["status"] for record in printed] == ["done", "failed", "done"]
+
+
+def test_what_all_masks_need_is_missed_at_once(film, capsys):
+    (film / "mesh.obj").unlink()
+
+    assert solve(film) == 2
+
+    captured = capsys.readouterr()
+    assert "mesh.obj" in captured.err
+    assert captured.out == ""
+
+
+def test_a_lost_frame_is_tried_again_and_those_after_it_are_not(film, capsys):
+    Image.fromarray(np.zeros((144, 192), np.uint8)).save(film / "masks" / "frame_10.png")
+    solve(film, "--track")
+    capsys.readouterr()
+
+    solve(film, "--track")
+
+    statuses = [json.loads(line)["status"] for line in capsys.readouterr().out.splitlines()]
+    assert statuses == ["skipped", "failed", "skipped"]
+
+
+def test_processes_say_no_more_than_this_one(film, capfd):
+    for path in (film / "masks").iterdir():
+        Image.fromarray(5 * (np.asarray(Image.open(path)) > 0).astype(np.uint8)).save(path)  # which is remarked on
+
+    solve(film, "--jobs", "2", "--quiet")
+
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize(
     ("mask", "options", "sentence"),
     [
