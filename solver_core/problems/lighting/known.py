@@ -25,12 +25,13 @@ KEYS = {
 }
 NEEDED = {"direction": (3,), "position": (3,), "aim": (3,), "cone_deg": (), "sides": (2, 3)}  # shapes
 USUAL = {"angle_deg": 0.0, "blend": 0.0}
+ROUNDED = 1e-3  # half a turn is a little more in Blender's single precision
+RANGES = {"angle_deg": (0, 180), "cone_deg": (0, 180), "blend": (0, 1)}
 DISC_SAMPLES = 12  # of a sun's disc
 SIDE_SAMPLES = 4  # along each side of an area
 SKY_SAMPLES = 64  # directions: the share of the sky that is seen is off by about a hundredth
 SKY_MAP = 64  # texels of a shadow map for one of them: together they are soft
 AREA_FACTOR = 4.0  # in front of an area against a point light of the same power: it shines by the cosine, to one side
-WIDEST_CONE_DEG = 180.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +63,7 @@ class KnownLight:
             raise SetupError(f"unknown key {shown(min(unknown))} of a known {kind}; it has {keys}")
         if missing := [key for key in ("strength", *KEYS[kind]) if key not in given and key not in USUAL]:
             raise SetupError(f"a known {kind} needs the key {missing[0]}")
-        strength = checked_array(given["strength"], f"strength of a known {kind}", "of one or three numbers")
+        strength = checked_array(given["strength"], f"strength of a known {kind}", "(3,)")
         strength = checked_numbers(strength, f"strength of a known {kind}", () if strength.ndim == 0 else (3,))
         if (strength < 0).any():
             raise SetupError(f"strength of a known {kind} must not be negative")
@@ -70,7 +71,12 @@ class KnownLight:
         for key in {"direction", "aim"} & set(values):
             if not values[key].any():
                 raise SetupError(f"{key} of a known {kind} must not be zero")
-            values[key] = values[key] / np.linalg.norm(values[key])
+            axis = values[key] / np.abs(values[key]).max()  # first, so that squares neither vanish nor overflow
+            values[key] = axis / np.linalg.norm(axis)
+        for key in set(RANGES) & set(values):
+            low, high = RANGES[key]
+            if not low - ROUNDED <= values[key] <= high + ROUNDED:
+                raise SetupError(f"{key} of a known {kind} must be between {low} and {high}, got {float(values[key]):g}")
         return cls(kind, np.broadcast_to(strength, 3).copy(), str(given.get("name", kind)), values)
 
     def radiance(self, scene: LitScene, map_size: int) -> np.ndarray:
@@ -108,7 +114,7 @@ class KnownLight:
         cosine = offset @ self.values["aim"] / np.maximum(np.linalg.norm(offset, axis=2), np.finfo(np.float32).tiny)
         if self.kind == "area":
             return AREA_FACTOR * np.maximum(cosine, 0)
-        edge = np.cos(np.radians(min(float(self.values["cone_deg"]), WIDEST_CONE_DEG)) / 2)
+        edge = np.cos(np.radians(float(self.values["cone_deg"])) / 2)
         inside = np.clip((cosine - edge) / max(float(self.values["blend"]) * (1 - edge), 1e-6), 0, 1)
         return inside * inside * (3 - 2 * inside)  # Blender's smooth step
 

@@ -117,6 +117,7 @@ def test_a_spot_lights_its_cone_only(sun_case, lamp):
         ([{"kind": "torch"}], "must have the key kind"),
         ([{"kind": "sun", "strength": 1}], "needs the key direction"),
         ([{"kind": "sun", "strength": 1, "direction": [0, 0, 0]}], "must not be zero"),
+        ([{"kind": "sun", "strength": 1, "direction": [0, 0, 1], "angle_deg": 400}], "between 0 and 180, got 400"),
         ([{"kind": "sun", "strength": -1, "direction": [0, 0, 1]}], "must not be negative"),
         ([{"kind": "sky", "strength": 1, "aim": [0, 0, 1]}], "unknown key 'aim'"),
         ([{"kind": "point", "strength": 1, "position": [0, np.nan, 1]}], "finite"),
@@ -127,6 +128,13 @@ def test_bad_known_lights_are_refused_with_one_sentence(sun_case, known, words):
         solve_lighting(**sun_case.arguments(known=known))
 
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("length", [1e-300, 1e300])
+def test_the_length_of_a_direction_does_not_matter(length):
+    light = KnownLight.checked({"kind": "sun", "strength": 1, "direction": [0, 3 * length, 4 * length]})
+
+    np.testing.assert_allclose(light.values["direction"], [0, 0.6, 0.8])
 
 
 def test_known_lights_need_the_albedo(sun_case):
