@@ -45,7 +45,7 @@ class Camera:
     def __post_init__(self) -> None:
         for field in fields(self)[:6]:
             value = getattr(self, field.name)
-            if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+            if isinstance(value, bool | np.timedelta64) or not isinstance(value, (int, float, np.integer, np.floating)):
                 raise SetupError(f"camera {field.name} must be a number, got {shown(value)}")
             if not abs(value) < LARGEST:
                 raise SetupError(f"camera {field.name} must be finite and below {LARGEST:g}, got {value}")

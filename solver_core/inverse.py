@@ -88,7 +88,7 @@ def inverse_problem(
         checked_numbers(start, "start", space.random(np.random.default_rng(PROBE_SEED), 1).shape[1:], ConfigError)
     if noise is not None:
         error = checked_array(noise, "noise", "() or that of an observation", ConfigError)
-        if not (np.isfinite(error).all() and (error > 0).all()):
+        if not (error.size and np.isfinite(error).all() and (error > 0).all()):
             raise ConfigError(f"noise must be positive, got {shown(noise)}; None = not known")
         noise = error.astype(float)[()]
     return InverseKind(name, forward, space, sampler, start, noise, is_batched or getattr(forward, "is_batched", False))
@@ -143,6 +143,8 @@ class InverseKind(ProblemKind):
         if isinstance(observation, dict) and "y" not in observation:
             raise ObservationError(f"a file of an observation must hold it under the key y, it has {shown(list(observation))}")
         shape = self.usual.mean.shape
+        if np.shape(self.noise) not in ((), (1,), shape) and self.noise is not None:
+            raise ConfigError(f"noise must be one number or of shape {shape}, got {np.shape(self.noise)}")
         y = observation["y"] if isinstance(observation, dict) else observation
         y = checked_array(y, "the observation", str(shape), ObservationError).astype(float)
         y = y[None] if y.shape == shape else y

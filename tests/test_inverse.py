@@ -188,6 +188,7 @@ def test_an_observation_of_another_form_is_refused(observation, sentence):
         ({"space": [0, 1]}, "space must be a manifold"),
         ({"noise": -1.0}, "noise must be positive"),
         ({"noise": "much"}, "noise must be an array"),
+        ({"noise": []}, "noise must be positive"),
         ({"start": False}, "start must have shape"),
         ({"forward": None}, "forward must be a function"),
     ],

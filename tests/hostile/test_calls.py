@@ -84,3 +84,17 @@ def test_numbers_that_no_step_can_square_are_refused(number):
         sc.solve_inverse_kinematics(targets, SKELETON)
     with pytest.raises(SolverError, match="up to 1e\\+15"):
         sc.Skeleton(SKELETON.names, SKELETON.parents, offsets)
+
+
+def test_a_range_of_three_focal_lengths_is_refused():
+    with pytest.raises(SolverError, match="focal_range must have shape"):
+        sc.solve_pose(**POSE_CALL | {"focal_range": (20.0, 80.0, 90.0)})
+
+
+def test_the_length_of_a_known_direction_does_not_matter():
+    lights = [{"kind": "sun", "strength": 0.1, "direction": [0.0, length, length]} for length in (1.0, 1e300)]
+    call = LIGHT_CALL | {"albedo": np.full(3, 0.5)}
+
+    one, other = (sc.solve_lighting(**call | {"known": [light]}).light for light in lights)
+
+    np.testing.assert_allclose(one, other, atol=1e-5)

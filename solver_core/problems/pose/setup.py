@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from solver_core import rotations
-from solver_core.checks import checked_array, checked_camera, checked_coverage, checked_rigid
+from solver_core.checks import checked_array, checked_camera, checked_coverage, checked_numbers, checked_rigid
 from solver_core.errors import ObservationError, SetupError, shown
 from solver_core.frames import Camera, matrix_from_pose, pose_from_matrix
 from solver_core.mesh import Mesh, UnitMesh
@@ -115,7 +115,7 @@ def _checked_known(ignore: np.ndarray, coverage: np.ndarray, camera: Camera) -> 
 
 def _checked_focal_range(focal_range: tuple[float, float]) -> tuple[float, float]:
     """The range as floats.  Raises SetupError."""
-    low, high = checked_array(focal_range, "focal_range", "(2,)", SetupError).astype(float)
+    low, high = checked_numbers(focal_range, "focal_range", (2,))
     if not 0 < low < high < MAX_FOCAL_RATIO * low:
         raise SetupError(
             "focal_range must be the lowest and the highest focal length in pixels, the highest at most "

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +94,7 @@ def read_targets(
     suffix = path.suffix.lower()
     if suffix == ".bvh":
         return _of_bvh(path, metres, up, fps)
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112  (Path.is_dir raises for what can be no name)
         points = _read_folder(path)
     elif suffix in READERS:
         with reading(path, "targets", ObservationError):
