@@ -124,8 +124,9 @@ class Option(NamedTuple):
             return None
         accepted, _ = KINDS[self.kind]
         is_bool = isinstance(value, (bool, np.bool_))
+        is_kind = isinstance(value, accepted) and not isinstance(value, np.timedelta64)  # which NumPy counts among the integers
         try:
-            if isinstance(value, accepted) and is_bool == (self.kind is bool) and self._is_within(value):
+            if is_kind and is_bool == (self.kind is bool) and self._is_within(value):
                 return self.kind(value)
         except OverflowError as error:
             raise ConfigError(f"{self.name} must be {self.needed}, got a number that is too large") from error

@@ -67,6 +67,11 @@ def test_value_that_is_no_choice_is_refused_with_what_was_needed(values, sentenc
     assert str(caught.value) == sentence
 
 
+def test_a_span_of_time_is_no_number():
+    with pytest.raises(ConfigError, match="whole number from 0 to 9"):
+        Walk(steps=np.timedelta64(3))
+
+
 @pytest.mark.parametrize("file", ["track.csv", Path("track.csv")], ids=repr)
 def test_file_becomes_a_path(file):
     assert Walk(track=file).track == Path("track.csv")
