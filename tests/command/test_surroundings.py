@@ -126,12 +126,21 @@ def test_too_little_memory_is_a_sentence(problem, room_mb, demo_dir, tmp_path):
     assert done.returncode != 3 or one_sentence(done)
 
 
+def hear_interrupts() -> None:
+    """What a shell runs in the background ignores them, and so does all that is started from there."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_at_any_moment_is_a_sentence_and_leaves_no_file(demo_dir, tmp_path):
     picture, files = tmp_path / "motion.gif", ["--skeleton", demo_dir / "ik_rest.bvh", "--targets", demo_dir / "ik_targets.csv"]
     command = [sys.executable, "-m", "solver_core", "solve", "ik", *files, "--animation", picture, "--out", tmp_path / "m.bvh"]
     for _ in range(5):  # on a busy machine it may be over before it hears of it
         process = subprocess.Popen(
-            [*map(str, command)], stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
+            [*map(str, command)],
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            preexec_fn=hear_interrupts,
         )
         while not (tmp_path / "m.bvh").exists() and process.poll() is None:  # the animation comes after it
             time.sleep(0.01)

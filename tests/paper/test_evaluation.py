@@ -149,13 +149,13 @@ def test_command_writes_table_plots_and_pictures_and_clears_its_parts(square_tab
 
 
 def test_file_that_is_no_text_is_not_overwritten(square_table, tmp_path, capsys):
-    (tmp_path / "picture.png").write_bytes(b"\x89PNG\xff")
+    (tmp_path / "table.md").write_bytes(b"\x89PNG\xff")
 
-    code = main(["table9", "--data", str(tmp_path), "--quick", "--markdown", str(tmp_path / "picture.png")])
+    code = main(["table9", "--data", str(tmp_path), "--quick", "--markdown", str(tmp_path / "table.md")])
 
     assert code != 0
     assert "it is no text in UTF-8" in capsys.readouterr().err
-    assert (tmp_path / "picture.png").read_bytes() == b"\x89PNG\xff"
+    assert (tmp_path / "table.md").read_bytes() == b"\x89PNG\xff"
     assert not square_table.calls
 
 

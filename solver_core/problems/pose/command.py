@@ -49,8 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exit code of the verdict, or 0 if those of several masks are good.  Raises SolverError for wrong input."""
-    if not args.mask.exists() and not is_pattern(args.mask):
-        raise ObservationError(f"cannot read the mask file {args.mask}: No such file or directory")
+    if not args.mask.suffix and not args.mask.exists() and not is_pattern(args.mask):
+        raise ObservationError(f"there is no folder of masks {args.mask}")
     if args.mask.is_dir() or is_pattern(args.mask):
         return _run_several(args)
     if args.track or args.jobs > 1:

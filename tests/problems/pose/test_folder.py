@@ -195,6 +195,7 @@ def test_processes_say_no_more_than_this_one(film, capfd):
         ("masks/frame_9.png", ("--track",), "is one file"),
         ("masks/*.tif", (), "no file matches"),
         ("out", (), "no masks in the folder"),
+        ("nowhere", (), "there is no folder of masks"),
     ],
 )
 def test_what_cannot_be_is_said(film, capsys, mask, options, sentence):
