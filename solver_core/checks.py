@@ -112,7 +112,7 @@ def is_number(value: Any) -> bool:
 
 def checked_count(value: Any, name: str) -> int:
     """A whole number from 1 on.  Raises ConfigError that calls it `name`."""
-    if not (is_number(value) and isinstance(value, Integral) and value >= 1):
+    if not (is_number(value) and isinstance(value, Integral) and int(value) >= 1):
         raise ConfigError(f"{name} must be a whole number from 1 on, got {shown(value)}")
     return int(value)
 

@@ -143,7 +143,7 @@ class InverseKind(ProblemKind):
         if isinstance(observation, dict) and "y" not in observation:
             raise ObservationError(f"a file of an observation must hold it under the key y, it has {shown(list(observation))}")
         shape = self.usual.mean.shape
-        if np.shape(self.noise) not in ((), (1,), shape) and self.noise is not None:
+        if self.noise is not None and np.shape(self.noise) not in ((), (1,), shape):
             raise ConfigError(f"noise must be one number or of shape {shape}, got {np.shape(self.noise)}")
         y = observation["y"] if isinstance(observation, dict) else observation
         y = checked_array(y, "the observation", str(shape), ObservationError).astype(float)

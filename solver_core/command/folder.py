@@ -127,7 +127,7 @@ def _records(
         return
     manner = (args.debug, args.quiet, args.verbose)
     with worker_pool(args.jobs, "give fewer --jobs", console.prepare, manner) as pool:
-        work = _record_without_limits if args.no_limits else _record
+        work: Callable[..., dict[str, Any]] = _record_without_limits if args.no_limits else _record
         running = [pool.submit(work, task, solve, words, fingerprint) for task in tasks]
         for ended in as_completed(running):
             yield ended.result()

@@ -39,16 +39,20 @@ class BasisImages:
         self.problem, self.kind = problem, problem.kind
         basis = problem.kind.basis
         rows = np.zeros(len(basis.x), dtype=int)
-        if shading is None:
-            shading = problem.kind.shade(problem.scene.of(rows), basis.x, problem.map_size) * basis.strength[:, None]
-        self.shading = shading
+        self.shading: np.ndarray = (
+            problem.kind.shade(problem.scene.of(rows), basis.x, problem.map_size) * basis.strength[:, None]
+            if shading is None
+            else shading
+        )
         albedo = problem.scene.surface.albedo[0]
         if problem.tinted:  # the albedo as the best of the basis has it
-            prediction = problem.explain(shading.astype(np.float32), rows)
+            prediction = problem.explain(self.shading.astype(np.float32), rows)
             best = np.argmin(problem.energy(prediction, take(problem.observation, rows), rows))
             albedo = prediction.albedo[best]
         arriving = (
-            Arriving.straight(shading) if problem.surroundings is None else problem.surroundings.arriving(shading, albedo[None])
+            Arriving.straight(self.shading)
+            if problem.surroundings is None
+            else problem.surroundings.arriving(self.shading, albedo[None])
         )
         images = np.concatenate([arriving.direct * albedo, arriving.sky * albedo])  # the last is by ambient light
         self.images = images.mean(axis=2).astype(np.float64)
