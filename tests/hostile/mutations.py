@@ -7,6 +7,7 @@ import io
 import json
 import re
 import struct
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -176,7 +177,8 @@ def _split_zip(content: bytes) -> list[bytes]:
 
 def _join_zip(parts: list[bytes]) -> bytes:
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
+    with zipfile.ZipFile(file, "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of names that stand twice, which is as bad an input as any
         for number, part in enumerate(parts):
             name, _, data = part.partition(b"\n")
             archive.writestr(zipfile.ZipInfo(name.decode("latin-1")[:100] or str(number)), data)
