@@ -25,7 +25,7 @@ from solver_core.config import TrainSettings
 from solver_core.loop import LoopSettings, iterate
 from solver_core.network.spec import NetworkSpec
 from solver_core.network.torch_modules import TorchNetwork
-from solver_core.network.update import network_update
+from solver_core.network.update import Network, network_update
 from solver_core.problem import Features, Sampler, Samples, take
 from solver_core.problem_kind import ProblemKind
 from solver_core.solution import Iteration
@@ -61,31 +61,22 @@ class StageSource:
     def stage(self) -> int:
         return len(self.frozen)
 
+    @functools.cached_property
+    def networks(self) -> list[Network]:
+        """Of the stages before it, made once: drawing their first weights takes as long as a batch of poses."""
+        networks = [TorchNetwork(self.spec) for _ in self.frozen]
+        for network, weights in zip(networks, self.frozen, strict=True):
+            network.load_numpy_weights(weights)
+        return [network.predict for network in networks]
+
     def sampler(self, split: str) -> Sampler:
         return self.problem.make_sampler(self.data, split, self.settings.sampling)
 
-
-def roll_forward(samples: Samples, spec: NetworkSpec, stages: list[Weights], halvings: int) -> list[Iteration]:
-    """Takes samples through the stages that are trained already.
-
-    Args:
-        samples: B of them, whose answers are known.
-        spec: of the networks.
-        stages: the weights of each.
-        halvings: of steps that do not lower the energy.
-
-    Returns:
-        Iterations of the feedback loop, the start first.
-    """
-    networks = [_torch_network(spec, weights).predict for weights in stages]
-    settings = LoopSettings(steps=len(stages), halvings=halvings)
-    return list(iterate(samples.problem, network_update(samples.problem, networks), samples.observation, samples.x0, settings))
-
-
-def _torch_network(spec: NetworkSpec, weights: Weights) -> TorchNetwork:
-    network = TorchNetwork(spec)
-    network.load_numpy_weights(weights)
-    return network
+    def roll_forward(self, samples: Samples) -> list[Iteration]:
+        """Iterations of the feedback loop of samples whose answers are known, through the stages before it, the start first."""
+        settings = LoopSettings(steps=self.stage, halvings=self.settings.halvings)
+        update = network_update(samples.problem, self.networks)
+        return list(iterate(samples.problem, update, samples.observation, samples.x0, settings))
 
 
 def make_examples(source: StageSource, sampler: Sampler, index: int) -> Examples:
@@ -93,7 +84,7 @@ def make_examples(source: StageSource, sampler: Sampler, index: int) -> Examples
     settings = source.settings
     rng = np.random.default_rng([settings.seed, source.stage, index])
     samples = sampler.draw(rng, settings.batch_size)
-    state = roll_forward(samples, source.spec, source.frozen, settings.halvings)[-1]
+    state = source.roll_forward(samples)[-1]
     rows = np.flatnonzero(state.is_active)
     if len(rows) == 0:  # everything is solved already: train on what is there rather than on nothing
         rows = np.arange(len(state.x))

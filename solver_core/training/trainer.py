@@ -37,7 +37,7 @@ from solver_core.problems import find_problem
 from solver_core.training.board import tensorboard
 from solver_core.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from solver_core.training.curve import draw_curve
-from solver_core.training.examples import Examples, StageSource, Weights, Workers, roll_forward
+from solver_core.training.examples import Examples, StageSource, Weights, Workers
 from solver_core.training.files import CURVE, LOG, check_new_run, weights_path
 from solver_core.training.memory import keep_freed_memory
 from solver_core.writing import append_line, make_folder, remove_unfinished
@@ -293,7 +293,7 @@ class _Run:
     def _validate(self, samples: Samples) -> None:
         """Logs mean and median errors after the stages so far, the one under way included."""
         stages = [*self.frozen, self.network.to_numpy_weights()]
-        x = roll_forward(samples, self.spec, stages, self.settings.halvings)[-1].x
+        x = StageSource(self.problem, self.settings, self.spec, self.data, stages).roll_forward(samples)[-1].x
         errors = self.problem.measure(samples.problem, x, samples.x_true, np.arange(len(x)))
         summary = {name: [round(float(np.mean(e)), 5), round(float(np.median(e)), 5)] for name, e in errors.items()}
         self._log({"validation": summary})
