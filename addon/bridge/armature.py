@@ -250,6 +250,17 @@ def read_joints(depsgraph: bpy.types.Depsgraph, armature: bpy.types.Object) -> d
     return points
 
 
+def read_turns(depsgraph: bpy.types.Depsgraph, armature: bpy.types.Object) -> dict[str, np.ndarray]:
+    """(3, 3) by the bone's name: how each bone of a posed armature is turned in the world from how it is at rest."""
+    evaluated = armature.evaluated_get(depsgraph)
+    world = evaluated.matrix_world
+    return {
+        bone.name: float64((world @ bone.matrix).to_quaternion().to_matrix())
+        @ float64(bone.bone.matrix_local.to_quaternion().to_matrix()).T
+        for bone in evaluated.pose.bones
+    }
+
+
 def find_collection(name: str) -> bpy.types.Collection:
     collection = bpy.data.collections.get(name)
     if collection is None:

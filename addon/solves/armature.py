@@ -19,6 +19,8 @@ from solver_core.problems.inverse_kinematics.solve import (
     KinematicSession,
 )
 from solver_core.problems.inverse_kinematics.solver.guide import Trained
+from solver_core.problems.inverse_kinematics.solver.orientations import carried_orientations
+from solver_core.problems.inverse_kinematics.solver.start import nearest_rotation
 from solver_core.problems.inverse_kinematics.verdict import judge
 from solver_core.solution import Judgement
 
@@ -48,7 +50,7 @@ from .armature_chain import Chain, build_chain, metres_per_unit
 from .armature_inputs import Inputs
 from .armature_source import TargetSource, frames_to_solve
 from .armature_task import ArmatureTask
-from .bone_map import check_rows, control_rows, match_bones, node_targets, node_weights, rows_of
+from .bone_map import check_rows, control_rows, match_bones, node_targets, node_weights, rows_of, single_targets
 from .found import BoneMotion, FoundRotations
 from .measured import farthest, joint_gap, judge_gap
 from .solve import Step, mean_milliseconds
@@ -160,7 +162,8 @@ class ArmatureSolve:
         scene, task, chain = find_scene(self.scene), self.task, self.chain
         armature = self.armature.require(scene)
         metres = metres_per_unit(scene, armature)
-        world_from_solve, parent_pose, targets = [], [], []
+        world_from_solve, parent_pose, targets, turned = [], [], [], []
+        source = None if task.options.positions_only else self.source.skeleton(scene, {row.target for row in task.bones})
         parents = (armature.data.bones[name].parent for control in self.controls for name in control.names)
         above = {parent.name: [] for parent in parents if parent is not None and parent.name not in chain.bones}
         for frame in self.frames:
@@ -173,6 +176,9 @@ class ArmatureSolve:
             points = self.source.read(scene, depsgraph, frame)
             in_world = node_targets(chain, task.bones, points)
             targets.append(metres * ((in_world - matrix[:3, 3]) @ np.linalg.inv(matrix[:3, :3]).T))
+            if source is not None:
+                orientations = self.source.read_orientations(scene, depsgraph, frame, source)
+                turned.append(nearest_rotation(matrix[None, :3, :3])[0].T @ orientations)
             world_from_solve.append(matrix)
             parent_pose.append(pose)
             for name, poses in above.items():
@@ -189,7 +195,12 @@ class ArmatureSolve:
             ranges = np.tile([-np.inf, np.inf], (chain.skeleton.num_nodes, 3, 1))
             ranges[chain.skeleton.joints] = [read_limits(armature, name) for name in chain.bones]
         shown = self.frames.index(self.moment.frame) if self.moment.frame in self.frames else 0
-        self.inputs = Inputs(targets, weights, ranges, np.stack(world_from_solve), np.stack(parent_pose), metres, shown, above)
+        orientations = None
+        if source is not None:
+            node_of = single_targets(task.bones, source.names, chain.skeleton.names)
+            orientations = carried_orientations(chain.skeleton, source, np.stack(turned), node_of) if node_of else None
+        matrices = np.stack(world_from_solve), np.stack(parent_pose)
+        self.inputs = Inputs(targets, weights, ranges, *matrices, metres, shown, above, orientations)
         self.muted += mute(armature, [*chain.bones, *pulling_bones(armature, chain.bones)])
 
     def steps(self) -> Iterator[Step]:
@@ -201,6 +212,7 @@ class ArmatureSolve:
             limits=inputs.limits,
             trained=Trained.of(self.task.options.weights),
             limit_axes=chain.rest,
+            orientations=inputs.orientations,
         )
         session = KinematicSession(replace(setup, matching=self.matching), self.task.options)
         self.session, shown = session, self.inputs.shown

@@ -7,11 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from solver_core.problems.inverse_kinematics.solver.orientations import Orientations
+
 
 class Inputs(NamedTuple):
     """What was read.  targets: (F, N, 3) metres in the space of the solve, which is the armature's as if the root's parent
     were at rest.  weights: (N,).  limits: (N, 3, 2).  world_from_solve, parent_pose: (F, 4, 4), without metres.  metres: of a
     unit of the armature.  shown: number of the frame that steps are shown at.  above: (F, 4, 4) of the parents of controls.
+    orientations: in the space of the solve, None where targets are positions only.
     """
 
     targets: np.ndarray
@@ -22,6 +25,7 @@ class Inputs(NamedTuple):
     metres: float
     shown: int
     above: dict[str, np.ndarray]
+    orientations: Orientations | None
 
     def to_world(self, points: np.ndarray, frame: int) -> np.ndarray:
         """(..., 3) from metres in the space of the solve."""

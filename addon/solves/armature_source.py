@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -12,9 +13,12 @@ import numpy as np
 
 from solver_core.errors import SetupError
 from solver_core.problems.inverse_kinematics.files.targets import NamedTargets, read_targets
+from solver_core.problems.inverse_kinematics.skeleton.kinematics import forward_kinematics
+from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
 
-from ..bridge.armature import find_collection, read_collection, read_joints
+from ..bridge.armature import find_collection, read_collection, read_joints, read_rest, read_turns
 from ..bridge.scene import evaluate, find_object
+from .armature_chain import nodes_below, skeleton_of
 from .armature_task import ArmatureTask
 from .solve import frames_of
 
@@ -69,6 +73,29 @@ class TargetSource:
             points = self._read_file(scene, frame)
         return {name: task.target_scale * point + task.target_offset for name, point in points.items()}
 
+    def skeleton(self, scene: bpy.types.Scene, targets: Collection[str]) -> Skeleton | None:
+        """Whose nodes the named targets are, where it is known how they are turned."""
+        if self.file is not None:
+            return self.file.skeleton
+        if self.task.source != "ARMATURE":
+            return None
+        bones = read_rest(find_object(scene, self.task.target_armature, "target armature"))
+        trees = [nodes_below(bones, bone.name) for bone in bones.values() if not bone.parent]
+        nodes = max(trees, key=lambda nodes: len(nodes.keys() & targets))
+        return skeleton_of(nodes, 1.0) if len(nodes) > 1 else None
+
+    def read_orientations(
+        self, scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph, frame: int, skeleton: Skeleton
+    ) -> np.ndarray:
+        """(J, 3, 3) world from the skeleton's joints at a frame, which the scene shows."""
+        if self.file is None:
+            turns = read_turns(depsgraph, find_object(scene, self.task.target_armature, "target armature"))
+            return np.stack([turns[name] for name in skeleton.joint_names])
+        number = min(round((frame - self.frame_first) * self._pace(scene)), len(self.file.positions) - 1)
+        x = self.file.rotations[[number]][:, skeleton.joints]
+        posture = forward_kinematics(skeleton, skeleton.offsets[None], x)
+        return self._world_from_file() @ posture.orientations[0]
+
     def last_frame(self, scene: bpy.types.Scene) -> int:
         """Of the scene, that the file has targets for."""
         return self.frame_first + int((len(self.file.positions) - 1) / self._pace(scene) + ROUNDING)
@@ -79,9 +106,11 @@ class TargetSource:
         before = positions[int(number)]
         after = positions[min(int(number) + 1, len(positions) - 1)]
         blended = before if share < ROUNDING else (1 - share) * before + share * after
-        up = self.file.up or "Y" if self.task.up == AS_STATED else self.task.up
-        in_world = blended @ _world_from_file(up).T / scene.unit_settings.scale_length
+        in_world = blended @ self._world_from_file().T / scene.unit_settings.scale_length
         return dict(zip(self.file.names, in_world, strict=True))
+
+    def _world_from_file(self) -> np.ndarray:
+        return _upright(self.file.up or "Y" if self.task.up == AS_STATED else self.task.up)
 
     def _pace(self, scene: bpy.types.Scene) -> float:
         """Frames of the file for a frame of the scene."""
@@ -116,7 +145,7 @@ def frame_rate(scene: bpy.types.Scene) -> float:
     return scene.render.fps / scene.render.fps_base
 
 
-def _world_from_file(up: str) -> np.ndarray:
+def _upright(up: str) -> np.ndarray:
     """(3, 3) the turn by a quarter, or half, that brings an axis of a file upright."""
     axis = AXES.index(up[-1].upper())
     sign = -1.0 if up[0] == "-" else 1.0

@@ -91,3 +91,11 @@ def node_weights(chain: Chain, rows: Sequence[BoneTarget]) -> np.ndarray:
     for node in {row.bone for row in rows}:
         weights[chain.skeleton.index(node)] = np.mean([row.weight for row in rows if row.bone == node])
     return weights
+
+
+def single_targets(rows: Sequence[BoneTarget], targets: Collection[str], nodes: Collection[str]) -> dict[str, str]:
+    """Targets -> nodes, of those nodes that have one target only; only names that are among the given ones."""
+    of_node = [row.bone for row in rows]
+    return {
+        row.target: row.bone for row in rows if of_node.count(row.bone) == 1 and row.target in targets and row.bone in nodes
+    }

@@ -407,6 +407,34 @@ def test_another_armature_gives_the_targets_and_the_guess(scene, human):
     np.testing.assert_allclose(head_of(human, "LeftHand"), head_of(other, "LeftHand"), atol=1e-3)
 
 
+@pytest.mark.parametrize("source", ["ARMATURE", "FILE"])
+def test_bones_are_twisted_as_those_of_the_targets_are(scene, human, demo_dir, tmp_path, source):
+    bpy.ops.import_anim.bvh(filepath=str(demo_dir / "ik_rest.bvh"), global_scale=0.01)
+    other = bpy.context.object  # bones of both are rolled alike
+    other.name = "Other"
+    for name in ("LeftForeArm", "LeftHand", "Head"):
+        bone = other.pose.bones[name]
+        bone.rotation_mode = "QUATERNION"
+        bone.rotation_quaternion = Quaternion((0, 1, 0), 0.8)
+        bone.keyframe_insert("rotation_quaternion", frame=1)
+    task = ArmatureTask(human.name, "ARMATURE", target_armature=other.name)
+    if source == "FILE":
+        bpy.context.view_layer.objects.active = other
+        bpy.ops.export_anim.bvh(filepath=str(tmp_path / "t.bvh"), global_scale=100, frame_start=1, frame_end=1)
+        task = ArmatureTask(human.name, "FILE", file=str(tmp_path / "t.bvh"), first_frame=1, up="Z", unit="cm")
+
+    def off(positions_only: bool) -> float:
+        """Degrees by which the hand is turned otherwise than the target's."""
+        drain(ArmatureSolve.gather(scene, replace(task, options=ArmatureOptions(positions_only=positions_only))))
+        bpy.context.view_layer.update()
+        hands = [armature.pose.bones["LeftHand"].matrix.to_quaternion() for armature in (human, other)]
+        return np.degrees(hands[0].rotation_difference(hands[1]).angle)
+
+    assert off(positions_only=True) > 20
+    assert off(positions_only=False) < 0.5
+    np.testing.assert_allclose(head_of(human, "LeftHand"), head_of(other, "LeftHand"), atol=2e-3)
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [

@@ -19,9 +19,12 @@ OPPOSITE = -0.7  # cosine between spine and legs of a rest pose that shows which
 
 
 class Placed(NamedTuple):
-    """positions: (F, N, 3) metres in the skeleton's axes, nan where none is given.  notices: what was changed."""
+    """positions: (F, N, 3) metres in the skeleton's axes, nan where none is given.  turn: (3, 3) these axes from those of
+    the targets.  notices: what was changed.
+    """
 
     positions: np.ndarray
+    turn: np.ndarray
     notices: tuple[str, ...]
 
 
@@ -34,7 +37,7 @@ def fit_to_skeleton(targets: NamedTargets, matching: Matching, skeleton: Skeleto
         skeleton: whose unit and axis they are brought to.
     """
     positions = targets_of_skeleton(targets, matching, skeleton)
-    notices = []
+    turn, notices = np.eye(3), []
     ratio = size_ratio(positions, np.any(np.all(np.isfinite(positions), axis=2), axis=0), skeleton)
     if not targets.is_unit_known and ratio > 0 and not 1 / WRONG_UNIT < ratio < WRONG_UNIT:
         factor = min(FACTORS, key=lambda factor: abs(np.log(factor * ratio)))
@@ -43,10 +46,11 @@ def fit_to_skeleton(targets: NamedTargets, matching: Matching, skeleton: Skeleto
     of_targets = targets.up or _standing_axis(positions, skeleton)
     of_skeleton = _axis_at_rest(skeleton) or ("y" if targets.up else None)
     if of_targets and of_skeleton and of_targets != of_skeleton:
-        positions = positions @ _turn(of_targets, of_skeleton).T
+        turn = _turn(of_targets, of_skeleton)
+        positions = positions @ turn.T
         how = "is said to point up" if targets.up else "points up"
         notices.append(f"{of_targets} {how} in the targets; they were turned so that {of_skeleton} does, as in the skeleton")
-    return Placed(positions, tuple(notices))
+    return Placed(positions, turn, tuple(notices))
 
 
 def size_ratio(positions: np.ndarray, is_given: np.ndarray, skeleton: Skeleton) -> float:

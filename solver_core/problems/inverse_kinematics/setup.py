@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from solver_core import rotations
 from solver_core.checks import checked_array, checked_kind
 from solver_core.errors import ObservationError, SetupError
 from solver_core.mesh import LARGEST
@@ -17,11 +18,13 @@ from solver_core.problems.inverse_kinematics.names.mapping import Matching, matc
 from solver_core.problems.inverse_kinematics.placing import WRONG_UNIT, fit_to_skeleton, size_ratio
 from solver_core.problems.inverse_kinematics.problem import KinematicProblem
 from solver_core.problems.inverse_kinematics.skeleton.body import Body
+from solver_core.problems.inverse_kinematics.skeleton.kinematics import forward_kinematics
 from solver_core.problems.inverse_kinematics.skeleton.limits import JointLimits
-from solver_core.problems.inverse_kinematics.skeleton.rest_pose import RestPose
+from solver_core.problems.inverse_kinematics.skeleton.rest_pose import UNIT_TOLERANCE, RestPose
 from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
 from solver_core.problems.inverse_kinematics.solver.evidence import Given
 from solver_core.problems.inverse_kinematics.solver.guide import Guide, Trained, find_guide
+from solver_core.problems.inverse_kinematics.solver.orientations import Orientations, carried_orientations
 
 STANDING = ("abdomen", "chest", "neck", "lShin", "rShin", "lFoot", "rFoot")  # whose bones are upright where a body stands
 NO_STANCE = (
@@ -38,7 +41,8 @@ class KinematicSetup:
 
     given: targets, world metres.  notices: sentences about what was found in them.
     matching: which named targets are those of which nodes, None where the targets had no names.
-    start: (F, J, 4) given by the user, or None.  rest: the pose that counts as rest instead of the skeleton's own, or None; the
+    start: (F, J, 4) given by the user, or None.  orientations: that targets bring, or None.
+    rest: the pose that counts as rest instead of the skeleton's own, or None; the
     problem is then that of the skeleton at rest in it.  Build it with `checked`, whose arguments are those of
     solve_inverse_kinematics; it raises ObservationError or SetupError with one sentence for what cannot be used.
     """
@@ -50,6 +54,7 @@ class KinematicSetup:
     matching: Matching | None
     start: np.ndarray | None
     rest: RestPose | None = None
+    orientations: Orientations | None = None
 
     @classmethod
     def checked(
@@ -64,6 +69,7 @@ class KinematicSetup:
         trained: Trained | None = None,
         limit_axes: np.ndarray | None = None,
         rest: np.ndarray | None = None,
+        orientations: np.ndarray | Orientations | None = None,
     ) -> KinematicSetup:
         """A setup from what a user gives; the arguments are those of solve_inverse_kinematics.
 
@@ -80,10 +86,11 @@ class KinematicSetup:
             if limits is not None:
                 raise SetupError("limits count from the skeleton's own rest pose; give either limits or another rest pose")
             skeleton = standing.skeleton
-        matching, notices, of_file = None, (), ()
+        matching, notices, of_file, carried = None, (), (), None
         if isinstance(targets, NamedTargets):
             matching = _matched(targets, skeleton, target_map)
             placed = fit_to_skeleton(targets, matching, skeleton)
+            carried = _carried(targets, matching, skeleton, placed.turn)
             targets, notices, of_file = placed.positions, (*placed.notices, *matching.notices), targets.notices
             if weights is None:  # a node without a target in any frame is no gap worth a notice
                 weights = np.isfinite(targets).all(axis=2).any(axis=0).astype(float)
@@ -102,7 +109,11 @@ class KinematicSetup:
             notices = (*notices, NO_STANCE)
             log.warning(NO_STANCE)
         x = None if start is None else _checked_start(start, problem, standing)
-        return cls(problem, given, notices, guide, matching, x, standing)
+        if isinstance(orientations, Orientations):
+            carried = orientations
+        elif orientations is not None:
+            carried = _checked_orientations(orientations, problem, standing)
+        return cls(problem, given, notices, guide, matching, x, standing, carried)
 
     def to_own(self, x: np.ndarray) -> np.ndarray:
         """(F, J, 4) rotations as the user counts them, for poses of the problem."""
@@ -113,6 +124,17 @@ def _matched(targets: NamedTargets, skeleton: Skeleton, target_map: Mapping[str,
     if target_map is None:
         return match_targets(targets.names, skeleton, targets.parents)
     return match_by_map(target_map, targets.names, skeleton)
+
+
+def _carried(targets: NamedTargets, matching: Matching, skeleton: Skeleton, turn: np.ndarray) -> Orientations | None:
+    """Orientations of the skeleton's joints that follow the joints of the targets, if these are turned."""
+    source = targets.skeleton
+    if source is None or targets.rotations is None:
+        return None
+    node_of = {names[0]: node for node, names in matching.targets.items() if len(names) == 1 and names[0] in source.names}
+    offsets = np.broadcast_to(source.offsets, (len(targets.rotations), *source.offsets.shape))
+    posture = forward_kinematics(source, offsets, targets.rotations[:, source.joints].astype(np.float64))
+    return carried_orientations(skeleton, source, turn @ posture.orientations, node_of) if node_of else None
 
 
 def checked_targets(targets: np.ndarray, weights: np.ndarray | None, skeleton: Skeleton) -> tuple[Given, tuple[str, ...]]:
@@ -150,6 +172,26 @@ def _checked_start(start: np.ndarray, problem: KinematicProblem, rest: RestPose 
         raise SetupError("start must hold unit quaternions, wxyz")
     x = x / lengths
     return problem.within_limits(x if rest is None else rest.from_own(x))
+
+
+def _checked_orientations(orientations: np.ndarray, problem: KinematicProblem, rest: RestPose | None) -> Orientations:
+    """From wxyz (F, N, 4) or (F, J, 4) in the world, nan where unknown.  Raises ObservationError."""
+    skeleton, num_frames = problem.skeleton, len(problem.offsets)
+    shapes = [(num_frames, count, 4) for count in (skeleton.num_nodes, skeleton.num_joints)]
+    wxyz = checked_array(orientations, "orientations", str(shapes[0]), ObservationError).astype(np.float64)
+    if wxyz.shape not in shapes:
+        raise ObservationError(
+            f"orientations must be wxyz of shape {shapes[0]}, one for every node, or {shapes[1]}, one for every joint, "
+            f"nan where unknown, got {wxyz.shape}"
+        )
+    wxyz = wxyz[:, skeleton.joints] if wxyz.shape == shapes[0] else wxyz
+    lengths = np.linalg.norm(wxyz, axis=-1, keepdims=True)
+    if not (np.isnan(lengths) | (abs(lengths - 1) <= UNIT_TOLERANCE)).all():
+        raise ObservationError("orientations must hold unit quaternions, wxyz, or nan where they are unknown")
+    world_from_joint = rotations.matrix_from_wxyz(wxyz / lengths)
+    if rest is not None:
+        world_from_joint = world_from_joint @ rotations.matrix_from_wxyz(rest.root_from_joint).swapaxes(1, 2)
+    return Orientations(world_from_joint)
 
 
 def _checked_weights(weights: np.ndarray | None, positions: np.ndarray) -> np.ndarray:

@@ -89,6 +89,11 @@ class KinematicOptions(Options):
         unit="frames",
     )
     seed: int = option(0, "Seed", "Random seed; the same seed gives the same result", minimum=0)
+    positions_only: bool = option(
+        False,
+        "Positions Only",
+        "Leaves out how the targets are turned, where they are joints of a BVH file, an armature or a body model",
+    )
     weights: Path | None = option(
         None,
         "Weights",
@@ -101,8 +106,8 @@ class KinematicOptions(Options):
 class KinematicStep:
     """One step of a solve, as the user may watch it.
 
-    phase: "start", "network", "closed form", "refine", "restart", "weigh", "bridge" or "smooth".  x: (F, J, 4) wxyz of the
-    skeleton's joints, the best so far; None in the history of a long motion but for its last steps.  energies: (F,) root
+    phase: "start", "network", "closed form", "orient", "refine", "restart", "weigh", "bridge" or "smooth".  x: (F, J, 4) wxyz
+    of the skeleton's joints, the best so far; None in the history of a long motion but for its last steps.  energies: (F,) root
     mean square distances to the targets, metres.  num_active: frames that go on.  seconds since the start.
     """
 
@@ -170,6 +175,7 @@ def solve_inverse_kinematics(
     trained: Trained | None = None,
     limit_axes: np.ndarray | None = None,
     rest: np.ndarray | None = None,
+    orientations: np.ndarray | None = None,
 ) -> KinematicResult:
     """The rotations of a skeleton whose nodes are nearest to the targets and, where those leave a choice, natural.
 
@@ -191,6 +197,8 @@ def solve_inverse_kinematics(
         limit_axes: (N, 3, 3) rotations whose columns are the x, y and z that the limits are about, such as a rolled bone's.
         rest: (N, 4) wxyz rotations of the skeleton in a pose in which it stands upright, the arms lowered or stretched out;
             None where it stands so without any rotation.  Not together with limits.
+        orientations: (F, N, 4) or (F, J, 4) wxyz of the nodes or the joints in the world, nan where unknown: they tell twist
+            and how hands, feet and head are turned; where positions contradict, these are met.  None = those of named targets.
 
     Returns:
         KinematicResult with the rotations and the root's positions.
@@ -203,7 +211,7 @@ def solve_inverse_kinematics(
     """
     trained = trained or Trained.of(options.weights)
     setup = KinematicSetup.checked(
-        targets, skeleton, target_weights, start, limits, mapping, target_map, trained, limit_axes, rest
+        targets, skeleton, target_weights, start, limits, mapping, target_map, trained, limit_axes, rest, orientations
     )
     return KinematicSession(setup, options).run(on_step)
 
@@ -229,6 +237,7 @@ class KinematicSession(Session[KinematicStep, KinematicResult]):
             log.warning(notice)
         self.x = self._first_pose()
         self.root: np.ndarray | None = None
+        self.orientations = None if options.positions_only else setup.orientations
         self.reasons = [StopReason.MAX_STEPS] * len(self.x)
 
     def phases(self) -> list[Phase]:
@@ -240,10 +249,14 @@ class KinematicSession(Session[KinematicStep, KinematicResult]):
         phases = []
         if setup.start is None:
             phases.append(Phase(self._point, 1) if guide is None else Phase(self._ask_networks, STEPS.steps))
+        if self.orientations is not None and self.orientations.is_aligned:
+            phases.append(Phase(self._take_orientations, 1))
         if options.refine and is_rig and setup.start is None:
             phases.append(Phase(self._refine_from_several, FAR.steps))
         elif options.refine and is_exact:
             phases.append(Phase(lambda: self._refine("refine"), refined))
+        if options.refine and self.orientations is not None:
+            phases.append(Phase(self._orient if is_exact else self._take_orientations, 1))
         if options.refine and not is_exact:
             phases.append(Phase(self._weigh, WEIGHINGS))
         elif self.evidence.is_lost.any() and len(self.x) > 1:
@@ -313,6 +326,21 @@ class KinematicSession(Session[KinematicStep, KinematicResult]):
         solution = yield from self._loop(show, problem, update, targets, mean_pose_start(problem, targets), STEPS)
         self.reasons = solution.reasons
 
+    def _take_orientations(self) -> Steps:
+        """Joints turned as the targets are."""
+        assert self.orientations is not None
+        taken = self.orientations.aligned(self.setup.problem, self.x).taken(self.setup.problem, self.x)
+        yield self._shown("orient", self.setup.problem.within_limits(taken))
+
+    def _orient(self) -> Steps:
+        """What positions leave open, turned as the targets are."""
+        assert self.orientations is not None
+        problem = self.setup.problem
+        is_given = self.evidence.known.weights > 0
+        turned = self.orientations.aligned(problem, self.x).with_positions(problem, self.x, is_given)
+        yield self._shown("orient", problem.within_limits(turned))
+        yield from self._improve("orient", problem, REFINE, self.evidence.known)
+
     def _refine(self, phase: str) -> Steps:
         """With joints turning as in motions and then, where that does not meet the targets, freely."""
         problem, guide, known = self.setup.problem, self.setup.guide, self.evidence.known
@@ -380,6 +408,8 @@ class KinematicSession(Session[KinematicStep, KinematicResult]):
         for level in skeleton.levels:
             for joint, node in zip(level.parent_joints, level.nodes, strict=True):
                 is_guess[:, joint] |= is_lost[:, node]
+        if self.orientations is not None:
+            is_guess &= ~self.orientations.is_known
         yield self._shown("bridge", self.setup.problem.within_limits(bridged(self.x, is_guess)))
         if self.options.refine:
             yield from self._improve("bridge", self.setup.problem, REFINE, self.evidence.known)

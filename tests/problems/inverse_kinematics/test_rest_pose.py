@@ -128,7 +128,7 @@ class TestCommand:
 
     def solve(self, folder, rest):
         files = ["--skeleton", folder / "skeleton.bvh", "--targets", folder / "targets.bvh", "--out", folder / "out.bvh"]
-        return main([str(part) for part in ("solve", "ik", *files, "--rest", rest)])
+        return main([str(part) for part in ("solve", "ik", *files, "--rest", rest, "--positions-only")])
 
     @pytest.mark.parametrize("rest", ["2", "standing.bvh"])
     def test_a_frame_or_a_file_is_the_rest_pose(self, files, expected, rest):

@@ -7,10 +7,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from solver_core import render
+from solver_core import render, rotations
+from solver_core.problems.inverse_kinematics.files.targets import NamedTargets
 from solver_core.problems.inverse_kinematics.problem import KinematicProblem, Targets
 from solver_core.problems.inverse_kinematics.skeleton.body import Body
 from solver_core.problems.inverse_kinematics.skeleton.motion import Motion
+from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
 from solver_core.problems.inverse_kinematics.solve import KinematicResult, solve_inverse_kinematics
 from solver_core.problems.inverse_kinematics.solver.closed_form import pointed
 from training.paper.evaluation import Errors, Row, Run
@@ -23,6 +25,7 @@ QUICK_SAMPLES = 2
 NOISES_CM = (0, 1)
 SHOWN = ("body_deg", "position_cm", "big_steps", "jitter_over_truth", "ms_per_frame")
 OURS, GIVEN = "ours", "ours, rest pose given"  # a row of its own only where that pose is not the rig's own rest
+TURNED = "ours, rest pose and rotations of the human given"
 
 Answer = tuple[np.ndarray, np.ndarray]  # rotations (F, N, 4) and root (F, 3)
 
@@ -61,7 +64,7 @@ def rows(run: Run) -> list[Row]:
 def solved(
     rig: Rig,
     motion: Motion,
-    solve: Callable[[np.ndarray, Rig], tuple[Answer, float]],
+    solve: Callable[[np.ndarray, Rig, Motion], tuple[Answer, float]],
     noise: float,
     rng: np.random.Generator,
 ) -> Errors:
@@ -69,13 +72,13 @@ def solved(
     true = rig.carried(motion)
     positions = node_positions(rig.skeleton, *true)
     targets = positions + noise * rng.normal(size=positions.shape)
-    answer, seconds = solve(targets, rig)
+    answer, seconds = solve(targets, rig, motion)
     is_given = np.ones(positions.shape[:2], bool)
     errors = measure_motion(rig.skeleton, answer, true, is_given, motion.frame_time)
     return errors | {"ms_per_frame": np.array([1000 * seconds / len(targets)])}
 
 
-def shortest_arcs(targets: np.ndarray, rig: Rig) -> tuple[Answer, float]:
+def shortest_arcs(targets: np.ndarray, rig: Rig, motion: Motion) -> tuple[Answer, float]:
     """The closed form from the rest pose, and nothing else."""
     skeleton = rig.skeleton
     count, root = len(targets), targets[:, [skeleton.root]]
@@ -88,17 +91,31 @@ def shortest_arcs(targets: np.ndarray, rig: Rig) -> tuple[Answer, float]:
     return (rotation, root[:, 0]), 0.0
 
 
-def ours(targets: np.ndarray, rig: Rig) -> tuple[Answer, float]:
+def ours(targets: np.ndarray, rig: Rig, motion: Motion) -> tuple[Answer, float]:
     return _answer(solve_inverse_kinematics(targets, rig.skeleton))
 
 
-def ours_with_rest(targets: np.ndarray, rig: Rig) -> tuple[Answer, float]:
+def ours_with_rest(targets: np.ndarray, rig: Rig, motion: Motion) -> tuple[Answer, float]:
     """With the pose in which the rig stands, which its own rest pose does not tell."""
     return _answer(solve_inverse_kinematics(targets, rig.skeleton, rest=rig.rest))
+
+
+def ours_with_rotations(targets: np.ndarray, rig: Rig, motion: Motion) -> tuple[Answer, float]:
+    """With the rotations of the human that the rig follows, as a BVH file of it would have them."""
+    human, names = motion.skeleton, rig.skeleton.names
+    followers = {
+        follows: name for name, follows in zip(rig.skeleton.joint_names, rig.follows, strict=True) if follows in human.names
+    }
+    source = Skeleton([followers.get(name, f"human {name}") for name in human.names], human.parents, human.offsets)
+    turned = motion.rotations.copy()
+    turned[:, human.root] = rotations.multiply(rotations.wxyz_from_matrix(rig.turn), turned[:, human.root])
+    given = NamedTargets(names, targets, skeleton=source, rotations=turned)
+    one_to_one = {name: name for name in names}
+    return _answer(solve_inverse_kinematics(given, rig.skeleton, rest=rig.rest, target_map=one_to_one, scale=1))
 
 
 def _answer(result: KinematicResult) -> tuple[Answer, float]:
     return (result.rotations, result.root), result.seconds
 
 
-METHODS = {"shortest arcs from rest": shortest_arcs, OURS: ours, GIVEN: ours_with_rest}
+METHODS = {"shortest arcs from rest": shortest_arcs, OURS: ours, GIVEN: ours_with_rest, TURNED: ours_with_rotations}

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from solver_core import rotations
+from solver_core.problems.inverse_kinematics.files.bvh_text import END_SITE
 from solver_core.problems.inverse_kinematics.files.landmarks import MODELS
 from solver_core.problems.inverse_kinematics.files.points import Points, unnamed_points
-from solver_core.problems.inverse_kinematics.skeleton.kinematics import forward_kinematics
+from solver_core.problems.inverse_kinematics.skeleton.motion import Motion
 from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
 from solver_core.reading import read_array, read_arrays
 
@@ -41,6 +42,7 @@ MEAN_BODY = {
     "left_wrist": ("left_elbow", (26, 1, 0)),
     "right_wrist": ("right_elbow", (-26, 1, 0)),
 }
+LEAVES = ("head", "left_wrist", "right_wrist", "left_foot", "right_foot")  # joints that turn what is no joint of SMPL
 RATES = ("mocap_frame_rate", "mocap_framerate", "frame_rate", "framerate", "fps")
 JOINTS = ("positions", "joints", "joints3d", "joints_3d", "keypoints3d", "keypoints_3d", "keypoints", "poses_3d", "motion")
 
@@ -138,12 +140,24 @@ def _of_amass(content: dict[str, np.ndarray], frame_time: float | None) -> Point
         )
     names = list(MEAN_BODY)
     parents = [names.index(parent) if parent else -1 for parent, _ in MEAN_BODY.values()]
-    skeleton = Skeleton(names, parents, np.array([offset for _, offset in MEAN_BODY.values()]) / 100)
-    x = rotations.wxyz_from_rotvec(poses[:, : 3 * count].astype(np.float64).reshape(len(poses), count, 3))[:, skeleton.joints]
-    offsets = np.broadcast_to(skeleton.offsets, (len(poses), count, 3))
-    positions = forward_kinematics(skeleton, offsets, x).positions + trans[:, None]
+    offsets = [offset for _, offset in MEAN_BODY.values()]
+    ends = [names.index(leaf) for leaf in LEAVES]
+    along = [offsets[end] for end in ends]
+    skeleton = Skeleton([*names, *(leaf + END_SITE for leaf in LEAVES)], [*parents, *ends], np.array([*offsets, *along]) / 100)
+    turns = rotations.wxyz_from_rotvec(poses[:, : 3 * count].astype(np.float64).reshape(len(poses), count, 3))
+    turns = np.concatenate([turns, np.tile([1.0, 0, 0, 0], (len(poses), len(ends), 1))], axis=1)
+    motion = Motion(skeleton, turns, trans.astype(np.float64), frame_time or 1.0, ("XYZ",) * skeleton.num_nodes, 1.0)
     notice = "the body of the poses is not in the file; its joints are those of a body of mean proportions"
-    return Points(tuple(names), positions, frame_time, 1.0, parents=tuple(parents), notices=(notice,))
+    return Points(
+        tuple(names),
+        motion.positions()[:, :count],
+        frame_time,
+        1.0,
+        parents=tuple(parents),
+        notices=(notice,),
+        skeleton=skeleton,
+        rotations=turns,
+    )
 
 
 def _scalar(value: np.ndarray, what: str) -> float:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from solver_core.problems.inverse_kinematics.files.landmarks import MODELS, landmarks_of
+from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
 
 UNITS = {"m": 1.0, "meters": 1.0, "metres": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254, "inch": 0.0254, "ft": 0.3048}
 
@@ -16,7 +17,8 @@ class Points(NamedTuple):
     """M points over F frames.  positions: (F, M, 3) in the file's unit, nan where missing.
 
     frame_time: seconds.  metres_per_unit, up: what the file states, such as 0.001 and "z"; None where it states nothing.
-    parents: (M,) where the points hang from each other.  notices: sentences about what was guessed or left out.
+    parents: (M,) where the points hang from each other.  skeleton, rotations: (F, N, 4) wxyz in the parents' frames, of what
+    the points are nodes of, where that is known.  notices: sentences about what was guessed or left out.
     """
 
     names: tuple[str, ...]
@@ -26,6 +28,8 @@ class Points(NamedTuple):
     up: str | None = None
     parents: tuple[int, ...] | None = None
     notices: tuple[str, ...] = ()
+    skeleton: Skeleton | None = None
+    rotations: np.ndarray | None = None
 
 
 def unnamed_points(positions: np.ndarray, frame_time: float | None = None) -> Points:

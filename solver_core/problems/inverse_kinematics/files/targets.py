@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from solver_core.checks import checked_array, checked_path, is_number
+from solver_core.checks import checked_array, checked_kind, checked_path, is_number
 from solver_core.errors import ConfigError, ObservationError, shown
 from solver_core.problems.inverse_kinematics.files.arrays import read_npy, read_npz
 from solver_core.problems.inverse_kinematics.files.bvh import read_bvh
@@ -19,6 +19,7 @@ from solver_core.problems.inverse_kinematics.files.c3d import read_c3d
 from solver_core.problems.inverse_kinematics.files.keypoints import read_json_points
 from solver_core.problems.inverse_kinematics.files.points import UNITS, Points
 from solver_core.problems.inverse_kinematics.files.tables import read_table, read_trc
+from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
 from solver_core.reading import reading
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,8 @@ class NamedTargets:
     """Positions (F, M, 3) in metres of M named points, nan where missing; frame_time in seconds, None = not stated.
 
     parents: (M,) number of the point that each hangs from, -1 = none, where the points are joints of a skeleton.
+    skeleton, rotations: whose nodes the points are, or some of them, and (F, N, 4) wxyz in the parents' frames; None where
+    only positions are known.
     up: the axis that points up, one of AXES, and is_unit_known: whether the unit was stated; where they were not, the solve
     compares with the skeleton.  notices: sentences about what was guessed and mended.
     Raises ObservationError if they do not belong together.
@@ -44,6 +47,8 @@ class NamedTargets:
     up: str | None = None
     is_unit_known: bool = True
     notices: tuple[str, ...] = ()
+    skeleton: Skeleton | None = None
+    rotations: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.names, tuple | list) or not all(isinstance(name, str) for name in self.names):
@@ -63,6 +68,15 @@ class NamedTargets:
             parents = checked_array(self.parents, "parents of targets", "(M,)", ObservationError)
             if parents.shape != shape[1:2] or parents.dtype.kind not in "iu" or (parents >= shape[1]).any():
                 raise ObservationError(f"parents of targets must be the numbers of {shape[1]} points, -1 = none")
+        if (self.skeleton is None) != (self.rotations is None):
+            raise ObservationError("targets with rotations need the skeleton that is turned, and the other way round")
+        if self.skeleton is not None:
+            checked_kind(self.skeleton, Skeleton, "skeleton of targets", "a solver_core.Skeleton", ObservationError)
+            expected = (shape[0], self.skeleton.num_nodes, 4)
+            rotations = checked_array(self.rotations, "rotations of targets", str(expected), ObservationError)
+            object.__setattr__(self, "rotations", rotations)
+            if rotations.shape != expected:
+                raise ObservationError(f"rotations of targets must be {expected} wxyz, got {rotations.shape}")
 
 
 def read_targets(
@@ -113,7 +127,8 @@ def _of_bvh(path: Path, metres: float | None, up: str | None, fps: float | None)
     motion = read_bvh(path, metres)
     names, parents = motion.skeleton.names, tuple(motion.skeleton.parents.tolist())
     frame_time = motion.frame_time if fps is None else 1 / fps
-    return NamedTargets(names, motion.positions(), frame_time, parents, up, metres is not None, motion.notices)
+    turned = (motion.skeleton, motion.rotations)
+    return NamedTargets(names, motion.positions(), frame_time, parents, up, metres is not None, motion.notices, *turned)
 
 
 def _read_folder(path: Path) -> Points:
@@ -139,6 +154,8 @@ def _in_metres(points: Points, metres: float | None, up: str | None, fps: float 
         up or points.up,
         (metres or points.metres_per_unit) is not None,
         tuple(notices),
+        points.skeleton,
+        points.rotations,
     )
 
 

@@ -36,3 +36,11 @@ def forward_kinematics(skeleton: Skeleton, offsets: np.ndarray, x: np.ndarray) -
         root_from_node[:, level.nodes] = root_from_node[:, level.parents] @ parent_from_node[:, level.nodes]
     orientations = np.ascontiguousarray(root_from_node[:, skeleton.joints, :3, :3])
     return Posture(np.ascontiguousarray(root_from_node[..., :3, 3]), orientations)
+
+
+def local_rotations(skeleton: Skeleton, orientations: np.ndarray) -> np.ndarray:
+    """(B, J, 4) wxyz in the parents' frames, of joints with orientations (B, J, 3, 3)."""
+    parents = skeleton.parents[skeleton.joints]
+    above = orientations[:, skeleton.joint_of_node[parents]].swapaxes(2, 3)
+    local = np.where((parents >= 0)[:, None, None], above @ orientations, orientations)
+    return rotations.wxyz_from_matrix(local)

@@ -46,16 +46,21 @@ class RestPose:
 
     def to_own(self, x: np.ndarray) -> np.ndarray:
         """(F, J, 4) rotations of the skeleton's joints -> those of own, float32 as they are."""
-        turned = rotations.multiply(rotations.multiply(rotations.inverse(self._above), x.astype(np.float64)), self._here)
+        turned = rotations.multiply(
+            rotations.multiply(rotations.inverse(self._above), x.astype(np.float64)), self.root_from_joint
+        )
         return turned.astype(x.dtype)
 
     def from_own(self, x: np.ndarray) -> np.ndarray:
         """(F, J, 4) rotations of own's joints -> those of the skeleton."""
-        turned = rotations.multiply(rotations.multiply(self._above, x.astype(np.float64)), rotations.inverse(self._here))
+        turned = rotations.multiply(
+            rotations.multiply(self._above, x.astype(np.float64)), rotations.inverse(self.root_from_joint)
+        )
         return turned.astype(x.dtype)
 
     @property
-    def _here(self) -> np.ndarray:
+    def root_from_joint(self) -> np.ndarray:
+        """(J, 4) of own's joints in the pose."""
         return self.root_from_node[self.own.joints]
 
     @property

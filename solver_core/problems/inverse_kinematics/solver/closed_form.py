@@ -17,7 +17,7 @@ from solver_core import rotations
 from solver_core.problem import Update
 from solver_core.problems.inverse_kinematics.observation import Targets
 from solver_core.problems.inverse_kinematics.problem import KinematicProblem
-from solver_core.problems.inverse_kinematics.skeleton.kinematics import Posture
+from solver_core.problems.inverse_kinematics.skeleton.kinematics import Posture, local_rotations
 from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
 from solver_core.problems.inverse_kinematics.solver.start import nearest_rotation
 
@@ -48,23 +48,30 @@ def closed_form_update(problem: KinematicProblem) -> Update:
     return update
 
 
-def pointed(problem: KinematicProblem, x: np.ndarray, posture: Posture, targets: Targets) -> np.ndarray:
+def pointed(
+    problem: KinematicProblem, x: np.ndarray, posture: Posture, targets: Targets, is_own: np.ndarray | None = None
+) -> np.ndarray:
     """(B, J, 4) the poses x (B, J, 4), each joint turned so that its bones point at their targets.
 
-    posture: of x.  Bodies of a batch are taken in groups that have the same targets.
+    posture: of x.  is_own: (B, J) joints whose orientation in x is known but for the direction of their bones, which is then
+    not carried along by what the joints above have turned.  Bodies of a batch are taken in groups that have the same targets.
     """
     answer = x.copy()
+    is_own = np.zeros(x.shape[:2], bool) if is_own is None else is_own
     is_given = targets.weights > 0
-    _, group = np.unique(is_given, axis=0, return_inverse=True)
+    _, group = np.unique(np.concatenate([is_given, is_own], axis=1), axis=0, return_inverse=True)
     for number in range(group.max() + 1):
         rows = np.flatnonzero(group.reshape(-1) == number)
-        families = _families(problem.skeleton, is_given[rows[0]])
+        own = is_own[rows[0]]
+        families = _families(problem.skeleton, is_given[rows[0]], own)
         part = Targets(*(a[rows] for a in targets))
-        answer[rows] = _pointed(problem.skeleton, families, x[rows], Posture(*(a[rows] for a in posture)), part)
+        answer[rows] = _pointed(problem.skeleton, families, x[rows], Posture(*(a[rows] for a in posture)), part, own)
     return answer
 
 
-def _pointed(skeleton: Skeleton, families: list[Family], x: np.ndarray, posture: Posture, targets: Targets) -> np.ndarray:
+def _pointed(
+    skeleton: Skeleton, families: list[Family], x: np.ndarray, posture: Posture, targets: Targets, is_own: np.ndarray
+) -> np.ndarray:
     before, positions = posture.orientations, posture.positions
     is_given = targets.weights[0] > 0
     orientations = before.copy()
@@ -75,7 +82,7 @@ def _pointed(skeleton: Skeleton, families: list[Family], x: np.ndarray, posture:
         node = skeleton.joints[joint]
         if parent >= 0:
             moved = orientations[:, parent] @ before[:, parent].swapaxes(1, 2)  # what the joints above have done
-            orientations[:, joint] = moved @ before[:, joint]
+            orientations[:, joint] = before[:, joint] if is_own[joint] else moved @ before[:, joint]
             if not is_given[node]:
                 above = skeleton.parents[node]
                 places[:, node] = places[:, above] + _turned(moved, positions[:, node] - positions[:, above])
@@ -86,7 +93,7 @@ def _pointed(skeleton: Skeleton, families: list[Family], x: np.ndarray, posture:
         bones = _turned(moved[:, None], positions[:, family.ends] - positions[:, [node]])  # (B, K, 3)
         wanted = places[:, family.ends] - places[:, [node]]
         orientations[:, joint] = _turn(bones, wanted, family.trust * targets.precision[:, family.ends]) @ orientations[:, joint]
-    return _local(skeleton, orientations, x)
+    return local_rotations(skeleton, orientations).astype(x.dtype)
 
 
 def _turn(bones: np.ndarray, wanted: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -110,8 +117,8 @@ def shortest_arc(start: np.ndarray, end: np.ndarray) -> np.ndarray:
     return rotations.matrix_from_wxyz(rotations.wxyz_from_rotvec(axis * np.arctan2(sine, cosine)))
 
 
-def _families(skeleton: Skeleton, is_given: np.ndarray) -> list[Family]:
-    """For each joint with any target below, the bones to them."""
+def _families(skeleton: Skeleton, is_given: np.ndarray, is_own: np.ndarray) -> list[Family]:
+    """For each joint with any target below, the bones to them: of those that are own (J,) the bones that are surely its."""
     shortest = SHORT * skeleton.bone_lengths.mean()
     rest = skeleton.rest_positions()
 
@@ -129,7 +136,9 @@ def _families(skeleton: Skeleton, is_given: np.ndarray) -> list[Family]:
         if (skeleton.bone_lengths[children] <= shortest).all():
             continue  # the joints at its place turn what hangs on it
         ends = dict(reached(node, node))
-        if len(ends) > 1 and _is_flat(rest[list(ends)] - rest[node]):  # shoulders without width: the arms tell more
+        if is_own[joint]:
+            ends = {end: trust for end, trust in ends.items() if trust == 1}
+        elif len(ends) > 1 and _is_flat(rest[list(ends)] - rest[node]):  # shoulders without width: the arms tell more
             for end, trust in list(ends.items()):
                 ends |= {further: SKIPPED * trust * own for further, own in reached(end, node)}
         if ends:
@@ -148,14 +157,6 @@ def _root_first(skeleton: Skeleton) -> list[tuple[int, int]]:
     for level in skeleton.levels:
         order += [(int(j), int(level.parent_joints[i])) for i, j in zip(level.inner, level.joints, strict=True)]
     return order
-
-
-def _local(skeleton: Skeleton, orientations: np.ndarray, like: np.ndarray) -> np.ndarray:
-    """(B, J, 4) rotations in the parents' frames."""
-    parents = skeleton.parents[skeleton.joints]
-    above = orientations[:, skeleton.joint_of_node[parents]]
-    local = np.where((parents >= 0)[:, None, None], above.swapaxes(2, 3) @ orientations, orientations)
-    return rotations.wxyz_from_matrix(local).astype(like.dtype)
 
 
 def _turned(matrices: np.ndarray, vectors: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ import numpy as np
 from solver_core import rotations
 from solver_core.problems.inverse_kinematics.problem import KinematicProblem, Targets
 from solver_core.problems.inverse_kinematics.skeleton.body import Body
-from solver_core.problems.inverse_kinematics.skeleton.kinematics import forward_kinematics
+from solver_core.problems.inverse_kinematics.skeleton.kinematics import forward_kinematics, local_rotations
 from solver_core.problems.inverse_kinematics.skeleton.limits import JointLimits
 from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
 from solver_core.problems.inverse_kinematics.solver.closed_form import SHORT, shortest_arc
@@ -77,23 +77,31 @@ class Transfer:
         return Targets(positions - origin, weights, noise)
 
     def to_skeleton(self, x: np.ndarray) -> np.ndarray:
-        """(B, J', 4) local rotations of the skeleton's joints from (B, J, 4) of the body's.
+        """(B, J', 4) local rotations of the skeleton's joints from (B, J, 4) of the body's."""
+        offsets = np.broadcast_to(self.body.skeleton.offsets, (len(x), *self.body.skeleton.offsets.shape))
+        known = forward_kinematics(self.body.skeleton, offsets, x).orientations
+        return local_rotations(self.skeleton, self.orientations(known)).astype(x.dtype)
+
+    def orientations(self, known: np.ndarray) -> np.ndarray:
+        """(B, J', 3, 3) root_from_joint of the skeleton from (B, J, 3, 3) of the body.
 
         Joints between two that have counterparts share the turn from one to the other.
         """
-        offsets = np.broadcast_to(self._offsets, (len(x), *self._offsets.shape))
-        known = forward_kinematics(self.body.skeleton, offsets, x).orientations
-        known = np.concatenate([known, np.broadcast_to(np.eye(3, dtype=x.dtype), (len(x), 1, 3, 3))], axis=1)
+        known = np.concatenate([known, np.broadcast_to(np.eye(3, dtype=known.dtype), (len(known), 1, 3, 3))], axis=1)
         orientations = known[:, self._guides] @ self._alignment
         for joint, upper, lower, share in self._between:
             turn = orientations[:, upper].swapaxes(1, 2) @ orientations[:, lower]
             part = rotations.wxyz_from_rotvec(share * rotations.rotvec_from_wxyz(rotations.wxyz_from_matrix(turn)))
             orientations[:, joint] = orientations[:, upper] @ rotations.matrix_from_wxyz(part)
-        skeleton = self.skeleton
-        parents = skeleton.parents[skeleton.joints]
-        local = orientations[:, skeleton.joint_of_node[parents]].swapaxes(2, 3) @ orientations
-        local[:, parents < 0] = orientations[:, parents < 0]
-        return rotations.wxyz_from_matrix(local).astype(x.dtype)
+        return orientations
+
+    @cached_property
+    def has_guide(self) -> np.ndarray:
+        """(J',) whether a joint has a counterpart, or lies between two that have."""
+        is_known = self.body.skeleton.joint_of_node[self.known] >= 0
+        has_guide = np.isin(self.skeleton.joints, self.own[is_known])
+        has_guide[[joint for joint, *_ in self._between]] = True
+        return has_guide
 
     @cached_property
     def natural_body(self) -> Body:
