@@ -19,7 +19,7 @@ import sys
 import tempfile
 import tomllib
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -41,6 +41,16 @@ PLATFORMS = {
     "linux-arm64": "linux-aarch64",
 }
 WHEEL_SOURCES = ("solver_core", "pyproject.toml", "setup.py", "README.md", "LICENSE", "NOTICE", "LICENSES")
+# What only training needs, in solver_core: Blender has no torch.  `sc.train` stays, and says so.
+TRAINING = (
+    "training/[!_]*",
+    "network/torch_modules.py",
+    "problems/*/training",
+    "problems/*/loss.py",
+    "problems/*/sampler.py",
+    "mesh_library.py",
+    "testing.py",
+)
 MAX_BYTES = 15e6
 PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -70,7 +80,7 @@ def build_extension(platform: str, output_dir: Path) -> Path:
     write_manual(stage / "manual")
     wheels = stage / "wheels"
     download_safetensors(platform, wheels)
-    build_wheel(PLATFORMS[platform], wheels)
+    build_wheel(PLATFORMS[platform], wheels, without=TRAINING)
     names = sorted(wheel.name for wheel in wheels.iterdir())
     shutil.copy2(ROOT / "NOTICE", stage)
     shutil.copy2(ROOT / "LICENSES" / "GPL-3.0-or-later.txt", stage / "LICENSE")
@@ -104,10 +114,12 @@ def anchor(heading: str) -> str:
     return re.sub(r"[^a-z0-9 -]", "", html.unescape(heading).lower()).strip().replace(" ", "-")
 
 
-def build_wheel(target: str, output_dir: Path) -> None:
-    """Wheel of solver_core with the kernel of a target, or with none for "any"."""
+def build_wheel(target: str, output_dir: Path, without: Sequence[str] = ()) -> None:
+    """Wheel of solver_core with the kernel of a target, or with none for "any"; without: patterns of what stays out."""
     environment = {"SOLVER_CORE_TARGET": target, "SOURCE_DATE_EPOCH": "315532800"}  # 1980 again
     with copied_sources() as source:
+        for path in [path for pattern in without for path in source.glob(f"solver_core/{pattern}")]:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
         run_pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", output_dir, source, **environment)
 
 

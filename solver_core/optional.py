@@ -23,6 +23,11 @@ class needed_for:
 
     def __exit__(self, kind: type | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         if isinstance(error, ImportError):
+            if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("solver_core."):
+                raise MissingDependency(
+                    f"{self.purpose} is not in this solver_core, which comes with Blender's extension and only solves; "
+                    f"in a Python of its own: pip install 'solver_core[{self.extra}]'"
+                ) from error
             package = (error.name or str(error)).partition(".")[0]
             raise MissingDependency(
                 f"{self.purpose} needs the package {package}; install it with: pip install 'solver_core[{self.extra}]'"

@@ -69,25 +69,78 @@ def test_zip_holds_the_manual_with_its_pictures_and_nothing_to_fetch(extension):
 
 
 @pytest.fixture(scope="module")
-def wheel_files(extension, tmp_path_factory) -> list[str]:
-    """Paths in the wheel of solver_core, all but those about it."""
+def wheel(extension, tmp_path_factory) -> Path:
+    """The wheel of solver_core, unpacked."""
+    folder = tmp_path_factory.mktemp("wheel")
     with zipfile.ZipFile(extension) as archive:
         (name,) = (name for name in archive.namelist() if "solver_core" in name)
-        with zipfile.ZipFile(archive.extract(name, tmp_path_factory.mktemp("wheel"))) as wheel:
-            return [file for file in wheel.namelist() if ".dist-info/" not in file]
+        with zipfile.ZipFile(archive.extract(name, folder / "packed")) as packed:
+            packed.extractall(folder / "wheel")
+    return folder / "wheel"
+
+
+@pytest.fixture(scope="module")
+def wheel_files(wheel) -> set[str]:
+    """Paths in the wheel of solver_core, all but those about it."""
+    files = {path.relative_to(wheel).as_posix() for path in wheel.rglob("*") if path.is_file()}
+    return {file for file in files if ".dist-info/" not in file}
 
 
 def test_wheel_holds_the_kernel_of_its_platform_and_the_weights(wheel_files):
     assert [file for file in wheel_files if "kernel-" in file] == ["solver_core/kernel/kernel-linux-x86_64.so"]
-    assert {f"solver_core/weights/{path.name}" for path in ROOT.glob("solver_core/weights/*.safetensors")} <= set(wheel_files)
+    assert {f"solver_core/weights/{path.name}" for path in ROOT.glob("solver_core/weights/*.safetensors")} <= wheel_files
 
 
-def test_wheel_holds_the_library_and_nothing_that_measures_it(wheel_files):
+def test_wheel_holds_what_solves_and_nothing_that_trains_or_measures(wheel_files):
     library = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("solver_core/**/*.py")}
+    trains = {file for file in library if {"training", "sampler.py", "loss.py"} & set(Path(file).parts)}
+    trains |= {f"solver_core/{name}.py" for name in ("network/torch_modules", "mesh_library", "testing")}
 
-    assert {file for file in wheel_files if file.endswith(".py")} == library
+    assert {file for file in wheel_files if file.endswith(".py")} == library - trains | {"solver_core/training/__init__.py"}
     assert {file.partition("/")[0] for file in wheel_files} == {"solver_core"}
     assert not [file for file in wheel_files if {"paper", "tables", "baselines"} & set(Path(file).parts)]
+
+
+def in_wheel(wheel: Path, code: str) -> str:
+    """What code prints that has the wheel's solver_core, and no packages but those of this Python."""
+    environment = {"PYTHONPATH": str(wheel), "OMP_NUM_THREADS": "1"}
+    run = subprocess.run(
+        [sys.executable, "-P", "-c", code], cwd=wheel, env=environment, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+def test_all_of_the_wheel_can_be_imported(wheel, wheel_files):
+    names = sorted(file.removesuffix(".py").replace("/", ".") for file in wheel_files if file.endswith(".py"))
+    imported = [name.removesuffix(".__init__") for name in names if not name.endswith("__main__")]
+
+    code = (
+        f"import importlib\nfor name in {imported}: importlib.import_module(name)\nprint(importlib.sys.modules['solver_core'])"
+    )
+
+    assert str(wheel) in in_wheel(wheel, code)
+
+
+@pytest.mark.parametrize(
+    "training",
+    [
+        "sc.train('pose')",
+        "sc.train(sc.inverse_problem(lambda x: x, sc.Box([0, 0], [1, 1])))",
+    ],
+)
+def test_training_with_the_wheel_says_in_a_sentence_that_it_only_solves(training, wheel):
+    code = f"""
+import solver_core as sc
+try:
+    {training}
+except sc.MissingDependency as error:
+    print(error)
+"""
+    sentence = in_wheel(wheel, code)
+
+    assert sentence.startswith("training is not in this solver_core, which comes with Blender's extension")
+    assert sentence.count("\n") == 1
 
 
 def test_building_again_gives_the_same_bytes(extension, tmp_path):

@@ -18,6 +18,7 @@ from solver_core.command.arguments import add_options, options_from
 from solver_core.command.folder import Task, Words, require_for_many, run_tasks, tasks_of
 from solver_core.command.pictures import write_animation, write_picture
 from solver_core.errors import ConfigError, SetupError
+from solver_core.optional import needed_for
 from solver_core.problems.inverse_kinematics.drawing import View, draw_strip
 from solver_core.problems.inverse_kinematics.files.bodies import body_path, limits_path
 from solver_core.problems.inverse_kinematics.files.bvh import read_bvh
@@ -31,7 +32,6 @@ from solver_core.problems.inverse_kinematics.skeleton.motion import Motion
 from solver_core.problems.inverse_kinematics.skeleton.rest_pose import RestPose
 from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
 from solver_core.problems.inverse_kinematics.solve import KinematicOptions, KinematicResult, OnStep, solve_inverse_kinematics
-from solver_core.problems.inverse_kinematics.training.rig import prepare_rig
 from solver_core.writing import write_text
 
 HELP = "Finds the rotations of a skeleton's joints from positions of all or some of them."
@@ -214,6 +214,8 @@ def add_train_arguments(parser: argparse.ArgumentParser, source: Any) -> None:
 def prepare_training(args: argparse.Namespace, out: Path) -> Path:
     """The recipe to train with.  Raises SolverError if the rig and what is known of it do not fit."""
     if args.rig is not None:
+        with needed_for("training", extra="train"):
+            from solver_core.problems.inverse_kinematics.training.rig import prepare_rig
         return prepare_rig(args.rig, args.motion, args.limits, out)
     if args.motion or args.limits is not None:
         raise ConfigError("--motion and --limits belong to --rig; a recipe names its own")
