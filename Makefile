@@ -108,7 +108,7 @@ test-release: .venv/installed  ## Installs the packages into bare environments, 
 test-gui: blenders  ## Clicks the buttons in real Blender windows; pictures of it in build/gui
 	TEST_BLENDER="$(BLENDERS)" $(BIN)/pytest tests/gui
 
-pictures: blenders  ## The pictures of docs/user-guide.md, from a real Blender window
+pictures: blenders  ## The pictures of docs/user-guide.md and of the extensions site, from a real Blender window
 	$(BIN)/python docs/make_pictures.py $(lastword $(BLENDERS))
 
 blenders: .venv/installed

@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes the pictures of docs/user-guide.md in a real Blender window: the panels, and every solve as an animation.
+"""Makes pictures in real Blender windows: panels and solves for docs/user-guide.md, and large ones to show the extension.
 
-python docs/make_pictures.py 5.2        (a version that tests/gui/install_blender.sh installed, or a path; `make pictures`)
+    python docs/make_pictures.py 5.2                all of them (`make pictures`)
+    python docs/make_pictures.py 5.2 pose           those of the user guide about the pose
+    python docs/make_pictures.py 5.2 shown          the large ones: docs/images/extension-*.jpg, as the extensions site asks
+
+5.2 is a version that tests/gui/install_blender.sh installed; a path will do, too.
 """
 
 from __future__ import annotations
 
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 from PIL import Image
@@ -15,11 +20,13 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.gui.window import SIDEBAR, Blender, Window  # noqa: E402
+from tests.gui.window import HEIGHT, PANELS, SIDEBAR, WIDTH, Blender, Window  # noqa: E402
 
 IMAGES = ROOT / "docs" / "images"
 ANIMATION_WIDTH, ANIMATION_COLOURS, MS_PER_STEP, MAX_STEPS = 640, 200, 250, 16
 FRAMES = range(1, 73, 4)
+SHOWN_SIZE = (1920, 1080)  # the smallest that the extensions site takes
+SHOWN_SCALE = 1.25  # of the interface, to be read where the picture is shown smaller
 REPORT = "__import__('sys').modules['bl_ext.user_default.deep_feedback.results'].find({problem!r}, bpy.context.scene)"
 
 
@@ -34,7 +41,7 @@ def take(window: Window, box: tuple[int, int, int, int] | None = None) -> Image.
 def save(picture: Image.Image, name: str) -> None:
     path = IMAGES / f"blender-{name}.png"
     picture.quantize(256).save(path, optimize=True)
-    print(f"{path}  {path.stat().st_size / 1e3:.0f} kB")
+    print(f"{path}  {path.stat().st_size / 1e3:.0f} kB", flush=True)
 
 
 def animate(pictures: list[Image.Image], name: str, ms: int) -> None:
@@ -45,7 +52,7 @@ def animate(pictures: list[Image.Image], name: str, ms: int) -> None:
     path = IMAGES / f"blender-{name}.gif"
     durations = [4 * ms, *[ms] * (len(frames) - 2), 8 * ms]
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations, loop=0, optimize=True)
-    print(f"{path}  {path.stat().st_size / 1e3:.0f} kB")
+    print(f"{path}  {path.stat().st_size / 1e3:.0f} kB", flush=True)
 
 
 def side_by_side(left: Image.Image, right: Image.Image) -> Image.Image:
@@ -58,21 +65,23 @@ def side_by_side(left: Image.Image, right: Image.Image) -> Image.Image:
 def viewport(window: Window) -> tuple[int, int, int, int]:
     """Box of the 3D view without its header and sidebar, as screens are counted: from the top."""
     x, y, width, height = window.ask(f"{SIDEBAR}answer = [area.x, area.y, region.x - area.x, area.height]")
-    return x + 60, 800 - y - height + 55, x + width, 800 - y
+    return x + 60, window.height - y - height + 55, x + width, window.height - y
 
 
-def solve(window: Window, problem: str) -> int:
-    """Clicks the button; the number of steps it took."""
+def open_problem(window: Window, problem: str) -> None:
+    """Its demo scene and its panel, with the mouse out of the way."""
     window.open_demo(problem)
     window.open_panel(problem)
     window.ask(f"bpy.context.scene.frame_set({FRAMES[len(FRAMES) // 2] if problem == 'armature' else 1})")
     window.move_mouse(*window.empty_place)
-    save(take(window), problem)
+
+
+def solve(window: Window, problem: str) -> int:
+    """Clicks the button; the number of steps it took."""
     window.click(*window.find(f"deep_feedback.solve_{problem}"))
     find = REPORT.format(problem=problem)
     window.wait_for(f"{find} is not None and {find}.report is not None")
     window.move_mouse(*window.empty_place)
-    save(take(window), f"{problem}-solved")
     return window.value(f"len({find}.steps)")
 
 
@@ -96,18 +105,41 @@ def play(window: Window) -> list[Image.Image]:
     return pictures
 
 
+def guide(window: Window, problem: str) -> None:
+    """The pictures of docs/user-guide.md about a problem."""
+    open_problem(window, problem)
+    save(take(window), problem)
+    num_steps = solve(window, problem)
+    save(take(window), f"{problem}-solved")
+    pictures = replay(window, problem, num_steps)
+    animate(pictures + (play(window) if problem == "armature" else []), problem, MS_PER_STEP)
+
+
+def show(window: Window, problem: str) -> None:
+    """A large picture of the solved scene."""
+    open_problem(window, problem)
+    solve(window, problem)
+    window.ask(f"bpy.context.preferences.view.ui_scale = {SHOWN_SCALE}")
+    path = IMAGES / f"extension-{problem}.jpg"
+    take(window).save(path, quality=88, subsampling=0, optimize=True, progressive=True)
+    window.ask("bpy.context.preferences.view.ui_scale = 1")
+    print(f"{path}  {path.stat().st_size / 1e3:.0f} kB", flush=True)
+
+
 def main() -> None:
-    name, *problems = sys.argv[1:]
+    name, *chosen = sys.argv[1:]
     blender = Blender(name)
     (extension,) = (ROOT / "dist").glob("deep_feedback-*-linux_x64.zip")
     blender.install(extension)
-    window = Window(blender)
+    in_windows = [(guide, [problem for problem in PANELS if not chosen or problem in chosen], (WIDTH, HEIGHT))]
+    in_windows.append((show, PANELS if not chosen or "shown" in chosen else [], SHOWN_SIZE))
     try:
-        for problem in problems or ("pose", "lighting", "armature"):
-            pictures = replay(window, problem, solve(window, problem))
-            animate(pictures + (play(window) if problem == "armature" else []), problem, MS_PER_STEP)
+        for take_pictures, problems, size in in_windows:
+            if problems:
+                with closing(Window(blender, size)) as window:
+                    for problem in problems:
+                        take_pictures(window, problem)
     finally:
-        window.close()
         blender.close()
 
 

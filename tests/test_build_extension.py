@@ -149,6 +149,15 @@ def test_building_again_gives_the_same_bytes(extension, tmp_path):
     assert again.read_bytes() == extension.read_bytes()
 
 
+@pytest.mark.parametrize("name", ["extension-pose.jpg", "extension-lighting.jpg", "extension-armature.jpg", "icon.png"])
+def test_pictures_have_the_sizes_that_the_extensions_site_asks(name):
+    image = pytest.importorskip("PIL.Image")
+    path = ROOT / "docs" / "images" / name
+
+    assert image.open(path).size == ((256, 256) if name == "icon.png" else (1920, 1080))
+    assert path.stat().st_size < 500_000
+
+
 @pytest.mark.parametrize("platform", build_extension.PLATFORMS)
 def test_every_platform_has_a_kernel(platform):
     assert build_extension.PLATFORMS[platform] in build_extension.TARGETS

@@ -92,20 +92,21 @@ class Blender:
 class Window:
     """Blender's main window.  Positions are pixels from the lower left corner, as Blender counts them."""
 
-    empty_place = WIDTH / 3, HEIGHT / 5  # in the 3D view, off every button
-
-    def __init__(self, blender: Blender) -> None:
+    def __init__(self, blender: Blender, size: tuple[int, int] = (WIDTH, HEIGHT)) -> None:
+        """size: width and height."""
         self.blender = blender
+        self.width, self.height = size
+        self.empty_place = self.width / 3, self.height / 5  # in the 3D view, off every button
         self.log = blender.folder / "log"
         self.requests = blender.folder / "requests"
         self.requests.mkdir(exist_ok=True)
         read, write = os.pipe()
-        screen = ["-screen", "0", f"{WIDTH}x{HEIGHT}x24", "-nolisten", "tcp", "-displayfd", str(write)]
+        screen = ["-screen", "0", f"{self.width}x{self.height}x24", "-nolisten", "tcp", "-displayfd", str(write)]
         self.server = blender.start("Xvfb", *screen, output=self.log, pass_fds=[write])
         os.close(write)
         with os.fdopen(read) as number:
             blender.environment["DISPLAY"] = f":{number.readline().strip()}"
-        options = ["--no-window-focus", "--window-geometry", "0", "0", str(WIDTH), str(HEIGHT)]
+        options = ["--no-window-focus", "--window-geometry", "0", "0", str(self.width), str(self.height)]
         inside = ["--python", HERE / "inside.py", "--", self.requests]
         self.process = blender.start(blender.executable, *options, *inside, output=self.log)
         self.hand = blender.start("xdotool", "-", output=self.log, stdin=subprocess.PIPE)  # does what it reads, line by line
@@ -201,7 +202,7 @@ class Window:
     # Mouse, keyboard, screen
 
     def move_mouse(self, x: float, y: float) -> None:
-        self._do(f"mousemove {round(x)} {round(HEIGHT - 1 - y)}")
+        self._do(f"mousemove {round(x)} {round(self.height - 1 - y)}")
 
     def click(self, x: float, y: float, times: int = 1) -> None:
         self.move_mouse(x, y)
