@@ -7,10 +7,10 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import wait
 from typing import Any
 
@@ -27,7 +27,7 @@ def worker_pool(
     Raises ResourceError if one is ended from outside.
     """
     # Spawned, because forking a process that has threads can deadlock.
-    pool = ProcessPoolExecutor(count, get_context("spawn"), _begin, (prepare, arguments))
+    pool = _Pool(count, get_context("spawn"), _begin, (prepare, arguments))
     try:
         yield pool
     except BrokenProcessPool as error:
@@ -38,10 +38,34 @@ def worker_pool(
         pool.shutdown(cancel_futures=True)
 
 
+class _Pool(ProcessPoolExecutor):
+    """Its processes, which start when work is submitted, are deaf to Ctrl-C before they run a line of Python."""
+
+    def submit(self, *arguments: Any, **named: Any) -> Future[Any]:
+        with _interrupts_held():
+            return super().submit(*arguments, **named)
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """No Ctrl-C in this thread and in processes that it starts, where the system lets a thread choose its signals."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # it lets Ctrl-C through again once it has started
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _begin(prepare: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     for number in (signal.SIGINT, signal.SIGTERM):  # which reach a whole group of processes; the parent ends the workers
         signal.signal(number, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # a program that it starts may listen
     if prepare is not None:
         prepare(*arguments)
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 import os
 import signal
+import subprocess
+import sys
 import time
 from concurrent.futures import Future
 
@@ -44,6 +46,54 @@ def test_what_waits_is_dropped_when_the_block_is_left_early():
 
     assert all(future.done() for future in futures)
     assert sum(future.cancelled() for future in futures) > count / 2
+
+
+STARTING = """
+import time
+from solver_core.workers import worker_pool
+
+if __name__ == "__main__":
+    try:
+        with worker_pool(2, "give fewer") as pool:
+            waiting = [pool.submit(time.sleep, 0.1) for _ in range(4)]
+            print("started", flush=True)
+            time.sleep(60)
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal to a group of processes")
+@pytest.mark.parametrize("seconds", [0.0, 0.2])  # Python itself takes longer to start
+def test_ctrl_c_while_workers_start_is_left_to_the_one_that_started_them(seconds, tmp_path):
+    (tmp_path / "starting.py").write_text(STARTING)
+    hears = lambda: signal.signal(signal.SIGINT, signal.default_int_handler)  # also where these tests run in the background
+    command = [sys.executable, str(tmp_path / "starting.py")]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=hears
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    time.sleep(seconds)
+
+    os.killpg(process.pid, signal.SIGINT)
+    out, said = process.communicate(timeout=60)
+
+    assert (out, said) == ("interrupted\n", "")
+
+
+def deaf() -> bool:
+    return signal.getsignal(signal.SIGINT) is signal.SIG_IGN and signal.SIGINT not in signal.pthread_sigmask(
+        signal.SIG_BLOCK, ()
+    )
+
+
+@pytest.mark.skipif(os.name != "posix", reason="asks for the signals of a thread")
+def test_only_workers_are_deaf_to_ctrl_c_and_what_they_start_is_not():
+    with worker_pool(1, "give fewer") as pool:
+        assert pool.submit(deaf).result()
+
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kills a process")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from solver_core.command.console import Suggesting
 from solver_core.errors import ConfigError
 from solver_core.options import Option, Options, options_of
 
@@ -23,7 +24,14 @@ def add_options(parser: argparse.ArgumentParser, cls: type[Options]) -> None:
             group.add_argument(flag, dest=one.name, action=argparse.BooleanOptionalAction, default=one.default, help=words)
         else:
             metavar = "|".join(one.words.choices) or {int: "N", float: "X", str: "TEXT", Path: "FILE"}[one.kind]
-            group.add_argument(flag, dest=one.name, type=_reader(one), default=one.default, metavar=metavar, help=words)
+            group.add_argument(
+                flag,
+                dest=one.name,
+                type=Suggesting([*one.words.choices, *one.words.named], _reader(one)),
+                default=one.default,
+                metavar=metavar,
+                help=words,
+            )
 
 
 def options_from(args: argparse.Namespace, cls: type[OptionsT]) -> OptionsT:

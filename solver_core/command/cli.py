@@ -87,7 +87,10 @@ def _add_train(commands: Any, found: dict[str, ProblemKind]) -> None:
         parser = _add_problem(problems, name, f"train the networks of {name}", description, example.format(name))
         source = parser.add_mutually_exclusive_group()
         source.add_argument(
-            "--config", metavar="RECIPE", help="a TOML file, or the name of a recipe that ships (default: the problem's own)"
+            "--config",
+            type=console.Suggesting(shipped_recipes()),
+            metavar="RECIPE",
+            help="a TOML file, or the name of a recipe that ships (default: the problem's own)",
         )
         parser.add_argument(
             "--set",
@@ -102,7 +105,12 @@ def _add_train(commands: Any, found: dict[str, ProblemKind]) -> None:
         parser.add_argument(
             "--out", type=Path, metavar="DIR", help=f"folder for weights, log, curve and checkpoint (default: runs/{name})"
         )
-        parser.add_argument("--device", default="cpu", help="where torch computes, such as cuda (default: cpu)")
+        parser.add_argument(
+            "--device",
+            type=console.Suggesting(("cpu", "cuda")),
+            default="cpu",
+            help="where torch computes, such as cuda (default: cpu)",
+        )
         parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the output folder")
         parser.add_argument(
             "--dry-run", action="store_true", help="train nothing: draw what the network would see into samples.png"
@@ -163,7 +171,9 @@ def _add_recipes(commands: Any) -> None:
         description="Prints the recipes that the shipped weights were trained with, or copies some of them into a folder.",
         example="solver_core recipes pose --out my-recipes",
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="which (default: all)")
+    parser.add_argument(
+        "names", type=console.Suggesting(shipped_recipes()), nargs="*", metavar="NAME", help="which (default: all)"
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="copy them here, to edit")
     parser.set_defaults(run=_recipes)
 

@@ -12,7 +12,7 @@ import mmap
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -127,9 +127,28 @@ def checked_outputs(args: argparse.Namespace) -> Iterator[None]:
 
 def natural_number(text: str) -> int:
     """A whole number from 0 on, as the type of an option."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"must be a whole number from 0 on, got {text!r}")
+    return _whole_number(text, 0)
+
+
+def positive_number(text: str) -> int:
+    """A whole number from 1 on, as the type of an option."""
+    return _whole_number(text, 1)
+
+
+def _whole_number(text: str, minimum: int) -> int:
+    if not text.isdecimal() or int(text) < minimum:
+        raise argparse.ArgumentTypeError(f"must be a whole number from {minimum} on, got {text!r}")
     return int(text)
+
+
+class Suggesting:
+    """The type of an option that takes these values, which shells offer, and others."""
+
+    def __init__(self, values: Iterable[str], read: Callable[[str], Any] = str) -> None:
+        self.values, self.read = list(values), read
+
+    def __call__(self, text: str) -> Any:
+        return self.read(text)
 
 
 def print_remark(sentence: str) -> None:
@@ -138,10 +157,16 @@ def print_remark(sentence: str) -> None:
         print_note(sentence)
 
 
+def print_step(words: str) -> None:
+    """What a step came to, which --verbose shows on a line of its own."""
+    if _manner.is_verbose:
+        print_note(words)
+
+
 def print_note(sentence: str) -> None:
     """A sentence on stderr, if there is one."""
     with suppress(OSError, ValueError, AttributeError):  # closed, full, or None
-        sys.stderr.write(f"solver_core: {plain_line(sentence)}\n")
+        sys.stderr.write(f"solver_core: {plain_line(_manner.about + sentence)}\n")
         sys.stderr.flush()
 
 
@@ -150,9 +175,22 @@ class _Manner(NamedTuple):
 
     is_quiet: bool = False
     is_verbose: bool = False
+    about: str = ""  # which of several files all sentences are about
 
 
 _manner = _Manner()
+
+
+@contextmanager
+def about(name: str) -> Iterator[None]:
+    """While active, sentences begin with the name of the file that they are about."""
+    global _manner
+    before = _manner
+    _manner = before._replace(about=f"{name}: ")
+    try:
+        yield
+    finally:
+        _manner = before
 
 
 def is_watched() -> bool:

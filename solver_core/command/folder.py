@@ -76,12 +76,15 @@ def tasks_of(
     make_folder(out)
     outputs = {f"the record of {task.source.name}": task.record for task in tasks}
     outputs |= {f"the {words.product} of {task.source.name}": task.product for task in tasks if task.product is not None}
-    for task in tasks:
-        if task.record.exists() and _read_record(task.record, words) is None:
-            raise ConfigError(f"{task.record} is there, and no run has written it; give another folder as --out")
     for what, place in outputs.items():
         check_place(place, what.removeprefix("the "))
     refuse_overwriting(outputs, {**inputs, **{f"the {words.source} {path.name}": path for path in sources}})
+    for task in tasks:
+        others = [task.record] if task.record.exists() and _read_record(task.record, words) is None else []
+        if task.product is not None and task.product.exists() and task.product.name not in written:
+            others.append(task.product)
+        if others:
+            raise ConfigError(f"{others[0]} is there, and no run has written it; give another folder as --out")
     return tasks
 
 
@@ -150,7 +153,10 @@ def _record(task: Task, solve: Solve, words: Words, shared: str) -> dict[str, An
         if finished is not None:
             kept = {key: finished[key] for key in ("verdict", "explanation") if key in finished}
             return record | {"status": "skipped", **kept}
-        result = solve(task)
+        if task.product is not None and not task.record.exists():  # so that a killed run's product is known as its own
+            write_text(task.record, json.dumps(record | {"status": "unfinished"}) + "\n", "record")
+        with console.about(task.source.name):
+            result = solve(task)
         record |= {"status": STATUS[Verdict(result["verdict"])], **result, "fingerprint": fingerprint}
         if task.product is not None:
             record["sha256"] = _digest([task.product])

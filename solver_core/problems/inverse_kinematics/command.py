@@ -24,6 +24,7 @@ from solver_core.problems.inverse_kinematics.files.bodies import body_path, limi
 from solver_core.problems.inverse_kinematics.files.bvh import read_bvh
 from solver_core.problems.inverse_kinematics.files.maps import Map, read_limits, read_map
 from solver_core.problems.inverse_kinematics.files.motions import KINDS, check_kind, write_motion
+from solver_core.problems.inverse_kinematics.files.points import UNITS
 from solver_core.problems.inverse_kinematics.files.targets import AXES, NamedTargets, checked_unit, read_targets
 from solver_core.problems.inverse_kinematics.folder import clips_in, is_folder_of_clips
 from solver_core.problems.inverse_kinematics.names.mapping import body_map
@@ -31,7 +32,13 @@ from solver_core.problems.inverse_kinematics.placing import fit_to_skeleton
 from solver_core.problems.inverse_kinematics.skeleton.motion import Motion
 from solver_core.problems.inverse_kinematics.skeleton.rest_pose import RestPose
 from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
-from solver_core.problems.inverse_kinematics.solve import KinematicOptions, KinematicResult, OnStep, solve_inverse_kinematics
+from solver_core.problems.inverse_kinematics.solve import (
+    KinematicOptions,
+    KinematicResult,
+    KinematicStep,
+    OnStep,
+    solve_inverse_kinematics,
+)
 from solver_core.writing import write_text
 
 HELP = "Finds the rotations of a skeleton's joints from positions of all or some of them."
@@ -72,8 +79,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     files.add_argument("--picture", action=console.Output, metavar="PNG", help="draw some frames with their targets")
     files.add_argument("--animation", action=console.Output, metavar="GIF", help="draw the motion with its targets")
     states = parser.add_argument_group("what files do not state")
-    states.add_argument("--unit", metavar="U", help="unit of the targets: m, cm, mm or a number of metres (default: found)")
-    states.add_argument("--skeleton-unit", metavar="U", help="unit of the skeleton's file (default: found)")
+    states.add_argument(
+        "--unit",
+        type=console.Suggesting(UNITS),
+        metavar="U",
+        help="unit of the targets: m, cm, mm or a number of metres (default: found)",
+    )
+    states.add_argument(
+        "--skeleton-unit", type=console.Suggesting(UNITS), metavar="U", help="unit of the skeleton's file (default: found)"
+    )
     states.add_argument(
         "--up", choices=AXES, metavar="AXIS", help="axis of the targets that points up: x, -x, y, -y, z or -z (default: found)"
     )
@@ -82,7 +96,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     folder = parser.add_argument_group("a folder of clips")
     folder.add_argument(
-        "--jobs", type=console.natural_number, default=1, metavar="N", help="clips solved at a time (default: 1)"
+        "--jobs", type=console.positive_number, default=1, metavar="N", help="clips solved at a time (default: 1)"
     )
     kinds = [kind[1:] for kind in KINDS]
     folder.add_argument(
@@ -105,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
 def _run_clip(args: argparse.Namespace) -> int:
     inputs = _Inputs.read(args)
     with console.progress("solving") as show:
-        targets, result = inputs.solve(args.targets, lambda step: show(f"{step.phase}, {100 * step.energy:.3f} cm off"))
+        targets, result = inputs.solve(args.targets, lambda step: show(_words_of(step)))
     motion = inputs.motion(targets, result)
     if args.out is not None:
         write_motion(args.out, motion)
@@ -189,7 +203,7 @@ class _Inputs:
 
     def solve_clip(self, clip: Task) -> dict[str, Any]:
         """Writes the motion of a clip; its result without the steps."""
-        targets, result = self.solve(clip.source)
+        targets, result = self.solve(clip.source, lambda step: console.print_step(_words_of(step)))
         assert clip.product is not None  # WORDS name it
         write_motion(clip.product, self.motion(targets, result))
         content = _content(result)
@@ -257,6 +271,10 @@ def _draw(args: argparse.Namespace, motion: Motion, targets: np.ndarray) -> None
         frames = np.unique(np.linspace(0, motion.num_frames - 1, ANIMATION_FRAMES).astype(int))
         milliseconds = round(1000 * motion.frame_time * motion.num_frames / len(frames))
         write_animation(args.animation, [view.draw(positions[f], targets[f]) for f in frames], milliseconds)
+
+
+def _words_of(step: KinematicStep) -> str:
+    return f"{step.phase}, {100 * step.energy:.3f} cm off"
 
 
 def _content(result: KinematicResult) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from solver_core.command.pictures import write_animation, write_picture
 from solver_core.errors import ConfigError, ObservationError
 from solver_core.problems.pose import drawing
 from solver_core.problems.pose.folder import is_pattern, masks_of
-from solver_core.problems.pose.inputs import CONVENTIONS, add_inputs, read_inputs
+from solver_core.problems.pose.inputs import CONVENTIONS, add_inputs, check_shared_inputs, read_inputs
 from solver_core.problems.pose.solve import PoseOptions, PoseSolution, PoseStep, solve_pose
 from solver_core.reading import read_json
 from solver_core.solution import Verdict
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     files.add_argument("--animation", action=console.Output, metavar="GIF", help="draw outlines at every step")
     files.add_argument(
-        "--jobs", type=console.natural_number, default=1, metavar="N", help="masks of a folder solved at a time (default: 1)"
+        "--jobs", type=console.positive_number, default=1, metavar="N", help="masks of a folder solved at a time (default: 1)"
     )
     files.add_argument("--track", action="store_true", help="they are frames of a film: each starts from the pose before")
     add_options(parser, PoseOptions)
@@ -71,7 +71,7 @@ def _run_one(args: argparse.Namespace) -> int:
         result = solve_pose(
             **inputs,
             options=options_from(args, PoseOptions),
-            on_step=lambda step: show(f"{step.phase}, {_overlap(step.iou)}"),
+            on_step=lambda step: show(_words_of(step)),
         )
 
     console.print_result(
@@ -99,6 +99,7 @@ def _run_several(args: argparse.Namespace) -> int:
     if args.track and args.jobs > 1:
         raise ConfigError("--track goes from one mask to the next, so there is nothing to do at a time; leave out --jobs")
     options = options_from(args, PoseOptions)
+    check_shared_inputs(args)
     names = ("mesh", "camera", "start", "ignore", "weights")
     files = {f"--{name}": path for name in names if (path := getattr(args, name)) is not None}
     tasks = tasks_of(masks_of(args.mask), args.out, WORDS, files, is_series=args.track)
@@ -112,9 +113,10 @@ def _solve_mask(args: argparse.Namespace, options: PoseOptions, task: Task) -> d
     """The result of one of several masks, without its steps."""
     inputs = read_inputs(argparse.Namespace(**{**vars(args), "mask": task.source}))
     before = None if task.follows is None else _pose_before(task.follows, args.convention)
-    result = solve_pose(**(inputs if before is None else {**inputs, "start": before}), options=options)
+    solve = partial(solve_pose, options=options, on_step=lambda step: console.print_step(_words_of(step)))
+    result = solve(**(inputs if before is None else {**inputs, "start": before}))
     if before is not None and result.verdict is not Verdict.GOOD:
-        result = max(result, solve_pose(**inputs, options=options), key=lambda one: one.confidence)
+        result = max(result, solve(**inputs), key=lambda one: one.confidence)
     content = _content(result, args.convention)
     del content["steps"]
     return content
@@ -185,6 +187,10 @@ def _content(result: PoseSolution, convention: str) -> dict[str, Any]:
 
 def _caption(index: int, step: PoseStep) -> str:
     return f"{index}  {step.phase}: {_overlap(step.iou)}"
+
+
+def _words_of(step: PoseStep) -> str:
+    return f"{step.phase}, {_overlap(step.iou)}"
 
 
 def _overlap(iou: float) -> str:

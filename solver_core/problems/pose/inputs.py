@@ -15,7 +15,7 @@ from solver_core.command import console
 from solver_core.command.files import CAMERA_HELP, Surface, read_mesh, read_pose
 from solver_core.command.masks import MaskChoice, read_mask
 from solver_core.frames import Camera
-from solver_core.problems.pose.setup import UP_AXES
+from solver_core.problems.pose.setup import UP_AXES, checked_focal_range
 
 # (4, 4) from the camera of a convention to ours.
 CONVENTIONS = {"opengl": np.eye(4), "opencv": np.diag([1.0, -1.0, -1.0, 1.0])}
@@ -78,17 +78,30 @@ def read_inputs(args: argparse.Namespace) -> dict[str, Any]:
         "vertices": mesh.vertices,
         "faces": mesh.faces,
         "camera": camera,
-        "start": None if args.start is None else CONVENTIONS[args.convention] @ read_pose(args.start),
+        "start": _start_of(args),
         "ignore": None if args.ignore is None else read_mask(args.ignore).coverage,
         "up": args.up,
         "focal_range": args.focal,
     }
 
 
+def check_shared_inputs(args: argparse.Namespace) -> None:
+    """Raises SolverError for what would fail with every mask, before the first is read."""
+    _mesh_of(args.mesh)
+    _start_of(args)
+    if args.focal is not None:
+        checked_focal_range(args.focal)
+
+
 @functools.lru_cache(maxsize=1)
 def _mesh_of(path: Path) -> Surface:
     """Of several masks it is read once."""
     return read_mesh(path)
+
+
+def _start_of(args: argparse.Namespace) -> np.ndarray | None:
+    """(4, 4) camera_from_object."""
+    return None if args.start is None else CONVENTIONS[args.convention] @ read_pose(args.start)
 
 
 def _read_mask_and_camera(args: argparse.Namespace) -> tuple[np.ndarray, Camera]:

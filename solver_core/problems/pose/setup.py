@@ -72,7 +72,7 @@ class PoseSetup:
             raise SetupError(f"up must be one of {', '.join(UP_AXES)}, got {shown(up)}")
         pinhole = camera.pinhole
         if focal_range is not None:
-            focal_range = _checked_focal_range(focal_range)
+            focal_range = checked_focal_range(focal_range)
             pinhole = pinhole.with_focal(float(np.clip(pinhole.fx, *focal_range)))
         return cls(coverage, known, mesh, centre, diagonal, pinhole, start, up, focal_range)
 
@@ -113,8 +113,8 @@ def _checked_known(ignore: np.ndarray, coverage: np.ndarray, camera: Camera) -> 
     return known
 
 
-def _checked_focal_range(focal_range: tuple[float, float]) -> tuple[float, float]:
-    """The range as floats.  Raises SetupError."""
+def checked_focal_range(focal_range: tuple[float, float]) -> tuple[float, float]:
+    """Lowest and highest fx in pixels.  Raises SetupError."""
     low, high = checked_numbers(focal_range, "focal_range", (2,))
     if not 0 < low < high < MAX_FOCAL_RATIO * low:
         raise SetupError(

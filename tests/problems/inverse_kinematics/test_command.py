@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,9 @@ import pytest
 from solver_core import rotations
 from solver_core.command.cli import main
 from solver_core.locking import sole_writer
+from solver_core.problems.inverse_kinematics import command
 from solver_core.problems.inverse_kinematics.files.bvh import read_bvh, write_bvh
+from solver_core.problems.inverse_kinematics.files.motions import write_motion
 from solver_core.problems.inverse_kinematics.files.targets import read_targets
 
 
@@ -333,6 +336,42 @@ def test_motions_beside_their_targets_overwrite_none(clips, demo_dir, capsys):
     assert code == 2
     assert "would overwrite" in capsys.readouterr().err
     assert (clips / "far.csv").read_text().startswith("Hips_x")
+
+
+def test_a_motion_of_somebody_else_is_not_overwritten(clips, demo_dir, capsys):
+    out = clips.with_name("solved")
+    out.mkdir()
+    (out / "far.bvh").write_text("HIERARCHY of another program")
+
+    code, _ = solved(clips, demo_dir, capsys)
+
+    assert code == 2
+    assert (out / "far.bvh").read_text() == "HIERARCHY of another program"
+    assert sorted(path.name for path in out.iterdir()) == ["far.bvh"]
+
+
+def test_a_motion_whose_record_an_interrupted_run_had_not_finished_is_written_anew(clips, demo_dir, capsys, monkeypatch):
+    def write_and_stop(path, motion):
+        write_motion(path, motion)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(command, "write_motion", write_and_stop)
+        code, _ = solved(clips, demo_dir, capsys)
+    assert code == 130
+    assert list(clips.with_name("solved").glob("*.bvh"))
+
+    _, records = solved(clips, demo_dir, capsys)
+
+    assert records["good.csv"]["status"] == "done"
+
+
+def test_steps_of_a_folder_name_their_clip(clips, demo_dir, capsys):
+    files = ["--skeleton", demo_dir / "ik_rest.bvh", "--targets", clips, "--out", clips.with_name("solved")]
+
+    main(["solve", "ik", *map(str, files), "--verbose"])
+
+    assert re.search(r"^solver_core: good\.txt: \w[\w ]*, [\d.]+ cm off$", capsys.readouterr().err, re.MULTILINE)
 
 
 def test_a_motion_does_not_overwrite_the_skeleton(clips, demo_dir, capsys):

@@ -167,6 +167,19 @@ def test_what_all_masks_need_is_missed_at_once(film, capsys):
     assert captured.out == ""
 
 
+def test_steps_and_remarks_of_a_folder_name_their_mask(film, capsys):
+    for path in (film / "masks").iterdir():
+        Image.fromarray(5 * (np.asarray(Image.open(path)) > 0).astype(np.uint8)).save(path)  # which is remarked on
+
+    solve(film, "--verbose")
+
+    lines = capsys.readouterr().err.splitlines()
+    for number in range(NUM_FRAMES):
+        own = [line for line in lines if line.startswith(f"solver_core: frame_{9 + number}.png: ")]
+        assert any("overlap" in line for line in own)
+        assert any("overlap" not in line for line in own)
+
+
 def test_a_lost_frame_is_tried_again_and_those_after_it_are_not(film, capsys):
     Image.fromarray(np.zeros((144, 192), np.uint8)).save(film / "masks" / "frame_10.png")
     solve(film, "--track")
@@ -191,6 +204,7 @@ def test_processes_say_no_more_than_this_one(film, capfd):
     ("mask", "options", "sentence"),
     [
         ("masks", ("--track", "--jobs", "2"), "leave out --jobs"),
+        ("masks", ("--focal", "5", "1"), "focal_range must be the lowest and the highest"),
         ("masks", ("--picture", "out.png"), "--picture belongs to one mask"),
         ("masks/frame_9.png", ("--track",), "is one file"),
         ("masks/*.tif", (), "no file matches"),
@@ -198,9 +212,20 @@ def test_processes_say_no_more_than_this_one(film, capfd):
         ("nowhere", (), "there is no folder of masks"),
     ],
 )
-def test_what_cannot_be_is_said(film, capsys, mask, options, sentence):
+def test_what_cannot_be_is_said_once(film, capsys, mask, options, sentence):
     (film / "out").mkdir()
 
     assert solve(film, *options, mask=mask) == 2
 
-    assert sentence in capsys.readouterr().err
+    captured = capsys.readouterr()
+    assert sentence in captured.err
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
+
+
+@pytest.mark.parametrize("jobs", ["0", "-1", "two"])
+def test_jobs_are_at_least_one(film, jobs, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        solve(film, "--jobs", jobs)
+
+    assert "argument --jobs: must be a whole number from 1 on" in capsys.readouterr().err
