@@ -29,7 +29,7 @@ class ProblemKind(Protocol):
     """A kind of problem, under the name that it has in the registry.
 
     A package derives a class from this one, or has a folder of modules that hold the same, and registers an object of it, or
-    the folder, under an entry point of the group `solver_core.problems`; see CONTRIBUTING.md.  What has a body here may be
+    the folder, under an entry point of the group `solver_core.problems`; see docs/own-problem.md.  What has a body here may be
     left out.  `solver_core.testing.check_problem` tries all of it.
 
     name: that of the registry.

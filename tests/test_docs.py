@@ -3,12 +3,20 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import solver_core as sc
+
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [path for pattern in ("*.md", "docs/*.md", "assets/demo/*.md", "training/*.md") for path in sorted(ROOT.glob(pattern))]
+PAGES = [
+    path
+    for pattern in ("*.md", "docs/*.md", "assets/demo/*.md", "training/*.md", "solver_core/weights/*.md")
+    for path in sorted(ROOT.glob(pattern))
+]
 LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]*))?\)")
 
 
@@ -48,6 +56,21 @@ def test_code_of_the_first_result_finds_the_pose(demo_dir, monkeypatch, capsys):
     exec(code_of("first-result.md"), {})  # noqa: S102  (our own page)
 
     assert capsys.readouterr().out.startswith("good ")
+
+
+def test_program_of_the_page_on_own_problems_is_solved(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("simulate").write_text(
+        f"#!{sys.executable}\nimport json, sys\na, b, c = json.load(sys.stdin)['x']\n"
+        "json.dump({'y': [a + b, b + c, a * c]}, sys.stdout)\n"
+    )
+    Path("simulate").chmod(0o755)
+    names = {}
+
+    exec(code_of("own-problem.md"), names)  # noqa: S102  (our own page)
+    result = sc.solve(names["problem"], [12.0, 30.0, 40.0], restarts=0)
+
+    np.testing.assert_allclose(result.x, [[2, 10, 20]], atol=0.05)
 
 
 def test_record_is_read_as_the_page_on_farms_reads_it(tmp_path, monkeypatch, capsys):
