@@ -102,8 +102,9 @@ release: .venv/installed  ## All that a release publishes, with checksums, in di
 	rm -rf dist/release
 	$(BIN)/python build_release.py --out dist/release
 
-test-release: .venv/installed  ## Installs the packages into bare environments, runs kernels for other machines; PYTHONS="3.11 3.12", SHORT=1
-	$(BIN)/pytest -rs tests/release/installs.py $(if $(SHORT),-k wheel,tests/release/kernels.py)
+test-release: .venv/installed  ## Bare environments, kernels for other machines, validators; PYTHONS="3.11 3.12", SHORT=1: one package, no Wine
+	tests/release/install_emulators.sh $(if $(SHORT),,wine64)
+	$(BIN)/pytest -rs tests/release/installs.py tests/release/kernels.py tests/release/validators.py $(if $(SHORT),-k "wheel or validators or cross_compiled and not windows")
 
 test-gui: blenders  ## Clicks the buttons in real Blender windows; pictures of it in build/gui
 	TEST_BLENDER="$(BLENDERS)" $(BIN)/pytest tests/gui

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import html
+import importlib.util
 import os
 import re
 import shutil
@@ -143,6 +144,19 @@ def download_safetensors(platform: str, output_dir: Path) -> None:
     run_pip("download", *options, "--platform", wheel_platform, "--dest", output_dir, requirement)
 
 
+def check_extension(extension: Path) -> None:
+    """Raises CalledProcessError if Blender would refuse a zip; says so where its validator, a part of bpy, is not there."""
+    spec = importlib.util.find_spec("bpy")
+    folders = [] if spec is None else spec.submodule_search_locations or []
+    validator = next(
+        (path for folder in folders for path in Path(folder).glob("*/scripts/addons_core/bl_pkg/cli/blender_ext.py")), None
+    )
+    if validator is None:
+        sys.stderr.write(f"{extension.name} was not validated: Blender as a module, bpy, is not there\n")
+        return
+    subprocess.run([sys.executable, validator, "validate", extension], check=True, stdout=subprocess.DEVNULL)
+
+
 def run_pip(*arguments: str | Path, **environment: str) -> None:
     command = [sys.executable, "-m", "pip", "--quiet", *map(str, arguments)]
     subprocess.run(command, env=os.environ | environment, check=True)
@@ -164,6 +178,7 @@ def main() -> int:
     arguments = parser.parse_args()
     for platform in arguments.platform or PLATFORMS:
         output = build_extension(platform, arguments.out)
+        check_extension(output)
         size = output.stat().st_size
         sys.stdout.write(f"{output}  {size / 1e6:.1f} MB\n")
         if size > MAX_BYTES:

@@ -64,7 +64,7 @@ def main() -> int:
         return 1
     build_packages(out, [*TARGETS, "any"])
     for platform in build_extension.PLATFORMS:
-        build_extension.build_extension(platform, out)
+        build_extension.check_extension(build_extension.build_extension(platform, out))
     check_packages(out)
     sys.stdout.write(write_sums(out).read_text())
     return 0

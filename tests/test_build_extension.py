@@ -154,7 +154,8 @@ def test_pictures_have_the_sizes_that_the_extensions_site_asks(name):
     image = pytest.importorskip("PIL.Image")
     path = ROOT / "docs" / "images" / name
 
-    assert image.open(path).size == ((256, 256) if name == "icon.png" else (1920, 1080))
+    with image.open(path) as picture:
+        assert picture.size == ((256, 256) if name == "icon.png" else (1920, 1080))
     assert path.stat().st_size < 500_000
 
 
@@ -164,7 +165,21 @@ def test_every_platform_has_a_kernel(platform):
 
 
 @pytest.mark.bpy
-def test_blender_validates_and_installs_it(extension, tmp_path):
+def test_zip_that_blender_refuses_stops_the_build(extension, tmp_path, capfd):
+    pytest.importorskip("bpy")
+    build_extension.check_extension(extension)
+    wrong = tmp_path / "wrong.zip"
+    with zipfile.ZipFile(extension) as archive, zipfile.ZipFile(wrong, "w") as changed:
+        manifest = archive.read("blender_manifest.toml").decode().replace('blender_version_min = "4.2.0"', "")
+        changed.writestr("blender_manifest.toml", manifest)
+        changed.writestr("__init__.py", "")
+
+    with pytest.raises(subprocess.CalledProcessError):
+        build_extension.check_extension(wrong)
+
+
+@pytest.mark.bpy
+def test_blender_installs_it(extension, tmp_path):
     pytest.importorskip("bpy")
     script = (
         "import bpy, sys\n"
