@@ -18,6 +18,9 @@ from .scene import used_nodes
 
 NO_MATERIAL = (0.8, 0.8, 0.8)  # what Blender renders
 COLOR_INPUTS = {"BSDF_PRINCIPLED": "Base Color", "BSDF_DIFFUSE": "Color"}
+GLOSSY_SHADERS = {"BSDF_GLOSSY", "BSDF_GLASS", "BSDF_REFRACTION", "BSDF_TRANSPARENT", "BSDF_METALLIC", "BSDF_ANISOTROPIC"}
+GLOSSY_WEIGHTS = {"Metallic", "Transmission Weight", "Transmission"}
+MATT = 0.5  # of a weight: more, and most of the light is not scattered
 MOST_PIXELS = 1 << 16  # of a texture, for its mean
 DEEPEST = 32  # nodes that are followed one after the other
 
@@ -74,6 +77,21 @@ def unread_materials(surfaces: Iterable[Shading]) -> list[str]:
     }
     materials = [bpy.data.materials.get(name) for name in sorted(used)]
     return [material.name for material in materials if material is not None and _read_color(material) is None]
+
+
+def glossy_materials(surfaces: Iterable[Shading]) -> list[str]:
+    """Names of the materials of surfaces that mirror or are seen through more than they are matt."""
+    names = sorted({name for shading in surfaces for name in shading.materials})
+    return [name for name in names if any(map(_is_glossy, used_nodes(bpy.data.materials.get(name))))]
+
+
+def _is_glossy(node: bpy.types.Node) -> bool:
+    if not any(output.is_linked for output in node.outputs):
+        return False
+    if node.type != "BSDF_PRINCIPLED":
+        return node.type in GLOSSY_SHADERS
+    weights = [socket for socket in node.inputs if socket.name in GLOSSY_WEIGHTS]
+    return any(socket.is_linked or socket.default_value > MATT for socket in weights)
 
 
 def shining_materials(surfaces: Iterable[Shading]) -> list[str]:

@@ -20,7 +20,7 @@ from solver_core.problems.lighting.lights import LIGHTS, Light
 from solver_core.problems.lighting.metrics import angle_deg
 from solver_core.problems.lighting.setup import LightingSetup
 from solver_core.problems.lighting.solve import LightingOptions, LightingSession, LightingSolution, unexplained
-from solver_core.render.gbuffer import Texture
+from solver_core.render.gbuffer import Passes, Texture
 from solver_core.solution import Judgement
 
 from ..bridge.assembly import try_move
@@ -42,8 +42,9 @@ from ..bridge.light import (
     set_strength,
     write_strength,
 )
-from ..bridge.material import shining_materials, surface_albedo, unread_materials
+from ..bridge.material import glossy_materials, shining_materials, surface_albedo, unread_materials
 from ..bridge.mesh import Surface, read_surfaces
+from ..bridge.passes import cycles_passes
 from ..bridge.scene import Handle, as_played, evaluate, find_object, find_scene
 from ..bridge.transform import AT_ORIGIN, Placement, place, read_channels, read_placement, write_channels
 from ..bridge.view_transform import ViewTransform, has_tone_curve
@@ -66,6 +67,16 @@ class LightingTaskOptions(LightingOptions):
         "Use Base Colors",
         "Takes the base colors of the materials as the color of the surfaces; "
         "otherwise the strength of the light includes the brightness of the surfaces",
+    )
+    passes: str = option(
+        "AUTO",
+        "Passes of Cycles",
+        "Whether Cycles renders the colors and normals of the surfaces, which takes any material, or nodes are read",
+        choices={
+            "AUTO": "Renders them if there are materials whose nodes are not read, or that are not matt; needs Use Base Colors",
+            "ALWAYS": "Renders them, with bumps, and leaves out what mirrors, shines or is seen through; needs Use Base Colors",
+            "NEVER": "Reads nodes, and fits the colors of materials whose nodes are not read",
+        },
     )
     view_transform: str = option(
         "AUTO",
@@ -124,6 +135,7 @@ class _Inputs(NamedTuple):
     start: np.ndarray | None
     world_from_camera: np.ndarray
     known: list[KnownLight]
+    passes: Passes | None
 
     def checked(self, kind: str) -> LightingSetup:
         here = [np.eye(4)] * len(self.vertices)
@@ -139,6 +151,7 @@ class _Inputs(NamedTuple):
             start=self.start,
             normals=self.normals,
             known=self.known,
+            passes=self.passes,
         )
 
     def bounds(self) -> tuple[np.ndarray, float]:
@@ -211,18 +224,22 @@ class LightingSolve:
         factor = math.ceil(max(picture.size) / MAX_SIZE)
         rotation, position = world_from_camera[:3, :3], world_from_camera[:3, 3]
         known = self._known(scene, depsgraph, world_from_camera)
+        view = view.scaled(1 / factor, view.width // factor, view.height // factor)
+        passes = self._passes(scene, depsgraph, camera, surfaces, view)
+        must_be_known = bool(known) and passes is None
         self.inputs = _Inputs(
             _shrunk(picture.linear_rgb(), factor),
             ViewTransform(scene).linear(_shrunk(picture.shown_rgb(), factor)) if is_render else None,
             [(surface.vertices_world - position) @ rotation for surface in surfaces],
             [surface.faces for surface in surfaces],
-            view.scaled(1 / factor, view.width // factor, view.height // factor),
-            self._albedos(surfaces, part, bool(known)) if task.options.use_base_color else None,
+            view,
+            self._albedos(surfaces, part, must_be_known) if task.options.use_base_color and passes is None else None,
             [surface.shading.corner_normal_world @ rotation for surface in surfaces],
             _shrunk(mask, factor) >= OPAQUE,
             self._start(world_from_camera),
             world_from_camera,
             known,
+            passes,
         )
 
     def steps(self) -> Iterator[Step]:
@@ -358,6 +375,32 @@ class LightingSolve:
             return None
         camera_from_light = np.linalg.solve(world_from_camera, self.before.world_from_light)
         return camera_from_light[:3, 3] if self.task.kind.has_position else camera_from_light[:3, 2]
+
+    def _passes(
+        self,
+        scene: bpy.types.Scene,
+        depsgraph: bpy.types.Depsgraph,
+        camera: bpy.types.Object,
+        surfaces: list[Surface],
+        view: Camera,
+    ) -> Passes | None:
+        """Passes of Cycles, None where they are not wanted or cannot be had."""
+        options, shadings = self.task.options, [surface.shading for surface in surfaces]
+        is_needed = options.passes == "ALWAYS" or any(
+            kind(shadings) for kind in (unread_materials, glossy_materials, shining_materials)
+        )
+        if not options.use_base_color or options.passes == "NEVER" or not is_needed:
+            return None
+        try:
+            passes = cycles_passes(scene, depsgraph, camera, (view.width, view.height))
+        except SetupError as error:
+            self.doubts.append(f"{error} So nodes were read.")
+            return None
+        self.doubts.append("Colors and normals of the surfaces were rendered by Cycles.")
+        for names, what in ((glossy_materials(shadings), "mirror or are seen through"), (shining_materials(shadings), "shine")):
+            if names:
+                self.doubts.append(f"Where materials {what}, the picture was left out: {', '.join(names)}.")
+        return passes
 
     def _albedos(self, surfaces: list[Surface], frame: int, must_be_known: bool) -> list[Texture | np.ndarray | None]:
         """The base colors of surfaces; None, to be found, where they are not read, or Blender's viewport colors."""

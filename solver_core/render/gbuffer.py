@@ -26,6 +26,8 @@ class Texture(NamedTuple):
 
 Albedo = np.ndarray | Texture | None
 
+SAME_DEPTH = 0.02  # part by which depths of one surface may differ: steep ones do within a pixel
+
 
 class Scene(NamedTuple):
     """One or several meshes, joined where they stand before the camera.
@@ -53,6 +55,18 @@ class GBuffer(NamedTuple):
     albedo: np.ndarray
     mask: np.ndarray
     object_index: np.ndarray
+
+
+class Passes(NamedTuple):
+    """Pictures by another renderer of what a camera sees, each (H, W, ...) or None; NaN where they show nothing to go by.
+
+    albedo: (H, W, 3) linear RGB, all that makes the colour of matt surfaces.  normal: (H, W, 3) in the camera's frame, as
+    shading uses it, bumps included.  depth: (H, W) along the line of view, metres.
+    """
+
+    albedo: np.ndarray | None = None
+    normal: np.ndarray | None = None
+    depth: np.ndarray | None = None
 
 
 def join_scene(
@@ -133,6 +147,27 @@ def render_gbuffer(scenes: Sequence[Scene], intrinsics: np.ndarray, height: int,
             uv = _blended(barycentric[chosen], texture.corner_uv[face[chosen] - first])
             albedo[index][is_here] = _sample(texture.image, uv)
     return GBuffer(position, normal, albedo, mask, object_index)
+
+
+def with_passes(buffer: GBuffer, passes: Passes) -> GBuffer:
+    """A G-buffer of one scene with what passes of the same size tell, where they show the same surface."""
+    shown = buffer.mask[0].copy()
+    albedo, normal = buffer.albedo[0], buffer.normal[0]
+    if passes.depth is not None:
+        own = -buffer.position[0, ..., 2]
+        with np.errstate(invalid="ignore"):
+            shown &= np.abs(passes.depth - own) <= SAME_DEPTH * own
+    if passes.albedo is not None:
+        shown &= np.isfinite(passes.albedo).all(axis=2)
+        albedo = np.where(shown[..., None], passes.albedo, 0)
+    if passes.normal is not None:
+        length = np.linalg.norm(passes.normal, axis=2)
+        shown &= np.isfinite(length)
+        shown &= length > 0
+        given = passes.normal[shown] / length[shown][:, None]
+        normal = normal.copy()
+        normal[shown] = _smoothed(normal[shown], given)
+    return buffer._replace(mask=shown[None], albedo=albedo[None].astype(np.float32), normal=normal[None])
 
 
 def _corner_albedo(mesh: Mesh, albedo: np.ndarray | None) -> np.ndarray:

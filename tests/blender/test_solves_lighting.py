@@ -121,6 +121,32 @@ def test_a_point_light_has_the_place_and_power_of_the_picture(lit, folder):
     assert_valid(found)
 
 
+def add_noise(material, darkest: float, brightest: float) -> None:
+    """A colour that no reader of nodes knows."""
+    nodes, links = material.node_tree.nodes, material.node_tree.links
+    noise, ramp = nodes.new("ShaderNodeTexNoise"), nodes.new("ShaderNodeValToRGB")
+    for element, value in zip(ramp.color_ramp.elements, (darkest, brightest), strict=True):
+        element.color = (value, value, value, 1)
+    links.new(noise.outputs[0], ramp.inputs[0])
+    links.new(ramp.outputs[0], next(node for node in nodes if node.type == "BSDF_DIFFUSE").inputs[0])
+
+
+def test_colors_that_nodes_make_are_rendered(lit, folder):
+    for thing in ("Plane", "Suzanne"):
+        add_noise(lit.objects[thing].data.materials[0], 0.1, 0.9)
+    light = add_light(lit, "SUN")
+    expected = towards_sun(light)
+    source = ImageSource(file=render(lit, folder / "noise.exr", "OPEN_EXR", samples=16))
+    light.rotation_euler, light.data.energy = (0.2, 0.1, 0.2), 1
+
+    solve = LightingSolve.gather(lit, LightingTask(source, "Camera", light="Light"))
+    drain(solve)
+
+    assert angle_deg(towards_sun(light), expected) < 4
+    assert light.data.energy == pytest.approx(3, rel=0.1)
+    assert "Colors and normals of the surfaces were rendered by Cycles." in solve.report()["sentences"]
+
+
 def test_the_result_is_that_of_the_library(lit, folder):
     add_light(lit, "SUN")
     for polygon in lit.objects["Suzanne"].data.polygons:

@@ -22,7 +22,7 @@ from solver_core.problems.lighting.lights import LIGHTS
 from solver_core.problems.lighting.setup import LightingSetup
 from solver_core.problems.lighting.solve import LightingOptions, LightingSession, LightingSolution, LightingStep
 from solver_core.reading import read_json
-from solver_core.render.gbuffer import Albedo
+from solver_core.render.gbuffer import Albedo, Passes
 
 HELP = "Finds the sun or the point light of an image from the geometry it shows and the camera."
 EXAMPLE = "solver_core solve lighting --mesh car.obj --image car.png --camera camera.json --picture lit.png"
@@ -55,6 +55,12 @@ def add_inputs(parser: argparse.ArgumentParser) -> Any:
     )
     albedo.add_argument(
         "--mesh-colors", action="store_true", help="take the albedo from the mesh files: textures, vertex colours"
+    )
+    albedo.add_argument(
+        "--albedo-image",
+        type=Path,
+        metavar="IMAGE",
+        help="the albedo as a picture, as large as the image: a renderer's pass of diffuse colour, or of the base colour",
     )
     known.add_argument(
         "--strength", type=float, metavar="W", help=f"of the light, if it is known, in {_units()}; needs a known albedo"
@@ -120,6 +126,7 @@ def read_setup(args: argparse.Namespace, kind: str) -> LightingSetup:
         args.strength,
         None if args.mask is None else read_mask(args.mask).coverage,
         known=None if args.known_lights is None else read_json(args.known_lights, "known lights"),
+        passes=None if args.albedo_image is None else Passes(read_radiance(args.albedo_image, args.linear)),
     )
 
 

@@ -19,7 +19,7 @@ from solver_core.problems.lighting.observation import observe
 from solver_core.problems.lighting.problem import LightingProblem
 from solver_core.problems.lighting.surface import LitScene, Pixels, choose_pixels, lit_scene
 from solver_core.problems.lighting.surroundings import Surroundings
-from solver_core.render.gbuffer import Albedo, GBuffer, Scene, Texture, join_scene, render_gbuffer
+from solver_core.render.gbuffer import Albedo, GBuffer, Passes, Scene, Texture, join_scene, render_gbuffer, with_passes
 
 SAME_ASPECT = 0.01  # image and camera may differ by a rounded pixel
 WHOLLY = 0.999  # of a pixel that sampling mixes from usable ones only, less what float32 rounds
@@ -72,6 +72,7 @@ class LightingSetup:
         start: np.ndarray | None = None,
         normals: np.ndarray | Sequence[np.ndarray | None] | None = None,
         known: Sequence[KnownLight | Mapping[str, Any]] | None = None,
+        passes: Passes | Mapping[str, Any] | None = None,
     ) -> LightingSetup:
         """A setup from a user's arrays; the arguments are those of solve_lighting.
 
@@ -84,6 +85,10 @@ class LightingSetup:
         buffer = render_gbuffer([scene], photograph.camera.intrinsics, *photograph.image.shape[:2])
         if not buffer.mask.any():
             raise ObservationError("the camera does not see the mesh; check camera_from_object and the camera")
+        pictures = _checked_passes(passes, photograph.image.shape, checked_camera(camera))
+        buffer = with_passes(buffer, pictures)
+        if pictures.albedo is not None:
+            albedo, is_unknown = pictures.albedo, np.zeros_like(is_unknown)
         usable = buffer.mask[0] & photograph.is_usable
         if not usable.any():
             raise ObservationError("no pixel of the object can be used: the mask misses it, or all are NaN or clipped white")
@@ -169,6 +174,30 @@ def _checked_mask(mask: Any, size: tuple[int, int]) -> np.ndarray:
             f"mask and image must have the same size, got shape {mask.shape} for an image of {size[1]} x {size[0]} pixels"
         )
     return mask.astype(np.float32) >= 0.5
+
+
+def _checked_passes(passes: Any, colour_shape: tuple[int, ...], camera: Camera) -> Passes:
+    """Passes as large as an image, without its lens's distortion.  Raises SetupError."""
+    if passes is None:
+        return Passes()
+    given = passes._asdict() if isinstance(passes, Passes) else passes
+    if not isinstance(given, Mapping) or (unknown := set(map(str, given)) - set(Passes._fields)):
+        came = type(given).__name__ if not isinstance(given, Mapping) else shown(min(unknown))
+        raise SetupError(f"passes must be a mapping with any of {', '.join(Passes._fields)}, got {came}")
+    height, width, _ = colour_shape
+    lens = camera.scaled(width / camera.width, width, height)
+    checked = {}
+    for name, values in given.items():
+        if values is None:
+            continue
+        shape = (height, width) if name == "depth" else colour_shape
+        array = checked_array(values, f"the pass {name}", "of numbers").astype(np.float32)
+        if array.shape != shape:
+            raise SetupError(f"the pass {name} must be {shape}, as large as the image, got shape {array.shape}")
+        if name == "albedo" and (array < 0).any():
+            raise SetupError("the pass albedo must not be negative; give linear RGB")
+        checked[name] = lens.undistorted(array)
+    return Passes(**checked)
 
 
 def _checked_scene(vertices: Any, faces: Any, camera_from_object: Any, albedo: Any, normals: Any) -> tuple[Scene, np.ndarray]:

@@ -35,10 +35,11 @@ from solver_core.problems.lighting.report import DISTINCT_DEG, FLOOR, PROBABLE, 
 from solver_core.problems.lighting.search import BasisImages, contradicted, distinct_best
 from solver_core.problems.lighting.setup import LightingSetup
 from solver_core.problems.lighting.verdict import judge
-from solver_core.render.gbuffer import Albedo
+from solver_core.render.gbuffer import Albedo, Passes
 from solver_core.session import Phase, Session
 from solver_core.solution import Iteration, Solution, StopReason, Verdict
 
+TINY = float(np.finfo(np.float32).tiny)
 SEARCH_GRID, SEARCH_MAP = 32, 48  # the look at all lights: cells of the grid and texels of the shadow map along a side
 NEAR_DEG = 6.0  # lights that are followed are at first at least so far apart
 LOOKED_AT = 3  # lights of that look that are compared on the middle grid for each that is followed
@@ -46,6 +47,9 @@ FREE_STARTS = 2  # lights that are followed without regard to a strength that is
 # Energies up to which lights are followed: at first, after the first steps of refinement, and on the finest grid.
 START_RATIO, START_MORE = 3.0, 0.05
 LIKELY_RATIO, LIKELY_MORE = 1.3, 0.005
+# Of the light, ambient light that a picture must hold before its surfaces can be seen to light each other: clean pictures of
+# validation meshes hold up to 0.03, scenes on a ground from 0.037 on.
+LEAST_AMBIENT = 0.035
 HOPELESS = 1.3  # times as much is left of the image with indirect light: then it need not be tried
 SET_ASIDE = 1.1  # times as large must the energy be with the strength that is known before it is set aside
 FINE_GRID, FINE_MAP = 128, 384  # the last refinement
@@ -158,6 +162,7 @@ def solve_lighting(
     start: np.ndarray | None = None,
     normals: np.ndarray | Sequence[np.ndarray | None] | None = None,
     known: Sequence[KnownLight | Mapping[str, Any]] | None = None,
+    passes: Passes | Mapping[str, Any] | None = None,
     options: LightingOptions,
     on_step: OnStep | None = None,
 ) -> LightingSolution:
@@ -178,6 +183,8 @@ def solve_lighting(
         normals: of smooth surfaces, by vertex (V, 3) or by corner (F, 3, 3); None = flat faces.
         known: other lights that shine as well, such as {"kind": "point", "position": [0, 1, -2], "strength": 60}; see
             KnownLight.  They need the albedo.  One that the image contradicts is set aside, and a note says so.
+        passes: pictures by another renderer of albedo, normal and depth, as large as the image and seen through its lens, which
+            count instead of those of the meshes; see Passes.
         options: the following all at once, instead of as keyword arguments.
         {options}
         on_step: called with every LightingStep; it cancels the solve by raising Cancelled.
@@ -192,7 +199,7 @@ def solve_lighting(
         WeightsError: if the weights are no networks for this kind of light.
     """
     setup = LightingSetup.checked(
-        image, vertices, faces, camera, camera_from_object, options.kind, albedo, strength, mask, start, normals, known
+        image, vertices, faces, camera, camera_from_object, options.kind, albedo, strength, mask, start, normals, known, passes
     )
     return LightingSession(setup, options).run(on_step)
 
@@ -256,7 +263,7 @@ class LightingSession(Session[LightingStep, LightingSolution]):
         level = self.final.observation.level[:, None]
         strength = (prediction.strength * (self.setup.strength_unit(self.final.scene) * level))[0]
         if self.setup.strength is not None and is_free[0]:
-            ratio = float(strength.mean() / max(self.setup.strength.mean(), np.finfo(np.float32).tiny))
+            ratio = float(strength.mean() / max(self.setup.strength.mean(), TINY))
             report.notes.append(
                 f"The image is {ratio:.2g} times as bright as the known strength makes it, so the strength was fitted."
             )
@@ -295,11 +302,11 @@ class LightingSession(Session[LightingStep, LightingSolution]):
         yield from self._follow(_likely(self.found, LIKELY_RATIO, LIKELY_MORE), REFINE_LOOP)
 
     def _sort(self) -> Iterator[LightingStep]:
-        """A few steps from many starts, without indirect light and with it; what explains the image better stays."""
+        """A few steps from many starts, without indirect light and, where shadows are not black, with it; the better stays."""
         setup, first = replace(self.setup, has_indirect=True), self.best
         straight = BasisImages(self.setup.problem(SEARCH_GRID, SEARCH_MAP))
         yield from self._follow(_likely(self._starts(straight, first), START_RATIO, START_MORE), SORT_LOOP)
-        if not self.options.indirect:
+        if not self.options.indirect or self._ambient_share() < LEAST_AMBIENT:
             return
         indirect = BasisImages(setup.problem(SEARCH_GRID, SEARCH_MAP), straight.shading)
         if indirect.least_rest() > HOPELESS * straight.least_rest():
@@ -309,6 +316,13 @@ class LightingSession(Session[LightingStep, LightingSolution]):
         yield from self._follow(_likely(self._starts(indirect, first), START_RATIO, START_MORE), SORT_LOOP)
         if self.best.energy[0] >= before[-1].energy[0]:
             self.setup, self.problem, self.found, self.best = before
+
+    def _ambient_share(self) -> float:
+        """How much ambient light a picture holds beside that of the best light, whether or not its strength is known."""
+        free = replace(_hypotheses(self.problem, np.ones(1, bool)), alone=None)
+        prediction = free.forward(self.best.x, np.zeros(1, dtype=int))
+        brightest = max(float(prediction.strength.mean() * prediction.shading.max()), TINY)
+        return float(prediction.ambient.mean()) / brightest
 
     def _starts(self, images: BasisImages, first: _Found) -> _Found:
         """The first answer and the best distinct mixtures of the basis, with the known strength and without."""

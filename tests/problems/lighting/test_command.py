@@ -136,6 +136,19 @@ def test_colours_of_the_mesh_files_are_used_when_asked_for(files, sun_case, caps
     assert result["image_error"] < 0.5 * without["image_error"]
 
 
+def test_the_albedo_may_be_a_picture(files, sun_case, capsys):
+    albedo = np.where(np.arange(CAMERA.width) % 16 < 8, np.uint8(255), np.uint8(100))  # stripes
+    Image.fromarray(np.tile(albedo[:, None], (CAMERA.height, 1, 3))).save(files / "albedo.png")
+    photograph = sun_case.image / sun_case.image.max() * linear_from_srgb(albedo[:, None] / 255)
+    Image.fromarray(np.round(255 * srgb_from_linear(photograph)).astype(np.uint8)).save(files / "image.png")
+
+    code = solve(files, f"--albedo-image={files / 'albedo.png'}")
+
+    result = json.loads(capsys.readouterr().out)
+    assert code == 0
+    assert np.array(result["direction"]) @ sun_case.light > np.cos(np.radians(1))
+
+
 def test_evaluate_measures_lights_against_the_truth(files, sun_case, capsys):
     case = {"mesh": ["floor.obj", "box.obj"], "image": "image.png", "camera": "camera.json", "pose": ["pose.json"]}
     turned = np.roll(sun_case.light, 1)

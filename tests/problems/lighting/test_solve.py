@@ -240,6 +240,10 @@ BAD_INPUTS = [
     ({"albedo": ["red", None]}, SetupError, "text"),
     ({"normals": [[[1.0]], [[1.0], [2.0, 3.0]]]}, SetupError, "normals"),
     ({"vertices": [[[0.0, 0, 0], [1.0]], BOX.vertices]}, SetupError, "rows of three numbers"),
+    ({"passes": {"albedo": np.ones((SIZE, SIZE))}}, SetupError, "as large as the image"),
+    ({"passes": {"albedo": -np.ones((SIZE, SIZE, 3))}}, SetupError, "pass albedo must not be negative"),
+    ({"passes": {"colour": np.ones((SIZE, SIZE, 3))}}, SetupError, "any of albedo, normal, depth"),
+    ({"passes": np.ones((SIZE, SIZE, 3))}, SetupError, "got ndarray"),
     ({"steps": 2.5}, ConfigError, "steps must be a whole number"),
     ({"restarts": -1}, ConfigError, "restarts must be a whole number from 0"),
 ]
@@ -295,6 +299,41 @@ def test_normals_of_smooth_surfaces_are_used(sun_case):
 
     assert direction_error_deg(result, sun_case) < 1.5
     assert result.image_error < 0.5 * solve(sun_case, image=image).image_error
+
+
+def test_passes_of_another_renderer_count_instead_of_the_meshes_own_colors(sun_case, rng):
+    """The meshes are said to be white; the passes know their pattern, and a patch that shows something else."""
+    buffer = buffer_of(sun_case)
+    pattern = rng.uniform(0.2, 1, size=(*buffer.mask[0].shape, 3)).astype(np.float32)
+    depth = -buffer.position[0, ..., 2]
+    image = sun_case.image * pattern
+    depth[40:60, 40:60] /= 2  # something stands before the meshes there
+    image[40:60, 40:60] = 3
+
+    result = solve(sun_case, image=image, passes={"albedo": pattern, "depth": depth})
+
+    assert direction_error_deg(result, sun_case) < 1
+    np.testing.assert_allclose(result.strength, 2.5, rtol=0.05)
+
+
+def test_normals_of_passes_are_used_on_the_side_that_the_camera_sees(sun_case):
+    buffer = buffer_of(sun_case)
+    tilted = buffer.normal[0] + [0.2, 0, 0]
+
+    given = buffer_of(sun_case, passes={"normal": -3 * tilted}).normal[0]
+
+    expected = tilted / np.linalg.norm(tilted, axis=2, keepdims=True)
+    np.testing.assert_allclose(given[buffer.mask[0]], expected[buffer.mask[0]], atol=1e-5)
+
+
+def test_pixels_of_which_passes_say_nothing_are_not_used(sun_case):
+    albedo = np.ones_like(sun_case.image)
+    albedo[:50] = np.nan
+
+    mask = buffer_of(sun_case, passes={"albedo": albedo}).mask[0]
+
+    assert not mask[:50].any()
+    assert mask[50:].any()
 
 
 def test_own_weights_take_the_first_steps(sun_case, tmp_path):
