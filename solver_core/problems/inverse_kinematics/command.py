@@ -277,6 +277,19 @@ def _words_of(step: KinematicStep) -> str:
     return f"{step.phase}, {100 * step.energy:.3f} cm off"
 
 
+def _feet(result: KinematicResult) -> dict[str, Any]:
+    """How feet stand, before they were planted and now; empty where that was not asked for."""
+    if result.footing is None:
+        return {}
+    before, now = result.footing
+    return {
+        "slide_mm": round(1000 * now.slide, 3),
+        "slide_before_mm": round(1000 * before.slide, 3),
+        "penetration_mm": round(1000 * now.penetration, 3),
+        "penetration_before_mm": round(1000 * before.penetration, 3),
+    }
+
+
 def _content(result: KinematicResult) -> dict[str, Any]:
     """The result as it is printed; the rotations are in the motion file."""
     error_cm = 100 * result.position_error
@@ -289,6 +302,7 @@ def _content(result: KinematicResult) -> dict[str, Any]:
         "noise_cm": round(100 * result.noise, 3),
         "scale": round(result.scale, 4),
         "targets_bridged": int(result.is_bridged.sum()),
+        "feet": _feet(result),
         "verdict": result.verdict.value,
         "explanation": result.explanation,
         "reasons": {reason.value: count for reason, count in Counter(result.reasons).items()},

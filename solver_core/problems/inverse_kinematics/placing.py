@@ -84,6 +84,11 @@ def _standing_axis(positions: np.ndarray, skeleton: Skeleton) -> str | None:
     return AXES[int(np.argmax(shares))] if shares.max() > USUALLY else None
 
 
+def up_at_rest(skeleton: Skeleton) -> np.ndarray:
+    """(3,) unit vector that points up in the rest pose; y where that does not show it."""
+    return _vectors()[AXES.index(_axis_at_rest(skeleton) or "y")]
+
+
 def _axis_at_rest(skeleton: Skeleton) -> str | None:
     """The axis that points up in the rest pose, if that shows it: legs away from the spine."""
     found, rest = body_map(skeleton), skeleton.rest_positions()

@@ -14,7 +14,7 @@ from solver_core.checks import checked_array, checked_kind
 from solver_core.errors import ObservationError, SetupError
 from solver_core.mesh import LARGEST
 from solver_core.problems.inverse_kinematics.files.targets import NamedTargets
-from solver_core.problems.inverse_kinematics.names.mapping import Matching, match_by_map, match_targets
+from solver_core.problems.inverse_kinematics.names.mapping import Matching, body_map, match_by_map, match_targets
 from solver_core.problems.inverse_kinematics.placing import WRONG_UNIT, fit_to_skeleton, size_ratio
 from solver_core.problems.inverse_kinematics.problem import KinematicProblem
 from solver_core.problems.inverse_kinematics.skeleton.body import Body
@@ -27,6 +27,7 @@ from solver_core.problems.inverse_kinematics.solver.guide import Guide, Trained,
 from solver_core.problems.inverse_kinematics.solver.orientations import Orientations, carried_orientations
 
 STANDING = ("abdomen", "chest", "neck", "lShin", "rShin", "lFoot", "rFoot")  # whose bones are upright where a body stands
+FEET = ("lFoot", "rFoot")
 NO_STANCE = (
     "the pose at rest is no standing figure, so positions do not tell how its joints are twisted: bones point "
     "where they should, but may be turned about themselves; give a pose in which it stands (rest=, --rest)"
@@ -42,8 +43,8 @@ class KinematicSetup:
     given: targets, world metres.  notices: sentences about what was found in them.
     matching: which named targets are those of which nodes, None where the targets had no names.
     start: (F, J, 4) given by the user, or None.  orientations: that targets bring, or None.
-    rest: the pose that counts as rest instead of the skeleton's own, or None; the
-    problem is then that of the skeleton at rest in it.  Build it with `checked`, whose arguments are those of
+    frame_time: seconds, None where targets state none.  rest: the pose that counts as rest instead of the skeleton's own, or
+    None; the problem is then that of the skeleton at rest in it.  Build it with `checked`, whose arguments are those of
     solve_inverse_kinematics; it raises ObservationError or SetupError with one sentence for what cannot be used.
     """
 
@@ -55,6 +56,7 @@ class KinematicSetup:
     start: np.ndarray | None
     rest: RestPose | None = None
     orientations: Orientations | None = None
+    frame_time: float | None = None
 
     @classmethod
     def checked(
@@ -86,8 +88,9 @@ class KinematicSetup:
             if limits is not None:
                 raise SetupError("limits count from the skeleton's own rest pose; give either limits or another rest pose")
             skeleton = standing.skeleton
-        matching, notices, of_file, carried = None, (), (), None
+        matching, notices, of_file, carried, frame_time = None, (), (), None, None
         if isinstance(targets, NamedTargets):
+            frame_time = targets.frame_time
             matching = _matched(targets, skeleton, target_map)
             placed = fit_to_skeleton(targets, matching, skeleton)
             carried = _carried(targets, matching, skeleton, placed.turn)
@@ -113,7 +116,15 @@ class KinematicSetup:
             carried = orientations
         elif orientations is not None:
             carried = _checked_orientations(orientations, problem, standing)
-        return cls(problem, given, notices, guide, matching, x, standing, carried)
+        return cls(problem, given, notices, guide, matching, x, standing, carried, frame_time)
+
+    @property
+    def ankles(self) -> list[int]:
+        """Nodes of the skeleton at which its feet begin; empty for other bodies than humans."""
+        skeleton = self.problem.skeleton
+        found = body_map(skeleton)
+        node_of = {} if found is None else found.node_of
+        return [skeleton.index(node_of[part]) for part in FEET if part in node_of]
 
     def to_own(self, x: np.ndarray) -> np.ndarray:
         """(F, J, 4) rotations as the user counts them, for poses of the problem."""

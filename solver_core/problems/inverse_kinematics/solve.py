@@ -17,6 +17,7 @@ from solver_core.problem import Update, in_parts, put, take
 from solver_core.problems.inverse_kinematics.files.bodies import human
 from solver_core.problems.inverse_kinematics.files.targets import NamedTargets
 from solver_core.problems.inverse_kinematics.names.mapping import Matching
+from solver_core.problems.inverse_kinematics.placing import up_at_rest
 from solver_core.problems.inverse_kinematics.problem import KinematicProblem, Targets
 from solver_core.problems.inverse_kinematics.refine import (
     END,
@@ -34,6 +35,7 @@ from solver_core.problems.inverse_kinematics.skeleton.kinematics import AT_ONCE
 from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
 from solver_core.problems.inverse_kinematics.solver.closed_form import closed_form_update
 from solver_core.problems.inverse_kinematics.solver.evidence import gather
+from solver_core.problems.inverse_kinematics.solver.feet import Feet, Footing
 from solver_core.problems.inverse_kinematics.solver.guide import Trained
 from solver_core.problems.inverse_kinematics.solver.posterior import Motion, Posterior
 from solver_core.problems.inverse_kinematics.solver.smooth import bridged, continuous_signs, smoothed, smoothed_path
@@ -44,6 +46,8 @@ from solver_core.solution import Iteration, Solution, StopReason, Verdict
 
 STEPS = LoopSettings(steps=4, halvings=3)  # as in the paper
 POINT = LoopSettings(steps=1, halvings=0, converged_energy=END)  # the closed form is one step, and worth no part of it
+PLANT = replace(REFINE, min_decrease=1e-3)  # held feet are a small part of the energy
+NO_FEET = "no feet were found in the skeleton, so none were planted"
 WEIGHINGS = 4  # steps after which the motion of noisy targets hardly changes
 HISTORY_BYTES = 64e6  # of poses in the history; a step of 10,000 frames of a human is 7e6
 
@@ -89,6 +93,24 @@ class KinematicOptions(Options):
         unit="frames",
     )
     seed: int = option(0, "Seed", "Random seed; the same seed gives the same result", minimum=0)
+    feet: str = option(
+        "free",
+        "Feet",
+        "Whether feet that stand are held where they are, on the floor",
+        choices={
+            "free": "Feet are where targets and motion put them",
+            "plant": "Feet that are low and slow stay where they are, and none goes below the floor",
+        },
+    )
+    floor: float | None = option(
+        None,
+        "Floor",
+        "Height of the floor on which feet are planted, along the skeleton's upright axis",
+        minimum=-1e6,
+        maximum=1e6,
+        unit="m",
+        unset="found where the feet are lowest",
+    )
     positions_only: bool = option(
         False,
         "Positions Only",
@@ -106,9 +128,9 @@ class KinematicOptions(Options):
 class KinematicStep:
     """One step of a solve, as the user may watch it.
 
-    phase: "start", "network", "closed form", "orient", "refine", "restart", "weigh", "bridge" or "smooth".  x: (F, J, 4) wxyz
-    of the skeleton's joints, the best so far; None in the history of a long motion but for its last steps.  energies: (F,) root
-    mean square distances to the targets, metres.  num_active: frames that go on.  seconds since the start.
+    phase: "start", "network", "closed form", "orient", "refine", "restart", "weigh", "bridge", "smooth" or "plant".
+    x: (F, J, 4) wxyz of the skeleton's joints, the best so far; None in the history of a long motion but for its last steps.
+    energies: (F,) root mean square distances to the targets, metres.  num_active: frames that go on.  seconds since the start.
     """
 
     phase: str
@@ -134,7 +156,8 @@ class KinematicResult:
     verdict and explanation: how far the motion can be trusted, and why.  reasons: why each frame stopped.
     history: all steps.  seconds: time of the solve.  notices: sentences about what was found in the input.
     matching: which named targets were taken for which nodes, and which were guessed and left out; None where targets had no
-    names.
+    names.  footing: how far feet that stand slide and go below the floor, before they were planted and now; None where that
+    was not asked for.
     """
 
     rotations: np.ndarray
@@ -150,6 +173,7 @@ class KinematicResult:
     seconds: float
     notices: tuple[str, ...]
     matching: Matching | None = None
+    footing: tuple[Footing, Footing] | None = None
 
     @property
     def reason(self) -> StopReason:
@@ -238,6 +262,7 @@ class KinematicSession(Session[KinematicStep, KinematicResult]):
         self.x = self._first_pose()
         self.root: np.ndarray | None = None
         self.orientations = None if options.positions_only else setup.orientations
+        self.footing: tuple[Footing, Footing] | None = None
         self.reasons = [StopReason.MAX_STEPS] * len(self.x)
 
     def phases(self) -> list[Phase]:
@@ -263,6 +288,8 @@ class KinematicSession(Session[KinematicStep, KinematicResult]):
             phases.append(Phase(self._bridge, refined if options.refine else 1))
         if options.smooth > 0 and len(self.x) > 1:
             phases.append(Phase(self._smooth, 1))
+        if options.feet == "plant":
+            phases.append(Phase(self._plant, REFINE.steps))
         return phases
 
     def result(self) -> KinematicResult:
@@ -287,6 +314,7 @@ class KinematicSession(Session[KinematicStep, KinematicResult]):
             self.seconds,
             self.notices,
             self.setup.matching,
+            self.footing,
         )
 
     def root_of(self, x: np.ndarray, frames: np.ndarray) -> np.ndarray:
@@ -418,6 +446,31 @@ class KinematicSession(Session[KinematicStep, KinematicResult]):
         width = self.options.smooth
         self.root = smoothed_path(self.root_of(self.x, np.arange(len(self.x))), width)
         yield self._shown("smooth", self.setup.problem.within_limits(smoothed(self.x, width)))
+
+    def _plant(self) -> Steps:
+        """Feet that stand are held, the other nodes stay near where they are."""
+        setup, problem, rows = self.setup, self.setup.problem, np.arange(len(self.x))
+        if not setup.ankles:
+            self.notices = (*self.notices, NO_FEET)
+            return
+        skeleton = problem.skeleton
+        root = self.root_of(self.x, rows)
+        positions = problem.forward(self.x, rows).positions + root[:, None]
+        up = up_at_rest(skeleton)
+        feet = Feet.found(positions, skeleton, setup.ankles, up, setup.frame_time, self.options.floor)
+        held = feet.held(positions, skeleton.root)
+        yield from self._improve("plant", problem, PLANT, held)
+        placed = problem.forward(self.x, rows).positions
+        root = root + problem.shift(held.positions - placed, held)[:, 0]
+        before, now = feet.footing(positions), feet.footing(placed + root[:, None])
+        self.root, self.footing = root, (before, now)
+        self.notices = (
+            *self.notices,
+            f"feet were planted on a floor at {feet.floor:.3f} m: where they stand they slide {1000 * now.slide:.2f} mm a "
+            f"frame instead of {1000 * before.slide:.2f}, and are {1000 * now.penetration:.2f} mm below it instead of "
+            f"{1000 * before.penetration:.2f}",
+        )
+        yield self._shown("plant", self.x)
 
     def _improve(
         self, phase: str, problem: KinematicProblem, settings: LoopSettings, targets: Targets, update: Update | None = None
