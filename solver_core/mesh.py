@@ -56,6 +56,13 @@ class Mesh:
         """(2, 3) lowest and highest corner of the vertices that faces use."""
         return _bounds(self.vertices, self.faces)
 
+    def compact(self) -> Mesh:
+        """The mesh without vertices that no face uses; itself if there are none."""
+        used, faces = np.unique(self.faces, return_inverse=True)
+        if len(used) == len(self.vertices):
+            return self
+        return Mesh(self.vertices[used], faces.reshape(self.faces.shape).astype(np.int32))
+
     def unit(self) -> UnitMesh:
         """The mesh centred on its bounding box and scaled to a diagonal of 1.  Raises SetupError if it has no extent."""
         return _unit_mesh(self.vertices.astype(np.float64), self.faces)

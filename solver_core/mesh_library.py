@@ -80,17 +80,17 @@ class MeshEntry:
 
 
 class MeshPool:
-    """Meshes to draw from.  measured: of the measured categories.  other: all others."""
+    """Meshes to draw from, without vertices that no face uses.  measured: of the measured categories.  other: all others."""
 
     def __init__(self, library: list[MeshEntry]) -> None:
-        self.measured = [entry.mesh for entry in library if entry.category in MEASURED_CATEGORIES]
-        self.other = [entry.mesh for entry in library if entry.category not in MEASURED_CATEGORIES]
+        self.measured = [entry.mesh.compact() for entry in library if entry.category in MEASURED_CATEGORIES]
+        self.other = [entry.mesh.compact() for entry in library if entry.category not in MEASURED_CATEGORIES]
 
-    def draw(self, rng: np.random.Generator, share_of_other: float) -> Mesh:
-        """A random mesh, from the other categories with this probability, or where there are no measured ones."""
-        from_other = bool(self.other) and (rng.uniform() < share_of_other or not self.measured)
-        meshes = self.other if from_other else self.measured
-        return meshes[rng.integers(len(meshes))]
+    def draw(self, rng: np.random.Generator, share_of_other: float, count: int) -> list[Mesh]:
+        """Random meshes, each from the other categories with this probability, or where there are no measured ones."""
+        from_other = (rng.uniform(size=count) < share_of_other) & bool(self.other) | (not self.measured)
+        index = (rng.uniform(size=count) * np.where(from_other, len(self.other), len(self.measured))).astype(int)
+        return [(self.other if is_other else self.measured)[i] for is_other, i in zip(from_other, index, strict=True)]
 
 
 def load_library(data: Path, split: str, up: str = "z") -> list[MeshEntry]:

@@ -44,3 +44,13 @@ def test_bounds_leave_out_vertices_without_a_face():
 def test_checked_refuses_what_is_no_triangle_mesh(vertices, faces, sentence):
     with pytest.raises(SetupError, match=sentence):
         Mesh.checked(vertices, faces)
+
+
+def test_compact_mesh_has_the_same_triangles_without_other_vertices(rng):
+    mesh = Mesh.checked(rng.normal(size=(9, 3)), [[8, 2, 4], [2, 4, 6]])
+
+    compact = mesh.compact()
+
+    assert len(compact.vertices) == 4
+    np.testing.assert_array_equal(compact.vertices[compact.faces], mesh.vertices[mesh.faces])
+    assert compact.compact() is compact

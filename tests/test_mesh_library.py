@@ -120,7 +120,7 @@ def test_missing_folder_is_refused(tmp_path):
 def test_pool_draws_from_the_other_categories_as_often_as_asked(rng):
     library = [MeshEntry(name, "", name, trimesh_box(size)) for name, size in (("car", 1), ("lamp", 2))]
 
-    drawn = [MeshPool(library).draw(rng, 0.3).bounds[1, 0] for _ in range(1000)]
+    drawn = [mesh.bounds[1, 0] for mesh in MeshPool(library).draw(rng, 0.3, 1000)]
 
     assert np.mean(np.array(drawn) == 1) == pytest.approx(0.3, abs=0.06)  # four standard deviations
 
@@ -129,7 +129,7 @@ def test_pool_draws_from_the_other_categories_as_often_as_asked(rng):
 def test_pool_of_one_kind_of_categories_draws_from_those(category, rng):
     entry = MeshEntry("only", "", category, trimesh_box(1))
 
-    assert MeshPool([entry]).draw(rng, 0.5) is entry.mesh
+    assert MeshPool([entry]).draw(rng, 0.5, 1) == [entry.mesh]
 
 
 def trimesh_box(size: float) -> Mesh:

@@ -94,7 +94,7 @@ def misfit_sums(
     given = [image[:1] if is_shared else image for image in masks.values()]
     images = [np.ascontiguousarray(image, dtype) for image, dtype in zip((depth, *given), ("f4", "f4", "?", "f4"), strict=True)]
     sums = np.empty((len(depth), 5))
-    library.solver_core_misfit(*depth.shape, *images, is_shared, cut_px, sums)
+    library.solver_core_misfit(*depth.shape, *images, is_shared, cut_px, *_scratch(depth.shape[2]), sums)
     return sums
 
 
@@ -109,6 +109,11 @@ def _misfit_sums_in_numpy(
     seen = np.isfinite(depth) & evidence
     areas = [np.sum(image, axis=(1, 2), dtype=np.float64) for image in (seen * coverage, seen, evidence * coverage)]
     return np.column_stack([outline, *areas])
+
+
+def _scratch(width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Room in which C finds the outlines of a row."""
+    return np.empty((2, width + 8), np.uint8), np.empty(2 * width, loader.OUTLINE)
 
 
 def sum_by_instance(values: np.ndarray, instance: np.ndarray, num_instances: int) -> np.ndarray:
@@ -133,7 +138,9 @@ def _contour_points_in_c(
     capacity = 8 * count * (height + width)  # most outlines are shorter; longer ones take a second call
     while True:
         numbers, instance = np.empty(capacity, loader.CONTOUR_POINT), np.empty(capacity, np.int64)
-        found = library.solver_core_contour_points(count, height, width, *images, *cameras, capacity, numbers, instance)
+        found = library.solver_core_contour_points(
+            *(count, height, width, *images, *cameras, *_scratch(width), capacity, numbers, instance)
+        )
         if found <= capacity:
             return ContourPoints(instance[:found], numbers[:found])
         capacity = found

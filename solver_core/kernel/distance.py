@@ -27,7 +27,7 @@ def signed_distance(masks: np.ndarray) -> np.ndarray:
 def _signed_distance_in_c(library: ctypes.CDLL, masks: np.ndarray, distance: np.ndarray) -> None:
     """Fills distance."""
     count, height, width = masks.shape
-    scratch, envelope = np.empty((height, width), np.int32), np.empty(width, loader.PARABOLA)
+    scratch, envelope = np.empty((height, width), np.int32), np.empty(width + 2, loader.PARABOLA)
     library.solver_core_signed_distance(count, masks, height, width, scratch, envelope, distance)
 
 

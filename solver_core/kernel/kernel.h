@@ -18,11 +18,11 @@
 #define EXPORT __attribute__((visibility("default")))
 #endif
 
-#define KERNEL_VERSION 4 /* loader.py asks for the same; raise both when an interface or a result changes */
+#define KERNEL_VERSION 5 /* loader.py asks for the same; raise both when an interface or a result changes */
 
 EXPORT int32_t solver_core_kernel_version(void);
 
-/* Bytes of MeshArrays, Corner, Parabola, Subtree and ContourPoint. */
+/* Bytes of MeshArrays, Corner, Parabola, Subtree, Outline and ContourPoint. */
 EXPORT void solver_core_structure_sizes(int64_t *sizes);
 
 typedef struct {
@@ -50,16 +50,15 @@ EXPORT int64_t solver_core_rasterize(int64_t count, const MeshArrays *meshes, co
                                      int32_t is_perspective, double near_fraction, int32_t height, int32_t width,
                                      Corner *corners, float *depth, int32_t *face_index);
 
-/* Parabola column -> height + (column - apex)^2. */
+/* Parabola column -> height - 2 apex column + column^2; it is lower than the one before it where gap * column > rise. */
 typedef struct {
-    int32_t apex;
-    int64_t height;
-    double from; /* where this parabola becomes the lowest */
+    int32_t apex, gap;
+    int64_t height, rise;
 } Parabola;
 
 /* Signed distance to the boundary of masks, in pixels: positive where the mask is 0, negative where it is not.
  *
- * masks: (count, height, width), sides as above.  scratch: (height, width).  envelope: (width).
+ * masks: (count, height, width), sides as above.  scratch: (height, width).  envelope: (width + 2).
  * distance: (count, height, width).  A mask without a boundary gives +-(height + width) everywhere.
  */
 EXPORT void solver_core_signed_distance(int64_t count, const uint8_t *masks, int32_t height, int32_t width,
@@ -87,18 +86,23 @@ EXPORT int32_t solver_core_damped_step(int64_t count, int32_t num_nodes, int32_t
 
 /* A pixel on the object and its neighbour beside it. */
 typedef struct {
+    int32_t row, column, other_row, other_column;
+} Outline;
+
+/* What is found there. */
+typedef struct {
     double residual, weight, jacobian[6];
 } ContourPoint;
 
 /* Points on the outlines of renders, in the order of their pixels.
  *
  * depth, distance, evidence: (count, height, width).  positions: (count, 3) of the objects.  intrinsics: (count, 4).
- * points, instance: (capacity).  Returns how many points there are; if that is more than capacity, the others are missing.
+ * Scratch: kinds (2, width + 8), outlines (2 * width).  points, instance: (capacity).  Returns how many points there are; if that is more than capacity, the others are missing.
  */
 EXPORT int64_t solver_core_contour_points(int64_t count, int32_t height, int32_t width, const float *depth,
                                           const float *distance, const uint8_t *evidence, const double *positions,
-                                          const double *intrinsics, int64_t capacity, ContourPoint *points,
-                                          int64_t *instance);
+                                          const double *intrinsics, uint8_t *kinds, Outline *outlines,
+                                          int64_t capacity, ContourPoint *points, int64_t *instance);
 
 /* Sums over the points of each instance, without damping: hessian (num_instances, 6, 6) and gradient (num_instances, 6) of
  * half the squared residuals with Cauchy weights of scale robust (num_instances).  Both must hold zeros.
@@ -112,11 +116,41 @@ EXPORT int64_t solver_core_normal_equations(int64_t num_points, const ContourPoi
  *
  * depth: (count, height, width).  distance, evidence, coverage: the same, or (1, height, width) if is_shared.  sums: (count, 5),
  * the distances of the rendered outline, cut at `cut` and in units of it; the outline's length; the coverage that is rendered;
- * the pixels rendered; all coverage.
+ * the pixels rendered; all coverage.  Scratch as above.
  */
 EXPORT void solver_core_misfit(int64_t count, int32_t height, int32_t width, const float *depth, const float *distance,
                                const uint8_t *evidence, const float *coverage, int32_t is_shared, double cut,
-                               double *sums);
+                               uint8_t *kinds, Outline *outlines, double *sums);
+
+/* First object pixel of each row of masks (count, height, width), and the one after the last: spans (count, height, 2).  Both
+ * are the width in a row without object.
+ */
+EXPORT void solver_core_mask_spans(int64_t count, int32_t height, int32_t width, const uint8_t *masks, int32_t *spans);
+
+/* Images as other cameras see them.
+ *
+ * coverage, known: (count, height, width); known may be NULL.  homographies: (count, 3, 3), pixels (column, row, 1) of a view to
+ * the image's.  reductions (count), at least 1: image pixels a side that are averaged first.  scratch: as an image.
+ * places: (2, size).  seen, evidence: (count, size, size), the second 0 where the image does not reach or is not known.
+ */
+EXPORT void solver_core_warp(int64_t count, int32_t height, int32_t width, const float *coverage, const uint8_t *known,
+                             const double *homographies, const int32_t *reductions, int32_t size, float *scratch,
+                             double *places, float *seen, uint8_t *evidence);
+
+/* Channels (count, num_pixels, 7) of what pose networks see, from arrays (count, num_pixels) and centre_depth (count): observed and
+ * estimated distance in units of limit, cut there; their difference; coverage; object or not; twice what lies before the
+ * centre; evidence.
+ */
+EXPORT void solver_core_mask_channels(int64_t count, int64_t num_pixels, const float *observed, const float *estimated,
+                                      const float *coverage, const float *depth, const uint8_t *evidence,
+                                      const double *centre_depth, float limit, float *channels);
+
+/* Vertices of count meshes, one after the other: transformed by matrices (count, 3, 3), centred on their bounding box, whose
+ * diagonal becomes 1.  boxes: (count, 4), the box's centre and diagonal before that.  The box is that of all vertices; it must
+ * have some extent.
+ */
+EXPORT void solver_core_unit_vertices(int64_t count, const MeshArrays *meshes, const double *matrices, float *vertices,
+                                      double *boxes);
 
 static inline void cross(const double *a, const double *b, double *result)
 {

@@ -21,19 +21,20 @@ from solver_core.errors import SetupError
 
 logger = logging.getLogger(__name__)
 
-KERNEL_VERSION = 4  # of the interface and results; equals KERNEL_VERSION in kernel.h
+KERNEL_VERSION = 5  # of the interface and results; equals KERNEL_VERSION in kernel.h
 HOW_TO_BUILD = "`python -m pip install ziglang` and `python -m solver_core.kernel.build` make one"
 MAX_SIDE = 65536  # pixels of an image; the rasteriser clips what is farther from its corner (GUARD in raster.c)
 
 # The structures of kernel.h.
 MESH_ARRAYS = np.dtype([("vertices", np.uintp), ("num_vertices", np.int64), ("faces", np.uintp), ("num_faces", np.int64)])
 CORNER = np.dtype([("column", np.int32), ("row", np.int32), ("nearness", np.float64)])
-PARABOLA = np.dtype([("apex", np.int32), ("height", np.int64), ("from", np.float64)], align=True)
+PARABOLA = np.dtype([("apex", np.int32), ("gap", np.int32), ("height", np.int64), ("rise", np.int64)])
 SUBTREE = np.dtype(
     [("mass", np.float64), *[(n, np.float64, k) for n, k in (("first", 3), ("second", 6), ("pull", 3), ("torque", 3))]]
 )
+OUTLINE = np.dtype([(name, np.int32) for name in ("row", "column", "other_row", "other_column")])
 CONTOUR_POINT = np.dtype((np.float64, 8))  # residual, weight and jacobian
-STRUCTURES = (MESH_ARRAYS, CORNER, PARABOLA, SUBTREE, CONTOUR_POINT)  # in the order of solver_core_structure_sizes
+STRUCTURES = (MESH_ARRAYS, CORNER, PARABOLA, SUBTREE, OUTLINE, CONTOUR_POINT)  # in the order of solver_core_structure_sizes
 
 
 class Array(NamedTuple):
@@ -59,8 +60,8 @@ class Array(NamedTuple):
         return ctypes.c_void_p(array.ctypes.data)
 
 
-def _given(dtype: npt.DTypeLike, num_axes: int) -> Array:
-    return Array(np.dtype(dtype), num_axes)
+def _given(dtype: npt.DTypeLike, num_axes: int, may_be_none: bool = False) -> Array:
+    return Array(np.dtype(dtype), num_axes, False, may_be_none)
 
 
 def _filled(dtype: npt.DTypeLike, num_axes: int, may_be_none: bool = False) -> Array:
@@ -103,7 +104,8 @@ FUNCTIONS = {
         _INT64,
         [
             *(_INT64, _INT32, _INT32, _given(np.float32, 3), _given(np.float32, 3), _given(np.bool_, 3)),
-            *(_given(np.float64, 2), _given(np.float64, 2), _INT64, _filled(np.float64, 2), _filled(np.int64, 1)),
+            *(_given(np.float64, 2), _given(np.float64, 2), _filled(np.uint8, 2), _filled(OUTLINE, 1)),
+            *(_INT64, _filled(np.float64, 2), _filled(np.int64, 1)),
         ],
     ),
     "solver_core_normal_equations": (
@@ -117,8 +119,29 @@ FUNCTIONS = {
         None,
         [
             *(_INT64, _INT32, _INT32, _given(np.float32, 3), _given(np.float32, 3), _given(np.bool_, 3)),
-            *(_given(np.float32, 3), _INT32, _DOUBLE, _filled(np.float64, 2)),
+            *(_given(np.float32, 3), _INT32, _DOUBLE),
+            *(_filled(np.uint8, 2), _filled(OUTLINE, 1), _filled(np.float64, 2)),
         ],
+    ),
+    "solver_core_mask_spans": (None, [_INT64, _INT32, _INT32, _given(np.bool_, 3), _filled(np.int32, 3)]),
+    "solver_core_warp": (
+        None,
+        [
+            *(_INT64, _INT32, _INT32, _given(np.float32, 3), _given(np.bool_, 3, may_be_none=True)),
+            *(_given(np.float64, 3), _given(np.int32, 1), _INT32, _filled(np.float32, 2), _filled(np.float64, 2)),
+            *(_filled(np.float32, 3), _filled(np.bool_, 3)),
+        ],
+    ),
+    "solver_core_mask_channels": (
+        None,
+        [
+            *(_INT64, _INT64, *[_given(np.float32, 3)] * 4, _given(np.bool_, 3)),
+            *(_given(np.float64, 1), ctypes.c_float, _filled(np.float32, 4)),
+        ],
+    ),
+    "solver_core_unit_vertices": (
+        None,
+        [_INT64, _given(MESH_ARRAYS, 1), _given(np.float64, 3), _filled(np.float32, 2), _filled(np.float64, 2)],
     ),
 }
 

@@ -12,6 +12,7 @@
 #define SUBPIXELS 4096       /* grid points a pixel length */
 #define GUARD 65536          /* pixels; faces reaching farther are clipped, so that edge functions stay below 2^60 */
 #define NEEDS_CLIP INT32_MIN /* column of a vertex nearer than the near plane or outside the guard band */
+#define NARROW 4             /* pixels; testing as many is quicker than finding the first and last */
 #define NUM_CLIP_PLANES 5
 #define MAX_CORNERS (3 + NUM_CLIP_PLANES)
 
@@ -33,7 +34,8 @@ void solver_core_structure_sizes(int64_t *sizes)
     sizes[1] = sizeof(Corner);
     sizes[2] = sizeof(Parabola);
     sizes[3] = sizeof(Subtree);
-    sizes[4] = sizeof(ContourPoint);
+    sizes[4] = sizeof(Outline);
+    sizes[5] = sizeof(ContourPoint);
 }
 
 static Homogeneous transform(const double *matrix, const float *point)
@@ -139,14 +141,36 @@ static void draw_triangle(const Image *image, Corner a, Corner b, Corner c, int3
     int64_t b_of_row = column_offset * (c.row - a.row) + row_offset * (a.column - c.column);
     int64_t c_of_row = column_offset * (a.row - b.row) + row_offset * (b.column - a.column);
 
+    /* Rows of more than a few pixels are first narrowed to where all three can be positive, but for rounding. */
+    const int32_t num_columns = last_column - first_column + 1;
+    const int is_wide = num_columns > NARROW;
+    const int64_t by_column[3] = {-b_by_column - c_by_column, b_by_column, c_by_column};
+    double pixels[3] = {0, 0, 0}; /* of a row, in which an area changes by one */
+    for (int k = 0; is_wide && k < 3; k++) pixels[k] = by_column[k] ? 1.0 / (double)by_column[k] : 0;
+
     const double inverse_area = 1.0 / (double)area;
     const double b_slope = (b.nearness - a.nearness) * inverse_area;
     const double c_slope = (c.nearness - a.nearness) * inverse_area;
 
-    for (int32_t row = first_row; row <= last_row; row++) {
+    for (int32_t row = first_row; row <= last_row; row++, b_of_row += b_by_row, c_of_row += c_by_row) {
         const int64_t start = (int64_t)row * image->width;
         int64_t b_area = b_of_row, c_area = c_of_row;
-        for (int32_t column = first_column; column <= last_column; column++) {
+        int32_t from = first_column, to = last_column;
+        if (is_wide) {
+            const int64_t of_row[3] = {area - b_area - c_area, b_area, c_area};
+            double low = 0, high = num_columns - 1;
+            for (int k = 0; k < 3; k++) {
+                const double root = -(double)of_row[k] * pixels[k];
+                if (by_column[k] > 0 && root > low) low = root;
+                if (by_column[k] < 0 && root < high) high = root;
+            }
+            if (low > high + 1) continue;
+            from += (int32_t)low;
+            to = first_column + (int32_t)(high + 1) < to ? first_column + (int32_t)(high + 1) : to;
+            b_area += (from - first_column) * b_by_column;
+            c_area += (from - first_column) * c_by_column;
+        }
+        for (int32_t column = from; column <= to; column++) {
             const int64_t a_area = area - b_area - c_area;
             if ((a_area | b_area | c_area) >= 0) {
                 const float nearness = (float)(a.nearness + ((double)b_area * b_slope + (double)c_area * c_slope));
@@ -158,8 +182,6 @@ static void draw_triangle(const Image *image, Corner a, Corner b, Corner c, int3
             b_area += b_by_column;
             c_area += c_by_column;
         }
-        b_of_row += b_by_row;
-        c_of_row += c_by_row;
     }
 }
 
@@ -223,10 +245,9 @@ static void draw_clipped(const Image *image, const Homogeneous *triangle, double
 
 static int faces_index_vertices(const MeshArrays *mesh)
 {
-    for (int64_t i = 0; i < 3 * mesh->num_faces; i++) {
-        if (mesh->faces[i] < 0 || mesh->faces[i] >= mesh->num_vertices) return 0;
-    }
-    return 1;
+    int is_outside = 0;
+    for (int64_t i = 0; i < 3 * mesh->num_faces; i++) is_outside |= mesh->faces[i] < 0 || mesh->faces[i] >= mesh->num_vertices;
+    return !is_outside;
 }
 
 static void draw_mesh(const Image *image, const MeshArrays *mesh, const double *matrix, double near, Corner *corners)

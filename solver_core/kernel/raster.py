@@ -69,16 +69,21 @@ def rasterize_into(
 
     def fill_chunk(part: slice) -> None:
         chunk, (height, width) = meshes[part], depth.shape[1:]
-        arrays = [(mesh.vertices.ctypes.data, len(mesh.vertices), mesh.faces.ctypes.data, len(mesh.faces)) for mesh in chunk]
         corners = np.empty(max((len(mesh.vertices) for mesh in chunk), default=0), loader.CORNER)
         failed = library.solver_core_rasterize(
-            *(len(chunk), np.array(arrays, loader.MESH_ARRAYS), projections[part], is_perspective, near_fraction),
+            *(len(chunk), mesh_arrays(chunk), projections[part], is_perspective, near_fraction),
             *(height, width, corners, depth[part], None if face_index is None else face_index[part]),
         )
         if failed >= 0:
             raise SetupError(f"mesh faces must index the {len(chunk[failed].vertices)} vertices from 0")
 
     for_each_chunk(fill_chunk, len(meshes))
+
+
+def mesh_arrays(meshes: Sequence[Mesh]) -> np.ndarray:
+    """Meshes as C takes them; their arrays are what Mesh says they are, and must outlive the call."""
+    arrays = [(mesh.vertices.ctypes.data, len(mesh.vertices), mesh.faces.ctypes.data, len(mesh.faces)) for mesh in meshes]
+    return np.array(arrays, loader.MESH_ARRAYS)
 
 
 def _as_declared(mesh: Mesh) -> Mesh:

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from solver_core.errors import SolverError
 from solver_core.kernel.contour import contour_points, normal_equations
+from solver_core.kernel.crop import mask_channels, mask_spans, warp
 from solver_core.kernel.distance import signed_distance
 from solver_core.kernel.raster import rasterize_into
 from solver_core.kernel.tree import JointTree, damped_step
+from solver_core.kernel.vertices import unit_meshes
 from solver_core.mesh import Mesh
 
 from .guard import guarded
@@ -133,6 +135,38 @@ def _contour(case: Case) -> None:
             assert points.instance.max() >= len(robust_px)
 
 
+@st.composite
+def seen_masks(draw: st.DrawFn) -> Case:
+    shape = (draw(st.integers(0, 3)), draw(SIDES.filter(bool)), draw(SIDES.filter(bool)))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    return {
+        "coverage": draw(numbers(shape, np.float32)),
+        "known": draw(st.sampled_from((None, rng.random(shape) < 0.5))),
+        "homographies": draw(numbers((shape[0], 3, 3))),
+        "reductions": rng.integers(1, draw(st.sampled_from((2, 99))), shape[0]),
+        "size": draw(SIDES),
+    }
+
+
+def _warp(case: Case) -> None:
+    with np.errstate(all="ignore"):
+        seen, evidence = warp(**case)
+    mask_spans(evidence)
+    mask_channels(seen, seen, seen, seen, evidence, np.zeros(len(seen)), 16.0)
+
+
+@st.composite
+def transformed(draw: st.DrawFn) -> Case:
+    sizes = draw(st.lists(st.integers(1, 9), max_size=3))
+    meshes = [Mesh(draw(numbers((size, 3), np.float32)), np.zeros((1, 3), np.int32)) for size in sizes]
+    return {"meshes": meshes, "matrices": draw(numbers((len(sizes), 3, 3)))}
+
+
+def _unit_meshes(case: Case) -> None:
+    with np.errstate(all="ignore"):
+        unit_meshes(**case)
+
+
 def _run(function: Callable[[Case], None]) -> Callable[[Case, Path], None]:
     def run(case: Case, folder: Path) -> None:
         with guarded(), contextlib.suppress(SolverError):
@@ -146,4 +180,6 @@ KERNEL = {
     "kernel.signed_distance": (masks, _run(_signed_distance)),
     "kernel.damped_step": (bodies, _run(_damped_step)),
     "kernel.contour": (outlines, _run(_contour)),
+    "kernel.warp": (seen_masks, _run(_warp)),
+    "kernel.unit_meshes": (transformed, _run(_unit_meshes)),
 }

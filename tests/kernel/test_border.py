@@ -107,7 +107,7 @@ def test_kernel_refuses_arrays_that_are_not_as_declared(name, position, change, 
 def test_kernel_refuses_to_write_into_what_is_read_only(built_kernel):
     mask, distance = np.zeros((1, 2, 2), bool), np.zeros((1, 2, 2), np.float32)
     distance.setflags(write=False)
-    scratch = np.zeros((2, 2), np.int32), np.zeros(2, loader.PARABOLA)
+    scratch = np.zeros((2, 2), np.int32), np.zeros(4, loader.PARABOLA)
 
     with pytest.raises(ctypes.ArgumentError, match="to write to"):
         loader.load(built_kernel).solver_core_signed_distance(1, mask, 2, 2, *scratch, distance)
@@ -118,7 +118,7 @@ def test_sanitizers_end_the_process_when_it_reads_beyond_an_array(run_with_kerne
     with pytest.raises(AssertionError, match="heap-buffer-overflow"):
         run_with_kernel(
             "from solver_core.kernel import loader",
-            "arrays = np.zeros((1, 9, 9), bool), np.zeros((9, 9), np.int32), np.zeros(9, loader.PARABOLA)",
+            "arrays = np.zeros((1, 9, 9), bool), np.zeros((9, 9), np.int32), np.zeros(11, loader.PARABOLA)",
             "distance = np.zeros((1, 9, 9), np.float32)",
             "loader.library().solver_core_signed_distance(1, arrays[0], 99, 9, *arrays[1:], distance)",
         )

@@ -9,6 +9,8 @@ from hypothesis.extra import numpy as arrays
 
 from solver_core import render, rotations
 from solver_core.kernel.contour import misfit_sums
+from solver_core.kernel.crop import mask_channels, mask_spans, warp
+from solver_core.kernel.vertices import unit_meshes
 from solver_core.mesh import Mesh
 
 NUM_VERTICES = 12
@@ -117,3 +119,71 @@ def test_misfit_is_equal_up_to_rounding(rng, use, is_shared):
         reference = misfit_sums(depth, *mask, 2.0)
 
     np.testing.assert_allclose(kernel, reference, rtol=1e-6)  # float32 images, summed in another order
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (33, 47)])
+@pytest.mark.parametrize("fraction", [0.0, 0.1, 1.0])
+def test_spans_are_equal_for_random_masks(shape, fraction, rng, use):
+    masks = rng.random((4, *shape)) < fraction
+
+    with use("kernel"):
+        kernel = mask_spans(masks)
+    with use("numpy"):
+        reference = mask_spans(masks)
+
+    assert np.array_equal(kernel, reference)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (33, 47)])
+@pytest.mark.parametrize("is_known", [True, False])
+def test_warped_images_are_equal_up_to_rounding(shape, is_known, rng, use):
+    coverage, known = rng.random((6, *shape), dtype=np.float32), None if is_known else rng.random((6, *shape)) < 0.8
+    homographies = np.eye(3) * [shape[1] / 16, shape[0] / 16, 1] + rng.normal(0, 0.05, (6, 3, 3))
+    homographies[0, 2] = (0, 0, -1)  # all of it behind the camera
+    reductions = np.array([1, 1, 2, 3, 5, 50])
+
+    with use("kernel"):
+        seen, evidence = warp(coverage, known, homographies, reductions, 16)
+    with use("numpy"):
+        reference, reference_evidence = warp(coverage, known, homographies, reductions, 16)
+
+    assert np.array_equal(evidence, reference_evidence)
+    assert not evidence[0].any()
+    np.testing.assert_allclose(seen, reference, atol=1e-5)  # means of up to 2,500 float32 pixels, added in another order
+
+
+def test_channels_are_equal_up_to_rounding(rng, use):
+    shape = (3, 9, 11)
+    observed, estimated = rng.normal(0, 10, (2, *shape)).astype(np.float32)
+    coverage, evidence = rng.random(shape, dtype=np.float32), rng.random(shape) < 0.9
+    depth = np.where(rng.random(shape) < 0.5, rng.uniform(1, 3, shape), np.inf).astype(np.float32)
+    arguments = observed, estimated, coverage, depth, evidence, np.array([1.0, 2.0, 3.0]), 16.0
+
+    with use("kernel"):
+        kernel = mask_channels(*arguments)
+    with use("numpy"):
+        reference = mask_channels(*arguments)
+
+    np.testing.assert_allclose(kernel, reference, atol=1e-6)  # float32 of order one
+    assert np.abs(kernel[..., 0]).max() == 1
+
+
+def test_unit_meshes_are_equal_and_of_unit_size(rng, use):
+    meshes = [Mesh.checked(rng.normal(size=(count, 3)), [[0, 1, 2]]) for count in (3, 50, 7)]
+    matrices = rng.normal(size=(3, 3, 3))
+
+    with use("kernel"):
+        kernel, boxes = unit_meshes(meshes, matrices)
+    with use("numpy"):
+        reference, reference_boxes = unit_meshes(meshes, matrices)
+
+    np.testing.assert_allclose(boxes, reference_boxes, rtol=1e-9)
+    for mesh, unit, expected, matrix, box in zip(meshes, kernel, reference, matrices, boxes, strict=True):
+        np.testing.assert_allclose(unit.vertices, expected.vertices, atol=1e-6)
+        np.testing.assert_allclose(unit.vertices, (mesh.vertices @ matrix.T - box[:3]) / box[3], atol=1e-6)
+        assert np.linalg.norm(np.ptp(unit.vertices, axis=0)) == pytest.approx(1, abs=1e-6)
+        assert unit.faces is mesh.faces
+
+
+def test_no_meshes_make_no_unit_meshes():
+    assert unit_meshes([], np.empty((0, 3, 3)))[0] == []

@@ -113,7 +113,7 @@ class LightingSampler:
     def _view(self, rng: np.random.Generator, camera_from_object: np.ndarray) -> tuple[Mesh, GBuffer]:
         """A mesh in the camera's frame and what a close camera sees of it, enough to say something."""
         while True:
-            mesh = self.meshes.draw(rng, self.sampling.other_categories)
+            (mesh,) = self.meshes.draw(rng, self.sampling.other_categories, 1)
             scene = join_scene([mesh], [camera_from_object], [None])
             buffer = render_gbuffer([scene], close_intrinsics(scene.mesh), GRID_SIZE, GRID_SIZE)
             if buffer.mask.sum() >= MIN_POINTS:

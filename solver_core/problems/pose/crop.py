@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from solver_core import render, rotations
-from solver_core.frames import Camera, rays
-from solver_core.images import block_mean
+from solver_core.frames import Camera
+from solver_core.kernel.crop import mask_spans, warp
 from solver_core.mesh import Mesh
 from solver_core.problem import Update, repeated
 from solver_core.problems.pose.align import align_update
@@ -25,10 +25,14 @@ from solver_core.problems.pose.problem import PoseProblem
 
 
 class VirtualCamera(NamedTuple):
-    """virtual_from_camera: (B, 3, 3) rotations.  intrinsics: (B, 4) of the square crops."""
+    """virtual_from_camera: (B, 3, 3) rotations.  intrinsics: (B, 4) of the square crops.
+
+    sides: (B, 4) left, bottom, right and top of the masks in its image coordinates x / -z, y / -z.
+    """
 
     virtual_from_camera: np.ndarray
     intrinsics: np.ndarray
+    sides: np.ndarray
 
 
 class CroppedPoses(NamedTuple):
@@ -88,36 +92,45 @@ def crop_images(
 ) -> CroppedPoses:
     """As crop_poses, of masks of one size at once.  coverage, known: (B, H, W).  intrinsics: (B, 4) of their cameras."""
     is_object = coverage >= 0.5
-    outline = outline_rays(is_object, intrinsics)
-    view = virtual_camera(outline, CROP_SIZE)
-    seen, evidence = _warp(coverage, intrinsics, view, CROP_SIZE, known)
+    spans = mask_spans(is_object)
+    view = virtual_camera(spans, intrinsics, CROP_SIZE)
+    seen, evidence = _seen(coverage, intrinsics, view, CROP_SIZE, known)
     return CroppedPoses(
         PoseProblem(meshes, view.intrinsics, CROP_SIZE, CROP_SIZE, cut_px=CROP_CUT_PX),
         PoseObservation(seen, evidence, coverage_distance(seen)),
         view.virtual_from_camera,
-        box_sides(outline, view),
-        cut_sides(is_object, known),
+        view.sides,
+        cut_sides(spans, is_object, known),
     )
 
 
-def outline_rays(is_object: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
-    """(B, P, 3) points at depth 1 seen at the corners of the first and last object pixel of every row.
+def outline_boxes(spans: np.ndarray, intrinsics: np.ndarray, turned_from_camera: np.ndarray) -> np.ndarray:
+    """(B, 4) left, bottom, right, top of masks in image coordinates x / -z, y / -z, after turns (B, 3, 3) of their cameras.
 
-    is_object: (B, H, W) bool.  intrinsics: (B, 4).  Rows without object repeat the first row that has some.
+    spans: (B, H, 2) of the masks, see mask_spans.  intrinsics: (B, 4).  Counted are the outer corners of every row's pixels.
     """
-    height, width = is_object.shape[1:]
-    has_object = is_object.any(axis=2)
-    rows = np.where(has_object, np.arange(height), np.argmax(has_object, axis=1)[:, None])  # (B, H)
-    used = np.take_along_axis(is_object, rows[:, :, None], axis=1)
-    first, last = np.argmax(used, axis=2), width - np.argmax(used[:, :, ::-1], axis=2)
-    columns = np.concatenate([first, last, first, last], axis=1).astype(np.float64)
-    return rays(columns, np.concatenate([rows, rows, rows + 1, rows + 1], axis=1).astype(np.float64), intrinsics[:, None])
+    has_object = spans[..., 0] < spans[..., 1]
+    rows = np.where(has_object, np.arange(spans.shape[1]), np.argmax(has_object, axis=1)[:, None])  # (B, H), none without
+    columns = np.take_along_axis(spans, rows[..., None], axis=1)  # (B, H, 2)
+    x = (np.tile(columns, 2).transpose(0, 2, 1) - intrinsics[:, 2, None, None]) / intrinsics[:, 0, None, None]
+    y = (intrinsics[:, 3, None, None] - np.stack([rows, rows, rows + 1, rows + 1], axis=1)) / intrinsics[:, 1, None, None]
+    across, up, ahead = (
+        x * row[:, 0, None, None] + y * row[:, 1, None, None] - row[:, 2, None, None]
+        for row in np.moveaxis(turned_from_camera, 1, 0)
+    )  # (B, 4, H) each
+    points = np.stack([across, up]) / -ahead
+    low, high = points.min(axis=(2, 3)), points.max(axis=(2, 3))  # (2, B) each
+    return np.stack([*low, *high], axis=1)
 
 
-def cut_sides(is_object: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
-    """(B, 4) bool: whether masks (B, H, W) reach the left, bottom, right and top border of what is known of their image."""
-    edges = (is_object[:, :, 0], is_object[:, -1], is_object[:, :, -1], is_object[:, 0])
-    is_cut = np.stack([edge.any(axis=1) for edge in edges], axis=1)
+def cut_sides(spans: np.ndarray, is_object: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
+    """(B, 4) bool: whether masks (B, H, W) reach the left, bottom, right and top border of what is known of their image.
+
+    spans: theirs, see mask_spans.
+    """
+    has_object, width = spans[..., 0] < spans[..., 1], is_object.shape[2]
+    left, right = (has_object & (spans[..., 0] == 0)).any(axis=1), (has_object & (spans[..., 1] == width)).any(axis=1)
+    is_cut = np.stack([left, has_object[:, -1], right, has_object[:, 0]], axis=1)
     return is_cut if known is None else is_cut | _ends_unknown(is_object, known)
 
 
@@ -133,23 +146,18 @@ def _ends_unknown(is_object: np.ndarray, known: np.ndarray) -> np.ndarray:
     return np.stack([left, bottom, right, top], axis=1)
 
 
-def virtual_camera(outline_camera: np.ndarray, size: int) -> VirtualCamera:
-    """Cameras whose axes go through the middle of outlines (B, P, 3) and whose size x size images hold them with a margin."""
-    points = outline_camera[..., :2] / -outline_camera[..., 2:]
-    middle = np.concatenate([(points.min(axis=1) + points.max(axis=1)) / 2, np.full((len(points), 1), -1.0)], axis=1)
+def virtual_camera(spans: np.ndarray, intrinsics: np.ndarray, size: int) -> VirtualCamera:
+    """Cameras whose axes go through the middle of masks and whose size x size images hold them with a margin.
+
+    spans: (B, H, 2) of the masks, see mask_spans.  intrinsics: (B, 4) of their cameras.
+    """
+    box = outline_boxes(spans, intrinsics, np.broadcast_to(np.eye(3), (len(spans), 3, 3)))
+    middle = np.concatenate([(box[:, :2] + box[:, 2:]) / 2, np.full((len(box), 1), -1.0)], axis=1)
     turn = turn_to_axis(middle / np.linalg.norm(middle, axis=1, keepdims=True))
-    seen = outline_camera @ turn.transpose(0, 2, 1)
-    half_extent = np.abs(seen[..., :2] / -seen[..., 2:]).max(axis=(1, 2))
-    focal_px = FILL * size / 2 / half_extent
+    sides = outline_boxes(spans, intrinsics, turn)
+    focal_px = FILL * size / 2 / np.abs(sides).max(axis=1)
     half_size = np.full_like(focal_px, size / 2)
-    return VirtualCamera(turn, np.stack([focal_px, focal_px, half_size, half_size], axis=1))
-
-
-def box_sides(outline_camera: np.ndarray, view: VirtualCamera) -> np.ndarray:
-    """(B, 4) left, bottom, right, top of outlines (B, P, 3) in the view's image coordinates x / -z, y / -z."""
-    seen = outline_camera @ view.virtual_from_camera.transpose(0, 2, 1)
-    points = seen[..., :2] / -seen[..., 2:]
-    return np.concatenate([points.min(axis=1), points.max(axis=1)], axis=1)
+    return VirtualCamera(turn, np.stack([focal_px, focal_px, half_size, half_size], axis=1), sides)
 
 
 def turn_to_axis(direction: np.ndarray) -> np.ndarray:
@@ -171,10 +179,11 @@ def coverage_distance(coverage: np.ndarray) -> np.ndarray:
     """(B, H, W) signed distance in pixels to where coverage (B, H, W) passes one half; partly covered pixels tell exactly."""
     distance = render.signed_distance(coverage >= 0.5)
     is_partial = (coverage > 0.02) & (coverage < 0.98) & (np.abs(distance) < 1)
-    return np.where(is_partial, 0.5 - coverage, distance).astype(np.float32)
+    np.subtract(0.5, coverage, out=distance, where=is_partial, casting="same_kind")
+    return distance
 
 
-def _warp(
+def _seen(
     coverage: np.ndarray, intrinsics: np.ndarray, view: VirtualCamera, size: int, known: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Coverage (B, size, size) float32 seen by the views, and (B, size, size) bool where the image reaches and is known.
@@ -182,7 +191,7 @@ def _warp(
     coverage, known: (B, H, W).  Beyond the border the nearest pixel is repeated: an outline goes straight on there, and
     evidence says not to trust it.
     """
-    count, height, width = coverage.shape
+    count = len(coverage)
     # A pixel of the view to one of the image, both as (column, row, 1): pixel to ray, turned back, ray to pixel.
     to_ray, to_pixel = np.zeros((2, count, 3, 3))
     to_ray[:, 0, 0], to_ray[:, 1, 1] = 1 / view.intrinsics[:, 0], -1 / view.intrinsics[:, 1]
@@ -191,37 +200,6 @@ def _warp(
     to_pixel[:, 0, 0], to_pixel[:, 0, 2] = intrinsics[:, 0], -intrinsics[:, 2]
     to_pixel[:, 1, 1], to_pixel[:, 1, 2] = -intrinsics[:, 1], -intrinsics[:, 3]
     to_pixel[:, 2, 2] = -1
-    homography = to_pixel @ view.virtual_from_camera.transpose(0, 2, 1) @ to_ray
-    centres = np.arange(size) + 0.5
-    by_column, by_row, constant = homography[:, :, 0], homography[:, :, 1], homography[:, :, 2]
-    across, down, depth = (
-        by_column[:, axis, None, None] * centres + (by_row[:, axis, None] * centres + constant[:, axis, None])[:, :, None]
-        for axis in range(3)
-    )  # (B, size, size) each
-    is_in_front = depth > 1e-3
-    depth = np.where(is_in_front, depth, 1.0)
-    columns, rows = across / depth, down / depth
-    evidence = is_in_front & (columns > 0) & (rows > 0) & (columns < width) & (rows < height)
-    if known is not None:
-        column, row = np.clip(columns.astype(int), 0, width - 1), np.clip(rows.astype(int), 0, height - 1)
-        evidence &= known[np.arange(count)[:, None, None], row, column]
+    homographies = to_pixel @ view.virtual_from_camera.transpose(0, 2, 1) @ to_ray
     reductions = np.maximum(1, np.rint(intrinsics[:, 0] / view.intrinsics[:, 0]).astype(int))  # image pixels a crop pixel
-    seen = np.empty((count, size, size), np.float32)
-    for reduction in np.unique(reductions):
-        part = np.flatnonzero(reductions == reduction)
-        reduced = block_mean(coverage[part], reduction)
-        seen[part] = _bilinear(reduced, columns[part] / reduction - 0.5, rows[part] / reduction - 0.5)
-    return seen, evidence
-
-
-def _bilinear(images: np.ndarray, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Values (B, h, w) between pixel centres of images (B, H, W), the first centre at (0, 0); beyond the border the nearest."""
-    count, height, width = images.shape
-    columns, rows = np.clip(columns, 0, width - 1), np.clip(rows, 0, height - 1)
-    left, top = np.minimum(columns.astype(int), max(width - 2, 0)), np.minimum(rows.astype(int), max(height - 2, 0))
-    across, down = (columns - left).astype(np.float32), (rows - top).astype(np.float32)
-    right, below = int(width > 1), int(height > 1) * width
-    pixels, first = images.ravel(), (np.arange(count)[:, None, None] * height + top) * width + left
-    upper = pixels[first] * (1 - across) + pixels[first + right] * across
-    lower = pixels[first + below] * (1 - across) + pixels[first + below + right] * across
-    return upper * (1 - down) + lower * down
+    return warp(coverage, known, homographies, reductions, size)

@@ -38,9 +38,19 @@ class MaskDamage:
     grown: float = 0.0
     growth: float = 0.015
 
+    @property
+    def is_none(self) -> bool:
+        """Whether every mask stays as it is."""
+        return not (self.hidden or self.hole or self.blob or self.trembling or self.grown)
 
-def damage_masks(masks: np.ndarray, damage: MaskDamage, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Damaged masks (B, H, W) bool, and (B, H, W) bool where they are known; masks: (B, H, W) bool, none of them empty."""
+
+def damage_masks(masks: np.ndarray, damage: MaskDamage, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
+    """Damaged masks (B, H, W) bool, and (B, H, W) bool where they are known, None if everywhere.
+
+    masks: (B, H, W) bool, none of them empty.
+    """
+    if damage.is_none:
+        return masks, None
     count = len(masks)
     damaged, known = masks.copy(), np.ones_like(masks)
     side = longer_sides(masks)
@@ -66,7 +76,8 @@ def damage_masks(masks: np.ndarray, damage: MaskDamage, rng: np.random.Generator
             spot = shapes(np.full(len(rows), ELLIPSE), centres, radii, rng.uniform(0, np.pi, len(rows)), *masks.shape[1:])
             damaged[rows] = np.where(spot, value, damaged[rows])
     lost = damaged.sum(axis=(1, 2)) < (1 - MAX_HIDDEN) * 0.8 * masks.sum(axis=(1, 2))  # too little is left to learn from
-    return np.where(lost[:, None, None], masks, damaged), known | lost[:, None, None]
+    damaged[lost], known[lost] = masks[lost], True
+    return damaged, None if known.all() else known
 
 
 def longer_sides(masks: np.ndarray) -> np.ndarray:

@@ -10,11 +10,12 @@ import numpy as np
 from solver_core import render, rotations
 from solver_core.errors import ConfigError
 from solver_core.kernel.contour import contour_points
+from solver_core.kernel.crop import mask_channels
 from solver_core.network.spec import NetworkSpec
 from solver_core.problem import Features
 from solver_core.problems.pose.contour import gauss_newton_step, mean_distance
 from solver_core.problems.pose.likelihood import CUT, misfit
-from solver_core.problems.pose.observation import PoseObservation, overlap
+from solver_core.problems.pose.observation import PoseObservation
 
 INPUT_LAYOUT = (
     "pose 3: sdf_observed sdf_estimate difference coverage mask depth evidence; "
@@ -77,34 +78,26 @@ def features(x: np.ndarray, depth: np.ndarray, observation: PoseObservation, int
 
     x: (B, 7).  depth: (B, 64, 64) of the render at x.  intrinsics: (B, 4) of the crop cameras.
     """
-    mask = np.isfinite(depth)
-    distance = render.signed_distance(mask)
-    centre_depth = -x[:, 6]
-    # Depth relative to the object's centre in units of its bounding-box diagonal, which is 1.
-    relief = np.where(mask, centre_depth[:, None, None] - np.where(mask, depth, 0), 0)
-    observed = np.clip(observation.distance / MAX_DISTANCE_PX, -1, 1)
-    estimated = np.clip(distance / MAX_DISTANCE_PX, -1, 1)
-    image = np.empty((*mask.shape, NUM_CHANNELS), dtype=np.float32)
-    channels = (observed, estimated, observed - estimated, observation.coverage, mask, 2 * relief, observation.evidence)
-    for index, channel in enumerate(channels):
-        image[..., index] = channel
-    return Features(image, _numbers(x, depth, mask, observation, intrinsics))
+    estimated = render.signed_distance(np.isfinite(depth))
+    coverage, evidence, observed = observation
+    # Depth is relative to the object's centre, in units of its bounding-box diagonal, which is 1.
+    image = mask_channels(observed, estimated, coverage, depth, evidence, -x[:, 6], MAX_DISTANCE_PX)
+    return Features(image, _numbers(x, depth, observation, intrinsics))
 
 
-def _numbers(
-    x: np.ndarray, depth: np.ndarray, mask: np.ndarray, observation: PoseObservation, intrinsics: np.ndarray
-) -> np.ndarray:
+def _numbers(x: np.ndarray, depth: np.ndarray, observation: PoseObservation, intrinsics: np.ndarray) -> np.ndarray:
     points = contour_points(x[:, 4:], depth, observation.distance, observation.evidence, intrinsics)
-    scale = output_scale(intrinsics, mask.shape[1])
+    scale = output_scale(intrinsics, depth.shape[1])
     steps = [gauss_newton_step(points, np.full(len(x), robust_px)) / scale for robust_px in ROBUST_PX]
+    misfits = misfit(depth, observation, CROP_CUT_PX)
     return np.concatenate(
         [
             *(np.clip(step, -MAX_OUTPUT, MAX_OUTPUT) for step in steps),
             mean_distance(points, len(x))[:, None] / ROBUST_PX[0],
-            overlap(mask, observation)[:, None],
+            misfits.overlap[:, None],
             1 / (1 - x[:, 6:]),  # strength of perspective: 0 far away, towards 1 close by
             rotations.matrix_from_wxyz(x[:, :4])[:, :2].reshape(len(x), 6),  # two rows: continuous, and the third follows
-            np.stack(misfit(depth, observation, CROP_CUT_PX), axis=1),
+            np.stack(misfits[:3], axis=1),
         ],
         axis=1,
     ).astype(np.float32)

@@ -25,11 +25,13 @@ class Misfit(NamedTuple):
 
     outline: mean distance of the rendered outline from the mask's, cut at the limit and in units of it; 1 without outline.
     unexplained: share of the mask that lies beside the render.  hidden: share of the render that lies beside the mask.
+    overlap: intersection over union, which is no part of the energy.
     """
 
     outline: np.ndarray
     unexplained: np.ndarray
     hidden: np.ndarray
+    overlap: np.ndarray
 
     @property
     def energy(self) -> np.ndarray:
@@ -45,4 +47,5 @@ def misfit(depth: np.ndarray, observation: PoseObservation, cut_px: float) -> Mi
         np.where(length > 0, distances / np.maximum(length, 1e-12), 1.0),
         1 - both / np.maximum(observed, 1e-6),
         np.where(rendered > 0, 1 - both / np.maximum(rendered, 1e-6), 1.0),
+        both / np.maximum(rendered + observed - both, 1e-12),
     )

@@ -12,6 +12,7 @@ import numpy as np
 from solver_core import render, rotations
 from solver_core.config import settings_from
 from solver_core.frames import matrix_from_pose
+from solver_core.kernel.vertices import unit_meshes
 from solver_core.loop import solve
 from solver_core.manifolds import SE3, AddedPose
 from solver_core.mesh import Mesh
@@ -73,10 +74,20 @@ def make_sampler(data: Path, split: str, settings: dict[str, Any]) -> PoseSample
     return PoseSampler(load_library(data, split, sampling.up), sampling)
 
 
-class _Views(NamedTuple):
-    """What is seen of V objects: meshes as the solver knows them, masks (V, H, W), cameras (V, 4) and true poses (V, 7)."""
+class _Objects(NamedTuple):
+    """Meshes as the solver knows them, each with its outline, see outline_mesh."""
 
     meshes: list[Mesh]
+    outlines: list[Mesh]
+
+    def take(self, rows: np.ndarray) -> _Objects:
+        return _Objects([self.meshes[row] for row in rows], [self.outlines[row] for row in rows])
+
+
+class _Views(NamedTuple):
+    """What is seen of V objects: masks (V, H, W), cameras (V, 4), starts and true poses (V, 7)."""
+
+    objects: _Objects
     masks: np.ndarray
     intrinsics: np.ndarray
     start: np.ndarray
@@ -89,6 +100,7 @@ class PoseSampler:
     def __init__(self, library: list[MeshEntry], sampling: PoseSampling) -> None:
         self.sampling = sampling
         self.meshes = MeshPool(library)
+        self.outlines = {id(mesh): outline_mesh(mesh).vertices for mesh in (*self.meshes.measured, *self.meshes.other)}
         self.damage = MaskDamage(**sampling.damage)
 
     def draw(self, rng: np.random.Generator, count: int) -> Samples:
@@ -99,62 +111,65 @@ class PoseSampler:
         for size, num_of_size in zip(sizes, views_of_size, strict=True):
             while num_of_size > 0:
                 views = self._views(rng, int(num_of_size), int(size))
-                num_of_size -= len(views.meshes)
-                if views.meshes:
+                num_of_size -= len(views.masks)
+                if len(views.masks):
                     parts.append(self._samples(rng, views))
         return _shuffled(parts, rng, count, AddedPose() if self.sampling.additive else SE3())
 
     def _views(self, rng: np.random.Generator, count: int, size: int) -> _Views:
         """Up to count views: those whose mask is large enough."""
         sampling = self.sampling
-        meshes = [self._mesh(rng) for _ in range(count)]
+        objects = self._objects(rng, count)
         start, truth = draw_poses(sampling, rng, count)
         intrinsics = self._cameras(rng, truth, size)
-        seen = [self._seen_mesh(rng, mesh) for mesh in meshes]
+        camera_from_object = matrix_from_pose(truth)
+        camera_from_object[:, :3, :3] *= self._mesh_errors(rng, count)[:, None]
         is_wrong = rng.uniform(size=count) < sampling.wrong_focal
         factor = np.where(is_wrong, np.exp(rng.uniform(-1, 1, size=count) * np.log(sampling.focal_error)), 1.0)
         focal = np.stack([factor, factor, np.ones(count), np.ones(count)], axis=1)
-        depth = render.render_depth(seen, matrix_from_pose(truth), intrinsics * focal, size, size)
+        masks = np.isfinite(render.render_depth(objects.meshes, camera_from_object, intrinsics * focal, size, size))
         truth[:, 6] /= factor
-        masks = np.isfinite(depth)
-        kept = np.flatnonzero(masks.sum(axis=(1, 2)) >= np.minimum(MIN_PIXELS, MIN_SHARE * size**2))
-        return _Views([meshes[row] for row in kept], masks[kept], intrinsics[kept], start[kept], truth[kept])
+        kept = np.flatnonzero(np.count_nonzero(masks, axis=(1, 2)) >= min(MIN_PIXELS, MIN_SHARE * size**2))
+        return _Views(objects.take(kept), masks[kept], intrinsics[kept], start[kept], truth[kept])
 
     def _samples(self, rng: np.random.Generator, views: _Views) -> Samples:
         """Per_view samples of each view."""
-        sampling, count = self.sampling, len(views.meshes)
+        sampling, count = self.sampling, len(views.masks)
         again = np.tile(np.arange(count), sampling.per_view)
         masks, known = damage_masks(views.masks[again], self.damage, rng)
         truth, start = views.truth[again], views.start[again]
         turn = rotations.wxyz_from_rotvec(rotations.random_rotvec(rng, len(again) - count, np.radians(sampling.max_angle_deg)))
         start[count:, :4] = rotations.multiply(turn, truth[count:, :4])
-        outlines = [outline_mesh(mesh) for mesh in views.meshes]
-        cropped = crop_images(
-            [outlines[row] for row in again], masks.astype(np.float32), views.intrinsics[again], None if known.all() else known
-        )
+        meshes, outlines = views.objects.take(again)
+        cropped = crop_images(outlines, masks.astype(np.float32), views.intrinsics[again], known)
         start = turn_pose(cropped.virtual_from_camera, start)
-        rows = np.arange(len(again))
-        x0 = SE3().retract(start, cropped.align(0, start, None, None, rows))
-        problem = replace(cropped.problem, meshes=[views.meshes[row] for row in again])
+        x0 = SE3().retract(start, cropped.align(0, start, None, None, np.arange(len(again))))
+        problem = replace(cropped.problem, meshes=meshes)
         return Samples(problem, cropped.observation, x0, turn_pose(cropped.virtual_from_camera, truth))
 
-    def _mesh(self, rng: np.random.Generator) -> Mesh:
+    def _objects(self, rng: np.random.Generator, count: int) -> _Objects:
+        """Random meshes, stretched, mirrored and tumbled."""
         sampling = self.sampling
-        mesh = self.meshes.draw(rng, sampling.other_categories)
-        stretch = np.exp(rng.uniform(-1, 1, size=3) * np.log(sampling.max_stretch))
-        stretch[0] *= rng.choice((-1, 1)) if sampling.max_stretch > 1 else 1  # a mirror image is as good an object
-        is_tumbled = rng.uniform() < sampling.tumbled
-        turn = rotations.matrix_from_wxyz(rotations.random_wxyz(rng)) if is_tumbled else np.eye(3)
-        if not is_tumbled and sampling.max_stretch == 1:
-            return mesh
-        return Mesh((mesh.vertices @ (turn * stretch).T.astype(np.float32)), mesh.faces).unit().mesh
+        meshes = self.meshes.draw(rng, sampling.other_categories, count)
+        outlines = np.stack([self.outlines[id(mesh)] for mesh in meshes])  # (B, P, 3)
+        stretch = np.exp(rng.uniform(-1, 1, size=(count, 3)) * np.log(sampling.max_stretch))
+        if sampling.max_stretch > 1:
+            stretch[:, 0] *= rng.choice((-1, 1), size=count)  # a mirror image is as good an object
+        turn = np.tile(np.eye(3), (count, 1, 1))
+        is_tumbled = rng.uniform(size=count) < sampling.tumbled
+        turn[is_tumbled] = rotations.matrix_from_wxyz(rotations.random_wxyz(rng, np.count_nonzero(is_tumbled)))
+        if sampling.max_stretch > 1 or sampling.tumbled:
+            matrices = turn * stretch[:, None]
+            meshes, boxes = unit_meshes(meshes, matrices)
+            moved = outlines @ matrices.transpose(0, 2, 1) - boxes[:, None, :3]
+            outlines = (moved / boxes[:, None, 3:]).astype(np.float32)
+        no_faces = np.empty((0, 3), np.int32)
+        return _Objects(meshes, [Mesh(vertices, no_faces) for vertices in outlines])
 
-    def _seen_mesh(self, rng: np.random.Generator, mesh: Mesh) -> Mesh:
-        """What is photographed where the mesh is said to be `mesh`."""
-        if rng.uniform() >= self.sampling.wrong_mesh:
-            return mesh
-        stretch = np.exp(rng.uniform(-1, 1, size=3) * np.log(self.sampling.mesh_error))
-        return Mesh(mesh.vertices * stretch.astype(np.float32), mesh.faces)
+    def _mesh_errors(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """(B, 3) by how much each axis of what is photographed is longer than in the mesh that is said to be it."""
+        is_wrong = rng.uniform(size=(count, 1)) < self.sampling.wrong_mesh
+        return np.where(is_wrong, np.exp(rng.uniform(-1, 1, size=(count, 3)) * np.log(self.sampling.mesh_error)), 1.0)
 
     def _cameras(self, rng: np.random.Generator, truth: np.ndarray, size: int) -> np.ndarray:
         """(B, 4) cameras that see the object as large as the standard one does, some with the object near the border."""

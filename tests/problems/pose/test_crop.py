@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from solver_core import render
-from solver_core.frames import Camera, matrix_from_pose, project
+from solver_core.frames import Camera, matrix_from_pose, project, rays
+from solver_core.kernel.crop import mask_spans
 from solver_core.manifolds import SE3
 from solver_core.problems.pose.crop import (
     coverage_distance,
     crop_poses,
     cut_sides,
-    outline_rays,
     turn_pose,
     turn_to_axis,
     virtual_camera,
@@ -63,11 +63,11 @@ def test_crop_does_not_depend_on_the_resolution(chair_case):
 
 
 def test_box_fills_its_part_of_the_crop(chair_case):
-    outline = outline_rays(chair_case.mask[None], chair_case.camera.intrinsics[None])
+    view = virtual_camera(mask_spans(chair_case.mask[None]), chair_case.camera.intrinsics[None], CROP_SIZE)
 
-    view = virtual_camera(outline, CROP_SIZE)
-
-    points = project(outline[0] @ view.virtual_from_camera[0].T, view.intrinsics[0])
+    rows, columns = np.nonzero(chair_case.mask)
+    corners = rays(np.concatenate([columns, columns + 1]), np.concatenate([rows, rows + 1]), chair_case.camera.intrinsics)
+    points = project(corners @ view.virtual_from_camera[0].T, view.intrinsics[0])
     extent = (points.max(axis=0) - points.min(axis=0)).max()
     assert 0.70 * CROP_SIZE < extent <= 0.7201 * CROP_SIZE
 
@@ -84,7 +84,7 @@ def test_cut_sides_are_those_the_mask_touches(window, expected):
     is_object = np.zeros((1, 10, 10), dtype=bool)
     is_object[0][window] = True
 
-    assert tuple(cut_sides(is_object)[0]) == expected
+    assert tuple(cut_sides(mask_spans(is_object), is_object)[0]) == expected
 
 
 def test_side_that_ends_at_unknown_pixels_is_cut():
@@ -92,7 +92,7 @@ def test_side_that_ends_at_unknown_pixels_is_cut():
     is_object[0, 3:7, 3:7] = True
     known[0, 4:6, 7:9] = False
 
-    assert tuple(cut_sides(is_object, known)[0]) == (False, False, True, False)
+    assert tuple(cut_sides(mask_spans(is_object), is_object, known)[0]) == (False, False, True, False)
 
 
 def test_distance_of_partial_coverage_lies_between_pixels():
