@@ -100,6 +100,14 @@ def test_sides_that_are_exchanged_are_exchanged_back(frames, walk, body):
     assert faults.is_swapped.any(axis=1).sum() == len(walk[frames])
 
 
+@pytest.mark.parametrize("first", [10, 60, 100])
+def test_another_take_that_faces_elsewhere_is_not_exchanged(first, walk, body):
+    hips = walk[first:, [body.skeleton.root]]
+    positions = np.concatenate([walk[:first], hips + (walk[first:] - hips) * (-1, 1, -1)])  # about the vertical
+
+    assert not faults_of(positions, body).is_swapped.any()
+
+
 def test_exchanged_legs_leave_the_arms_alone(walk, body):
     skeleton, positions = body.skeleton, walk.copy()
     legs = next(pair for pair in mirrored_limbs(skeleton) if "Buttock" in skeleton.names[pair[0][0]])

@@ -22,6 +22,7 @@ BROKEN_BONE = (0.03, 0.25, 6.0)  # metres, share of its length, standard deviati
 OUTLIER = (0.04, 5.0, 4.0)  # metres, standard deviations, times its own motion: a node as far off is one
 ALL_BROKEN = 0.25  # of that suffices where no bone of the node has its length
 SWAP = (0.02, 0.2)  # metres a node, share of the way: exchanging sides must save as much
+FAST = 2.0  # times the usual way, and more than SWAP a node: the whole body jumps, and another take begins
 CONTINUOUS = 0.15  # of the way between the sides; where nodes move farther from frame to frame, the frames are no motion
 ALIKE = 0.05  # of the longest bone: two limbs whose bones differ by less are of the same kind
 LARGE_LIMB = 0.1  # of the length of all bones; only arms and legs are exchanged, not fingers
@@ -172,7 +173,10 @@ def _on_other_side(left: np.ndarray, right: np.ndarray, is_given: np.ndarray) ->
     stay, change = (both * stay).sum(axis=1), (both * change).sum(axis=1)
     if len(left) < ENOUGH_FRAMES or np.median(np.minimum(stay, change)) > CONTINUOUS * np.median(apart):
         return np.zeros(len(left), bool)
-    change = change + 2 * SWAP[0] * both.sum(axis=1) + SWAP[1] * stay
+    count = both.sum(axis=1)
+    usual = np.median(np.minimum(stay, change)) + 2 * SWAP[0] * count
+    is_cut = np.minimum(stay, change) > FAST * usual
+    change = np.where(is_cut, np.inf, change + 2 * SWAP[0] * count + SWAP[1] * stay)
     if (change >= stay).all():
         return np.zeros(len(left), bool)
     cost, came_from = np.zeros(2), np.zeros((len(left), 2), int)
