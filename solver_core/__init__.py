@@ -31,6 +31,7 @@ from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
 from solver_core.problems.inverse_kinematics.solve import KinematicResult, solve_inverse_kinematics
 from solver_core.problems.lighting.solve import LightingSolution, solve_lighting
 from solver_core.problems.pose.solve import PoseOptions, PoseSolution, solve_pose, solve_pose_batch
+from solver_core.segmentation.mask import ImageMask, mask_from_image
 from solver_core.solution import Cancelled, StopReason, Verdict
 from solver_core.solving import ProblemSolution, solve
 from solver_core.training import train
@@ -46,6 +47,7 @@ __all__ = [
     "ConfigError",
     "Euclidean",
     "Executable",
+    "ImageMask",
     "KinematicResult",
     "LightingSolution",
     "MissingDependency",
@@ -66,6 +68,7 @@ __all__ = [
     "WeightsError",
     "inverse_problem",
     "loop",
+    "mask_from_image",
     "networks",
     "problem",
     "read_camera",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import solver_core
-from solver_core.command import completion, console, evaluation, registered
+from solver_core.command import completion, console, evaluation, mask_command, registered
 from solver_core.command.arguments import add_options
 from solver_core.command.parser import Parser, run_command
 from solver_core.errors import ConfigError, WeightsError
@@ -43,6 +43,7 @@ def command_parser() -> Parser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     found = dict(_problems())
     _add_solve(commands, found)
+    _add_mask(commands)
     _add_train(commands, found)
     _add_evaluate(commands, found)
     _add_recipes(commands)
@@ -65,6 +66,17 @@ def _add_solve(commands: Any, found: dict[str, ProblemKind]) -> None:
         parser = _add_problem(problems, name, words, words, command.EXAMPLE.format(name))
         command.add_arguments(parser)
         parser.set_defaults(run=command.run, problem=name)
+
+
+def _add_mask(commands: Any) -> None:
+    parser = commands.add_parser(
+        "mask",
+        help="find an object's mask in a photograph",
+        description="Finds which pixels of a photograph show an object, from a box, a lasso, strokes or its mesh.",
+        example=mask_command.EXAMPLE,
+    )
+    mask_command.add_arguments(parser)
+    parser.set_defaults(run=mask_command.run)
 
 
 def _problems() -> Iterator[tuple[str, ProblemKind]]:

@@ -18,6 +18,7 @@ COMMANDS = [
     [],
     ["solve"],
     *(["solve", name] for name in PROBLEMS),
+    ["mask"],
     ["train"],
     *(["train", name] for name in PROBLEMS),
     ["recipes"],

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Masks from photographs whose answer is known."""
+
+import numpy as np
+import pytest
+
+from solver_core import ObservationError, SetupError, mask_from_image
+from solver_core.frames import Camera
+from solver_core.images import block_mean
+
+HEIGHT, WIDTH, FINE = 120, 160, 4
+BOX = (40, 25, 125, 100)
+# As flat as a triangle.
+TETRAHEDRON = (
+    np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 0.01]]),
+    np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]]),
+)
+CAMERA = Camera(WIDTH, HEIGHT, 150, 150, 80, 60)
+
+
+def disc_and_bar(scale: int = 1) -> np.ndarray:
+    """(H, W) coverage of a disc with a bar on one side."""
+    fine = FINE * scale
+    rows, columns = np.mgrid[: HEIGHT * fine, : WIDTH * fine] / fine
+    disc = (rows - 60) ** 2 + (columns - 75) ** 2 < 28**2
+    bar = (np.abs(rows - 66) < 5) & (columns > 75) & (columns < 118)
+    return block_mean((disc | bar).astype(np.float32)[None], FINE)[0]
+
+
+def photograph(coverage: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(H, W, 3) uint8: two reddish colours in stripes before greenish ones, with noise."""
+    rows, columns = np.mgrid[: coverage.shape[0], : coverage.shape[1]]
+    stripes = ((rows + columns) // 9 % 2)[..., None]
+    spots = ((rows // 7 + columns // 13) % 2)[..., None]
+    inside = np.where(stripes, [0.7, 0.3, 0.25], [0.55, 0.35, 0.2])
+    outside = np.where(spots, [0.3, 0.5, 0.3], [0.4, 0.55, 0.45])
+    image = coverage[..., None] * inside + (1 - coverage[..., None]) * outside
+    return np.round(255 * np.clip(image + rng.normal(scale=0.03, size=image.shape), 0, 1)).astype(np.uint8)
+
+
+def overlap(mask: np.ndarray, truth: np.ndarray) -> float:
+    mask, truth = mask >= 0.5, truth >= 0.5
+    return (mask & truth).sum() / (mask | truth).sum()
+
+
+def strokes(rows: slice, columns: slice) -> np.ndarray:
+    painted = np.zeros((HEIGHT, WIDTH), bool)
+    painted[rows, columns] = True
+    return painted
+
+
+LASSO = [(35, 20), (100, 18), (128, 55), (128, 80), (90, 105), (40, 100)]
+ON_OBJECT, BESIDE = strokes(slice(55, 70), slice(55, 110)), strokes(slice(5, 12), slice(5, 150))
+
+
+@pytest.mark.parametrize(
+    "hints",
+    [
+        pytest.param({"box": BOX}, id="box"),
+        pytest.param({"lasso": LASSO}, id="lasso"),
+        pytest.param({"inside": ON_OBJECT, "outside": BESIDE}, id="strokes"),
+        pytest.param({"box": BOX, "inside": ON_OBJECT}, id="box and strokes"),
+    ],
+)
+def test_object_of_other_colours_is_found(hints, rng):
+    truth = disc_and_bar()
+
+    found = mask_from_image(photograph(truth, rng), **hints)
+
+    assert found.coverage.dtype == np.float32
+    assert overlap(found.coverage, truth) > 0.97
+    assert found.alike < 0.1
+    assert found.notes == []
+
+
+def test_edge_is_found_in_the_pixels_of_a_large_image(rng):
+    truth = disc_and_bar(scale=4)
+
+    found = mask_from_image(photograph(truth, rng), (160, 100, 500, 400))
+
+    assert overlap(found.coverage, truth) > 0.99
+
+
+def test_gray_and_float_images_give_the_mask_of_the_same_picture(rng):
+    gray = photograph(disc_and_bar(), rng)[..., 0]
+
+    masks = [mask_from_image(image, BOX).coverage for image in (gray, np.repeat(gray[..., None], 3, axis=2), gray / 255)]
+
+    np.testing.assert_array_equal(masks[0], masks[1])
+    np.testing.assert_allclose(masks[0], masks[2], atol=1e-3)  # 8 bits are divided by 255 in float32 or in float64
+
+
+def test_strokes_are_obeyed_whatever_the_colours(rng):
+    image = photograph(disc_and_bar(), rng)
+    beside = strokes(slice(30, 36), slice(105, 115))
+
+    found = mask_from_image(image, BOX, inside=beside, outside=strokes(slice(58, 62), slice(70, 80)))
+
+    assert (found.coverage[30:36, 105:115] == 1).all()
+    assert (found.coverage[58:62, 70:80] == 0).all()
+
+
+def test_what_lies_beside_the_box_is_no_object(rng):
+    found = mask_from_image(photograph(disc_and_bar(), rng), (40, 25, 80, 100))
+
+    assert (found.coverage[:, 80:] == 0).all()
+    assert found.coverage[60, 75] > 0.5
+
+
+def test_equal_colours_are_said(rng):
+    image = np.round(255 * np.clip(rng.normal(0.5, 0.05, (HEIGHT, WIDTH, 3)), 0, 1)).astype(np.uint8)
+
+    found = mask_from_image(image, BOX, inside=strokes(slice(50, 70), slice(60, 90)))
+
+    assert found.alike > 0.5
+    assert "same colours along" in found.notes[0]
+
+
+def test_model_tells_the_object_from_a_thing_of_its_colours(rng):
+    vertices, faces = TETRAHEDRON
+    start = np.eye(4)
+    start[:3, 3] = (-0.5, -0.3, -2.0)
+    coverage = np.zeros((HEIGHT, WIDTH), np.float32)
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH] + 0.5
+    # The triangle that the tetrahedron shows from its front, and a square of its colours beside it.
+    x, y = (columns - 80) / 75 + 0.5, (60 - rows) / 75 + 0.3
+    coverage[(x > 0) & (y > 0) & (x + y < 1)] = 1
+    beside = strokes(slice(85, 110), slice(10, 30))
+    image = photograph(np.maximum(coverage, beside), rng)
+
+    found = mask_from_image(image, vertices=vertices, faces=faces, camera=CAMERA, start=start)
+
+    assert overlap(found.coverage, coverage) > 0.9
+    assert found.coverage[beside].mean() < 0.1
+
+
+GREY = np.full((HEIGHT, WIDTH, 3), 127, np.uint8)
+MODEL = {"vertices": TETRAHEDRON[0], "faces": TETRAHEDRON[1], "camera": CAMERA, "start": np.eye(4)}
+
+
+@pytest.mark.parametrize(
+    ("image", "hints", "sentence"),
+    [
+        (GREY, {}, "nothing says where the object is"),
+        (GREY, {"box": (200, 0, 300, 50)}, "lies outside of the image of 160 x 120 pixels"),
+        (GREY, {"box": (50, 0, 30, 50)}, "left < right and top < bottom"),
+        (GREY, {"box": (50, 0, 30)}, r"box must have shape \(4,\)"),
+        (GREY, {"box": (0, 0, np.nan, 5)}, "box must be finite"),
+        (GREY, {"lasso": [(0, 0), (5, 5)]}, "at least 3 corners"),
+        (GREY, {"lasso": [(0, 0), (0.1, 0), (0, 0.1)]}, "the lasso holds no pixel"),
+        (GREY, {"box": (0, 0, 9, 9), "lasso": [(50, 50), (90, 50), (70, 90)]}, "no pixel in common"),
+        (GREY, {"inside": np.ones((4, 4), bool)}, "inside must be bool of the image's shape"),
+        (GREY, {"inside": np.ones((HEIGHT, WIDTH))}, "inside must be bool of the image's shape"),
+        (GREY, {"inside": ON_OBJECT, "outside": ON_OBJECT}, "strokes inside and outside overlap"),
+        (GREY, {"box": BOX, "outside": np.ones((HEIGHT, WIDTH), bool)}, "leave some of it"),
+        (GREY[..., :2], {"box": BOX}, r"image must be \(H, W, 3\)"),
+        (GREY.astype(float), {"box": BOX}, r"must lie in \[0, 1\]"),
+        (GREY.astype(int), {"box": BOX}, "must be uint8, or float"),
+        ("photo.png", {"box": BOX}, "of real numbers, got text"),
+    ],
+)
+def test_wrong_hints_are_refused_in_a_sentence(image, hints, sentence):
+    with pytest.raises(ObservationError, match=sentence):
+        mask_from_image(image, **hints)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"start": None}, "start is missing"),
+        ({"camera": Camera(64, 48, 60, 60, 32, 24)}, "got 160 x 120 pixels for a camera of 64 x 48"),
+        ({}, "behind the camera"),
+        ({"start": np.array([[1.0, 0, 0, 90], [0, 1, 0, 0], [0, 0, 1, -4], [0, 0, 0, 1]])}, "out of view"),
+    ],
+)
+def test_wrong_models_are_refused_in_a_sentence(change, sentence):
+    with pytest.raises(SetupError, match=sentence):
+        mask_from_image(GREY, **{**MODEL, **change})
