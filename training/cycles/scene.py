@@ -98,16 +98,28 @@ def new_material() -> bpy.types.Material:
 
 def render_linear() -> np.ndarray:
     """(H, W, 3) float32 radiance."""
+    return _rendered("RGB")
+
+
+def render_with_alpha() -> tuple[np.ndarray, np.ndarray]:
+    """(H, W, 3) float32 radiance, of what is there, and (H, W) how much of each pixel that is; needs a transparent film."""
+    values = _rendered("RGBA")
+    alpha = values[..., 3]
+    return values[..., :3] / np.maximum(alpha, 1e-3)[..., None], alpha
+
+
+def _rendered(channels: str) -> np.ndarray:
+    """(H, W, C) float32."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "radiance.exr")
-        _render(path, "OPEN_EXR", "32")
+        _render(path, "OPEN_EXR", "32", channels)
         image = bpy.data.images.load(str(path))
         image.colorspace_settings.name = "Non-Color"
         width, height = image.size
         values = np.empty(width * height * image.channels, np.float32)
         image.pixels.foreach_get(values)
         bpy.data.images.remove(image)
-    return values.reshape(height, width, -1)[::-1, :, :3].copy()  # Blender's first row is the lowest
+    return values.reshape(height, width, -1)[::-1, :, : len(channels)].copy()  # Blender's first row is the lowest
 
 
 def render_srgb(path: Path) -> None:
@@ -115,9 +127,9 @@ def render_srgb(path: Path) -> None:
     _render(path, "PNG", "8")
 
 
-def _render(path: Path, file_format: str, depth: str) -> None:
+def _render(path: Path, file_format: str, depth: str, channels: str = "RGB") -> None:
     render = bpy.context.scene.render
-    render.image_settings.file_format, render.image_settings.color_mode = file_format, "RGB"
+    render.image_settings.file_format, render.image_settings.color_mode = file_format, channels
     render.image_settings.color_depth = depth
     render.filepath = str(path)
     with _silence():
