@@ -12,7 +12,7 @@ from solver_core.problems.inverse_kinematics.problem import KinematicProblem, Ta
 from solver_core.problems.inverse_kinematics.skeleton.kinematics import Posture
 from solver_core.problems.inverse_kinematics.solver.least_squares import damped_step_of_floating
 
-END = 4e-6  # metres: what float32 can tell in a body, with some margin
+END = 2e-6  # metres: what float32 can tell in a body, with some margin
 NATURAL = LoopSettings(steps=8, halvings=6, converged_energy=END, min_decrease=0.3)  # slow = as motions go, it cannot
 REFINE = LoopSettings(steps=40, halvings=6, converged_energy=END, min_decrease=0.02)
 FAR = LoopSettings(steps=100, halvings=6, converged_energy=END, min_decrease=1e-3)
