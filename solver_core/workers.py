@@ -1,20 +1,100 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Processes that work for this one: they end with it, in whatever way it ends, and leave Ctrl-C to it."""
+"""Processes that work for this one, on this machine or on a cluster.
+
+Those on this machine end with it, in whatever way it ends, and leave Ctrl-C to it.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import wait
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
-from solver_core.errors import ResourceError
+from solver_core.errors import ConfigError, ResourceError
+from solver_core.optional import needed_for
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+CONNECT_SECONDS = 30.0
+
+
+class Places(NamedTuple):
+    """Where work is done: in this process, in `jobs` processes of this machine, or on a cluster.
+
+    cluster: address of a Dask scheduler such as tcp://host:8786, or its scheduler file; None = on this machine.
+    """
+
+    jobs: int = 1
+    cluster: str | None = None
+
+
+def results(
+    work: Callable[[Item], Result],
+    items: Sequence[Item],
+    places: Places,
+    advice: str,
+    prepare: Callable[..., None] | None = None,
+    arguments: tuple[Any, ...] = (),
+) -> Iterator[tuple[int, Result]]:
+    """The number of each item and what work gives for it, in the order in which they end.
+
+    Work and items travel to other processes by pickle.  A cluster does again what a worker that dies had under way, so work
+    that was done has to be known by its results.  For the others see worker_pool.
+    Raises ResourceError and ConfigError as worker_pool and cluster_pool do, and whatever work raises.
+    """
+    if places.cluster is None and (places.jobs == 1 or len(items) == 1):
+        yield from ((number, work(item)) for number, item in enumerate(items))
+        return
+    if places.cluster is None:
+        pool, where = worker_pool(places.jobs, advice, prepare, arguments), None
+    else:
+        pool, where = cluster_pool(places.cluster), Path.cwd()
+    with pool as executor:
+        number_of = {executor.submit(_work_in, where, work, item): number for number, item in enumerate(items)}
+        for ended in as_completed(number_of):
+            yield number_of[ended], ended.result()
+
+
+def _work_in(folder: Path | None, work: Callable[[Item], Result], item: Item) -> Result:
+    """Work with paths that start in the folder; None = where the process is."""
+    if folder is None:
+        return work(item)
+    with chdir(folder):
+        return work(item)
+
+
+@contextmanager
+def cluster_pool(address: str) -> Iterator[Executor]:
+    """The workers of a Dask cluster; at the end of the block what waits is dropped.
+
+    address: of the scheduler, or its scheduler file.  Needs the extra solver_core[dask].
+    Raises ConfigError if nobody answers, ResourceError if the same work ends several workers.
+    """
+    with needed_for("a cluster", extra="dask"):
+        from distributed import Client, KilledWorker
+    try:
+        file = address if Path(address).is_file() else None
+        client = Client(None if file else address, scheduler_file=file, timeout=CONNECT_SECONDS, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"no Dask scheduler answers at {address!r}; start one with `dask scheduler`, and give its address or its file"
+        ) from error
+    try:
+        yield client.get_executor(pure=False)
+    except KilledWorker as error:
+        raise ResourceError(
+            "several workers of the cluster ended over the same work, as they do when their memory runs out; give them more"
+        ) from error
+    finally:
+        client.close()
 
 
 @contextmanager

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from solver_core.command.console import Suggesting
+from solver_core.command.console import Suggesting, positive_number
 from solver_core.errors import ConfigError
 from solver_core.options import Option, Options, options_of
+from solver_core.workers import Places
 
 OptionsT = TypeVar("OptionsT", bound=Options)
 
@@ -37,6 +38,23 @@ def add_options(parser: argparse.ArgumentParser, cls: type[Options]) -> None:
 def options_from(args: argparse.Namespace, cls: type[OptionsT]) -> OptionsT:
     """The options that the flags say."""
     return cls(**{one.name: getattr(args, one.name) for one in options_of(cls)})
+
+
+def add_places(group: Any, things: str) -> None:
+    """Adds the flags that say where things, such as masks or cases, are worked on."""
+    group.add_argument("--jobs", type=positive_number, default=1, metavar="N", help=f"{things} at a time (default: 1)")
+    group.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="of a Dask scheduler, such as tcp://host:8786, or its scheduler file: its workers do it and see the same files",
+    )
+
+
+def places_of(args: argparse.Namespace) -> Places:
+    """Where the flags say.  Raises ConfigError if they contradict each other."""
+    if args.cluster is not None and args.jobs > 1:
+        raise ConfigError("--jobs is for this machine, and --cluster for others; give one of them")
+    return Places(args.jobs, args.cluster)
 
 
 def _reader(one: Option) -> Callable[[str], Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import solver_core
 from solver_core.command import completion, console, evaluation, mask_command, registered
-from solver_core.command.arguments import add_options
+from solver_core.command.arguments import add_options, add_places
 from solver_core.command.parser import Parser, run_command
 from solver_core.errors import ConfigError, WeightsError
 from solver_core.optional import needed_for
@@ -172,6 +172,7 @@ def _add_evaluate(commands: Any, found: dict[str, ProblemKind]) -> None:
         parser = _add_problem(problems, name, f"measure {name}", description, example.format(name))
         parser.add_argument("data", type=Path, metavar="DATA", help=module.DATA)
         parser.add_argument("--json", action=console.Output, metavar="JSON", help="also write the report here, case by case")
+        add_places(parser, "cases measured")
         add_options(parser, module.OPTIONS)
         parser.set_defaults(run=lambda args, module=module: evaluation.run(args, module.cases, module.OPTIONS), problem=name)
 

@@ -17,12 +17,13 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 from solver_core.command import console
-from solver_core.command.arguments import options_from
+from solver_core.command.arguments import options_from, places_of
 from solver_core.command.parser import Parser
 from solver_core.errors import ConfigError, OverwritingError, SolverError
 from solver_core.options import Options
 from solver_core.reading import outputs_not_read, read_json
 from solver_core.solution import Verdict
+from solver_core.workers import results
 from solver_core.writing import write_text
 
 CASES = "cases.json"  # lists the cases of a folder
@@ -53,25 +54,34 @@ def run(args: argparse.Namespace, cases: Callable[[Path, Any], list[Case]], kind
     options = options_from(args, kind)
     if args.json is not None:
         _check_report(args.json, args.data)
-    measured: dict[str, Measured] = {}
-    refused: dict[str, str] = {}
     listed = cases(args.data, options)
+    found: dict[int, Measured | str] = {}
+    manner = (args.debug, args.quiet, args.verbose)
     with console.progress_bars() as show:
-        for number, case in enumerate(listed):
-            show("cases", number, len(listed))
-            try:
-                measured[case.name] = case.measure()
-            except OverwritingError:
-                raise
-            except SolverError as error:
-                refused[case.name] = str(error)
-                console.print_note(f"{case.name} is left out: {error}")
-            show("cases", number + 1, len(listed))
+        show("cases", 0, len(listed))
+        for number, result in results(_measure, listed, places_of(args), "give fewer --jobs", console.prepare, manner):
+            found[number] = result
+            if isinstance(result, str):
+                console.print_note(f"{listed[number].name} is left out: {result}")
+            show("cases", len(found), len(listed))
+    by_name = {case.name: found[number] for number, case in enumerate(listed)}
+    measured = {name: result for name, result in by_name.items() if isinstance(result, Measured)}
+    refused = {name: result for name, result in by_name.items() if isinstance(result, str)}
     report = _report(args.problem, options, measured, refused)
     if args.json is not None:
         write_text(args.json, json.dumps(report, indent=2, allow_nan=False) + "\n", "report")
     console.print_out(_table(report))
     return 1 if refused else 0
+
+
+def _measure(case: Case) -> Measured | str:
+    """What a case gives, or why it cannot be measured."""
+    try:
+        return case.measure()
+    except OverwritingError:
+        raise
+    except SolverError as error:
+        return str(error)
 
 
 def _check_report(path: Path, folder: Path) -> None:

@@ -7,17 +7,18 @@ import argparse
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import as_completed
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from solver_core.command import console
+from solver_core.command.arguments import places_of
 from solver_core.errors import ConfigError, SolverError
 from solver_core.locking import sole_writer
 from solver_core.reading import reading, without_limits
 from solver_core.solution import Verdict
-from solver_core.workers import worker_pool
+from solver_core.workers import results
 from solver_core.writing import check_place, make_folder, refuse_overwriting, remove_unfinished, write_text
 
 STATUS = {Verdict.GOOD: "done", Verdict.DOUBTFUL: "doubtful", Verdict.BAD: "failed"}
@@ -125,20 +126,15 @@ def _records(
     tasks: Sequence[Task], solve: Solve, words: Words, args: argparse.Namespace, fingerprint: str
 ) -> Iterator[dict[str, Any]]:
     """The record of each task as it ends, some at a time in processes of their own, which say and read as this one does."""
-    if args.jobs == 1 or len(tasks) == 1:
-        yield from (_record(task, solve, words, fingerprint) for task in tasks)
-        return
+    work = partial(_record_without_limits if args.no_limits else _record, solve=solve, words=words, shared=fingerprint)
     manner = (args.debug, args.quiet, args.verbose)
-    with worker_pool(args.jobs, "give fewer --jobs", console.prepare, manner) as pool:
-        work: Callable[..., dict[str, Any]] = _record_without_limits if args.no_limits else _record
-        running = [pool.submit(work, task, solve, words, fingerprint) for task in tasks]
-        for ended in as_completed(running):
-            yield ended.result()
+    for _, record in results(work, tasks, places_of(args), "give fewer --jobs", console.prepare, manner):
+        yield record
 
 
-def _record_without_limits(*task: Any) -> dict[str, Any]:
+def _record_without_limits(task: Task, **shared: Any) -> dict[str, Any]:
     with without_limits():
-        return _record(*task)
+        return _record(task, **shared)
 
 
 def _record(task: Task, solve: Solve, words: Words, shared: str) -> dict[str, Any]:

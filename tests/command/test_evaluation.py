@@ -68,7 +68,8 @@ def test_a_folder_without_a_list_is_refused(tmp_path):
 
 
 def run(tmp_path, cases: list[Case], **given) -> tuple[int, dict]:
-    args = argparse.Namespace(problem="pose", data=tmp_path, json=tmp_path / "report.json")
+    args = argparse.Namespace(problem="pose", data=tmp_path, json=tmp_path / "report.json", jobs=1, cluster=None)
+    args.debug = args.quiet = args.verbose = False
     for name, value in {**PoseOptions().__dict__, **given}.items():
         setattr(args, name, value)
     code = evaluation.run(args, lambda folder, options: cases, PoseOptions)

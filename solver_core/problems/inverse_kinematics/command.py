@@ -14,7 +14,7 @@ import numpy as np
 
 import solver_core
 from solver_core.command import console
-from solver_core.command.arguments import add_options, options_from
+from solver_core.command.arguments import add_options, add_places, options_from
 from solver_core.command.folder import Task, Words, require_for_many, run_tasks, tasks_of
 from solver_core.command.pictures import write_animation, write_picture
 from solver_core.errors import ConfigError, SetupError
@@ -95,9 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fps", type=float, metavar="X", help="frames a second (default: of the targets, else of the skeleton)"
     )
     folder = parser.add_argument_group("a folder of clips")
-    folder.add_argument(
-        "--jobs", type=console.positive_number, default=1, metavar="N", help="clips solved at a time (default: 1)"
-    )
+    add_places(folder, "clips solved")
     kinds = [kind[1:] for kind in KINDS]
     folder.add_argument(
         "--format", choices=kinds, metavar="KIND", default="bvh", help="of the motions: bvh, npz or csv (default: bvh)"

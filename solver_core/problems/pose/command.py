@@ -12,7 +12,7 @@ import numpy as np
 
 import solver_core
 from solver_core.command import console
-from solver_core.command.arguments import add_options, options_from
+from solver_core.command.arguments import add_options, add_places, options_from
 from solver_core.command.files import Surface, read_photo, read_pose
 from solver_core.command.folder import Task, Words, require_for_many, run_tasks, tasks_of
 from solver_core.command.pictures import write_animation, write_picture
@@ -40,9 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--picture", action=console.Output, metavar="PNG", help="draw outlines of mask and object, before and after"
     )
     files.add_argument("--animation", action=console.Output, metavar="GIF", help="draw outlines at every step")
-    files.add_argument(
-        "--jobs", type=console.positive_number, default=1, metavar="N", help="masks of a folder solved at a time (default: 1)"
-    )
+    add_places(files, "masks of a folder solved")
     files.add_argument("--track", action="store_true", help="they are frames of a film: each starts from the pose before")
     add_options(parser, PoseOptions)
 
@@ -53,8 +51,8 @@ def run(args: argparse.Namespace) -> int:
         raise ObservationError(f"there is no folder of masks {args.mask}")
     if args.mask.is_dir() or is_pattern(args.mask):
         return _run_several(args)
-    if args.track or args.jobs > 1:
-        raise ConfigError(f"--track and --jobs belong to a folder or pattern of masks, and {args.mask} is one file")
+    if args.track or args.jobs > 1 or args.cluster is not None:
+        raise ConfigError(f"--track, --jobs and --cluster belong to a folder or pattern of masks, and {args.mask} is one file")
     if args.out is not None:
         console.name_output(args, "--out", args.out, console.ENDINGS["JSON"])
     with console.checked_outputs(args):
@@ -96,8 +94,10 @@ def _run_one(args: argparse.Namespace) -> int:
 
 def _run_several(args: argparse.Namespace) -> int:
     require_for_many(args, WORDS, args.mask, OF_ONE_MASK)
-    if args.track and args.jobs > 1:
-        raise ConfigError("--track goes from one mask to the next, so there is nothing to do at a time; leave out --jobs")
+    if args.track and (args.jobs > 1 or args.cluster is not None):
+        raise ConfigError(
+            "--track goes from one mask to the next, so there is nothing to do at a time; leave out --jobs and --cluster"
+        )
     options = options_from(args, PoseOptions)
     check_shared_inputs(args)
     names = ("mesh", "camera", "start", "ignore", "weights")
