@@ -27,6 +27,9 @@ from solver_core.inverse import inverse_problem
 from solver_core.manifolds import Box, Euclidean, SO3Power, UnitSphere
 from solver_core.problem_kind import ProblemKind
 from solver_core.problems.inverse_kinematics.files.targets import NamedTargets, read_targets
+from solver_core.problems.inverse_kinematics.robots.files import read_robot
+from solver_core.problems.inverse_kinematics.robots.robot import Robot
+from solver_core.problems.inverse_kinematics.robots.solve import RobotResult, solve_robot
 from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
 from solver_core.problems.inverse_kinematics.solve import KinematicResult, solve_inverse_kinematics
 from solver_core.problems.lighting.solve import LightingSolution, solve_lighting
@@ -58,6 +61,8 @@ __all__ = [
     "ProblemKind",
     "ProblemSolution",
     "ResourceError",
+    "Robot",
+    "RobotResult",
     "SO3Power",
     "SetupError",
     "Skeleton",
@@ -72,6 +77,7 @@ __all__ = [
     "networks",
     "problem",
     "read_camera",
+    "read_robot",
     "read_targets",
     "solve",
     "solve_ik",
@@ -79,5 +85,6 @@ __all__ = [
     "solve_lighting",
     "solve_pose",
     "solve_pose_batch",
+    "solve_robot",
     "train",
 ]

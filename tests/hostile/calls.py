@@ -151,11 +151,22 @@ TARGETS_FILE_CALL = {"path": DEMO / "ik_targets.csv", "unit": "m", "up": "y", "f
 INVERSE_CALL = {"forward": np.cumsum, "space": sc.Euclidean(2), "sampler": None, "name": "sums", "start": np.array([0.5, 0.5])}
 INVERSE_CALL |= {"noise": 0.1}
 EXECUTABLE_CALL = {"command": ["true"], "format": "json", "timeout": 60.0, "processes": 1}
+ROBOT_FILE = Path(__file__).resolve().parents[1] / "data" / "ik" / "arm.urdf"
+ROBOT_CALL = {
+    "targets": {"b": np.array([[0.3, 0.1, 0.1]])},
+    "robot": sc.read_robot(ROBOT_FILE),
+    "start": np.zeros(2),
+    "restarts": 1,
+}
 TRAIN_CALL = {"problem": "pose", "data": "no such folder", "recipe": None, "changes": [], "device": "cpu"}
 
 
 def _solve_named(**fields: Any) -> sc.KinematicResult:
     return sc.solve_inverse_kinematics(sc.NamedTargets(**fields), SKELETON, restarts=1)
+
+
+def _finite_values(result: sc.RobotResult) -> None:
+    assert np.isfinite(result.joint_values).all()
 
 
 def _solve_beside(**light: Any) -> sc.LightingSolution:
@@ -186,5 +197,7 @@ CALLS = {
     "inverse_problem": (_solve_inverse, INVERSE_CALL, lambda result: None),
     "Box": (sc.Box, {"low": (0.0, 1.0), "high": (1.0, 2.0)}, lambda box: box.random(np.random.default_rng(0), 2)),
     "Executable": (sc.Executable, EXECUTABLE_CALL, lambda program: None),
+    "read_robot": (sc.read_robot, {"path": ROBOT_FILE}, lambda robot: None),
+    "solve_robot": (sc.solve_robot, ROBOT_CALL, _finite_values),
     "train": (_train, TRAIN_CALL, lambda weights: None),
 }

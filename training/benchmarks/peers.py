@@ -5,8 +5,11 @@ pip install --constraint tests/constraints.txt '.[peers]'
 
 Each peer gets the test samples of our tables and is driven by its own gradients; one that is not installed is listed with
 the reason.  Mitsuba 3: a sun by Adam through its renderer, and a pose from a silhouette by Adam through its projective
-integrator.  pytorch-kinematics: joint angles by Adam through its forward kinematics.  Mitsuba 3.9 needs LLVM 17
-or newer (DRJIT_LIBLLVM_PATH); with 16 its compiler ends the process.
+integrator.
+pytorch-kinematics: joint angles by Adam through its forward kinematics.
+mink: joint values of an arm by quadratic programs, as in its examples, one pose after the other.
+Mitsuba 3.9 needs LLVM 17 or newer (DRJIT_LIBLLVM_PATH); with 16 its compiler
+ends the process.
 """
 
 import argparse
@@ -27,6 +30,14 @@ from solver_core.loop import LoopSettings
 
 LIGHT_STEPS, LIGHT_RATE, LIGHT_SAMPLES_PER_PIXEL = 100, 0.05, 4
 POSE_STEPS, POSE_RATE, POSE_SAMPLES_PER_PIXEL = 150, 0.02, 16  # radians and object diagonals
+ROBOT_POSES, ROBOT_STEPS = 500, 100
+ARM_JOINTS = (("0 0 0.3", "0 0 1"), ("0 0 0.1", "0 1 0"), ("0 0 0.45", "0 1 0"))
+ARM_JOINTS += (("0.05 0 0.2", "1 0 0"), ("0.25 0 0", "0 1 0"), ("0.08 0 0", "1 0 0"))
+ARM = "".join(
+    f'<body pos="{place}"><joint axis="{axis}" range="-2.6 2.6"/><inertial pos="0 0 0" mass="1" diaginertia="1 1 1"/>'
+    for place, axis in ARM_JOINTS
+)
+ARM = f'<mujoco><compiler angle="radian"/><worldbody>{ARM}<site name="tool" pos="0.1 0 0"/>{6 * "</body>"}</worldbody></mujoco>'
 JOINT_STEPS = LoopSettings(steps=300, patience=300)
 
 Row = dict[str, str | float | int]
@@ -210,6 +221,46 @@ def measure_pytorch_kinematics(module: Any, data: Path, count: int) -> Row:
     }
 
 
+def measure_mink(mink: Any, data: Path, count: int) -> Row:
+    """Poses of a six-axis arm with limits that are reached, each from the arm's zero; position and orientation of its tool."""
+    import tempfile
+
+    import solver_core as sc
+
+    mujoco = importlib.import_module("mujoco")  # mink's own dependency
+    with tempfile.TemporaryDirectory() as folder:
+        (path := Path(folder) / "arm.xml").write_text(ARM)
+        robot = sc.read_robot(path)
+    values = np.random.default_rng(0).uniform(*robot.limits.T, size=(ROBOT_POSES, len(robot.joint_names)))
+    tool, poses = robot.link_names.index("tool"), robot.poses(values)
+    wanted = np.concatenate([poses.positions[:, tool], rotations.wxyz_from_matrix(poses.orientations[:, tool])], axis=1)
+    model = mujoco.MjModel.from_xml_string(ARM)
+    task = mink.FrameTask("tool", "site", position_cost=1.0, orientation_cost=1.0, lm_damping=1e-3)
+    limits = [mink.ConfigurationLimit(model)]
+    num_reached, started = 0, time.perf_counter()
+    for pose in wanted:
+        configuration = mink.Configuration(model)
+        task.set_target(mink.SE3(np.concatenate([pose[3:], pose[:3]])))
+        for _ in range(ROBOT_STEPS):
+            left = task.compute_error(configuration)
+            if np.linalg.norm(left[:3]) < 1e-3 and np.linalg.norm(left[3:]) < np.radians(0.5):
+                num_reached += 1
+                break
+            velocity = mink.solve_ik(configuration, [task], dt=1.0, solver="daqp", limits=limits)
+            configuration.integrate_inplace(velocity, dt=1.0)
+    seconds = time.perf_counter() - started
+    alone, ours = (sc.solve_robot({"tool": wanted}, robot, restarts=restarts) for restarts in (0, 16))
+    return {
+        "reached": num_reached / ROBOT_POSES,
+        "ms_per_pose": 1000 * seconds / ROBOT_POSES,
+        "our_reached_without_restarts": float(alone.is_reached.mean()),
+        "our_ms_per_pose_without_restarts": 1000 * alone.seconds / ROBOT_POSES,
+        "our_reached": float(ours.is_reached.mean()),
+        "our_ms_per_pose": 1000 * ours.seconds / ROBOT_POSES,
+        "num_samples": ROBOT_POSES,
+    }
+
+
 def mitsuba_scene(
     mitsuba: Any, case: Any, vertices: np.ndarray, integrator: dict, bsdf: dict, light: dict | None, glow: dict | None = None
 ) -> Any:
@@ -284,6 +335,7 @@ PEERS: list[tuple[str, str, Callable[[Any, Path, int], Row]]] = [
     ("mitsuba", "sun from an image", measure_mitsuba_sun),
     ("mitsuba", "pose from a silhouette", measure_mitsuba_silhouette),
     ("pytorch_kinematics", "joint angles", measure_pytorch_kinematics),
+    ("mink", "joint values of an arm", measure_mink),
 ]
 
 if __name__ == "__main__":

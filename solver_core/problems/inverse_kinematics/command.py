@@ -29,6 +29,8 @@ from solver_core.problems.inverse_kinematics.files.targets import AXES, NamedTar
 from solver_core.problems.inverse_kinematics.folder import clips_in, is_folder_of_clips
 from solver_core.problems.inverse_kinematics.names.mapping import body_map
 from solver_core.problems.inverse_kinematics.placing import fit_to_skeleton
+from solver_core.problems.inverse_kinematics.robots.command import run as run_robot
+from solver_core.problems.inverse_kinematics.robots.files import SUFFIXES as ROBOTS
 from solver_core.problems.inverse_kinematics.skeleton.motion import Motion
 from solver_core.problems.inverse_kinematics.skeleton.rest_pose import RestPose
 from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
@@ -52,7 +54,13 @@ OF_ONE_CLIP = ("json", "write_map", "picture", "animation")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     files = parser.add_argument_group("files")
-    files.add_argument("--skeleton", type=Path, required=True, metavar="BVH", help="the skeleton to pose")
+    files.add_argument(
+        "--skeleton",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="the skeleton to pose, a BVH file, or a robot, URDF or MJCF",
+    )
     files.add_argument(
         "--targets",
         type=Path,
@@ -105,6 +113,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exit code of the verdict, or of the worst of a folder.  Raises SolverError for wrong input."""
+    if args.skeleton.suffix.lower() in ROBOTS:
+        return run_robot(args)
     if is_folder_of_clips(args.targets):
         return _run_folder(args)
     if args.out is not None:

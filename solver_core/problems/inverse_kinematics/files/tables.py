@@ -48,6 +48,20 @@ def read_table(path: Path) -> Points:
         return _of_wide_table(header, plain, lines)
 
 
+def read_quaternions(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """(F, 4) wxyz of those names that have the columns name_qw, name_qx, name_qy and name_qz.  Raises ValueError."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        lines = _cells(file)
+        header = next(lines, [])
+        columns = {name: [f"{name}_q{part}" for part in "wxyz"] for name in names}
+        turned = {name: titles for name, titles in columns.items() if set(titles) <= set(header)}
+        if not turned:
+            return {}
+        wanted = [header.index(title) for titles in turned.values() for title in titles]
+        values = np.array(list(_rows(lines, len(header), wanted))).reshape(-1, len(turned), 4)
+    return {name: values[:, number] for number, name in enumerate(turned)}
+
+
 def read_trc(path: Path) -> Points:
     """Points of a TRC file, as OpenSim, Pose2Sim and motion capture systems write them.  Raises ValueError."""
     with path.open(encoding="utf-8-sig", errors="replace") as file:
