@@ -46,7 +46,7 @@ def add_places(group: Any, things: str) -> None:
     group.add_argument(
         "--cluster",
         metavar="ADDRESS",
-        help="of a Dask scheduler, such as tcp://host:8786, or its scheduler file: its workers do it and see the same files",
+        help="of a Dask scheduler, or its file: its workers do it, and see the same files",
     )
 
 

@@ -28,6 +28,17 @@ class Parser(argparse.ArgumentParser):
         for flag in COMMON_FLAGS:  # anywhere on the line
             self.add_argument(flag, action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
 
+    def format_help(self) -> str:
+        """The help, whose first line names what must be given; what may be is below."""
+        either = [action for group in self._mutually_exclusive_groups if group.required for action in group._group_actions]
+        needed = [action for action in self._actions if action.required or not action.option_strings or action in either]
+        formatter = self._get_formatter()
+        formatter.add_usage(None, needed, self._mutually_exclusive_groups)
+        usage = formatter.format_help().strip().removeprefix("usage: ")
+        may_be_given = any(action not in needed and action.help != argparse.SUPPRESS for action in self._actions[1:])
+        self.usage = usage.replace("%", "%%") + (" [options]" if may_be_given else "")
+        return super().format_help()
+
     def error(self, message: str) -> NoReturn:
         self.exit(console.WRONG_INPUT, f"{message}; try {self.prog} --help")
 

@@ -62,7 +62,7 @@ class KinematicOptions(Options):
     restarts: int = option(  # a 6-axis arm needs about 5 without networks, 1 with its own
         16,
         "Restarts",
-        "Number of other starts that are tried for a non-human skeleton where it does not meet its targets",
+        "Number of other starts for a non-human skeleton that misses its targets",
         minimum=0,
         maximum=64,
     )
@@ -87,7 +87,7 @@ class KinematicOptions(Options):
     smooth: float = option(
         0.0,
         "Smooth",
-        "Evens out rotations and root over time, by a Gaussian of this width, away from exact targets",
+        "Evens out the motion over time, by a Gaussian of this width",
         minimum=0,
         maximum=1000,
         unit="frames",
@@ -105,16 +105,16 @@ class KinematicOptions(Options):
     floor: float | None = option(
         None,
         "Floor",
-        "Height of the floor on which feet are planted, along the skeleton's upright axis",
+        "Height of the floor for planted feet",
         minimum=-1e6,
         maximum=1e6,
         unit="m",
-        unset="found where the feet are lowest",
+        unset="where they are lowest",
     )
     positions_only: bool = option(
         False,
         "Positions Only",
-        "Leaves out how the targets are turned, where they are joints of a BVH file, an armature or a body model",
+        "Leaves out how the targets are turned, where their source says so",
     )
     weights: Path | None = option(
         None,
