@@ -13,6 +13,7 @@ class DEEP_FEEDBACK_MT_object(bpy.types.Menu):
         layout = self.layout
         layout.operator_context = "INVOKE_REGION_WIN"
         layout.operator("deep_feedback.solve_pose")
+        layout.operator("deep_feedback.mask_from_photo")
         layout.operator("deep_feedback.solve_lighting")
         layout.operator("deep_feedback.solve_armature")
         layout.separator()

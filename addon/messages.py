@@ -46,10 +46,27 @@ def pose_obstacles(context: bpy.types.Context) -> Iterator[str]:
     yield from _camera_obstacles(camera, context.scene, FLAT_LENSES)
     yield from _linked(camera if settings.move == "CAMERA" else thing)
     yield from _image_obstacles(settings.silhouette, camera, "silhouette")
-    image = settings.silhouette.image
-    if settings.silhouette.source == "IMAGE" and settings.key == "ALPHA" and _is_opaque(image):
-        yield f"The image '{image.name}' has no alpha: choose Luminance or Color Key, or an image with transparency."
+    if lacks_mask(settings):
+        yield (
+            f"The image '{settings.silhouette.image.name}' has no alpha: make its mask with Mask from Photo, or choose the key "
+            "Luminance or Color."
+        )
     yield from _range_obstacles(settings)
+
+
+def photo_obstacles(context: bpy.types.Context) -> Iterator[str]:
+    """Why no mask can be made of a photograph; see pose_obstacles."""
+    settings = context.scene.deep_feedback.pose
+    yield from _busy(context, {"OBJECT"})
+    camera = settings.camera or context.scene.camera
+    yield from _camera_obstacles(camera, context.scene, FLAT_LENSES)
+    yield from _image_obstacles(settings.silhouette, camera, "photograph")
+
+
+def lacks_mask(settings: bpy.types.PropertyGroup) -> bool:
+    """Whether the silhouette is a plain photograph, as far as Blender has looked at it."""
+    image = settings.silhouette.image if settings.silhouette.source == "IMAGE" else None
+    return image is not None and settings.key == "ALPHA" and _is_opaque(image)
 
 
 def lighting_obstacles(context: bpy.types.Context) -> Iterator[str]:

@@ -183,6 +183,14 @@ def _draw() -> None:
     gpu.state.blend_set("NONE")
 
 
+def draw_box(context: bpy.types.Context, corners: np.ndarray) -> None:
+    """Draws the sides of a box between two corners (2, 2) in pixels."""
+    (x0, y0), (x1, y1) = corners
+    around = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)])
+    _stroke(context, np.stack([around[:-1], around[1:]], axis=1), preferences.find(context).color_observed, LINE_WIDTH)
+    gpu.state.blend_set("NONE")
+
+
 def _draw_mask(context: bpy.types.Context) -> None:
     if not _mask.is_current(context.scene) and not bpy.app.timers.is_registered(_mask.update):
         bpy.app.timers.register(_mask.update)

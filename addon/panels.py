@@ -6,6 +6,7 @@ from __future__ import annotations
 import bpy
 
 from .bone_maps import preset_names
+from .messages import lacks_mask
 from .options import draw as draw_options
 from .result_panel import draw_result, draw_run, draw_sentence
 from .solves.armature_task import ArmatureOptions
@@ -35,6 +36,9 @@ class DEEP_FEEDBACK_PT_pose(SolverPanel, bpy.types.Panel):
         column.prop(settings, "object", placeholder=_name(context.view_layer.objects.active))
         column.prop(settings, "camera", placeholder=_name(context.scene.camera))
         _draw_image(column, settings.silhouette, "Silhouette")
+        if lacks_mask(settings):
+            draw_sentence(column, context, "The photograph has no alpha that tells the object from the rest.", "INFO")
+        column.operator("deep_feedback.mask_from_photo", icon="SELECT_SET")
         if body := _section(layout, "Mask"):
             draw_mask_options(body, settings)
             body.prop(settings, "show_mask")

@@ -16,6 +16,7 @@ from solver_core.errors import ObservationError
 from .movie import read_frame
 
 LINEAR_SPACES = {"Non-Color", "Linear", "Linear Rec.709", "Raw"}
+CUTOUT = "deep_feedback_cutout"  # marks the images that write_cutout made
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
 
 
@@ -148,6 +149,22 @@ def _pixels(image: bpy.types.Image) -> Picture:
         rgba[..., :3] = rgb
     space = image.colorspace_settings.name
     return Picture(rgba, "Linear Rec.709" if image.is_float and space != "Non-Color" else space)
+
+
+def write_cutout(name: str, shown_rgb: np.ndarray, coverage: np.ndarray) -> bpy.types.Image:
+    """An image of the file with a mask (H, W) as its alpha, packed; an earlier cutout of the same name and size is replaced.
+
+    shown_rgb: (H, W, 3) as on the screen.
+    """
+    height, width = coverage.shape
+    image = bpy.data.images.get(name)
+    if image is None or CUTOUT not in image or tuple(image.size) != (width, height):
+        image = bpy.data.images.new(name, width, height, alpha=True)
+        image[CUTOUT] = True
+    image.pixels.foreach_set(np.dstack([shown_rgb, coverage])[::-1].astype(np.float32).ravel())
+    image.update()
+    image.pack()
+    return image
 
 
 def read_movie(path: str, frame: int) -> Picture:

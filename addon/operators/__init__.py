@@ -3,9 +3,17 @@
 
 import bpy
 
-from . import armature, bone_map, help, lighting, live, pose, result
+from . import armature, bone_map, help, lighting, live, photo_mask, pose, result
 
-CLASSES = (*pose.CLASSES, *lighting.CLASSES, *armature.CLASSES, *bone_map.CLASSES, *result.CLASSES, *help.CLASSES)
+CLASSES = (
+    *pose.CLASSES,
+    *photo_mask.CLASSES,
+    *lighting.CLASSES,
+    *armature.CLASSES,
+    *bone_map.CLASSES,
+    *result.CLASSES,
+    *help.CLASSES,
+)
 
 
 def register() -> None:
@@ -15,6 +23,7 @@ def register() -> None:
 
 
 def unregister() -> None:
+    photo_mask.unregister()
     live.unregister()
     for cls in reversed(CLASSES):
         bpy.utils.unregister_class(cls)

@@ -119,12 +119,15 @@ class DEEP_FEEDBACK_OT_look_through_camera(bpy.types.Operator):
         return messages.is_free(cls, messages.view_obstacles(context))
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        space, scene = context.space_data, context.scene
-        camera = scene.deep_feedback.pose.camera or scene.camera
-        if camera != scene.camera:
-            space.use_local_camera, space.camera = True, camera
-        space.region_3d.view_perspective = "CAMERA"
+        look_through(context.space_data, context.scene.deep_feedback.pose.camera or context.scene.camera, context.scene)
         return {"FINISHED"}
+
+
+def look_through(space: bpy.types.SpaceView3D, camera: bpy.types.Object, scene: bpy.types.Scene) -> None:
+    """Shows in a viewport what a camera sees."""
+    if camera != scene.camera:
+        space.use_local_camera, space.camera = True, camera
+    space.region_3d.view_perspective = "CAMERA"
 
 
 CLASSES = (

@@ -74,7 +74,10 @@ class MaskKey(Options):
         """(H, W) float32: fraction of each pixel that the object covers.  Raises ObservationError."""
         if self.key == "ALPHA":
             if picture.alpha.min() == 1:
-                raise ObservationError("The image has no transparent pixel: choose luminance or a color for the silhouette.")
+                raise ObservationError(
+                    "The image has no transparent pixel: make its mask with Mask from Photo, or choose luminance or a color "
+                    "for the silhouette."
+                )
             covered = np.interp(picture.alpha, (0, self.threshold, 1), (0, 0.5, 1))
         elif self.key == "LUMINANCE":
             covered = picture.shown_rgb() @ LUMINANCE >= self.threshold

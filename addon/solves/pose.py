@@ -14,6 +14,7 @@ from solver_core import rotations
 from solver_core.errors import SetupError
 from solver_core.options import option
 from solver_core.problems.pose.solve import PoseAlternative, PoseOptions, PoseSession, PoseSolution
+from solver_core.segmentation.mask import ImageMask
 from solver_core.solution import Judgement, Verdict
 
 from ..bridge.assembly import Trial, alone, move, try_move, whole_of
@@ -36,6 +37,7 @@ from ..bridge.transform import (
 from .found import FoundPose, FramePose, Intrinsics, Matrix, matrix
 from .image_source import ImageSource, MaskKey
 from .measured import judge_end, judge_gap
+from .photo_mask import find_mask
 from .pose_view import PoseView, Things
 from .solve import Step, frames_of, mean_milliseconds
 
@@ -66,6 +68,8 @@ class PoseTaskOptions(PoseOptions):
 class PoseTask:
     """object: a mesh or whatever has a surface, an empty that instances a collection or, with whole, that holds such things.
 
+    box: left, top, right and bottom around the object in a photograph, in pixels of the picture, row 0 on top; its mask is then
+    found by its colors and the object, as with Mask from Photo, and not by the key of mask.
     frame_start, frame_end: a range, with keyframes; without both the current frame is solved and no keyframe is set.
     """
 
@@ -76,6 +80,7 @@ class PoseTask:
     options: PoseTaskOptions = field(default_factory=PoseTaskOptions)
     frame_start: int | None = None
     frame_end: int | None = None
+    box: tuple[float, float, float, float] | None = None
 
     @property
     def is_range(self) -> bool:
@@ -125,6 +130,9 @@ class PoseSolve:
     iou_before: dict[int, float] = field(default_factory=dict)
     judgements: dict[int, tuple[float, Judgement]] = field(default_factory=dict)  # of what was measured
     found_poses: list[FramePose] = field(default_factory=list)
+    photo_masks: dict[int, ImageMask] = field(
+        default_factory=dict
+    )  # by frame, of a task with a box; in bytes, for there are many
     end: str = ""
     keys: dict[Handle, Keys] = field(default_factory=dict)  # before any were set
 
@@ -160,7 +168,7 @@ class PoseSolve:
 
     def steps(self) -> Iterator[Step]:
         view, task, part = self.view, self.task, self._part
-        view.prepare(task.mask)
+        view.prepare(self._coverage(view, part))
         self.iou_before.setdefault(part, view.iou(view.start))
         session = PoseSession(view.setup, task.options)
         for index, step in enumerate(session):
@@ -190,7 +198,7 @@ class PoseSolve:
         move(scene, kept.placements, kept.motion)
         if self.trial.changes:
             view = self._read(scene)
-            iou = view.overlap(self.task.mask.coverage(view.picture))
+            iou = view.overlap(self._coverage(view, part))
             self.rounds.append((iou, kept))
             if iou < kept.iou - IOU_TOLERANCE and len(self.rounds) < MAX_ROUNDS:
                 return False
@@ -218,7 +226,7 @@ class PoseSolve:
                 view = self._read(scene)
                 matrices = self._matrices(scene)
             yield
-            coverage = self.task.mask.coverage(view.picture)
+            coverage = self._coverage(view, frame)
             yield
             iou = view.overlap(coverage)
             judgement = self._judge(scene, kept, iou, is_keyed)
@@ -267,7 +275,12 @@ class PoseSolve:
             "alternatives": [self._placed(choice) for choice in self._choices()],
             "moved": [one.name for one in self.things.moved],
             "counted": [one.name for one in self.things.parts],
-            "notices": [*self.trial.notices, *self.view.seen.notices, *self.kept[worst].solution.notes],
+            "notices": [
+                *self.trial.notices,
+                *self.view.seen.notices,
+                *(self.photo_masks[worst].notes if worst in self.photo_masks else ()),
+                *self.kept[worst].solution.notes,
+            ],
         }
 
     def found(self) -> FoundPose:
@@ -284,6 +297,15 @@ class PoseSolve:
 
     def _read(self, scene: bpy.types.Scene) -> PoseView:
         return PoseView.read(scene, self.things, self.task.silhouette, self.task.is_range)
+
+    def _coverage(self, view: PoseView, frame: int) -> np.ndarray:
+        """(H, W) of what counts as the object; a mask of a photograph is found once, with the object where it started."""
+        if self.task.box is None:
+            return self.task.mask.coverage(view.picture)
+        if frame not in self.photo_masks:
+            found = find_mask(view.picture, view.seen, self.task.box, view)
+            self.photo_masks[frame] = found._replace(coverage=np.round(255 * found.coverage).astype(np.uint8))
+        return self.photo_masks[frame].coverage.astype(np.float32) / 255
 
     def _matrices(self, scene: bpy.types.Scene) -> tuple[Matrix, Matrix, Matrix, dict[str, Matrix]]:
         """The matrices of a FramePose, of the scene at its frame."""

@@ -21,7 +21,7 @@ from ..bridge.image import Picture
 from ..bridge.mesh import RigidMesh, as_rendered, read_rigid_mesh
 from ..bridge.scene import Handle, evaluate
 from ..bridge.transform import Placement, read_placement
-from .image_source import ImageSource, MaskKey
+from .image_source import ImageSource
 from .outline import mask_outline, mesh_outline
 from .solve import NO_IMAGE_LINES
 
@@ -66,8 +66,12 @@ class PoseView:
     @classmethod
     def read(cls, scene: bpy.types.Scene, things: Things, source: ImageSource, is_range: bool) -> PoseView:
         """The scene at its frame.  Raises SolverError."""
+        return cls.of(scene, things, source.read(things.camera.require(scene), scene.frame_current, is_range))
+
+    @classmethod
+    def of(cls, scene: bpy.types.Scene, things: Things, picture: Picture) -> PoseView:
+        """The scene before a picture.  Raises SetupError."""
         camera = things.camera.require(scene)
-        picture = source.read(camera, scene.frame_current, is_range)
         with as_rendered(part.require(scene) for part in things.parts):
             depsgraph = evaluate(scene)
             seen = read_view(scene, depsgraph, camera, *picture.size)
@@ -94,9 +98,8 @@ class PoseView:
                 "move it where the camera looks."
             )
 
-    def prepare(self, mask: MaskKey) -> None:
-        """Makes setup and outline.  Raises SolverError."""
-        coverage = mask.coverage(self.picture)
+    def prepare(self, coverage: np.ndarray) -> None:
+        """Makes setup and outline of a mask (H, W) of the picture.  Raises SolverError."""
         self.setup = PoseSetup.checked(coverage, self.mesh.vertices, self.mesh.faces, self.seen.camera, self.start)
         self.observed_lines = self._in_frame(mask_outline(coverage))
 

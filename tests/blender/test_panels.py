@@ -355,7 +355,10 @@ def test_pose_button_is_grey_when_the_image_has_no_alpha(registered, tmp_path):
 
     sentence = why("solve_pose")
 
-    assert sentence == "The image 'plate.jpg' has no alpha: choose Luminance or Color Key, or an image with transparency."
+    assert (
+        sentence
+        == "The image 'plate.jpg' has no alpha: make its mask with Mask from Photo, or choose the key Luminance or Color."
+    )
     registered.deep_feedback.pose.key = "LUMINANCE"
     assert bpy.ops.deep_feedback.solve_pose.poll()
 
