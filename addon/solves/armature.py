@@ -13,7 +13,8 @@ import numpy as np
 from solver_core.errors import SetupError
 from solver_core.problems.inverse_kinematics.names.mapping import Matching
 from solver_core.problems.inverse_kinematics.setup import KinematicSetup
-from solver_core.problems.inverse_kinematics.skeleton.kinematics import forward_kinematics
+from solver_core.problems.inverse_kinematics.skeleton.kinematics import forward_kinematics, local_rotations
+from solver_core.problems.inverse_kinematics.skeleton.rest_pose import RestPose
 from solver_core.problems.inverse_kinematics.solve import (
     KinematicResult,
     KinematicSession,
@@ -162,6 +163,8 @@ class ArmatureSolve:
         scene, task, chain = find_scene(self.scene), self.task, self.chain
         armature = self.armature.require(scene)
         metres = metres_per_unit(scene, armature)
+        rest = None if task.options.rest_frame is None else self._read_stance(scene, armature, task.options.rest_frame)
+        standing = chain.skeleton if rest is None else RestPose.checked(chain.skeleton, rest).skeleton
         world_from_solve, parent_pose, targets, turned = [], [], [], []
         source = None if task.options.positions_only else self.source.skeleton(scene, {row.target for row in task.bones})
         parents = (armature.data.bones[name].parent for control in self.controls for name in control.names)
@@ -194,14 +197,37 @@ class ArmatureSolve:
         if task.options.use_limits:
             ranges = np.tile([-np.inf, np.inf], (chain.skeleton.num_nodes, 3, 1))
             ranges[chain.skeleton.joints] = [read_limits(armature, name) for name in chain.bones]
+        if rest is not None and ranges is not None and np.isfinite(ranges).any():
+            self.notices.append(
+                "Limits count from the rest pose of the edit mode: with a rest pose of a frame they are not kept."
+            )
+        if rest is not None:
+            ranges = None
         shown = self.frames.index(self.moment.frame) if self.moment.frame in self.frames else 0
         orientations = None
         if source is not None:
             node_of = single_targets(task.bones, source.names, chain.skeleton.names)
-            orientations = carried_orientations(chain.skeleton, source, np.stack(turned), node_of) if node_of else None
+            orientations = carried_orientations(standing, source, np.stack(turned), node_of) if node_of else None
         matrices = np.stack(world_from_solve), np.stack(parent_pose)
-        self.inputs = Inputs(targets, weights, ranges, *matrices, metres, shown, above, orientations)
+        self.inputs = Inputs(targets, weights, ranges, *matrices, metres, shown, above, orientations, rest)
         self.muted += mute(armature, [*chain.bones, *pulling_bones(armature, chain.bones)])
+
+    def _read_stance(self, scene: bpy.types.Scene, armature: bpy.types.Object, frame: int) -> np.ndarray:
+        """(N, 4) rotations of the skeleton as the armature is posed at a frame."""
+        chain = self.chain
+        scene.frame_set(frame)
+        depsgraph = evaluate(scene)
+        parent = chain.root.parent
+        pose = read_pose_matrix(depsgraph, armature, parent) if parent else np.eye(4)
+        armature_from_solve = pose @ np.linalg.inv(chain.rest_parent)
+        turned = [
+            read_pose_matrix(depsgraph, armature, name)[:3, :3] @ chain.rest[node].T
+            for name, node in zip(chain.bones, chain.skeleton.joints, strict=True)
+        ]
+        orientations = nearest_rotation(np.linalg.inv(armature_from_solve[:3, :3]) @ np.stack(turned))
+        rest = np.tile([1.0, 0, 0, 0], (chain.skeleton.num_nodes, 1))
+        rest[chain.skeleton.joints] = local_rotations(chain.skeleton, orientations[None])[0]
+        return rest
 
     def steps(self) -> Iterator[Step]:
         inputs, chain = self.inputs, self.chain
@@ -213,6 +239,7 @@ class ArmatureSolve:
             trained=Trained.of(self.task.options.weights),
             limit_axes=chain.rest,
             orientations=inputs.orientations,
+            rest=inputs.rest,
         )
         session = KinematicSession(replace(setup, matching=self.matching), self.task.options)
         self.session, shown = session, self.inputs.shown
@@ -226,9 +253,9 @@ class ArmatureSolve:
     def _step(self, index: int, phase: str, x: np.ndarray, shown: int, energy: float, count: int) -> Step:
         """A step with a pose x (J, 4) of one of the frames."""
         session, inputs = self.session, self.inputs
-        problem, row = session.setup.problem, np.array([shown])
-        root = session.root_of(x[None], row)[0]
-        points = inputs.to_world(problem.forward(x[None], row).positions[0] + root, shown)
+        pose, row = session.setup.from_own(x[None]), np.array([shown])
+        root = session.root_of(pose, row)[0]
+        points = inputs.to_world(session.setup.problem.forward(pose, row).positions[0] + root, shown)
         goals = inputs.to_world(inputs.targets[shown], shown)
         given = self._given
         return Step(

@@ -14,7 +14,7 @@ class Inputs(NamedTuple):
     """What was read.  targets: (F, N, 3) metres in the space of the solve, which is the armature's as if the root's parent
     were at rest.  weights: (N,).  limits: (N, 3, 2).  world_from_solve, parent_pose: (F, 4, 4), without metres.  metres: of a
     unit of the armature.  shown: number of the frame that steps are shown at.  above: (F, 4, 4) of the parents of controls.
-    orientations: in the space of the solve, None where targets are positions only.
+    orientations: in the space of the solve, None where targets are positions only.  rest: (N, 4) rotations that count as rest.
     """
 
     targets: np.ndarray
@@ -26,6 +26,7 @@ class Inputs(NamedTuple):
     shown: int
     above: dict[str, np.ndarray]
     orientations: Orientations | None
+    rest: np.ndarray | None
 
     def to_world(self, points: np.ndarray, frame: int) -> np.ndarray:
         """(..., 3) from metres in the space of the solve."""

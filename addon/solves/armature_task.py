@@ -23,6 +23,14 @@ class BoneTarget:
 class ArmatureOptions(KinematicOptions):
     """What a user may choose about a solve in Blender."""
 
+    rest_frame: int | None = option(
+        None,
+        "Rest Pose",
+        "Frame at which the armature stands upright, its arms lowered or stretched out, if its rest pose does not",
+        minimum=-1048574,
+        maximum=1048574,
+        unset="that of the edit mode",
+    )
     use_limits: bool = option(True, "Respect Limits", "Keeps locked axes and the IK limits of the bones")
     mute: bool = option(
         False,

@@ -407,6 +407,43 @@ def test_another_armature_gives_the_targets_and_the_guess(scene, human):
     np.testing.assert_allclose(head_of(human, "LeftHand"), head_of(other, "LeftHand"), atol=1e-3)
 
 
+def test_the_pose_of_a_frame_counts_as_rest(scene, human, demo_dir):
+    """The arms are stretched up in the rest pose, and bones are rolled; at frame 0 it stands as the demo's figure does."""
+    turns = {"LeftArm": Euler((0.3, 0.5, 1.9)), "RightArm": Euler((0.2, -0.4, -1.8)), "LeftUpLeg": Euler((2.0, 0.6, 0.2))}
+    bpy.context.view_layer.objects.active = human
+    for name, turn in turns.items():
+        human.pose.bones[name].rotation_mode = "QUATERNION"
+        human.pose.bones[name].rotation_quaternion = turn.to_quaternion()
+    with bpy.context.temp_override(object=human, active_object=human):
+        bpy.ops.object.mode_set(mode="POSE")
+        bpy.ops.pose.armature_apply(selected=False)
+        bpy.ops.object.mode_set(mode="OBJECT")
+    for name, turn in turns.items():
+        bone = human.pose.bones[name]
+        bone.rotation_quaternion = turn.to_quaternion().inverted()
+        bone.keyframe_insert("rotation_quaternion", frame=0)
+        bone.rotation_quaternion = (1, 0, 0, 0)
+        bone.keyframe_insert("rotation_quaternion", frame=1)
+    scene.frame_set(1)
+    task = ArmatureTask(human.name, "FILE", file=str(demo_dir / "ik_targets.csv"), first_frame=1)
+
+    def wrist(options: ArmatureOptions) -> Quaternion:
+        drain(ArmatureSolve.gather(scene, replace(task, options=options)))
+        bpy.context.view_layer.update()
+        return human.pose.bones["LeftForeArm"].matrix.to_quaternion()
+
+    found, without = wrist(ArmatureOptions(rest_frame=0)), wrist(ArmatureOptions())
+
+    bpy.ops.import_anim.bvh(filepath=str(demo_dir / "ik_rest.bvh"), global_scale=0.01)
+    plain = bpy.context.object
+    plain.animation_data_clear()
+    drain(ArmatureSolve.gather(scene, replace(task, armature=plain.name)))
+    bpy.context.view_layer.update()
+    expected = plain.pose.bones["LeftForeArm"].matrix.to_quaternion()
+    assert np.degrees(found.rotation_difference(expected).angle) < 1
+    assert np.degrees(without.rotation_difference(expected).angle) > 5
+
+
 @pytest.mark.parametrize("source", ["ARMATURE", "FILE"])
 def test_bones_are_twisted_as_those_of_the_targets_are(scene, human, demo_dir, tmp_path, source):
     bpy.ops.import_anim.bvh(filepath=str(demo_dir / "ik_rest.bvh"), global_scale=0.01)

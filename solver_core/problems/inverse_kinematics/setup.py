@@ -130,6 +130,10 @@ class KinematicSetup:
         """(F, J, 4) rotations as the user counts them, for poses of the problem."""
         return x if self.rest is None else self.rest.to_own(x)
 
+    def from_own(self, x: np.ndarray) -> np.ndarray:
+        """Inverse of to_own."""
+        return x if self.rest is None else self.rest.from_own(x)
+
 
 def _matched(targets: NamedTargets, skeleton: Skeleton, target_map: Mapping[str, str | Sequence[str]] | None) -> Matching:
     if target_map is None:
