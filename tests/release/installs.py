@@ -6,10 +6,12 @@
 PYTHONS="3.11 3.12" tries these versions only.
 """
 
+import ensurepip
 import json
 import os
 import re
 import shutil
+import ssl
 import subprocess
 import sys
 import zipfile
@@ -40,29 +42,55 @@ def packages(tmp_path_factory) -> dict[str, Path]:
     return {"source": next(folder.glob("*.tar.gz")), **wheels}
 
 
-def python_of(version: str) -> str:
-    """An interpreter of a version, which may be the one that runs this."""
+def python_of(version: str) -> list[str]:
+    """Command of an interpreter of a version: that which runs this, one of the machine, or of a Debian of tests/gui."""
     if version == ".".join(map(str, sys.version_info[:2])):
-        return sys.executable
+        return [sys.executable]
     found = shutil.which(f"python{version}")
-    if found is None or subprocess.run([found, "--version"], capture_output=True, check=False).returncode != 0:
-        pytest.skip(f"there is no Python {version} here")
-    return found
+    if found is not None and subprocess.run([found, "--version"], capture_output=True, check=False).returncode == 0:
+        return [found]
+    for debian in sorted(ROOT.glob(".blender/*/installed")):
+        if (debian.parent / "usr" / "bin" / f"python{version}").exists():
+            return [str(ROOT / "tests" / "gui" / "in_debian.sh"), str(debian.parent), f"/usr/bin/python{version}"]
+    pytest.skip(f"there is no Python {version} here; `make blenders` brings 3.14 where it is root on Debian")
 
 
-def environment(**changes: str) -> dict[str, str]:
-    """What a user's shell has, without what tells Python or solver_core where other files are."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "SOLVER_CORE", "CC"))}
-    return kept | {"OMP_NUM_THREADS": "1"} | changes
+class Environment:
+    """A bare virtual environment, perhaps in a Debian of its own, and what a user's shell has in it."""
 
+    def __init__(self, version: str, folder: Path) -> None:
+        *self.inside, python = python_of(version)
+        self.programs = folder / "venv" / "bin"
+        self.has_compiler = (
+            subprocess.run([*self.inside, "sh", "-c", "command -v cc"], stdout=subprocess.DEVNULL).returncode == 0
+        )
+        # Debian's Python comes without its pip.
+        pip = shutil.copy(next(Path(ensurepip.__file__).parent.glob("_bundled/pip-*.whl")), folder)
+        subprocess.run([*self.inside, python, "-m", "venv", "--without-pip", folder / "venv"], check=True)
+        self.pip = ["python", f"{pip}/pip"]
+        # Without what tells Python or solver_core where other files are.
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "SOLVER_CORE", "CC"))}
+        self.variables = kept | {"OMP_NUM_THREADS": "1"}
+        if self.inside:  # a Debian of its own may lack the certificates of this machine's mirror
+            trusted = os.environ.get("SSL_CERT_FILE") or ssl.get_default_verify_paths().cafile
+            if trusted is not None:
+                self.variables |= dict.fromkeys(
+                    ("PIP_CERT", "REQUESTS_CA_BUNDLE"), shutil.copy(trusted, folder / "trusted.crt")
+                )
 
-def install(version: str, numpy: str, package: str, folder: Path) -> Path:
-    """A bare environment with a package; the folder of its programs."""
-    subprocess.run([python_of(version), "-m", "venv", folder / "venv"], check=True)
-    programs = folder / "venv" / "bin"
-    pip = [programs / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--prefer-binary"]
-    subprocess.run([*pip, package, f"numpy=={numpy}.*"], check=True, env=environment(), cwd=folder)
-    return programs
+    def install(self, package: Path | str, numpy: str) -> None:
+        options = ["--quiet", "--disable-pip-version-check", "--prefer-binary"]
+        self.run(*self.pip, "install", *options, str(package), f"numpy=={numpy}.*").check_returncode()
+
+    def run(self, program: str, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """What a program of the environment says, in a folder that is its own if none is given."""
+        cwd = cwd or self.programs
+        there = [*self.inside, "env", "-C", cwd] if self.inside else []
+        command = [*there, self.programs / program, *arguments]
+        run = subprocess.run(command, cwd=cwd, env=self.variables, capture_output=True, text=True, check=False)
+        if run.returncode:
+            sys.stderr.write(run.stderr)
+        return run
 
 
 CASES = [
@@ -76,12 +104,13 @@ CASES = [
 
 @pytest.mark.parametrize(("version", "numpy", "kind"), CASES)
 def test_package_solves_the_demo_in_a_bare_environment(version, numpy, kind, packages, tmp_path):
-    programs = install(version, numpy, f"{packages[kind]}[cli]", tmp_path)
+    environment = Environment(version, tmp_path)
+    if kind == "source" and not environment.has_compiler:
+        pytest.skip(f"there is no compiler beside Python {version} here")
+    environment.install(f"{packages[kind]}[cli]", numpy)
 
-    run = subprocess.run(
-        [programs / "solver_core", *COMMAND], cwd=DEMO, env=environment(), capture_output=True, text=True, check=False
-    )
-    info = subprocess.run([programs / "solver_core", "info"], cwd=tmp_path, env=environment(), capture_output=True, text=True)
+    run = environment.run("solver_core", *COMMAND, cwd=DEMO)
+    info = environment.run("solver_core", "info")
 
     assert run.returncode == 0, run.stderr
     assert json.loads(run.stdout)["verdict"] == "good"
@@ -93,15 +122,13 @@ def test_package_solves_the_demo_in_a_bare_environment(version, numpy, kind, pac
 
 
 def test_package_for_all_machines_gets_a_kernel_as_its_warning_says(packages, tmp_path):
-    programs = install(
-        PYTHONS[0], next(n for n, versions in NUMPYS.items() if PYTHONS[0] in versions), packages["any"], tmp_path
-    )
+    environment = Environment(PYTHONS[0], tmp_path)
+    environment.install(packages["any"], next(numpy for numpy, versions in NUMPYS.items() if PYTHONS[0] in versions))
 
-    subprocess.run([programs / "python", "-m", "solver_core.kernel.build"], cwd=tmp_path, env=environment(), check=True)
-    code = "from solver_core import render; print(render.kernel_name())"
-    name = subprocess.check_output([programs / "python", "-c", code], cwd=tmp_path, env=environment(), text=True)
+    environment.run("python", "-m", "solver_core.kernel.build").check_returncode()
+    name = environment.run("python", "-c", "from solver_core import render; print(render.kernel_name())")
 
-    assert name.strip() == build.binary_name(build.this_machine())
+    assert name.stdout.strip() == build.binary_name(build.this_machine())
 
 
 def test_wheel_says_where_it_runs(packages):
