@@ -16,6 +16,7 @@ from contextlib import chdir, contextmanager
 from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import wait
 from pathlib import Path
+from types import FrameType
 from typing import Any, NamedTuple, TypeVar
 
 from solver_core.errors import ConfigError, ResourceError
@@ -119,7 +120,7 @@ def worker_pool(
 
 
 class _Pool(ProcessPoolExecutor):
-    """Its processes, which start when work is submitted, are deaf to Ctrl-C before they run a line of Python."""
+    """Its processes, which start when work is submitted, start whole, and deaf to Ctrl-C before any line of Python."""
 
     def submit(self, *arguments: Any, **named: Any) -> Future[Any]:
         with _interrupts_held():
@@ -128,11 +129,30 @@ class _Pool(ProcessPoolExecutor):
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """No Ctrl-C in this thread and in processes that it starts, where the system lets a thread choose its signals."""
+    """A Ctrl-C inside of the block is raised at its end, and does not reach processes that the block starts."""
+    handler = signal.getsignal(signal.SIGINT)
+    if not callable(handler) or threading.current_thread() is not threading.main_thread():
+        with _signal_blocked():
+            yield
+        return
+    came: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda number, frame: came.append((number, frame)))  # any other thread may take the signal
+    try:
+        with _signal_blocked():
+            yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    for call in came[:1]:
+        handler(*call)
+
+
+@contextmanager
+def _signal_blocked() -> Iterator[None]:
+    """No SIGINT in this thread and in processes that it starts, where the system lets a thread choose its signals."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    resource_tracker.ensure_running()  # it lets Ctrl-C through again once it has started
+    resource_tracker.ensure_running()  # it lets the signal through again once it has started
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

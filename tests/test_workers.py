@@ -3,8 +3,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from concurrent.futures import Future
+from concurrent.futures import Future, ProcessPoolExecutor
 
 import pytest
 
@@ -80,6 +81,31 @@ def test_ctrl_c_while_workers_start_is_left_to_the_one_that_started_them(seconds
     out, said = process.communicate(timeout=60)
 
     assert (out, said) == ("interrupted\n", "")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal to a thread")
+def test_ctrl_c_that_another_thread_takes_waits_until_a_worker_has_started(monkeypatch):
+    steps = []
+
+    def submit(pool: ProcessPoolExecutor) -> None:
+        signal.pthread_kill(other.ident, signal.SIGINT)
+        time.sleep(0.2)
+        steps.append("started")
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", submit)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    end = threading.Event()
+    other = threading.Thread(target=end.wait)
+    other.start()
+
+    try:
+        with worker_pool(1, "give fewer") as pool, pytest.raises(KeyboardInterrupt):
+            pool.submit()
+    finally:
+        end.set()
+        signal.signal(signal.SIGINT, before)
+
+    assert steps == ["started"]
 
 
 def deaf() -> bool:

@@ -141,6 +141,17 @@ def _whole_number(text: str, minimum: int) -> int:
     return int(text)
 
 
+def fraction(text: str) -> float:
+    """A number from 0 to 1, as the type of an option."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"must be a number from 0 to 1, got {text!r}")
+    return number
+
+
 class Suggesting:
     """The type of an option that takes these values, which shells offer, and others."""
 

@@ -56,7 +56,9 @@ def add_inputs(parser: argparse.ArgumentParser) -> Any:
     )
     mask = parser.add_argument_group("how the mask is read")
     mask.add_argument("--label", type=int, metavar="N", help="number of the object in a label image or COCO file")
-    mask.add_argument("--threshold", type=float, metavar="X", help="brightness from 0 to 1 from which a pixel is object")
+    mask.add_argument(
+        "--threshold", type=console.fraction, metavar="X", help="brightness from 0 to 1 from which a pixel is object"
+    )
     mask.add_argument("--invert", action="store_true", help="the object is what the mask leaves out")
     mask.add_argument(
         "--ignore", type=Path, metavar="IMAGE", help="white where the mask says nothing, such as where a hand hides the object"

@@ -223,9 +223,15 @@ def test_what_cannot_be_is_said_once(film, capsys, mask, options, sentence):
     assert captured.out == ""
 
 
-@pytest.mark.parametrize("jobs", ["0", "-1", "two"])
-def test_jobs_are_at_least_one(film, jobs, capsys):
+@pytest.mark.parametrize(
+    ("option", "value", "needed"),
+    [
+        *(("--jobs", value, "a whole number from 1 on") for value in ("0", "-1", "two")),
+        *(("--threshold", value, "a number from 0 to 1") for value in ("7", "nan", "bright")),
+    ],
+)
+def test_numbers_out_of_range_are_refused_before_any_mask(film, option, value, needed, capsys):
     with pytest.raises(SystemExit, match="2"):
-        solve(film, "--jobs", jobs)
+        solve(film, option, value)
 
-    assert "argument --jobs: must be a whole number from 1 on" in capsys.readouterr().err
+    assert f"argument {option}: must be {needed}, got '{value}'" in capsys.readouterr().err
