@@ -33,6 +33,7 @@ from solver_core.problems.inverse_kinematics.robots.solve import RobotResult, so
 from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
 from solver_core.problems.inverse_kinematics.solve import KinematicResult, solve_inverse_kinematics
 from solver_core.problems.lighting.solve import LightingSolution, solve_lighting
+from solver_core.problems.pose.labels import solve_pose_labels
 from solver_core.problems.pose.solve import PoseOptions, PoseSolution, solve_pose, solve_pose_batch
 from solver_core.segmentation.mask import ImageMask, mask_from_image
 from solver_core.solution import Cancelled, StopReason, Verdict
@@ -85,6 +86,7 @@ __all__ = [
     "solve_lighting",
     "solve_pose",
     "solve_pose_batch",
+    "solve_pose_labels",
     "solve_robot",
     "train",
 ]

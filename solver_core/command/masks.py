@@ -60,6 +60,21 @@ def read_mask(path: str | Path, choice: MaskChoice = MaskChoice(), size: tuple[i
     return Mask(1 - mask.coverage, mask.notes) if choice.invert else mask
 
 
+def read_labels(path: str | Path) -> np.ndarray:
+    """(H, W) the numbers of a label image, with or without a palette, 0 where there is no object.
+
+    Raises ObservationError if it has none, or more than a label image has.
+    """
+    with open_image(path, "label image") as image:
+        if image.mode not in ("P", "L", "1") and not image.mode.startswith("I"):
+            raise ObservationError(f"the label image {path} must have one number a pixel, or a palette, got {image.mode}")
+        labels = np.asarray(image).astype(np.int64)
+    found = [int(label) for label in np.unique(labels) if label != 0]
+    if not 0 < len(found) <= MAX_LABELS:
+        raise ObservationError(f"the label image {path} must have from 1 to {MAX_LABELS} labels beside 0, got {len(found)}")
+    return labels
+
+
 def _image_mask(image: Any, choice: MaskChoice) -> Mask:
     if image.mode == "P" and "transparency" not in image.info:
         return _labels(np.asarray(image), choice)

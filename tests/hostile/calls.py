@@ -143,6 +143,8 @@ SKELETON_CALL = {"names": SKELETON.names, "parents": SKELETON.parents, "offsets"
 
 BATCH_CALL = {"masks": [MASK, MASK], "vertices": [VERTICES, VERTICES], "faces": [FACES, FACES], "cameras": [CAMERA, CAMERA]}
 BATCH_CALL |= {"starts": [POSE, None], "steps": 1, "restarts": 0}
+LABELS_CALL = {"labels": MASK.astype(np.uint8), "meshes": {1: (VERTICES, FACES)}, "camera": CAMERA, "starts": {1: POSE}}
+LABELS_CALL |= {"steps": 1, "restarts": 0}
 NAMED_CALL = {"names": ("hip", "left arm", "left arm_end"), "positions": TARGETS, "frame_time": 0.04, "parents": (-1, 0, 1)}
 NAMED_CALL |= {"up": "y", "is_unit_known": True}
 SPOT_CALL = {"kind": "spot", "position": [0.0, 1, -5], "aim": [0.0, 0, -1], "cone_deg": 40.0, "blend": 0.1, "strength": 1.0}
@@ -190,6 +192,7 @@ CALLS = {
     "Camera": (sc.Camera, CAMERA_CALL, lambda camera: None),
     "Skeleton": (sc.Skeleton, SKELETON_CALL, lambda skeleton: skeleton.rest_positions()),
     "solve_pose_batch": (sc.solve_pose_batch, BATCH_CALL, lambda results: [_finite_pose(one) for one in results]),
+    "solve_pose_labels": (sc.solve_pose_labels, LABELS_CALL, lambda results: [_finite_pose(one) for one in results.values()]),
     "NamedTargets": (_solve_named, NAMED_CALL, _finite_motion),
     "known light": (_solve_beside, SPOT_CALL, _finite_light),
     "read_camera": (sc.read_camera, {"path": DEMO / "camera.json", "size": (32, 24)}, lambda camera: None),

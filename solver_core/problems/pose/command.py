@@ -19,7 +19,15 @@ from solver_core.command.pictures import write_animation, write_picture
 from solver_core.errors import ConfigError, ObservationError
 from solver_core.problems.pose import drawing
 from solver_core.problems.pose.folder import is_pattern, masks_of
-from solver_core.problems.pose.inputs import CONVENTIONS, add_inputs, check_shared_inputs, read_inputs
+from solver_core.problems.pose.inputs import (
+    ALL_LABELS,
+    CONVENTIONS,
+    add_inputs,
+    check_shared_inputs,
+    read_inputs,
+    read_labelled,
+)
+from solver_core.problems.pose.labels import solve_pose_labels
 from solver_core.problems.pose.solve import PoseOptions, PoseSolution, PoseStep, solve_pose
 from solver_core.reading import read_json
 from solver_core.solution import Verdict
@@ -42,6 +50,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     files.add_argument("--animation", action=console.Output, metavar="GIF", help="draw outlines at every step")
     add_places(files, "masks of a folder solved")
     files.add_argument("--track", action="store_true", help="they are frames of a film: each starts from the pose before")
+    files.add_argument(
+        "--mesh-of",
+        type=_labelled_mesh,
+        action="append",
+        default=[],
+        metavar="N=FILE",
+        help="mesh of the object with label N, with --label all; the other labels are of --mesh; may be given several times",
+    )
     add_options(parser, PoseOptions)
 
 
@@ -53,10 +69,43 @@ def run(args: argparse.Namespace) -> int:
         return _run_several(args)
     if args.track or args.jobs > 1 or args.cluster is not None:
         raise ConfigError(f"--track, --jobs and --cluster belong to a folder or pattern of masks, and {args.mask} is one file")
+    if args.mesh_of and args.label != ALL_LABELS:
+        raise ConfigError(f"--mesh-of belongs to --label {ALL_LABELS}; give the mesh of one object as --mesh")
     if args.out is not None:
         console.name_output(args, "--out", args.out, console.ENDINGS["JSON"])
+    mesh_by_label = dict(args.mesh_of)
+    args.mesh_of = list(mesh_by_label.values())  # as inputs, which no output may overwrite
     with console.checked_outputs(args):
-        return _run_one(args)
+        return _run_labels(args, mesh_by_label) if args.label == ALL_LABELS else _run_one(args)
+
+
+def _labelled_mesh(text: str) -> tuple[int, Path]:
+    """The type of --mesh-of."""
+    label, separator, path = text.partition("=")
+    if not (label.isdecimal() and separator and path):
+        raise argparse.ArgumentTypeError(f"must be a label and the file of its mesh, such as 2=cup.obj, got {text!r}")
+    return int(label), Path(path)
+
+
+def _run_labels(args: argparse.Namespace, mesh_by_label: dict[int, Path]) -> int:
+    """A result for each object of a label image, in one file; 0 if all are good."""
+    unused = [name for name in ("start", "focal", "threshold", *OF_ONE_MASK) if getattr(args, name) is not None]
+    if unused or args.invert:
+        raise ConfigError(f"--{unused[0] if unused else 'invert'} belongs to one object; give its label as --label")
+    inputs = read_labelled(args, mesh_by_label)
+    with console.progress("solving"):
+        results = solve_pose_labels(**inputs, options=options_from(args, PoseOptions))
+    objects = [{"label": label, **_content(result, args.convention)} for label, result in results.items()]
+    for content in objects:
+        del content["steps"]
+    console.print_result({"objects": objects}, args.out)
+    codes = []
+    for label, result in results.items():
+        with console.about(f"label {label}"):
+            codes.append(console.conclude(result.verdict, result.explanation))
+            for note in result.notes:
+                console.print_remark(note)
+    return max(codes)
 
 
 def _run_one(args: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,15 @@ import numpy as np
 from solver_core.camera_files import read_camera
 from solver_core.command import console
 from solver_core.command.files import CAMERA_HELP, Surface, read_mesh, read_pose
-from solver_core.command.masks import MaskChoice, read_mask
+from solver_core.command.masks import MaskChoice, read_labels, read_mask
+from solver_core.errors import ConfigError
 from solver_core.frames import Camera
+from solver_core.problems.pose.labels import labels_in
 from solver_core.problems.pose.setup import UP_AXES, checked_focal_range
 
 # (4, 4) from the camera of a convention to ours.
 CONVENTIONS = {"opengl": np.eye(4), "opencv": np.diag([1.0, -1.0, -1.0, 1.0])}
+ALL_LABELS = "all"
 
 
 def add_inputs(parser: argparse.ArgumentParser) -> Any:
@@ -55,7 +59,12 @@ def add_inputs(parser: argparse.ArgumentParser) -> Any:
         help="lowest and highest focal length (fx) in pixels, where that of the camera is not known; it is found",
     )
     mask = parser.add_argument_group("how the mask is read")
-    mask.add_argument("--label", type=int, metavar="N", help="number of the object in a label image or COCO file")
+    mask.add_argument(
+        "--label",
+        type=_label,
+        metavar="N",
+        help=f"number of the object in a label image or COCO file; {ALL_LABELS}: every object of a label image",
+    )
     mask.add_argument(
         "--threshold", type=console.fraction, metavar="X", help="brightness from 0 to 1 from which a pixel is object"
     )
@@ -72,6 +81,14 @@ def add_inputs(parser: argparse.ArgumentParser) -> Any:
     return files
 
 
+def _label(text: str) -> int | str:
+    """The type of --label."""
+    try:
+        return text if text == ALL_LABELS else int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"must be a whole number or {ALL_LABELS}, got {text!r}") from error
+
+
 def read_inputs(args: argparse.Namespace) -> dict[str, Any]:
     """What solve_pose and PoseSetup.checked take.  Raises SolverError."""
     mesh, (mask, camera) = _mesh_of(args.mesh), _read_mask_and_camera(args)
@@ -84,6 +101,24 @@ def read_inputs(args: argparse.Namespace) -> dict[str, Any]:
         "ignore": None if args.ignore is None else read_mask(args.ignore).coverage,
         "up": args.up,
         "focal_range": args.focal,
+    }
+
+
+def read_labelled(args: argparse.Namespace, mesh_by_label: Mapping[int, Path]) -> dict[str, Any]:
+    """What solve_pose_labels takes, of all labels of an image; those without a mesh of their own have that of --mesh.
+
+    Raises SolverError.
+    """
+    labels = read_labels(args.mask)
+    surface_by_path = {path: read_mesh(path) for path in {args.mesh, *mesh_by_label.values()}}
+    surfaces = {label: surface_by_path[mesh_by_label.get(label, args.mesh)] for label in {*labels_in(labels), *mesh_by_label}}
+    height, width = labels.shape
+    return {
+        "labels": labels,
+        "meshes": {label: (surface.vertices, surface.faces) for label, surface in sorted(surfaces.items())},
+        "camera": read_camera(args.camera, (width, height)),
+        "ignore": None if args.ignore is None else read_mask(args.ignore).coverage,
+        "up": args.up,
     }
 
 
@@ -108,6 +143,8 @@ def _start_of(args: argparse.Namespace) -> np.ndarray | None:
 
 def _read_mask_and_camera(args: argparse.Namespace) -> tuple[np.ndarray, Camera]:
     """(H, W) coverage, after notes on what was understood; and the camera.  Either file may lack the image's size."""
+    if args.label == ALL_LABELS:
+        raise ConfigError(f"--label {ALL_LABELS} belongs to one label image; give the number of the object")
     choice = MaskChoice(args.label, args.threshold, args.invert)
     if args.mask.suffix.lower() == ".json":
         camera = read_camera(args.camera)
