@@ -35,6 +35,7 @@ from solver_core.problems.inverse_kinematics.solve import KinematicResult, solve
 from solver_core.problems.lighting.solve import LightingSolution, solve_lighting
 from solver_core.problems.pose.labels import solve_pose_labels
 from solver_core.problems.pose.solve import PoseOptions, PoseSolution, solve_pose, solve_pose_batch
+from solver_core.problems.pose.solve_views import PoseViewsSolution, solve_pose_views
 from solver_core.segmentation.mask import ImageMask, mask_from_image
 from solver_core.solution import Cancelled, StopReason, Verdict
 from solver_core.solving import ProblemSolution, solve
@@ -59,6 +60,7 @@ __all__ = [
     "ObservationError",
     "PoseOptions",
     "PoseSolution",
+    "PoseViewsSolution",
     "ProblemKind",
     "ProblemSolution",
     "ResourceError",
@@ -87,6 +89,7 @@ __all__ = [
     "solve_pose",
     "solve_pose_batch",
     "solve_pose_labels",
+    "solve_pose_views",
     "solve_robot",
     "train",
 ]

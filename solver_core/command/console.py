@@ -110,7 +110,7 @@ def checked_outputs(args: argparse.Namespace) -> Iterator[None]:
     outputs = getattr(args, "outputs", {})
     inputs: dict[str, Path] = {}
     for name, value in vars(args).items():
-        paths = [path for path in (value if isinstance(value, list) else [value]) if isinstance(path, Path)]
+        paths = _paths_in(value)
         option = f"--{name.replace('_', '-')}"
         if option not in outputs:
             inputs |= {option if len(paths) == 1 else f"{option} {path}": path for path in paths}
@@ -123,6 +123,13 @@ def checked_outputs(args: argparse.Namespace) -> Iterator[None]:
             raise ConfigError(f"the name of {option} must end in {', '.join(endings)}, got {path.name!r}")
     with outputs_not_read(outputs):
         yield
+
+
+def _paths_in(value: Any) -> list[Path]:
+    """The paths that an option's value holds, at any depth."""
+    if isinstance(value, list | tuple):
+        return [path for part in value for path in _paths_in(part)]
+    return [value] if isinstance(value, Path) else []
 
 
 def natural_number(text: str) -> int:

@@ -211,17 +211,17 @@ def read_radiance(path: str | Path, is_linear: bool = False) -> np.ndarray:
     return np.where(alpha > 0.5, colour if is_linear else linear_from_srgb(colour), np.float32(np.nan))
 
 
-def read_pose(path: str | Path) -> np.ndarray:
-    """(4, 4) float64 from a file holding {"camera_from_object": four rows of four numbers}; a result is such a file.
+def read_pose(path: str | Path, key: str = "camera_from_object") -> np.ndarray:
+    """(4, 4) float64 from a file holding {key: four rows of four numbers}; a result is such a file.
 
     Raises SetupError.
     """
     content = read_json(path, "pose")
     with reading(path, "pose file"):
-        if not isinstance(content, dict) or "camera_from_object" not in content:
+        if not isinstance(content, dict) or key not in content:
             came = ", ".join(sorted(content)) if isinstance(content, dict) else type(content).__name__
-            raise SetupError(f"pose file {path} must hold the key camera_from_object; it holds {came}")
-        return numbers(content["camera_from_object"], (4, 4), "camera_from_object")
+            raise SetupError(f"pose file {path} must hold the key {key}; it holds {came}")
+        return numbers(content[key], (4, 4), key)
 
 
 def _is_png16(path: str | Path) -> bool:

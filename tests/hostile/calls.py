@@ -114,6 +114,11 @@ def _finite_pose(result: sc.PoseSolution) -> None:
         assert np.isfinite(other.camera_from_object).all()
 
 
+def _finite_views(result: sc.PoseViewsSolution) -> None:
+    assert np.isfinite(result.world_from_object).all()
+    assert all(0 <= iou <= 1 for iou in result.ious)
+
+
 def _finite_motion(result: sc.KinematicResult) -> None:
     assert np.isfinite(result.rotations).all()
     assert np.isfinite(result.root).all()
@@ -143,6 +148,8 @@ SKELETON_CALL = {"names": SKELETON.names, "parents": SKELETON.parents, "offsets"
 
 BATCH_CALL = {"masks": [MASK, MASK], "vertices": [VERTICES, VERTICES], "faces": [FACES, FACES], "cameras": [CAMERA, CAMERA]}
 BATCH_CALL |= {"starts": [POSE, None], "steps": 1, "restarts": 0}
+VIEWS_CALL = {"masks": [MASK], "vertices": VERTICES, "faces": FACES, "cameras": [CAMERA], "worlds_from_cameras": [np.eye(4)]}
+VIEWS_CALL |= {"start": POSE, "steps": 1, "restarts": 0}
 LABELS_CALL = {"labels": MASK.astype(np.uint8), "meshes": {1: (VERTICES, FACES)}, "camera": CAMERA, "starts": {1: POSE}}
 LABELS_CALL |= {"steps": 1, "restarts": 0}
 NAMED_CALL = {"names": ("hip", "left arm", "left arm_end"), "positions": TARGETS, "frame_time": 0.04, "parents": (-1, 0, 1)}
@@ -193,6 +200,7 @@ CALLS = {
     "Skeleton": (sc.Skeleton, SKELETON_CALL, lambda skeleton: skeleton.rest_positions()),
     "solve_pose_batch": (sc.solve_pose_batch, BATCH_CALL, lambda results: [_finite_pose(one) for one in results]),
     "solve_pose_labels": (sc.solve_pose_labels, LABELS_CALL, lambda results: [_finite_pose(one) for one in results.values()]),
+    "solve_pose_views": (sc.solve_pose_views, VIEWS_CALL, _finite_views),
     "NamedTargets": (_solve_named, NAMED_CALL, _finite_motion),
     "known light": (_solve_beside, SPOT_CALL, _finite_light),
     "read_camera": (sc.read_camera, {"path": DEMO / "camera.json", "size": (32, 24)}, lambda camera: None),

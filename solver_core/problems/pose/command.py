@@ -26,9 +26,11 @@ from solver_core.problems.pose.inputs import (
     check_shared_inputs,
     read_inputs,
     read_labelled,
+    read_views,
 )
 from solver_core.problems.pose.labels import solve_pose_labels
 from solver_core.problems.pose.solve import PoseOptions, PoseSolution, PoseStep, solve_pose
+from solver_core.problems.pose.solve_views import PoseViewsSolution, solve_pose_views
 from solver_core.reading import read_json
 from solver_core.solution import Verdict
 
@@ -41,7 +43,7 @@ STEP_MILLISECONDS = 450  # long enough to see what a step changed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    files = add_inputs(parser)
+    files = add_inputs(parser, is_one_view=False)
     files.add_argument("--photo", type=Path, metavar="IMAGE", help="image of the mask's size to draw on; not used to solve")
     files.add_argument("--out", type=Path, metavar="JSON", help="also write the result here; a folder for a folder of masks")
     files.add_argument(
@@ -50,6 +52,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     files.add_argument("--animation", action=console.Output, metavar="GIF", help="draw outlines at every step")
     add_places(files, "masks of a folder solved")
     files.add_argument("--track", action="store_true", help="they are frames of a film: each starts from the pose before")
+    files.add_argument(
+        "--view",
+        type=Path,
+        nargs=3,
+        action="append",
+        metavar=("MASK", "CAMERA", "POSE"),
+        help="each of several cameras that see the object, instead of --mask and --camera; POSE is JSON with world_from_camera",
+    )
     files.add_argument(
         "--mesh-of",
         type=_labelled_mesh,
@@ -63,6 +73,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exit code of the verdict, or 0 if those of several masks are good.  Raises SolverError for wrong input."""
+    if args.view is not None:
+        return _run_views(args)
+    if args.mask is None or args.camera is None:
+        raise ConfigError("give --mask and --camera, or --view with mask, camera and pose for each of several cameras")
     if not args.mask.suffix and not args.mask.exists() and not is_pattern(args.mask):
         raise ObservationError(f"there is no folder of masks {args.mask}")
     if args.mask.is_dir() or is_pattern(args.mask):
@@ -73,10 +87,8 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"--mesh-of belongs to --label {ALL_LABELS}; give the mesh of one object as --mesh")
     if args.out is not None:
         console.name_output(args, "--out", args.out, console.ENDINGS["JSON"])
-    mesh_by_label = dict(args.mesh_of)
-    args.mesh_of = list(mesh_by_label.values())  # as inputs, which no output may overwrite
     with console.checked_outputs(args):
-        return _run_labels(args, mesh_by_label) if args.label == ALL_LABELS else _run_one(args)
+        return _run_labels(args) if args.label == ALL_LABELS else _run_one(args)
 
 
 def _labelled_mesh(text: str) -> tuple[int, Path]:
@@ -87,12 +99,12 @@ def _labelled_mesh(text: str) -> tuple[int, Path]:
     return int(label), Path(path)
 
 
-def _run_labels(args: argparse.Namespace, mesh_by_label: dict[int, Path]) -> int:
+def _run_labels(args: argparse.Namespace) -> int:
     """A result for each object of a label image, in one file; 0 if all are good."""
     unused = [name for name in ("start", "focal", "threshold", *OF_ONE_MASK) if getattr(args, name) is not None]
     if unused or args.invert:
         raise ConfigError(f"--{unused[0] if unused else 'invert'} belongs to one object; give its label as --label")
-    inputs = read_labelled(args, mesh_by_label)
+    inputs = read_labelled(args, dict(args.mesh_of))
     with console.progress("solving"):
         results = solve_pose_labels(**inputs, options=options_from(args, PoseOptions))
     objects = [{"label": label, **_content(result, args.convention)} for label, result in results.items()]
@@ -106,6 +118,26 @@ def _run_labels(args: argparse.Namespace, mesh_by_label: dict[int, Path]) -> int
             for note in result.notes:
                 console.print_remark(note)
     return max(codes)
+
+
+def _run_views(args: argparse.Namespace) -> int:
+    """The pose from several cameras."""
+    unused = [name for name in ("mask", "camera", "ignore", "focal", *OF_ONE_MASK) if getattr(args, name) is not None]
+    if unused or args.mesh_of or args.track:
+        flag = unused[0] if unused else "mesh-of" if args.mesh_of else "track"
+        raise ConfigError(f"--{flag} does not go with --view, which names the mask, camera and pose of each camera")
+    if args.out is not None:
+        console.name_output(args, "--out", args.out, console.ENDINGS["JSON"])
+    with console.checked_outputs(args):
+        inputs = read_views(args, args.view)
+        with console.progress("solving") as show:
+            options = options_from(args, PoseOptions)
+            result = solve_pose_views(**inputs, options=options, on_step=lambda step: show(_words_of(step)))
+        console.print_result(_content_of_views(result), args.out)
+    code = console.conclude(result.verdict, result.explanation)
+    for note in result.notes:
+        console.print_remark(note)
+    return code
 
 
 def _run_one(args: argparse.Namespace) -> int:
@@ -204,16 +236,8 @@ def _content(result: PoseSolution, convention: str) -> dict[str, Any]:
         "convention": convention,
         "camera_from_object": (theirs_from_camera @ result.camera_from_object).tolist(),
         "iou": round(result.iou, 4),
-        "verdict": result.verdict.value,
-        "explanation": result.explanation,
         **({} if result.focal_range is None else {"fx": result.camera.fx, "fx_range": result.focal_range}),
-        "confidence": round(result.confidence, 4),
-        "interval": result.interval._asdict(),
-        "covariance": result.covariance.tolist(),
-        "evidence": {name: round(float(value), 4) for name, value in result.evidence._asdict().items()},
-        "notes": result.notes,
-        "reason": result.reason.value,
-        "seconds": round(result.seconds, 4),
+        **_judgement(result),
         "alternatives": [
             {
                 "camera_from_object": (theirs_from_camera @ other.camera_from_object).tolist(),
@@ -231,6 +255,34 @@ def _content(result: PoseSolution, convention: str) -> dict[str, Any]:
             }
             for step in result.history
         ],
+    }
+
+
+def _content_of_views(result: PoseViewsSolution) -> dict[str, Any]:
+    """The result as it is printed."""
+    return {
+        "world_from_object": result.world_from_object.tolist(),
+        "ious": [round(iou, 4) for iou in result.ious],
+        **_judgement(result),
+        "alternatives": [
+            {"world_from_object": other.world_from_object.tolist(), "probability": round(other.probability, 3)}
+            for other in result.alternatives
+        ],
+    }
+
+
+def _judgement(result: PoseSolution | PoseViewsSolution) -> dict[str, Any]:
+    """How sure a result is, and why."""
+    return {
+        "verdict": result.verdict.value,
+        "explanation": result.explanation,
+        "confidence": round(result.confidence, 4),
+        "interval": result.interval._asdict(),
+        "covariance": result.covariance.tolist(),
+        "evidence": {name: round(float(value), 4) for name, value in result.evidence._asdict().items()},
+        "notes": result.notes,
+        "reason": result.reason.value,
+        "seconds": round(result.seconds, 4),
     }
 
 

@@ -23,7 +23,11 @@ def gauss_newton_step(points: ContourPoints, robust_px: np.ndarray) -> np.ndarra
 
     robust_px: (B,) residuals beyond this many pixels lose influence (Cauchy weights).
     """
-    hessian, gradient = damped_normal_equations(points, robust_px)
+    return step_of(*damped_normal_equations(points, robust_px))
+
+
+def step_of(hessian: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+    """(B, 6) the step to where the gradient (B, 6) is zero, for a damped Hessian (B, 6, 6)."""
     return -np.linalg.solve(hessian, gradient[:, :, None])[:, :, 0]
 
 
@@ -33,9 +37,14 @@ def damped_normal_equations(points: ContourPoints, robust_px: np.ndarray) -> tup
     The inverse Hessian is the covariance that an SE3 step has if every pixel of outline is off by one on its own.
     """
     hessian, gradient = normal_equations(points, robust_px)
+    return damped(hessian), gradient
+
+
+def damped(hessian: np.ndarray) -> np.ndarray:
+    """A Hessian (B, 6, 6) whose diagonal is raised a little, so that it can be inverted."""
     diagonal = np.einsum("bii->bi", hessian)
     floor = MIN_CURVATURE * diagonal.max(axis=1, keepdims=True) + 1e-12
-    return hessian + np.eye(6) * (DAMPING * diagonal + floor)[:, None, :], gradient
+    return hessian + np.eye(6) * (DAMPING * diagonal + floor)[:, None, :]
 
 
 def mean_distance(points: ContourPoints, num_instances: int) -> np.ndarray:

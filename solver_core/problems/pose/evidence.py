@@ -67,7 +67,7 @@ def gather_evidence(
     points = contour_points(pose[None, 4:], depth, mended.distance, mended.evidence, problem.intrinsics)
     off, length = np.abs(points.residual) / cut_px, points.weight.sum()
     covariance = _covariance(points, cut_px)
-    variance, distance = np.diag(_without_free_turn(covariance, pose, symmetries)), -pose[6]
+    rotation_deg, across, along = spreads(covariance, pose, symmetries)
     is_object = observation.coverage[0] >= 0.5
     evidence = Evidence(
         iou=float(overlap(np.isfinite(depth), observation)[0]),
@@ -79,11 +79,18 @@ def gather_evidence(
         energy=float(parts.energy[0]),
         gap=float(np.clip(np.min(other_energies, initial=np.inf) - parts.energy[0], 0, MAX_GAP)),
         size_px=float(max(np.ptp(np.flatnonzero(is_object.any(axis=axis))) + 1 for axis in (0, 1))),
-        rotation_deg=float(np.degrees(np.sqrt(variance[:3].sum()))),
-        across=float(distance * np.sqrt(variance[3:5].sum())),
-        along=float(distance * np.sqrt(variance[5])),
+        rotation_deg=rotation_deg,
+        across=across,
+        along=along,
     )
     return Looked(evidence, covariance)
+
+
+def spreads(covariance: np.ndarray, pose: np.ndarray, symmetries: Symmetries) -> tuple[float, float, float]:
+    """rotation_deg, across and along, as in Evidence, of a covariance (6, 6) of SE3 steps from a pose (7,)."""
+    variance, distance = np.diag(_without_free_turn(covariance, pose, symmetries)), -pose[6]
+    rotation_deg = float(np.degrees(np.sqrt(variance[:3].sum())))
+    return rotation_deg, float(distance * np.sqrt(variance[3:5].sum())), float(distance * np.sqrt(variance[5]))
 
 
 def _with_edge_moved(observation: PoseObservation, outwards_px: float) -> PoseObservation:

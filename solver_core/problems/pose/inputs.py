@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,21 +25,24 @@ CONVENTIONS = {"opengl": np.eye(4), "opencv": np.diag([1.0, -1.0, -1.0, 1.0])}
 ALL_LABELS = "all"
 
 
-def add_inputs(parser: argparse.ArgumentParser) -> Any:
-    """Adds the flags that say what is read; returns the group of the files."""
+def add_inputs(parser: argparse.ArgumentParser, is_one_view: bool = True) -> Any:
+    """Adds the flags that say what is read; returns the group of the files.
+
+    is_one_view: whether mask and camera must be given, or several views may be instead.
+    """
     files = parser.add_argument_group("files")
     files.add_argument("--mesh", type=Path, required=True, metavar="FILE", help="obj, ply, glb, gltf, off or stl, in any unit")
     files.add_argument(
         "--mask",
         type=Path,
-        required=True,
+        required=is_one_view,
         metavar="IMAGE",
         help="white, or opaque, where the object is; COCO's JSON; or a folder of such images",
     )
     files.add_argument(
         "--camera",
         type=Path,
-        required=True,
+        required=is_one_view,
         metavar="FILE",
         help=CAMERA_HELP,
     )
@@ -91,7 +94,7 @@ def _label(text: str) -> int | str:
 
 def read_inputs(args: argparse.Namespace) -> dict[str, Any]:
     """What solve_pose and PoseSetup.checked take.  Raises SolverError."""
-    mesh, (mask, camera) = _mesh_of(args.mesh), _read_mask_and_camera(args)
+    mesh, (mask, camera) = _mesh_of(args.mesh), _read_mask_and_camera(args, args.mask, args.camera)
     return {
         "mask": mask,
         "vertices": mesh.vertices,
@@ -122,12 +125,35 @@ def read_labelled(args: argparse.Namespace, mesh_by_label: Mapping[int, Path]) -
     }
 
 
+def read_views(args: argparse.Namespace, views: Sequence[Sequence[Path]]) -> dict[str, Any]:
+    """What solve_pose_views takes, of the mask, camera and pose of each view.  Raises SolverError."""
+    mesh = _mesh_of(args.mesh)
+    masks, cameras = zip(*(_read_mask_and_camera(args, mask, camera) for mask, camera, _ in views), strict=True)
+    ours_from_theirs = CONVENTIONS[args.convention]
+    return {
+        "masks": masks,
+        "vertices": mesh.vertices,
+        "faces": mesh.faces,
+        "cameras": cameras,
+        "worlds_from_cameras": [read_pose(pose, "world_from_camera") @ ours_from_theirs.T for _, _, pose in views],
+        "start": None if args.start is None else read_pose(args.start, "world_from_object"),
+        "up": args.up,
+    }
+
+
 def check_shared_inputs(args: argparse.Namespace) -> None:
     """Raises SolverError for what would fail with every mask, before the first is read."""
+    _require_one_object(args)
     _mesh_of(args.mesh)
     _start_of(args)
     if args.focal is not None:
         checked_focal_range(args.focal)
+
+
+def _require_one_object(args: argparse.Namespace) -> None:
+    """Raises ConfigError."""
+    if args.label == ALL_LABELS:
+        raise ConfigError(f"--label {ALL_LABELS} belongs to one label image; give the number of the object")
 
 
 @functools.lru_cache(maxsize=1)
@@ -141,18 +167,17 @@ def _start_of(args: argparse.Namespace) -> np.ndarray | None:
     return None if args.start is None else CONVENTIONS[args.convention] @ read_pose(args.start)
 
 
-def _read_mask_and_camera(args: argparse.Namespace) -> tuple[np.ndarray, Camera]:
+def _read_mask_and_camera(args: argparse.Namespace, mask_file: Path, camera_file: Path) -> tuple[np.ndarray, Camera]:
     """(H, W) coverage, after notes on what was understood; and the camera.  Either file may lack the image's size."""
-    if args.label == ALL_LABELS:
-        raise ConfigError(f"--label {ALL_LABELS} belongs to one label image; give the number of the object")
+    _require_one_object(args)
     choice = MaskChoice(args.label, args.threshold, args.invert)
-    if args.mask.suffix.lower() == ".json":
-        camera = read_camera(args.camera)
-        mask = read_mask(args.mask, choice, (camera.width, camera.height))
+    if mask_file.suffix.lower() == ".json":
+        camera = read_camera(camera_file)
+        mask = read_mask(mask_file, choice, (camera.width, camera.height))
     else:
-        mask = read_mask(args.mask, choice)
+        mask = read_mask(mask_file, choice)
         height, width = mask.coverage.shape
-        camera = read_camera(args.camera, (width, height))
+        camera = read_camera(camera_file, (width, height))
     for note in mask.notes:
         console.print_remark(note)
     return mask.coverage, camera

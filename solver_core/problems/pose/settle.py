@@ -46,7 +46,7 @@ def settling_update(level: RefineLevel, has_offset: bool) -> Update:
         jacobian = points.jacobian
         if has_offset:
             jacobian = np.concatenate([jacobian, np.ones((len(jacobian), 1))], axis=1)
-        scale = max(CAUCHY_DEVIATIONS * MAD_TO_DEVIATION * _typical(points, level, 0.0), MIN_SCALE_PX)
+        scale = noise_scale(points, level)
         weight = points.weight / (1 + (points.residual / scale) ** 2)
         weighted = jacobian * weight[:, None]
         hessian = weighted.T @ jacobian
@@ -56,6 +56,11 @@ def settling_update(level: RefineLevel, has_offset: bool) -> Update:
         return -np.linalg.solve(hessian + np.diag(damping), weighted.T @ points.residual)[None, :6]
 
     return update
+
+
+def noise_scale(points: ContourPoints, level: RefineLevel) -> float:
+    """Cauchy scale in pixels at which the outline of one pose counts in full, by how far it typically is off."""
+    return max(CAUCHY_DEVIATIONS * MAD_TO_DEVIATION * _typical(points, level), MIN_SCALE_PX)
 
 
 def fit_of(level: RefineLevel, pose: np.ndarray, has_offset: bool) -> Fit:
@@ -71,9 +76,9 @@ def fit_of(level: RefineLevel, pose: np.ndarray, has_offset: bool) -> Fit:
     return Fit(float(np.average(off, weights=points.weight + 1e-9)), -offset)
 
 
-def _typical(points: ContourPoints, level: RefineLevel, offset: float) -> float:
+def _typical(points: ContourPoints, level: RefineLevel) -> float:
     """Median distance of the outline that lies near the mask's, pixels."""
-    near = np.abs(points.residual - offset)
+    near = np.abs(points.residual)
     near = near[near < _reach(level)]
     return float(np.median(near)) if len(near) else _cut(level)
 

@@ -7,7 +7,6 @@ import functools
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from solver_core.network.weights import load_networks
 from solver_core.options import Options, keyword_options, option
 from solver_core.problem import take
 from solver_core.problems.pose.align import ALIGN_LOOP
+from solver_core.problems.pose.candidates import Candidates, joined, likely_others
 from solver_core.problems.pose.confidence import PoseInterval, calibrated, confidence
 from solver_core.problems.pose.crop import CroppedPoses, crop_poses, turn_pose
 from solver_core.problems.pose.descend import NARROW_LOOP, NARROW_PX, WIDE_LOOP, WIDE_PX, descent_update
@@ -51,14 +51,10 @@ CLEAN_IOU = 0.99  # a mask that a pose explains this well is clean, and the pose
 # so far.  The first is a little beyond what the networks are trained for.
 RESTART_ROUNDS = ((np.radians(50.0), False), (np.radians(25.0), True), (np.radians(90.0), False))
 LOST_ENERGY = 0.3  # no pose near a right one explains a mask so badly; what is not found yet is looked for farther away
-BEST_FEW = 8  # poses that differ by TURN_BETWEEN or more: they are turned in later rounds, and followed down
-TURN_BETWEEN = np.radians(4.0)
+BEST_FEW = 8  # poses that differ: they are turned in later rounds, and followed down
 CUT_CHANCE = 0.25  # that a side of the mask's box is taken for one where something hides the rest
 DRAWS_PER_RESTART = 12  # random turns that are only aligned, for each one that is followed to its end
 NEARNESS = 0.002  # IoU that a radian away from the given start has to gain
-DISTINCT_ANGLE = np.radians(10.0)  # alternatives differ from the result, and from each other, by at least this angle
-ALTERNATIVE_ENERGY = 0.03  # and fit at most this much worse
-ENERGY_OF_CHANCE = 0.01  # a pose whose energy is lower by this is e times as likely
 SUSPICIOUS_PX = 0.25  # an outline that is off by more, where the mask is clean, has a cause
 MANY_STARTS = 16
 
@@ -240,15 +236,7 @@ def solve_pose_batch(
     return [PoseSession(setup, options, rng).run() for setup in setups]
 
 
-class _Candidates(NamedTuple):
-    """Poses (B, 7) of the unit mesh in the camera, their energies (B,) at the mask's resolution and stop reasons."""
-
-    x: np.ndarray
-    energy: np.ndarray
-    reasons: list[StopReason]
-
-
-Steps = Generator[PoseStep, None, _Candidates]
+Steps = Generator[PoseStep, None, Candidates]
 
 
 class PoseSession(Session[PoseStep, PoseSolution]):
@@ -265,21 +253,27 @@ class PoseSession(Session[PoseStep, PoseSolution]):
         self.levels = refine_levels(setup.mesh, setup.coverage, setup.camera, setup.known)
         self.judge_level = self.levels[0]
         self.networks = load_networks(options.weights, "pose", INPUT_LAYOUT) if options.steps else []
-        self.candidates = _Candidates(np.zeros((0, 7)), np.zeros(0), [])
-        self.final: _Candidates | None = None
+        self.candidates = Candidates(np.zeros((0, 7)), np.zeros(0), [])
+        self.final: Candidates | None = None
         self.focal_range: tuple[float, float] | None = None  # of what explains the mask about as well as what was found
         self.focal_factor: float | None = None  # on the focal length, if that explains the mask better
         self.edge_px = 0.0  # how far the mask's edge lies outside of the object's outline
 
     def phases(self) -> list[Phase]:
+        return [
+            *self.search_phases(),
+            Phase(self._find_focal, 0),
+            Phase(self._finish, FINE_LOOP.steps + 1 if self.options.refine else 1),
+        ]
+
+    def search_phases(self) -> list[Phase]:
+        """Those that gather candidates."""
         refined = REFINE_LOOP.steps if self.options.refine else 0
         restarted = ALIGN_LOOP.steps + self.options.steps + (RESTART_LOOP.steps if self.options.refine else 0)
         return [
             Phase(self._first, ALIGN_LOOP.steps + self.options.steps + refined),
             *(Phase(lambda one=one: self._restart(*one), restarted) for one in RESTART_ROUNDS),
             Phase(self._descend, len(WIDE_PX) + len(NARROW_PX) if self.options.refine else 0),
-            Phase(self._find_focal, 0),
-            Phase(self._finish, FINE_LOOP.steps + 1 if self.options.refine else 1),
         ]
 
     def result(self) -> PoseSolution:
@@ -288,8 +282,8 @@ class PoseSession(Session[PoseStep, PoseSolution]):
             pose, reason = self.setup.unit_pose(best.camera_from_object), StopReason.CANCELLED
         else:
             pose, reason = self.final.x[0], self.final.reasons[0]
-        symmetries = self._symmetries
-        others = self._others(pose, symmetries)
+        symmetries = self.symmetries
+        others = self.candidates.others_than(pose, symmetries)
         edge_px = self.edge_px * self.levels[0].problem.height / self.levels[-1].problem.height
         reduction = self.setup.camera.fx / self.levels[0].problem.intrinsics[0, 0]
         evidence, spread = gather_evidence(self.levels[0], pose, edge_px, others.energy, symmetries)
@@ -298,7 +292,7 @@ class PoseSession(Session[PoseStep, PoseSolution]):
         if self.focal_range is not None:  # the distance goes with the focal length
             within = within._replace(along=np.hypot(within.along, pose[6] * np.log(np.divide(*self.focal_range)) / 2))
         interval = within._replace(across=diagonal * within.across, along=diagonal * within.along)
-        num_others = int(np.sum(others.energy <= evidence.energy + ALTERNATIVE_ENERGY))
+        num_others = len(others.as_good_as(evidence.energy).x)
         return PoseSolution(
             self.setup.user_matrix(pose),
             evidence.iou,
@@ -313,7 +307,10 @@ class PoseSession(Session[PoseStep, PoseSolution]):
             self.seconds,
             self.setup.camera,
             self.focal_range,
-            self._alternatives(others, evidence, symmetries, pose),
+            [
+                PoseAlternative(self.setup.user_matrix(other.pose), self._iou(other.pose), other.probability)
+                for other in likely_others(pose, evidence.energy, others, symmetries)
+            ],
         )
 
     def _first(self) -> Generator[PoseStep, None, None]:
@@ -324,17 +321,17 @@ class PoseSession(Session[PoseStep, PoseSolution]):
         """Turned starts, where nothing so far explains the mask; starts far away only where nothing comes near."""
         is_far = angle > RESTART_ROUNDS[0][0]
         if self.options.restarts > 0 and not self._is_clean() and not (is_far and self.candidates.energy.min() < LOST_ENERGY):
-            self._judge_at(self._search_level)
+            self._judge_at(self.search_level)
             found = yield from self._follow(self._promising_starts(angle, from_found), is_restart=True)
-            self.candidates = _joined(self.candidates, found)
+            self.candidates = joined(self.candidates, found)
 
     def _descend(self) -> Generator[PoseStep, None, None]:
         """The best poses followed down by steps at random, where nothing explains the mask as a clean one."""
         if not self.options.refine or self._is_clean():
             return
-        self._judge_at(self._search_level)
-        x, found = self.candidates.x[self._distinct(BEST_FEW)], []
-        for level, spreads_px, loop in ((self._search_level, WIDE_PX, WIDE_LOOP), (self.levels[0], NARROW_PX, NARROW_LOOP)):
+        self._judge_at(self.search_level)
+        x, found = self.candidates.x[self.candidates.distinct(BEST_FEW)], []
+        for level, spreads_px, loop in ((self.search_level, WIDE_PX, WIDE_LOOP), (self.levels[0], NARROW_PX, NARROW_LOOP)):
             batch = level.repeated(len(x))
             update = descent_update(batch.problem.intrinsics, spreads_px, self.rng)
             show = self._show("restart", batch.observation)
@@ -343,16 +340,22 @@ class PoseSession(Session[PoseStep, PoseSolution]):
             x = solution.x[[np.argmin(solution.energy)]]
         self._judge_at(self.levels[0])
         x = np.concatenate(found)
-        self.candidates = _joined(self.candidates, self._judged(x, [StopReason.MAX_STEPS] * len(x)))
+        self.candidates = joined(self.candidates, self._judged(x, [StopReason.MAX_STEPS] * len(x)))
 
     @functools.cached_property
-    def _search_level(self) -> RefineLevel:
+    def search_level(self) -> RefineLevel:
         """The mask with few pixels, for many poses."""
         setup, reduction = self.setup, reduction_to(self.setup.coverage, SEARCH_PX)
         return level_at(setup.mesh, setup.coverage, setup.camera, reduction, setup.known)
 
+    @property
+    def best_energy(self) -> float:
+        """The lowest energy of what was found, at the coarsest level of the mask's own resolutions."""
+        self._judge_at(self.levels[0])
+        return float(self.candidates.energy.min())
+
     @functools.cached_property
-    def _symmetries(self) -> Symmetries:
+    def symmetries(self) -> Symmetries:
         return find_symmetries(self.setup.mesh)
 
     def _judge_at(self, level: RefineLevel) -> None:
@@ -360,15 +363,6 @@ class PoseSession(Session[PoseStep, PoseSolution]):
         if level is not self.judge_level:
             self.judge_level = level
             self.candidates = self._judged(self.candidates.x, self.candidates.reasons)
-
-    def _distinct(self, count: int) -> list[int]:
-        """Up to count rows of candidates that differ, the best first."""
-        kept: list[int] = []
-        for row in np.argsort(self.candidates.energy, kind="stable"):
-            others = self.candidates.x[kept, :4]
-            if (rotations.angle_between(self.candidates.x[row, :4], others) > TURN_BETWEEN).all():
-                kept.append(int(row))
-        return kept[:count]
 
     def _outline_px(self, pose: np.ndarray) -> float:
         """Mean distance of the outline at a pose (7,) from that of the mask, cut where it counts as wrong."""
@@ -404,7 +398,7 @@ class PoseSession(Session[PoseStep, PoseSolution]):
         self._judge_at(self.levels[0])
         final = yield from self._refine_fully(self._best())
         if self.setup.start is not None:
-            final = final._replace(x=self._symmetries.nearest(final.x[0], self.starts[0, :4])[None])
+            final = final._replace(x=self.symmetries.nearest(final.x[0], self.starts[0, :4])[None])
         if self.options.refine and self.focal_range is None and self._outline_px(final.x[0]) > SUSPICIOUS_PX:
             self.focal_factor = better_focal(self.levels[0], final.x[0])
         matrix = self.setup.user_matrix(final.x[0])
@@ -446,19 +440,19 @@ class PoseSession(Session[PoseStep, PoseSolution]):
         if len(starts) == 1 and self._iou(candidates.x[0]) < CLEAN_IOU:
             # A wrong step near the end may have left the way to the answer: refine what was there before, too.
             earlier = yield from self._refine(self.levels[0], np.concatenate(estimates[:-1]), "refine", RESTART_LOOP)
-            candidates = _joined(candidates, earlier)
+            candidates = joined(candidates, earlier)
         return candidates
 
-    def _judged(self, x: np.ndarray, reasons: list[StopReason]) -> _Candidates:
+    def _judged(self, x: np.ndarray, reasons: list[StopReason]) -> Candidates:
         """Candidates of poses (B, 7) as they are."""
         level, rows = self.judge_level.repeated(len(x)), np.arange(len(x))
-        return _Candidates(x, level.problem.energy(level.problem.forward(x, rows), level.observation, rows), reasons)
+        return Candidates(x, level.problem.energy(level.problem.forward(x, rows), level.observation, rows), reasons)
 
     def _promising_starts(self, angle: float, from_found: bool) -> np.ndarray:
         """(restarts, 7) the best of many random turns, up to an angle, of the starts or the best poses found so far."""
         count = DRAWS_PER_RESTART * self.options.restarts
         turn = rotations.wxyz_from_rotvec(rotations.random_rotvec(self.rng, count, angle))
-        turned = self.candidates.x[self._distinct(BEST_FEW)] if from_found else self.starts
+        turned = self.candidates.x[self.candidates.distinct(BEST_FEW)] if from_found else self.starts
         drawn = turned[self.rng.integers(len(turned), size=count)]
         drawn[:, :4] = rotations.multiply(turn, drawn[:, :4])
         cropped = self.cropped.repeated(count)
@@ -468,7 +462,7 @@ class PoseSession(Session[PoseStep, PoseSolution]):
         best = np.argsort(aligned.energy, kind="stable")[: self.options.restarts]
         return turn_pose(self.cropped.virtual_from_camera[0].T, aligned.x[best])
 
-    def _refine_fully(self, best: _Candidates) -> Steps:
+    def _refine_fully(self, best: Candidates) -> Steps:
         """The chosen pose at the mask's own resolution; where that is coarse, the mean of equals around it."""
         if not self.options.refine:
             return best
@@ -491,16 +485,16 @@ class PoseSession(Session[PoseStep, PoseSolution]):
         polished = yield from self._loop(
             self._show("polish", coarse.observation), coarse.problem, update, coarse.observation, best.x, POLISH_LOOP
         )
-        return _Candidates(polished.x, polished.energy, best.reasons)
+        return Candidates(polished.x, polished.energy, best.reasons)
 
-    def _settle(self, level: RefineLevel, best: _Candidates) -> Steps:
+    def _settle(self, level: RefineLevel, best: Candidates) -> Steps:
         """The pose about which the outlines lie on each other on average, if that costs little."""
         update, show = settling_update(level, has_offset=False), self._show("polish", level.observation)
         solution = yield from self._loop(show, level.problem, update, level.observation, best.x, SETTLE_LOOP)
         is_as_good = solution.energy[0] <= best.energy[0] + TOLERANCE
-        return _Candidates(solution.x, solution.energy, best.reasons) if is_as_good else best
+        return Candidates(solution.x, solution.energy, best.reasons) if is_as_good else best
 
-    def _settle_with_offset(self, level: RefineLevel, best: _Candidates) -> Steps:
+    def _settle_with_offset(self, level: RefineLevel, best: Candidates) -> Steps:
         """The pose about which the outlines lie at one distance from each other, if that explains the mask much better."""
         update, show = settling_update(level, has_offset=True), self._show("polish", level.observation)
         solution = yield from self._loop(show, level.problem, update, level.observation, best.x, SETTLE_LOOP)
@@ -508,44 +502,16 @@ class PoseSession(Session[PoseStep, PoseSolution]):
         if fit.outline >= MUCH_BETTER * fit_of(level, best.x[0], has_offset=False).outline:
             return best
         self.edge_px = fit.offset_px
-        return _Candidates(solution.x, solution.energy, best.reasons)
+        return Candidates(solution.x, solution.energy, best.reasons)
 
-    def _best(self) -> _Candidates:
+    def _best(self) -> Candidates:
         """The candidate that explains the mask best; among equals the one nearest to the given start."""
         candidates = self.candidates
         score = candidates.energy
         if self.setup.start is not None:
             score = score + NEARNESS * rotations.angle_between(self.starts[:, :4], candidates.x[:, :4])
         row = int(np.argmin(score))
-        return _Candidates(candidates.x[[row]], candidates.energy[[row]], [candidates.reasons[row]])
-
-    def _others(self, pose: np.ndarray, symmetries: Symmetries) -> _Candidates:
-        """Candidates that look different from a pose (7,) and from each other, the best first."""
-        kept, rows = [pose], []
-        for row in np.argsort(self.candidates.energy, kind="stable"):
-            candidate = self.candidates.x[row]
-            if all(_turn_between(candidate, other, symmetries) > DISTINCT_ANGLE for other in kept):
-                kept.append(candidate)
-                rows.append(row)
-        return _Candidates(
-            self.candidates.x[rows], self.candidates.energy[rows], [self.candidates.reasons[row] for row in rows]
-        )
-
-    def _alternatives(
-        self, others: _Candidates, evidence: Evidence, symmetries: Symmetries, pose: np.ndarray
-    ) -> list[PoseAlternative]:
-        """Poses that look the same as a pose (7,), and others that fit about as well, the likeliest first."""
-        rows = np.flatnonzero(others.energy <= evidence.energy + ALTERNATIVE_ENERGY)
-        different = others.x[rows]
-        same = symmetries.equivalents(pose, pose[:4])[1:]
-        poses = np.concatenate([same, different])
-        energy = np.concatenate([np.full(len(same) + 1, evidence.energy), others.energy[rows]])
-        weight = np.exp((energy.min() - energy) / ENERGY_OF_CHANCE)
-        probability = (weight / weight.sum())[1:]
-        order = np.argsort(-probability, kind="stable")
-        return [
-            PoseAlternative(self.setup.user_matrix(poses[row]), self._iou(poses[row]), float(probability[row])) for row in order
-        ]
+        return Candidates(candidates.x[[row]], candidates.energy[[row]], [candidates.reasons[row]])
 
     def _refine(self, single: RefineLevel, x: np.ndarray, phase: str, settings: LoopSettings) -> Steps:
         """Refinement of poses (B, 7) at a level."""
@@ -553,7 +519,7 @@ class PoseSession(Session[PoseStep, PoseSolution]):
         solution: Solution = yield from self._loop(
             self._show(phase, level.observation), level.problem, level.update, level.observation, x, settings
         )
-        return _Candidates(solution.x, solution.energy, solution.reasons)
+        return Candidates(solution.x, solution.energy, solution.reasons)
 
     def _show(
         self, phase: str, observation: PoseObservation, view_from_camera: np.ndarray | None = None
@@ -577,16 +543,7 @@ class PoseSession(Session[PoseStep, PoseSolution]):
         return PoseStep(phase, camera_from_object, energy, iou, damping, self.seconds)
 
 
-def _turn_between(a: np.ndarray, b: np.ndarray, symmetries: Symmetries) -> float:
-    """Angle between poses (7,), the least over those that look the same."""
-    return float(rotations.angle_between(symmetries.nearest(a, b[:4])[:4], b[:4]))
-
-
 def _before_camera(x: np.ndarray) -> np.ndarray:
     """Poses (B, 7) of which those behind the camera are put on its axis; a wide-angle start may be behind the crop's."""
     is_behind = x[:, 6] >= 0
     return np.where(is_behind[:, None], np.concatenate([x[:, :4], np.tile([0.0, 0.0, -3.0], (len(x), 1))], axis=1), x)
-
-
-def _joined(a: _Candidates, b: _Candidates) -> _Candidates:
-    return _Candidates(np.concatenate([a.x, b.x]), np.concatenate([a.energy, b.energy]), a.reasons + b.reasons)
