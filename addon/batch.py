@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 import bpy
 
 COMMAND = "deep_feedback"
-WRONG_INPUT, SYSTEM_FAULT, INTERRUPTED = 2, 3, 130  # exit codes
+NOT_ALL_GOOD, WRONG_INPUT, SYSTEM_FAULT, INTERRUPTED = 1, 2, 3, 130  # exit codes
 EXAMPLE = """\
 A job is a JSON list of tasks. Paths are relative to the job file, outputs to DIR. All keys of a task but those below are
 the settings of the panels; what is left out has the panel's default.
@@ -91,7 +91,8 @@ def main(arguments: Sequence[str]) -> int:
         if args.schema or args.record_schema:
             _print(json.dumps(jobs.job_schema() if args.schema else jobs.record_schema(), indent=2))
             return 0
-        return _run_job(args, jobs)
+        code = _run_job(args, jobs)
+        return 0 if code == NOT_ALL_GOOD and args.accept_all else code
     except jobs.JobError as error:
         _complain([plain_line(problem) for problem in error.problems])
         return WRONG_INPUT
@@ -162,7 +163,7 @@ def _print_lines(lines: Generator[dict[str, Any], None, None]) -> int:
         for line in lines:
             _print(json.dumps(line))
             is_all_good &= line.get("verdict") == "good"
-    return int(not is_all_good)
+    return 0 if is_all_good else NOT_ALL_GOOD
 
 
 class _NoReader(Exception):
@@ -194,6 +195,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--timeout", type=_seconds, metavar="SECONDS", help='give up a task after this time, unless it has its own "timeout"'
+    )
+    parser.add_argument(
+        "--accept-all",
+        action="store_true",
+        help="exit code 0 instead of 1, for farms that would try again; records say what is doubtful or failed",
     )
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)  # a process of --jobs
     return parser

@@ -175,8 +175,9 @@ def test_a_doubtful_result_is_kept_and_makes_every_run_end_with_1(folder, capsys
 
     code, (line,) = run(capsys, folder, arm_task())
     second_code, (second,) = run(capsys, folder, arm_task())
+    accepted_code, _ = run(capsys, folder, arm_task(), options=["--accept-all"])
 
-    assert (code, line["status"]) == (1, "doubtful")
+    assert (code, line["status"], accepted_code) == (1, "doubtful", 0)
     assert (second_code, second["status"], second["verdict"]) == (1, "skipped", "doubtful")
 
 
