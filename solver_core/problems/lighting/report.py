@@ -23,8 +23,9 @@ SHARE = 0.9  # of the probability that lies within the reported angle
 REACH = 0.02  # radians, or parts of a distance, to which the energy is taken to be quadratic
 RING_DEG = np.array([1.5, 3, 6, 12, 24, 45, 75, 105])  # around the answer, to see what else explains the image
 PER_RING = 8
+ANNULUS = np.array([0.75, 0.92, 1.08, 1.25])  # of a ring's angle: where the probability that it stands for lies
 NUM_SAMPLES = 400  # of the nearest answers
-MODEL_DEG = 2.0  # standard deviation by which light from other surfaces turns a sun, where there is ambient light
+MODEL_DEG = 0.3  # standard deviation by which light from other surfaces turns a sun, where there is ambient light
 WIDEST_DEG = 90.0  # standard deviation of a light that an image says nothing about
 DISTINCT_DEG = 10.0  # answers are at least so far apart
 PROBABLE = 0.05  # answers of less probability are not reported
@@ -71,8 +72,8 @@ def examine(fine: LightingProblem, middle: LightingProblem, answers: Answers) ->
     # All answers are taken to be as narrow as the first.
     relative = np.exp(log_evidence(answers.energy) - log_evidence(answers.energy[:1]))
     relative *= 1 + around[rings < DISTINCT_DEG].sum()
-    angles = np.concatenate([near, _angles_deg(x, answers.x[1:]), rings])
-    mass = np.concatenate([np.full(NUM_SAMPLES, 1 / NUM_SAMPLES), relative[1:], around])
+    angles = np.concatenate([near, _angles_deg(x, answers.x[1:]), np.outer(ANNULUS, rings).ravel()])
+    mass = np.concatenate([np.full(NUM_SAMPLES, 1 / NUM_SAMPLES), relative[1:], np.tile(around / len(ANNULUS), len(ANNULUS))])
     order = np.argsort(angles)
     within = np.cumsum(mass[order]) / mass.sum()
     return Report(
