@@ -15,6 +15,7 @@ from solver_core.errors import SetupError
 from solver_core.problems.lighting.known import KnownLight
 from solver_core.problems.lighting.lights import LIGHTS
 
+from .passes import world_panorama
 from .scene import require_editable, used_nodes
 from .transform import float64, split_rigid, world_matrix
 
@@ -114,23 +115,23 @@ def read_known_lights(depsgraph: bpy.types.Depsgraph, world_from_camera: np.ndar
     return lights
 
 
-def read_sky(world: bpy.types.World | None) -> Iterator[KnownLight]:
-    """The light of a world of one color, if it is not black.  A world of a picture gives none; see has_picture."""
+def read_world(world: bpy.types.World | None, world_from_camera: np.ndarray) -> Iterator[KnownLight]:
+    """The light of a world, if it is not black, in the frame of a camera (4, 4).
+
+    Where nodes make it, such as a picture, Cycles renders it.  Raises SetupError if that fails.
+    """
     background = _background(world)
     if background is None:
         color = (0, 0, 0) if world is None or used_nodes(world) else tuple(world.color)
-    elif has_picture(world):
+    elif any(background.inputs[name].is_linked for name in ("Color", "Strength")):
+        image = world_panorama(world, world_from_camera)
+        if image.any():
+            yield KnownLight.checked({"kind": "environment", "strength": 1.0, "image": image, "name": world.name})
         return
     else:
         color = np.array(background.inputs["Color"].default_value[:3]) * background.inputs["Strength"].default_value
     if np.any(color):
         yield KnownLight.checked({"kind": "sky", "strength": np.array(color), "name": world.name})
-
-
-def has_picture(world: bpy.types.World | None) -> bool:
-    """Whether nodes make the color of a world."""
-    background = _background(world)
-    return background is not None and any(background.inputs[name].is_linked for name in ("Color", "Strength"))
 
 
 def _background(world: bpy.types.World | None) -> bpy.types.Node | None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Colours and normals of what a camera sees, as Cycles has them: any material, whatever makes its color.
+"""What Cycles knows of a scene: colours and normals of what a camera sees, any material, and the light of any world.
 
-They are rendered in a copy of the scene that shares its objects, so nothing of the user's is changed.
+It is rendered in a copy of the scene that shares its objects, so nothing of the user's is changed.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ from typing import NamedTuple
 
 import bpy
 import numpy as np
+from mathutils import Matrix
 
 from solver_core.errors import SetupError
 from solver_core.render.gbuffer import Passes
 
 MAX_SIZE = 512  # pixels of the longer side: a solve looks at some 128 cells along it
+WORLD_SIZE = 512, 256
+WORLD_SAMPLES = 16  # a pixel of a world: its sun may be smaller than one
 SAMPLES = 4  # a pixel: enough to smooth textures and edges
 SETTINGS = {  # of renders
     "engine": "CYCLES",
@@ -70,14 +73,8 @@ def cycles_passes(
     shrunk = min(1.0, MAX_SIZE / max(size))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "passes.exr"
-        with _stage(scene, depsgraph, camera, [max(1, round(shrunk * side)) for side in size]) as stage, _kept_render_result():
-            stage.render.filepath = str(path)
-            try:
-                bpy.ops.render.render(write_still=True, scene=stage.name)
-            except RuntimeError as error:
-                raise SetupError(f"Cycles could not render the colors of the surfaces: {error}") from error
-        if not path.is_file():
-            raise SetupError("Cycles did not render the colors of the surfaces.")
+        with _stage(scene, depsgraph, camera, [max(1, round(shrunk * side)) for side in size]) as stage:
+            _render(stage, path, "the colors of the surfaces")
         layers = read_layers(path.read_bytes())
     found = {name: _named(layers, names) for name, names in NAMES.items()}
     rotation = np.array(camera.evaluated_get(depsgraph).matrix_world)[:3, :3]
@@ -95,6 +92,46 @@ def cycles_passes(
 def _nearest(count: int, available: int) -> np.ndarray:
     """(count,) which of some pixels along a line lies nearest to each of more or fewer."""
     return ((np.arange(count) + 0.5) * available / count).astype(int)
+
+
+def world_panorama(world: bpy.types.World, world_from_camera: np.ndarray) -> np.ndarray:
+    """(H, W, 3) linear radiance of a world all around a camera (4, 4), whatever nodes make it: its middle lies ahead.
+
+    Raises SetupError where Cycles cannot render.
+    """
+    stage = bpy.data.scenes.new("deep feedback world")
+    lens = bpy.data.cameras.new("deep feedback panorama")
+    eye = bpy.data.objects.new("deep feedback panorama", lens)
+    try:
+        stage.world = world
+        stage.collection.objects.link(eye)
+        stage.camera, eye.matrix_world = eye, Matrix(world_from_camera.tolist())
+        lens.type = "PANO"
+        panorama = lens if hasattr(lens, "panorama_type") else lens.cycles  # since Blender 5.0, and before
+        panorama.panorama_type = "EQUIRECTANGULAR"
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "world.exr"
+            _set(stage.render, SETTINGS | {"film_transparent": False})
+            _set(stage.cycles, CYCLES | {"samples": WORLD_SAMPLES})
+            _set(stage.render.image_settings, FORMAT)
+            stage.render.resolution_x, stage.render.resolution_y = WORLD_SIZE
+            _render(stage, path, "the light of the world")
+            return _named(read_layers(path.read_bytes()), ("Combined",))[..., :3]
+    finally:
+        bpy.data.scenes.remove(stage)
+        bpy.data.cameras.remove(lens)
+
+
+def _render(stage: bpy.types.Scene, path: Path, what: str) -> None:
+    """Renders a scene into a file.  Raises SetupError."""
+    stage.render.filepath = str(path)
+    with _kept_render_result():
+        try:
+            bpy.ops.render.render(write_still=True, scene=stage.name)
+        except RuntimeError as error:
+            raise SetupError(f"Cycles could not render {what}: {error}") from error
+    if not path.is_file():
+        raise SetupError(f"Cycles did not render {what}.")
 
 
 @contextlib.contextmanager

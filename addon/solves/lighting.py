@@ -32,12 +32,11 @@ from ..bridge.light import (
     check_light,
     energy_and_color,
     evaluated_strength,
-    has_picture,
     new_light,
     read_known_lights,
     read_light_pose,
-    read_sky,
     read_strength,
+    read_world,
     remove_light,
     set_strength,
     write_strength,
@@ -91,7 +90,7 @@ class LightingTaskOptions(LightingOptions):
     use_other_lights: bool = option(
         True,
         "Count Other Lights",
-        "Takes the other lights and the world's color as known: the picture shows their light as well; needs Use Base Colors",
+        "Takes the other lights and the world as known: the picture shows their light as well; needs Use Base Colors",
     )
 
 
@@ -438,9 +437,12 @@ class LightingSolve:
         options = self.task.options
         if not (options.use_other_lights and options.use_base_color):
             return []
-        if has_picture(scene.world):
-            self.doubts.append("The world's light is made by nodes, such as a picture, and was not counted.")
-        return [*read_known_lights(depsgraph, world_from_camera, self.light), *read_sky(scene.world)]
+        lights = read_known_lights(depsgraph, world_from_camera, self.light)
+        try:
+            lights += read_world(scene.world, world_from_camera)
+        except SetupError as error:
+            self.doubts.append(f"{error} So the world's light was not counted.")
+        return lights
 
     def _sentences(self) -> list[str]:
         """What the user should know of the result."""

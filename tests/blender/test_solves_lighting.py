@@ -11,6 +11,7 @@ import pytest
 import solver_core as sc
 from addon.bridge.camera import read_camera, read_camera_pose
 from addon.bridge.mesh import read_surfaces
+from addon.bridge.passes import world_panorama
 from addon.bridge.scene import evaluate
 from addon.schema import schema_of
 from addon.solves.image_source import ImageSource
@@ -221,17 +222,55 @@ def test_a_light_that_the_picture_does_not_show_is_not_counted(lit, folder):
     assert any("does not show the known light Old" in sentence for sentence in solve.report()["sentences"])
 
 
-def test_a_world_of_nodes_is_said_not_to_be_counted(lit, folder):
-    add_light(lit, "SUN")
-    source = ImageSource(file=render(lit, folder / "SUN.exr", "OPEN_EXR", samples=16))
-    lit.world = bpy.data.worlds.new("Sky")
-    nodes = lit.world.node_tree.nodes
-    lit.world.node_tree.links.new(nodes.new("ShaderNodeTexEnvironment").outputs["Color"], nodes["Background"].inputs["Color"])
+def add_picture_world(scene, rgba) -> None:
+    """A world whose light is a picture (H, W, 4) all around."""
+    scene.world = bpy.data.worlds.new("Studio")
+    if bpy.app.version < (5, 0, 0):
+        scene.world.use_nodes = True
+    image = bpy.data.images.new("studio", rgba.shape[1], rgba.shape[0], float_buffer=True)
+    image.pixels.foreach_set(rgba.astype(np.float32).ravel())
+    nodes = scene.world.node_tree.nodes
+    picture = nodes.new("ShaderNodeTexEnvironment")
+    picture.image = image
+    scene.world.node_tree.links.new(picture.outputs["Color"], nodes["Background"].inputs["Color"])
+
+
+def test_the_light_of_a_world_of_nodes_is_known(lit, folder):
+    light = add_light(lit, "SUN")
+    light.data.color = (1, 1, 1)
+    expected = towards_sun(light)
+    studio = np.full((32, 64, 4), 0.1)
+    studio[20:24, 10:14, :3] = 40  # a lamp, brighter than the sun on what faces it
+    add_picture_world(lit, studio)
+    source = ImageSource(file=render(lit, folder / "studio.exr", "OPEN_EXR", samples=64))
+    light.rotation_euler, light.data.energy = (0.2, 0.1, 0.2), 1
 
     solve = LightingSolve.gather(lit, LightingTask(source, "Camera", light="Light"))
     drain(solve)
 
-    assert any("world's light is made by nodes" in sentence for sentence in solve.report()["sentences"])
+    assert angle_deg(towards_sun(light), expected) < 4
+    assert light.data.energy == pytest.approx(3, rel=0.1)
+    assert "1 other light counts as known: Studio." in solve.report()["sentences"]
+
+
+def test_a_panorama_of_a_world_has_its_lamp_where_the_camera_sees_it(scene):
+    """In front of a camera that looks along +x, whatever axes a picture of a world has."""
+    studio = np.zeros((32, 64, 4))
+    studio[15:17, :] = [1, 0, 0, 1]  # the horizon
+    studio[24:, :] = [0, 0, 1, 1]  # high above
+    add_picture_world(scene, studio)
+    world_from_camera = np.eye(4)
+    world_from_camera[:3, :3] = np.transpose([[0, -1, 0], [0, 0, 1], [-1, 0, 0]])
+
+    panorama = world_panorama(scene.world, world_from_camera)
+
+    height, width, _ = panorama.shape
+    assert width == 2 * height
+    middle = panorama[height // 2 - 1 : height // 2 + 1].mean(axis=(0, 1))
+    assert middle[0] > 0.3
+    assert middle[2] < 0.01
+    np.testing.assert_allclose(panorama[height // 16].mean(axis=0), [0, 0, 1], atol=0.02)
+    np.testing.assert_allclose(panorama[-height // 16].mean(axis=0), 0, atol=0.02)
 
 
 def test_the_size_of_a_sun_is_set_and_put_back(lit, folder):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,7 @@ KEYS = {
     "spot": ("position", "aim", "cone_deg", "blend"),
     "area": ("position", "aim", "sides"),
     "sky": (),
+    "environment": ("image",),
 }
 NEEDED = {"direction": (3,), "position": (3,), "aim": (3,), "cone_deg": (), "sides": (2, 3)}  # shapes
 USUAL = {"angle_deg": 0.0, "blend": 0.0}
@@ -31,6 +32,10 @@ DISC_SAMPLES = 12  # of a sun's disc
 SIDE_SAMPLES = 4  # along each side of an area
 SKY_SAMPLES = 64  # directions: the share of the sky that is seen is off by about a hundredth
 SKY_MAP = 64  # texels of a shadow map for one of them: together they are soft
+# Suns that stand for an environment, as if all of it was dim and as if all was bright: 16 and 4 degrees apart.
+ENVIRONMENT_SAMPLES = 160, 2500
+BRIGHT = 0.02  # of an environment's light: a part with more is a lamp of its own, whose size the edges of shadows show
+SHINES = 1e-3  # of an environment's light: what a sun of less adds is not seen
 AREA_FACTOR = 4.0  # in front of an area against a point light of the same power: it shines by the cosine, to one side
 
 
@@ -39,9 +44,11 @@ class KnownLight:
     """A light that is known, in the camera's frame.
 
     kind: a key of KEYS.  strength: (3,) linear RGB as Blender has it: W/m2 of a sun, W of a point, spot or area, radiance of
-    a sky, which is the same all around.  name: for sentences.  values: the others, by key: direction (3,) towards a sun and
-    angle_deg across its disc; position (3,); aim (3,) in which a spot or an area shines; cone_deg across a spot's cone and
-    blend, the share of it that is soft; sides (2, 3) of an area, vectors along the whole of each.
+    a sky, which is the same all around; of an environment it multiplies its image.  name: for sentences.  values: the others,
+    by key: direction (3,) towards a sun and angle_deg across its disc; position (3,); aim (3,) in which a spot or an area
+    shines; cone_deg across a spot's cone and blend, the share of it that is soft; sides (2, 3) of an area, vectors along the
+    whole of each; image (H, W, 3) of an environment, linear radiance all around: its middle lies ahead of the camera, its right
+    half to the right.
     """
 
     kind: str
@@ -67,7 +74,13 @@ class KnownLight:
         strength = checked_numbers(strength, f"strength of a known {kind}", () if strength.ndim == 0 else (3,))
         if (strength < 0).any():
             raise SetupError(f"strength of a known {kind} must not be negative")
-        values = {key: checked_numbers(given.get(key, USUAL.get(key)), key, NEEDED.get(key, ())) for key in KEYS[kind]}
+        values = {
+            key: checked_numbers(given.get(key, USUAL.get(key)), key, NEEDED.get(key, ()))
+            for key in KEYS[kind]
+            if key != "image"
+        }
+        if "image" in KEYS[kind]:
+            values["image"] = _checked_environment(given["image"])
         for key in {"direction", "aim"} & set(values):
             if not values[key].any():
                 raise SetupError(f"{key} of a known {kind} must not be zero")
@@ -86,6 +99,10 @@ class KnownLight:
         """
         if self.kind == "sky":
             return self.strength * openness(scene)[:, None]
+        if self.kind == "environment":
+            suns = environment_suns(self.values["image"])
+            shading = LIGHTS["sun"].shade(scene.of(np.zeros(len(suns.directions), int)), suns.directions, SKY_MAP)
+            return self.strength * (shading.T @ suns.irradiance) / np.pi
         kind = LIGHTS["sun" if self.kind == "sun" else "point"]
         samples = self._samples()
         shading = kind.shade(
@@ -126,6 +143,50 @@ def known_lights(given: Any) -> tuple[KnownLight, ...]:
     if not isinstance(given, Sequence) or isinstance(given, str):
         raise SetupError(f"known must be a list of lights, got {type(given).__name__}")
     return tuple(KnownLight.checked(one) for one in given)
+
+
+class Suns(NamedTuple):
+    """directions: (N, 3) unit, towards them.  irradiance: (N, 3) linear RGB by each on what faces it."""
+
+    directions: np.ndarray
+    irradiance: np.ndarray
+
+
+def environment_suns(image: np.ndarray) -> Suns:
+    """Suns that stand for an environment (H, W, 3)."""
+    towards, solid_angle = environment_directions(*image.shape[:2])
+    light = (image * solid_angle[:, None, None]).reshape(-1, 3)
+    towards, grey = towards.reshape(-1, 3), light.mean(axis=1)
+    dim, bright = (spread(count, lowest_z=-1.0) for count in ENVIRONMENT_SAMPLES)
+    nearest = np.argmax(towards @ dim.T, axis=1)
+    is_bright = np.bincount(nearest, grey)[nearest] > BRIGHT * grey.sum()
+    nearest[is_bright] = len(dim) + np.argmax(towards[is_bright] @ bright.T, axis=1)
+    part = np.unique(nearest, return_inverse=True)[1]
+    direction = np.stack([np.bincount(part, grey * axis) for axis in towards.T], axis=1)
+    irradiance = np.stack([np.bincount(part, colour) for colour in light.T], axis=1)
+    is_seen = irradiance.mean(axis=1) > SHINES * grey.sum()
+    direction, irradiance = direction[is_seen], irradiance[is_seen]
+    return Suns((direction / np.linalg.norm(direction, axis=1, keepdims=True)).astype(np.float32), irradiance)
+
+
+def environment_directions(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Directions (H, W, 3) of the pixels of an environment, and the solid angle (H,) of each in a row."""
+    across = ((np.arange(width) + 0.5) / width - 0.5) * 2 * np.pi
+    up = (0.5 - (np.arange(height) + 0.5) / height) * np.pi
+    across, up = np.meshgrid(across, up)
+    towards = np.stack([np.cos(up) * np.sin(across), np.sin(up), -np.cos(up) * np.cos(across)], axis=2)
+    edges = np.sin((0.5 - np.arange(height + 1) / height) * np.pi)
+    return towards.astype(np.float32), -np.diff(edges) * 2 * np.pi / width
+
+
+def _checked_environment(image: Any) -> np.ndarray:
+    """(H, W, 3) float32.  Raises SetupError."""
+    image = checked_array(image, "image of a known environment", "(H, W, 3)").astype(np.float32)
+    if image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise SetupError(f"image of a known environment must be (H, W, 3), linear RGB all around, got shape {image.shape}")
+    if not np.isfinite(image).all() or (image < 0).any():
+        raise SetupError("image of a known environment must be finite and not negative")
+    return image
 
 
 def openness(scene: LitScene) -> np.ndarray:

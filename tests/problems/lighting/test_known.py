@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from solver_core.errors import SetupError
-from solver_core.problems.lighting.known import KnownLight, openness
+from solver_core.problems.lighting.known import KnownLight, environment_suns, openness
 from solver_core.problems.lighting.metrics import angle_deg
 from solver_core.problems.lighting.setup import LightingSetup
 from solver_core.problems.lighting.solve import solve_lighting
@@ -69,6 +69,29 @@ def test_a_known_sky_is_no_part_of_the_ambient_light():
     assert left == pytest.approx(2.5 / np.pi * SUN[2] / np.linalg.norm(SUN), rel=0.02)
 
 
+def test_an_environment_of_one_colour_is_a_sky(sun_case):
+    scene = LightingSetup.checked(**sun_case.arguments()).problem(32, 48).scene
+    sky = KnownLight.checked({"kind": "sky", "strength": [0.2, 0.3, 0.5]})
+    around = KnownLight.checked({"kind": "environment", "strength": 1, "image": np.full((32, 64, 3), [0.2, 0.3, 0.5])})
+
+    np.testing.assert_allclose(around.radiance(scene, 48), sky.radiance(scene, 48), atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "direction"), [(16, 32, (0, 0, -1)), (16, 48, (1, 0, 0)), (0, 5, (0, 1, 0)), (16, 0, (0, 0, 1))]
+)
+def test_a_bright_spot_of_an_environment_is_a_sun(row, column, direction):
+    image = np.full((33, 65, 3), 1e-6)
+    image[row, column] = 100
+
+    suns = environment_suns(image)
+
+    brightest = int(np.argmax(suns.irradiance[:, 0]))
+    assert suns.directions[brightest] @ direction > np.cos(np.radians(4))
+    solid_angle = 2 * np.pi / 65 * -np.diff(np.sin((0.5 - np.array([row, row + 1]) / 33) * np.pi))[0]
+    assert suns.irradiance[brightest, 0] == pytest.approx(100 * solid_angle, rel=0.01)
+
+
 def test_a_sky_reaches_the_foot_of_a_box_less_than_the_open_floor(sun_case):
     scene = LightingSetup.checked(**sun_case.arguments()).problem(64, 96).scene
 
@@ -121,6 +144,9 @@ def test_a_spot_lights_its_cone_only(sun_case, lamp):
         ([{"kind": "sun", "strength": -1, "direction": [0, 0, 1]}], "must not be negative"),
         ([{"kind": "sky", "strength": 1, "aim": [0, 0, 1]}], "unknown key 'aim'"),
         ([{"kind": "point", "strength": 1, "position": [0, np.nan, 1]}], "finite"),
+        ([{"kind": "environment", "strength": 1}], "needs the key image"),
+        ([{"kind": "environment", "strength": 1, "image": np.ones((4, 8))}], "must be (H, W, 3)"),
+        ([{"kind": "environment", "strength": 1, "image": -np.ones((4, 8, 3))}], "not negative"),
     ],
 )
 def test_bad_known_lights_are_refused_with_one_sentence(sun_case, known, words):
