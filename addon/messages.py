@@ -61,6 +61,8 @@ def photo_obstacles(context: bpy.types.Context) -> Iterator[str]:
     camera = settings.camera or context.scene.camera
     yield from _camera_obstacles(camera, context.scene, FLAT_LENSES)
     yield from _image_obstacles(settings.silhouette, camera, "photograph")
+    if settings.silhouette.source == "MASK":
+        yield "The silhouette is a mask already: choose the photograph to make another one."
 
 
 def lacks_mask(settings: bpy.types.PropertyGroup) -> bool:
@@ -202,6 +204,10 @@ def _camera_obstacles(
 def _image_obstacles(choice: bpy.types.PropertyGroup, camera: bpy.types.Object, what: str) -> Iterator[str]:
     if choice.source == "IMAGE" and choice.image is None:
         yield f"Choose an image for the {what}."
+    if choice.source == "CLIP" and choice.clip is None:
+        yield f"Choose a movie clip for the {what}."
+    if choice.source == "MASK" and choice.mask is None:
+        yield f"Choose a mask for the {what}."
     if choice.source == "FILE" and not choice.file:
         yield f"Choose a file for the {what}."
     if choice.source == "FILE":

@@ -196,6 +196,10 @@ def _draw_image(layout: bpy.types.UILayout, choice: bpy.types.PropertyGroup, lab
     layout.prop(choice, "source", text=label)
     if choice.source == "IMAGE":
         layout.template_ID(choice, "image", open="image.open")
+    elif choice.source == "CLIP":
+        layout.template_ID(choice, "clip", open="clip.open")
+    elif choice.source == "MASK":
+        layout.prop(choice, "mask", text=" ")
     elif choice.source == "FILE":
         layout.prop(choice, "file", text=" ")
     if choice.may_move:

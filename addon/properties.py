@@ -83,7 +83,7 @@ def _is_armature(_: object, thing: bpy.types.Object) -> bool:
 
 
 class DEEP_FEEDBACK_PG_image(bpy.types.PropertyGroup):
-    """A choice between an image, the camera's background and a file."""
+    """A choice between what holds pictures."""
 
     source: EnumProperty(
         name="Source",
@@ -91,10 +91,18 @@ class DEEP_FEEDBACK_PG_image(bpy.types.PropertyGroup):
         items=[
             ("IMAGE", "Image", "An image of this file"),
             ("BACKGROUND", "Camera Background", "The first background image or movie clip of the camera"),
+            ("CLIP", "Movie Clip", "A movie clip of this file"),
+            ("MASK", "Blender Mask", "A mask of this file, whose splines are drawn in the image or clip editor"),
             ("FILE", "File", "An image file, image sequence or movie on disk"),
         ],
     )
     image: PointerProperty(type=bpy.types.Image, name="Image", description="The picture that is looked at")
+    clip: PointerProperty(type=bpy.types.MovieClip, name="Movie Clip", description="The movie clip that is looked at")
+    mask: PointerProperty(
+        type=bpy.types.Mask,
+        name="Blender Mask",
+        description="The mask that is looked at, at every frame as it is animated; its feather counts as partly covered",
+    )
     file: StringProperty(
         name="File",
         description="Path of the picture; // at its beginning stands for the folder of the blend file",
@@ -114,6 +122,10 @@ class DEEP_FEEDBACK_PG_image(bpy.types.PropertyGroup):
             return ImageSource(image=self.image.name if self.image else "", frame_offset=self.frame_offset)
         if self.source == "FILE":
             return ImageSource(file=self.file, frame_offset=self.frame_offset)
+        if self.source == "CLIP":
+            return ImageSource(clip=self.clip.name if self.clip else "")
+        if self.source == "MASK":
+            return ImageSource(mask=self.mask.name if self.mask else "")
         return ImageSource(use_background=True)
 
     @property

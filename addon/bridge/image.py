@@ -120,7 +120,11 @@ def read_background(camera: bpy.types.Object, frame: int) -> Picture:
     if first.source == "IMAGE":
         user = first.image_user
         return read_image(first.image, frame_number(frame, user.frame_start, user.frame_duration, user.frame_offset))
-    clip = first.clip
+    return read_clip(first.clip, frame)
+
+
+def read_clip(clip: bpy.types.MovieClip, frame: int) -> Picture:
+    """A movie clip at a frame of the scene, from its start frame on.  Raises ObservationError."""
     path = bpy.path.abspath(clip.filepath, library=clip.library)
     if clip.source == "MOVIE":
         return read_movie(path, frame - clip.frame_start + 1 + clip.frame_offset)

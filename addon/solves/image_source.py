@@ -12,12 +12,16 @@ from solver_core.errors import ObservationError, SetupError
 from solver_core.options import Options, option
 
 from ..bridge import image as images
+from ..bridge.camera import render_size
 from ..bridge.image import LUMINANCE, Picture
+from ..bridge.mask import read_mask
+from ..bridge.scene import evaluate
 
 
 @dataclass(frozen=True)
 class ImageSource:
-    """Exactly one of an image of the file, a path (// allowed) and the camera's first background image or movie clip.
+    """Exactly one of an image of the file, a path (// allowed), the camera's first background image or movie clip, a mask of
+    the file, whose splines are drawn in the image or clip editor, and a movie clip of the file.
 
     frame_offset: added to the scene's frame to get the number of a picture of a sequence, or the frame of a movie; a background
     has its own.
@@ -26,12 +30,16 @@ class ImageSource:
     image: str = ""
     file: str = ""
     use_background: bool = False
+    mask: str = ""
+    clip: str = ""
     frame_offset: int = 0
 
-    def read(self, camera: bpy.types.Object | None, frame: int, is_range: bool) -> Picture:
+    def read(self, scene: bpy.types.Scene, camera: bpy.types.Object | None, frame: int, is_range: bool) -> Picture:
         """The picture at a frame; a numbered file is a sequence if there is a range or offset.  Raises ObservationError."""
-        if sum([bool(self.image), bool(self.file), self.use_background]) != 1:
-            raise ObservationError("Choose one image: from this file, from the disk, or the camera's background.")
+        if [self.image, self.file, self.mask, self.clip].count("") + (not self.use_background) != 4:
+            raise ObservationError(
+                "Choose one image: from this file, from the disk, the camera's background, a mask or a movie clip."
+            )
         if self.use_background:
             if camera is None:
                 raise SetupError("The scene has no camera whose background image could be used: choose a camera.")
@@ -41,6 +49,16 @@ class ImageSource:
             if image is None:
                 raise ObservationError(f"There is no image '{self.image}' in this file.")
             return images.read_image(image, frame + self.frame_offset)
+        if self.mask:
+            mask = bpy.data.masks.get(self.mask)
+            if mask is None:
+                raise ObservationError(f"There is no mask '{self.mask}' in this file.")
+            return read_mask(mask, evaluate(scene), *render_size(scene))
+        if self.clip:
+            clip = bpy.data.movieclips.get(self.clip)
+            if clip is None:
+                raise ObservationError(f"There is no movie clip '{self.clip}' in this file.")
+            return images.read_clip(clip, frame)
         path = bpy.path.abspath(self.file)
         if (is_range or self.frame_offset) and images.is_sequence(path):
             path = images.numbered(path, frame + self.frame_offset)

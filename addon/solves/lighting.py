@@ -214,12 +214,12 @@ class LightingSolve:
         surfaces = [surface for _, surface in chosen]
         if not surfaces:
             raise SetupError("No visible object with faces is there to be lit: show one, or choose others.")
-        picture = task.image.read(camera, part, is_range=False)
+        picture = task.image.read(scene, camera, part, is_range=False)
         is_render = picture.colorspace == "sRGB" and self._may_be_render(scene)
         view = camera_of_image(read_camera(scene, depsgraph, camera), *picture.size)
         mask = picture.alpha >= OPAQUE
         if task.mask is not None:
-            mask = mask & _usable(task.mask.read(camera, part, is_range=False), picture.size)
+            mask = mask & _usable(task.mask.read(scene, camera, part, is_range=False), picture.size)
         factor = math.ceil(max(picture.size) / MAX_SIZE)
         rotation, position = world_from_camera[:3, :3], world_from_camera[:3, 3]
         known = self._known(scene, depsgraph, world_from_camera)

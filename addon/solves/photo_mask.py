@@ -62,10 +62,10 @@ class PhotoMask:
     def gather(cls, scene: bpy.types.Scene, task: PhotoMaskTask) -> Self:
         """Raises SolverError."""
         camera = find_object(scene, task.camera, "camera")
-        photo = task.photo.read(camera, scene.frame_current, is_range=False)
+        photo = task.photo.read(scene, camera, scene.frame_current, is_range=False)
         model = _read_model(scene, task.object, camera, photo) if task.object else None
         seen = model.seen if model is not None else read_view(scene, evaluate(scene), camera, *photo.size)
-        name = task.photo.image or Path(task.photo.file).name or camera.name
+        name = task.photo.image or task.photo.clip or Path(task.photo.file).name or camera.name
         return cls(name.removesuffix(SUFFIX) + SUFFIX, photo, seen, task.box, model)
 
     def find(self) -> FoundMask:

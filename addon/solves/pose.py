@@ -364,4 +364,4 @@ def preview_mask(scene: bpy.types.Scene, silhouette: ImageSource, mask: MaskKey,
 
     camera: whose background it is, the scene's if not given.
     """
-    return mask.coverage(silhouette.read(scene.objects.get(camera, scene.camera), scene.frame_current, is_range=False))
+    return mask.coverage(silhouette.read(scene, scene.objects.get(camera, scene.camera), scene.frame_current, is_range=False))

@@ -66,7 +66,7 @@ class PoseView:
     @classmethod
     def read(cls, scene: bpy.types.Scene, things: Things, source: ImageSource, is_range: bool) -> PoseView:
         """The scene at its frame.  Raises SolverError."""
-        return cls.of(scene, things, source.read(things.camera.require(scene), scene.frame_current, is_range))
+        return cls.of(scene, things, source.read(scene, things.camera.require(scene), scene.frame_current, is_range))
 
     @classmethod
     def of(cls, scene: bpy.types.Scene, things: Things, picture: Picture) -> PoseView:

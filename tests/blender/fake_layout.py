@@ -28,7 +28,7 @@ class FakeLayout:
         self.drawn.append(("prop", name))
 
     def template_ID(self, data, name, open="", **_):  # noqa: N802 (Blender's name)
-        assert open in {"image.open"}
+        assert open in {"image.open", "clip.open"}
         self.prop(data, name)
 
     def template_list(self, list_class, _, data, name, active_data, active_name, **__):

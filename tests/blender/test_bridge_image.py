@@ -98,11 +98,11 @@ def test_sequences_show_the_file_with_the_number_of_the_frame(source, scene, pix
     image.source = "SEQUENCE"
     image_source = ImageSource(image=image.name) if source == "image" else ImageSource(file=image.filepath)
 
-    found = [image_source.read(None, frame, is_range=True).rgba[0, 0, 3] for frame in (1, 3)]
+    found = [image_source.read(bpy.context.scene, None, frame, is_range=True).rgba[0, 0, 3] for frame in (1, 3)]
 
     np.testing.assert_allclose(found, [0.2, 0.6], atol=1e-6)
     with pytest.raises(ObservationError, match=r"shot_004\.png"):
-        image_source.read(None, 4, is_range=True)
+        image_source.read(bpy.context.scene, None, 4, is_range=True)
 
 
 @pytest.mark.parametrize("source", ["image", "file"])
@@ -114,7 +114,10 @@ def test_sequences_may_begin_at_another_number(source, is_range, scene, pixels, 
     image.source = "SEQUENCE"
     chosen = {"image": image.name} if source == "image" else {"file": image.filepath}
 
-    found = [ImageSource(**chosen, frame_offset=1000).read(None, frame, is_range).rgba[0, 0, 3] for frame in (1, 2)]
+    found = [
+        ImageSource(**chosen, frame_offset=1000).read(bpy.context.scene, None, frame, is_range).rgba[0, 0, 3]
+        for frame in (1, 2)
+    ]
 
     np.testing.assert_allclose(found, [0.2, 0.4], atol=1e-6)
 
@@ -164,13 +167,13 @@ def test_movies_show_their_frame(source, camera, scene, tmp_path):
     }[source]
     scenes = list(bpy.data.scenes)
 
-    found = [image_source.read(camera, frame, is_range=True).shown_rgb()[20, 30, 0] for frame in (1, 2, 3)]
+    found = [image_source.read(bpy.context.scene, camera, frame, is_range=True).shown_rgb()[20, 30, 0] for frame in (1, 2, 3)]
 
     np.testing.assert_allclose(found, (0.2, 0.8, 0.4), atol=0.03)  # lossy codec
     assert list(bpy.data.scenes) == scenes
     if source != "clip":
         with pytest.raises(ObservationError, match="3 frames and none for frame 4"):
-            image_source.read(camera, 4, is_range=True)
+            image_source.read(bpy.context.scene, camera, 4, is_range=True)
 
 
 def test_a_movie_is_read_upright_without_a_render(scene, tmp_path):
@@ -245,7 +248,7 @@ def test_numbered_replaces_the_last_number_of_the_name(path, expected):
 )
 def test_a_source_without_picture_is_refused_in_a_sentence(source, sentence, camera):
     with pytest.raises(SolverError, match=sentence):
-        source.read(camera, 1, is_range=False)
+        source.read(bpy.context.scene, camera, 1, is_range=False)
 
 
 def test_a_background_that_does_not_fill_the_view_is_refused(camera, pixels):

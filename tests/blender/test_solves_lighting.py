@@ -154,7 +154,7 @@ def test_the_result_is_that_of_the_library(lit, folder):
         polygon.use_smooth = True
     source = ImageSource(file=render(lit, folder / "smooth.png"))
     depsgraph = evaluate(lit)
-    picture = source.read(lit.camera, 1, is_range=False)
+    picture = source.read(lit, lit.camera, 1, is_range=False)
     world_from_camera = read_camera_pose(depsgraph, lit.camera)
     surfaces = [surface for name, surface in read_surfaces(depsgraph, with_shading=True) if name == "Suzanne"]
     expected = sc.solve_lighting(
