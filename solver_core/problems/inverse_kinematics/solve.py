@@ -36,6 +36,7 @@ from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
 from solver_core.problems.inverse_kinematics.solver.closed_form import closed_form_update
 from solver_core.problems.inverse_kinematics.solver.evidence import gather
 from solver_core.problems.inverse_kinematics.solver.feet import Feet, Footing
+from solver_core.problems.inverse_kinematics.solver.follow import Follower
 from solver_core.problems.inverse_kinematics.solver.guide import Trained
 from solver_core.problems.inverse_kinematics.solver.posterior import Motion, Posterior
 from solver_core.problems.inverse_kinematics.solver.smooth import bridged, continuous_signs, smoothed, smoothed_path
@@ -128,7 +129,7 @@ class KinematicOptions(Options):
 class KinematicStep:
     """One step of a solve, as the user may watch it.
 
-    phase: "start", "network", "closed form", "orient", "refine", "restart", "weigh", "bridge", "smooth" or "plant".
+    phase: "start", "network", "closed form", "orient", "refine", "restart", "follow", "weigh", "bridge", "smooth" or "plant".
     x: (F, J, 4) wxyz of the skeleton's joints, the best so far; None in the history of a long motion but for its last steps.
     energies: (F,) root mean square distances to the targets, metres.  num_active: frames that go on.  seconds since the start.
     """
@@ -280,6 +281,8 @@ class KinematicSession(Session[KinematicStep, KinematicResult]):
             phases.append(Phase(self._refine_from_several, FAR.steps))
         elif options.refine and is_exact:
             phases.append(Phase(lambda: self._refine("refine"), refined))
+        if options.refine and is_exact and len(self.x) > 1:
+            phases.append(Phase(self._follow, 1))
         if options.refine and self.orientations is not None:
             phases.append(Phase(self._orient if is_exact else self._take_orientations, 1))
         if options.refine and not is_exact:
@@ -416,6 +419,12 @@ class KinematicSession(Session[KinematicStep, KinematicResult]):
             has_spread = bool((tried.energy <= bound).any())
             best, energies = improved(tried)
             self.x = best
+
+    def _follow(self) -> Steps:
+        """Joints that turn over between two frames do not, where the targets can be met so."""
+        followed = Follower(self.setup.problem, self.evidence.known).followed(self.x)
+        if followed is not self.x:
+            yield self._shown("follow", followed)
 
     def _weigh(self) -> Steps:
         """The likeliest motion: targets against networks and neighbouring frames."""
