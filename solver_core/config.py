@@ -28,6 +28,7 @@ RANGES = {
     "halvings": (0, 100),
     "seed": (0, 2**63 - 1),
     "workers": (0, 1024),
+    "cache_gb": (0, 1_000_000),
     "validation_samples": (1, 1_000_000),
     "validate_every": (1, MAX_ITERATIONS),
 }
@@ -45,6 +46,7 @@ class TrainSettings:
     bfloat16: multiply in half precision; twice as fast where the processor can, and the weights stay float32.
     workers: processes that sample and render; 0 = one a core.  validation_samples: measured after every
     `validate_every` iterations.  data, licence, commit: written into the weights, see WeightsInfo.
+    cache: folder in which samples are kept for runs with the same; "" = none.  cache_gb: what all in it may take.
     network, sampling: handed to the problem's network_spec and make_sampler.
     """
 
@@ -65,6 +67,8 @@ class TrainSettings:
     data: str = ""
     licence: str = ""
     commit: str = ""
+    cache: str = ""
+    cache_gb: float = 10.0
     network: dict[str, Any] = field(default_factory=dict)
     sampling: dict[str, Any] = field(default_factory=dict)
 

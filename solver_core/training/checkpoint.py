@@ -27,6 +27,8 @@ from solver_core.writing import write_bytes
 
 logger = logging.getLogger(__name__)
 
+NOT_OF_THE_RESULT = dict.fromkeys(("cache", "cache_gb"))  # settings that may change from run to run
+
 
 @dataclass
 class Checkpoint:
@@ -99,9 +101,9 @@ def _load(path: Path, settings: TrainSettings) -> Checkpoint:
             content = torch.load(path, map_location="cpu", weights_only=True)
         except (RuntimeError, UnpicklingError) as error:  # whose words advise to run what is in the file
             raise ValueError("its content is damaged, or no checkpoint") from error
-        before = content["settings"]
-        changed = [key for key, value in asdict(settings).items() if before.get(key) != value]
-        if changed or len(before) != len(asdict(settings)):
+        before, now = content["settings"] | NOT_OF_THE_RESULT, asdict(settings) | NOT_OF_THE_RESULT
+        changed = [key for key, value in now.items() if before.get(key) != value]
+        if changed or len(before) != len(now):
             raise _OtherSettings(
                 f"{path} was written with other settings ({', '.join(changed)}); restore them, or start anew in another folder"
             )

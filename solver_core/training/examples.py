@@ -7,13 +7,16 @@ Batch k of stage t depends only on the seed, t and k, so a resumed run continues
 from __future__ import annotations
 
 import functools
+import hashlib
+import inspect
 import os
 import pickle
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -21,7 +24,9 @@ import numpy as np
 import torch
 
 from solver_core import render
+from solver_core.caching import cached_arrays
 from solver_core.config import TrainSettings
+from solver_core.errors import ConfigError
 from solver_core.loop import LoopSettings, iterate
 from solver_core.network.spec import NetworkSpec
 from solver_core.network.torch_modules import TorchNetwork
@@ -29,12 +34,16 @@ from solver_core.network.update import Network, network_update
 from solver_core.problem import Features, Sampler, Samples, take
 from solver_core.problem_kind import ProblemKind
 from solver_core.solution import Iteration
+from solver_core.training.files import LOG
 from solver_core.training.memory import keep_freed_memory
 from solver_core.workers import worker_pool
 from solver_core.writing import UNFINISHED, remove_unfinished, write_bytes
 
 PREFETCH_PER_WORKER = 2  # batches under way: enough that no worker idles while one is fetched
 Weights = dict[str, np.ndarray]
+LOSS_INPUT = "loss input "  # begins the names of such arrays in the cache
+MOST_FILES = 1_000_000  # of data, whose times are part of a cache's name
+CODE = Path(__file__).parents[1]  # of solver_core
 
 
 class Examples(NamedTuple):
@@ -49,6 +58,7 @@ class StageSource:
     """Everything a worker needs to make the batches of one stage.
 
     frozen: weights of the stages before it, through which samples are rolled forward.
+    cache_name: what batches in the cache are called, see cache_name_of.
     """
 
     problem: ProblemKind
@@ -56,6 +66,7 @@ class StageSource:
     spec: NetworkSpec
     data: Path
     frozen: list[Weights]
+    cache_name: str = ""
 
     @property
     def stage(self) -> int:
@@ -96,11 +107,11 @@ def make_examples(source: StageSource, sampler: Sampler, index: int) -> Examples
 class Workers:
     """Processes that make batches; they stay for all stages of a run, with what they have read.  To be used in a `with`.
 
-    number: 0 = one a core.  folder: of the run, whose files for them go as unfinished ones do, also after a kill.
+    number: of them.  folder: of the run, whose files for them go as unfinished ones do, also after a kill.
     """
 
     def __init__(self, number: int, folder: Path) -> None:
-        self.number, self.folder = number or os.cpu_count() or 1, folder
+        self.number, self.folder = number, folder
         self.resources = ExitStack()
 
     def __enter__(self) -> Self:
@@ -112,17 +123,17 @@ class Workers:
     def __exit__(self, *exception: Any) -> bool | None:
         return self.resources.__exit__(*exception)
 
-    def stream(self, source: StageSource, start: int, stop: int) -> Iterator[Examples]:
-        """Batches start..stop-1 in order, made ahead."""
+    def stream(self, source: StageSource, indices: Iterable[int]) -> Iterator[Examples]:
+        """The batches with these indices in order, made ahead."""
         path = self.folder / f"{UNFINISHED}stage{source.stage}.pickle"  # once for all batches: its weights are large
         write_bytes(path, pickle.dumps(source), "examples' source")
         pending: deque[Future[Examples]] = deque()
-        next_index = start
         try:
-            while pending or next_index < stop:
-                while next_index < stop and len(pending) < self.number * PREFETCH_PER_WORKER:
-                    pending.append(self.pool.submit(_work, path, next_index))
-                    next_index += 1
+            for index in indices:
+                pending.append(self.pool.submit(_work, path, index))
+                if len(pending) == self.number * PREFETCH_PER_WORKER:
+                    yield pending.popleft().result()
+            while pending:
                 yield pending.popleft().result()
         finally:
             for future in pending:
@@ -162,6 +173,60 @@ _samplers: list[Sampler] = []  # of this worker; made with the first batch, so t
 
 def _work(path: Path, index: int) -> Examples:
     source = _source(path)
+    return kept_examples(source, index, partial(_make, source, index)) if source.cache_name else _make(source, index)
+
+
+def _make(source: StageSource, index: int) -> Examples:
     if not _samplers:
         _samplers.append(source.sampler("train"))
     return make_examples(source, _samplers[0], index)
+
+
+def kept_examples(source: StageSource, index: int, make: Callable[[], Examples]) -> Examples:
+    """Batch `index` from the cache that the settings name; from `make`, if it is not there."""
+    cache, most_bytes, name = Path(source.settings.cache), source.settings.cache_gb * 1e9, f"{source.cache_name}-{index}"
+    arrays = cached_arrays(name, lambda: _arrays(make()), cache, most_bytes, own=source.cache_name)
+    loss_inputs = {name[len(LOSS_INPUT) :]: array for name, array in arrays.items() if name.startswith(LOSS_INPUT)}
+    return Examples(Features(arrays.get("image"), arrays["vector"]), loss_inputs)
+
+
+def _arrays(examples: Examples) -> dict[str, np.ndarray]:
+    """Examples as arrays by name."""
+    image, vector = examples.features
+    arrays = {LOSS_INPUT + name: array for name, array in examples.loss_inputs.items()} | {"vector": vector}
+    return arrays if image is None else arrays | {"image": image}
+
+
+def cache_name_of(source: StageSource) -> str:
+    """Changes with all that batches of a stage depend on: settings, weights, data, and the code that makes them.
+
+    Raises ConfigError if the data folder holds too many files to look at.
+    """
+    problem, settings = source.problem, source.settings
+    digest = hashlib.sha256()
+    shared = (settings.batch_size, settings.seed, settings.halvings, settings.sampling, source.stage)
+    digest.update(repr((problem.name, problem.input_layout, source.spec.to_json(), shared)).encode())
+    for name, array in ((name, array) for stage in source.frozen for name, array in sorted(stage.items())):
+        digest.update(name.encode() + array.tobytes())
+    for path in _data_files(source.data, Path(settings.cache)):
+        digest.update(repr((str(path.relative_to(source.data)), path.stat().st_size, path.stat().st_mtime_ns)).encode())
+    forward = getattr(problem, "forward", None)  # of problems that a function makes
+    code = {
+        Path(inspect.getfile(part)) for part in (type(problem), forward) if inspect.isclass(part) or inspect.isfunction(part)
+    }
+    for path in sorted(code | set(CODE.rglob("*.py")) | set(CODE.rglob("*.c"))):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:24]
+
+
+def _data_files(folder: Path, cache: Path) -> list[Path]:
+    """Files of a data folder, without those of runs and of the cache that lie in it.  Raises ConfigError for too many."""
+    files: list[Path] = []
+    cache = cache.resolve()
+    for parent, folders, names in os.walk(folder):
+        paths = [Path(parent, name) for name in folders]
+        folders[:] = [path.name for path in paths if not (path / LOG).exists() and path.resolve() != cache]
+        files += [Path(parent, name) for name in names]
+        if len(files) > MOST_FILES:
+            raise ConfigError(f"{folder} holds more than {MOST_FILES} files; name the folder of those to train on with --data")
+    return sorted(files)

@@ -10,13 +10,16 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import signal
 import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Any, NamedTuple, Self
 
@@ -37,9 +40,10 @@ from solver_core.problems import find_problem
 from solver_core.training.board import tensorboard
 from solver_core.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from solver_core.training.curve import draw_curve
-from solver_core.training.examples import Examples, StageSource, Weights, Workers
+from solver_core.training.examples import Examples, StageSource, Weights, Workers, cache_name_of
 from solver_core.training.files import CURVE, LOG, check_new_run, weights_path
 from solver_core.training.memory import keep_freed_memory
+from solver_core.training.ranks import Ranks, joined_ranks
 from solver_core.writing import append_line, make_folder, remove_unfinished
 
 logger = logging.getLogger(__name__)
@@ -95,18 +99,23 @@ def train_problem(
     Raises:
         ConfigError: for settings, data, a device or a checkpoint that cannot be used, or a file that would be overwritten.
     """
-    make_folder(out)
     keep_freed_memory()
-    with sole_writer(out), _Interrupts() as interrupts, ExitStack() as writers:
-        remove_unfinished(out)
+    with ExitStack() as resources:
+        ranks, device = resources.enter_context(joined_ranks(device))
+        interrupts = resources.enter_context(_Interrupts())
+        folder = out if ranks.is_first else Path(resources.enter_context(TemporaryDirectory()))  # the others' go with them
+        make_folder(folder)
+        resources.enter_context(sole_writer(folder))
+        remove_unfinished(folder)
         if not resume:
-            check_new_run(settings, out)
-        run = _Run(problem, settings, data, out, _checked_device(device), interrupts, watch)
+            check_new_run(settings, folder)
+        run = _Run(problem, settings, data, folder, _checked_device(device), interrupts, watch, ranks)
         if resume:
-            run.restore(load_checkpoint(out, settings))
-        if (board := tensorboard(out)) is not None:
-            run.writers.append(writers.enter_context(board))
-        return run.train()
+            run.restore(ranks.shared(lambda: load_checkpoint(folder, settings)))
+        if (board := tensorboard(folder)) is not None:
+            run.writers.append(resources.enter_context(board))
+        run.train()
+        return weights_path(settings, out)
 
 
 def _checked_device(name: str) -> torch.device:
@@ -142,17 +151,19 @@ class _Run:
         device: torch.device,
         interrupts: _Interrupts | None = None,
         watch: Watch = Watch(),  # noqa: B008  (immutable)
+        ranks: Ranks = Ranks(),  # noqa: B008  (immutable)
     ) -> None:
         self.problem, self.settings, self.data, self.out, self.device = problem, settings, data, out, device
-        self.interrupts, self.watch = interrupts or _Interrupts(), watch
+        self.interrupts, self.watch, self.ranks = interrupts or _Interrupts(), watch if ranks.is_first else Watch(), ranks
+        self.is_stopping = False  # decided by all ranks together
         self.writers: list[Callable[[dict[str, Any]], None]] = [partial(_append_to, out / LOG)]
-        if watch.on_log is not None:
-            self.writers.append(watch.on_log)
+        if self.watch.on_log is not None:
+            self.writers.append(self.watch.on_log)
         with using("network"):
             spec = problem.network_spec(settings.network)
             self.spec = NetworkSpec.from_json(spec.to_json())  # which checks it
         self.frozen: list[Weights] = []
-        self.iteration = 0
+        self.iteration = 0  # of the stage: batches that all ranks have taken
         self.seconds_before = 0.0
         self.started = time.monotonic()
         generator = torch.Generator().manual_seed(settings.seed)
@@ -196,14 +207,15 @@ class _Run:
         )
 
     def train(self) -> Path:
-        with Workers(self.settings.workers, self.out) as workers:
+        cores = (os.cpu_count() or 1) // self.ranks.on_machine
+        with Workers(self.settings.workers or max(1, cores), self.out) as workers:
             return self._train_stages(workers)
 
     def _train_stages(self, workers: Workers) -> Path:
         validation = self._validation_samples()
         while len(self.frozen) < len(self.settings.iterations):
             self._train_stage(workers, validation)
-            if self.interrupts.is_asked:
+            if self.is_stopping:
                 self.save()
                 logger.info("stopped; continue with --resume")
                 raise KeyboardInterrupt
@@ -235,25 +247,30 @@ class _Run:
     def _train_stage(self, workers: Workers, validation: Samples) -> None:
         settings, stage = self.settings, len(self.frozen)
         source = StageSource(self.problem, settings, self.spec, self.data, self.frozen)
+        if settings.cache:
+            source = replace(source, cache_name=cache_name_of(source))
         num_iterations = settings.iterations[stage]
         losses: list[float] = []
         num_samples, last_log, last_save = 0, time.monotonic(), time.monotonic()
-        for examples in workers.stream(source, self.iteration, num_iterations):
+        count = self.ranks.count
+        batches = (first + self.ranks.rank for first in range(self.iteration, num_iterations, count))
+        for examples in workers.stream(source, batches):
             losses.append(self._gradient_step(examples))
-            num_samples += len(examples.features.vector)
-            self.iteration += 1
+            num_samples += count * len(examples.features.vector)
+            self.iteration = min(self.iteration + count, num_iterations)
             if self.watch.on_iteration is not None:
                 self.watch.on_iteration(f"stage {stage + 1}/{len(settings.iterations)}", self.iteration, num_iterations)
             now = time.monotonic()
             if now - last_log > LOG_SECONDS or self.iteration == num_iterations:
-                self._log_progress(float(np.mean(losses)), num_samples / (now - last_log), len(losses) / (now - last_log))
+                speeds = num_samples / (now - last_log), count * len(losses) / (now - last_log)
+                self._log_progress(float(np.mean(losses)), *speeds)
                 losses, num_samples, last_log = [], 0, now
             if now - last_save > CHECKPOINT_SECONDS:
                 self.save()
                 last_save = now
-            if self.iteration % settings.validate_every == 0 or self.iteration == num_iterations:
+            if self.iteration % settings.validate_every < count or self.iteration == num_iterations:
                 self._validate(validation)
-            if self.interrupts.is_asked:  # only here are network, optimiser and counter of the same iteration
+            if self.is_stopping:  # only here are network, optimiser and counter of the same iteration
                 return
 
     def _gradient_step(self, examples: Examples) -> float:
@@ -262,6 +279,7 @@ class _Run:
         loss = self.loss_of(examples)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        self.is_stopping = self.ranks.average_gradients_inplace(self.trained.parameters(), self.interrupts.is_asked)
         nn.utils.clip_grad_norm_(self.trained.parameters(), MAX_GRADIENT_NORM)
         self.optimizer.step()
         return float(loss.detach())
@@ -292,6 +310,8 @@ class _Run:
 
     def _validate(self, samples: Samples) -> None:
         """Logs mean and median errors after the stages so far, the one under way included."""
+        if not self.ranks.is_first:
+            return
         stages = [*self.frozen, self.network.to_numpy_weights()]
         x = StageSource(self.problem, self.settings, self.spec, self.data, stages).roll_forward(samples)[-1].x
         errors = self.problem.measure(samples.problem, x, samples.x_true, np.arange(len(x)))
@@ -315,7 +335,8 @@ class _Run:
             write(line)
         words = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
         progress = f"{self.iteration}/{self.settings.iterations[stage]}"
-        logger.info("stage %d/%d, iteration %s: %s", stage + 1, len(self.settings.iterations), progress, words)
+        if self.ranks.is_first:
+            logger.info("stage %d/%d, iteration %s: %s", stage + 1, len(self.settings.iterations), progress, words)
 
     def _export(self) -> Path:
         settings = self.settings

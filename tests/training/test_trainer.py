@@ -256,10 +256,10 @@ def test_workers_stay_from_stage_to_stage_and_keep_what_they_read(config, data, 
     later = replace(source, frozen=[TorchNetwork(spec).to_numpy_weights()])
 
     with Workers(1, tmp_path) as workers:
-        first = [next(workers.stream(source, 3, 4))]
+        first = [next(workers.stream(source, [3]))]
         processes = set(workers.pool._processes)
         shutil.rmtree(data)
-        first += workers.stream(later, 3, 4)
+        first += workers.stream(later, [3])
 
         assert set(workers.pool._processes) == processes
     assert not list(tmp_path.glob(f"{UNFINISHED}*"))
@@ -272,7 +272,7 @@ def test_a_worker_that_is_killed_ends_the_run_with_a_sentence(config, data, tmp_
     spec = find_problem("pose").network_spec(settings.network)
 
     with pytest.raises(ResourceError, match="workers was ended from outside"), Workers(1, tmp_path) as workers:
-        next(workers.stream(StageSource(find_problem("pose"), settings, spec, data, []), 1, 2))
+        next(workers.stream(StageSource(find_problem("pose"), settings, spec, data, []), [1]))
 
 
 @pytest.mark.parametrize(
