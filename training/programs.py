@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measures the examples of docs/examples beside what one would use instead, at equal calls of the forward process.
+"""Measures the examples of docs/examples, and tasks of a benchmark, beside what one would use instead, at equal calls of f.
 
-python -m training.programs --weights runs/programs        trains what is missing there, some minutes each
+python -m training.programs [NAME ...] --weights runs/programs        trains what is missing there, some minutes each
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from solver_core.loop import solve as run_loop
 from solver_core.network.update import network_update
 from solver_core.network.weights import load_networks
 from solver_core.solving import REFINE
+from training import posterior_tasks
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "docs" / "examples"
 CHANGES = ["iterations=[600, 300, 300]"]
@@ -62,6 +63,7 @@ BOXES = {
 KINDS = {
     "projectile": sc.inverse_problem(flight, BOXES["projectile"], name="projectile", noise=0.02, is_batched=True),
     "epidemic": sc.inverse_problem(epidemic, BOXES["epidemic"], name="epidemic", noise=0.5, is_batched=True),
+    **posterior_tasks.KINDS,
 }
 
 
@@ -190,10 +192,12 @@ def calibration(name: str, weights: Path) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*KINDS, []], metavar="NAME", help=", ".join(KINDS))
     parser.add_argument("--weights", type=Path, default=Path("runs/programs"), metavar="DIR")
     parser.add_argument("--samples", type=int, default=20, metavar="N")
     args = parser.parse_args()
-    for name, kind in KINDS.items():
+    for name in args.names or KINDS:
+        kind = KINDS[name]
         weights = args.weights / name / f"{name}.safetensors"
         if not weights.exists():
             sc.train(kind, out=args.weights / name, changes=CHANGES)

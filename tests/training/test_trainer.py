@@ -147,6 +147,13 @@ def test_a_preview_takes_the_place_of_an_earlier_one_and_of_nothing_else(config,
     assert preview(*arguments, tmp_path / "run") == {**preview(*arguments, tmp_path / "run"), "samples_per_second": ANY}
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU and a torch with CUDA")
+def test_a_gpu_trains_to_weights_that_solve_on_the_processor(config, data, tmp_path):
+    weights = trainer.train(config, data, tmp_path / "run", device="cuda")
+
+    assert len(load_networks(weights, "pose", INPUT_LAYOUT)) == 2
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
 def test_a_device_that_is_not_there_is_a_sentence(config, data, tmp_path):
     with pytest.raises(ConfigError, match=r"cannot train on the device 'cuda': .*; use --device cpu"):
