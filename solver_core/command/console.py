@@ -79,6 +79,7 @@ ENDINGS = {
     "PNG": (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"),
     "GIF": (".gif",),
     "MARKDOWN": (".md",),
+    "HDR": (".hdr", ".exr"),
 }
 
 

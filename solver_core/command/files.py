@@ -38,6 +38,7 @@ from solver_core.reading import (
     reading,
 )
 from solver_core.render.gbuffer import Albedo, Texture
+from solver_core.writing import whole_file, write_bytes
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -209,6 +210,28 @@ def read_radiance(path: str | Path, is_linear: bool = False) -> np.ndarray:
     values = _read_png16(path) if _is_png16(path) else _read_rgba(path)
     colour, alpha = values[..., :3], values[..., 3:]
     return np.where(alpha > 0.5, colour if is_linear else linear_from_srgb(colour), np.float32(np.nan))
+
+
+def write_radiance(path: str | Path, radiance: np.ndarray) -> None:
+    """Writes linear RGB (H, W, 3) float32 as .hdr or .exr.  Raises ConfigError."""
+    if Path(path).suffix.lower() == ".hdr":
+        write_bytes(path, hdr_bytes(radiance), "environment")
+        return
+    with needed_for("writing EXR images", extra="cli"):
+        import OpenEXR
+    header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+    with whole_file(path, "environment") as part:
+        OpenEXR.File(header, {"RGB": radiance}).write(str(part))
+
+
+def hdr_bytes(radiance: np.ndarray) -> bytes:
+    """Content of a Radiance file (.hdr) of linear RGB (H, W, 3): 8 bits a channel and an exponent they share."""
+    largest = radiance.max(axis=2)
+    exponent = np.where(largest > 0, np.frexp(largest)[1], -128)
+    mantissa = np.clip(np.ldexp(radiance, (8 - exponent)[..., None]), 0, 255)
+    pixels = np.concatenate([mantissa, (exponent + 128)[..., None]], axis=2).astype(np.uint8)
+    height, width = largest.shape
+    return f"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y {height} +X {width}\n".encode() + pixels.tobytes()
 
 
 def read_pose(path: str | Path, key: str = "camera_from_object") -> np.ndarray:

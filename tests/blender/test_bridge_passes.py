@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Colours and normals that Cycles renders for a solve."""
 
+from types import SimpleNamespace
+
 import bpy
 import numpy as np
 import pytest
 
 from addon.bridge.camera import read_camera_pose
-from addon.bridge.passes import cycles_passes, read_layers
+from addon.bridge.passes import cycles_passes, read_layers, world_panorama
 from addon.bridge.scene import evaluate
+from solver_core.command.files import write_radiance
+from solver_core.problems.lighting.environment import found_environment
+from solver_core.problems.lighting.known import environment_suns
 
 from .solve_scenes import add_camera, diffuse
 
@@ -86,3 +91,21 @@ def test_layers_of_a_file_are_the_picture_that_was_saved(codec, depth, scene, tm
 
     assert list(layers) == [""]
     np.testing.assert_allclose(layers[""], rgba[::-1], rtol=1e-3, atol=1e-4)
+
+
+def test_blender_shows_the_sun_of_an_environment_file_where_it_was_found(scene, tmp_path):
+    towards = np.array([0.5, -0.3, 0.8]) / np.linalg.norm([0.5, -0.3, 0.8])
+    size = SimpleNamespace(angle_deg=8.0)
+    found = SimpleNamespace(direction=towards, strength=np.full(3, 3.0), ambient=np.zeros(3), size=size, position=None)
+    write_radiance(tmp_path / "around.hdr", found_environment(found, np.eye(4)))
+    world = bpy.data.worlds.new("Found")
+    nodes = world.node_tree.nodes
+    picture = nodes.new("ShaderNodeTexEnvironment")
+    picture.image = bpy.data.images.load(str(tmp_path / "around.hdr"))
+    world.node_tree.links.new(picture.outputs["Color"], nodes["Background"].inputs["Color"])
+
+    suns = environment_suns(world_panorama(world, np.eye(4)))
+
+    light = suns.irradiance.mean(axis=1) @ suns.directions
+    assert light / np.linalg.norm(light) @ towards > np.cos(np.radians(0.5))
+    assert suns.irradiance.sum(axis=0) == pytest.approx([3, 3, 3], rel=0.03)

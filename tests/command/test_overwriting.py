@@ -33,10 +33,17 @@ INPUTS = {
     "lighting": [*FILES[:-1], "light.safetensors", "known.json"],
     "inverse_kinematics": MOTION_FILES[:4],
 }
-KINDS = {"--out": (), "--picture": (".png",), "--animation": (".gif",), "--json": (".json",), "--write-map": (".json",)}
+KINDS = {
+    "--out": (),
+    "--picture": (".png",),
+    "--animation": (".gif",),
+    "--json": (".json",),
+    "--write-map": (".json",),
+    "--environment": (".hdr",),
+}
 OUTPUTS = {
     "pose": ["--out", "--picture", "--animation"],
-    "lighting": ["--out", "--picture", "--animation"],
+    "lighting": ["--out", "--picture", "--animation", "--environment"],
     "inverse_kinematics": ["--out", "--json", "--picture", "--animation", "--write-map"],
 }
 

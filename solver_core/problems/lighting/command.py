@@ -13,11 +13,12 @@ import numpy as np
 from solver_core.camera_files import read_camera
 from solver_core.command import console
 from solver_core.command.arguments import add_options, options_from
-from solver_core.command.files import CAMERA_HELP, read_albedo, read_mesh, read_pose, read_radiance
+from solver_core.command.files import CAMERA_HELP, read_albedo, read_mesh, read_pose, read_radiance, write_radiance
 from solver_core.command.masks import read_mask
 from solver_core.command.pictures import write_animation, write_picture
-from solver_core.errors import SetupError
+from solver_core.errors import ConfigError, SetupError
 from solver_core.problems.lighting import drawing
+from solver_core.problems.lighting.environment import found_environment
 from solver_core.problems.lighting.lights import LIGHTS
 from solver_core.problems.lighting.setup import LightingSetup
 from solver_core.problems.lighting.solve import LightingOptions, LightingSession, LightingSolution, LightingStep
@@ -82,11 +83,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--picture", action=console.Output, metavar="PNG", help="draw photograph, relit estimate and difference, with the light"
     )
     files.add_argument("--animation", action=console.Output, metavar="GIF", help="draw the relit estimate at every step")
+    files.add_argument(
+        "--environment",
+        action=console.Output,
+        metavar="HDR",
+        help="also write sun and ambient light for other renderers, hdr or exr: all around, z of the first mesh's file up",
+    )
     add_options(parser, LightingOptions)
 
 
 def run(args: argparse.Namespace) -> int:
     """Exit code of the verdict.  Raises SolverError for wrong input."""
+    if args.environment is not None and LIGHTS[args.kind].has_position:
+        raise ConfigError("--environment holds light from far away, and a point light is near: use --kind sun")
     setup = read_setup(args, args.kind)
     session = LightingSession(setup, options_from(args, LightingOptions))
     with console.progress("solving") as show:
@@ -99,6 +108,10 @@ def run(args: argparse.Namespace) -> int:
         write_picture(args.picture, drawing.draw_result(canvas, result.light, captions))
     if args.animation is not None:
         write_animation(args.animation, _frames(drawing.LightingCanvas.of(setup), result), STEP_MILLISECONDS)
+
+    if args.environment is not None:
+        pose = read_pose(args.pose[0]) if args.pose else np.eye(4)
+        write_radiance(args.environment, found_environment(result, pose))
 
     for note in result.report.notes:
         console.print_remark(note)

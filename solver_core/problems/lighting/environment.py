@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A found sun and its ambient light as a picture of all that is around, for other renderers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from solver_core.errors import ConfigError
+from solver_core.problems.lighting.known import environment_directions
+from solver_core.problems.lighting.solve import LightingSolution
+
+HEIGHT = 512  # pixels; twice as many across
+SUN_DEG = 0.53  # across the sun's disc, where its size was not asked for
+
+
+def found_environment(solution: LightingSolution, camera_from_world: np.ndarray) -> np.ndarray:
+    """Radiance all around, as Blender's Environment Texture shows it: z up, x in the middle, y in the middle of the left half.
+
+    Args:
+        solution: of a sun.
+        camera_from_world: (4, 4) rigid, or any frame whose axes the picture shall have.
+
+    Returns:
+        (H, W, 3) float32 linear; on what faces the sun, its pixels together make the found strength in W/m2.
+
+    Raises:
+        ConfigError: for a light that is near: it is another one at every point.
+    """
+    if solution.position is not None:
+        raise ConfigError("an environment holds light from far away, and a point light is near: solve for a sun")
+    ahead, solid_angle = environment_directions(HEIGHT, 2 * HEIGHT)
+    towards = ahead[..., [2, 0, 1]] * [-1, -1, 1]  # the picture's middle is x here, and -z there
+    sun = camera_from_world[:3, :3].T @ solution.direction
+    across = SUN_DEG if solution.size is None else solution.size.angle_deg
+    cosine = towards @ sun
+    is_sun = cosine >= min(np.cos(np.radians(across / 2)), cosine.max())  # at least one pixel
+    covered = float(np.sum(is_sun * solid_angle[:, None]))
+    sky = np.broadcast_to(solution.ambient, (*cosine.shape, 3))
+    return np.where(is_sun[..., None], sky + solution.strength / covered, sky).astype(np.float32)
