@@ -38,6 +38,7 @@ TABLES = {
     "ablations": "training.paper.tables.ablations",
     "damaged": "training.paper.tables.damaged",
     "no_start": "training.paper.tables.no_start",
+    "several_views": "training.paper.tables.several_views",
     "light_trust": "training.paper.tables.light_trust",
     "light_real": "training.paper.tables.light_real",
     "noise": "training.paper.tables.noise",
