@@ -26,7 +26,7 @@ from solver_core.problems.pose.crop import CroppedPoses, crop_poses, turn_pose
 from solver_core.problems.pose.descend import NARROW_LOOP, NARROW_PX, WIDE_LOOP, WIDE_PX, descent_update
 from solver_core.problems.pose.evidence import Evidence, gather_evidence
 from solver_core.problems.pose.features import INPUT_LAYOUT
-from solver_core.problems.pose.focal import better_focal, fit_focal
+from solver_core.problems.pose.focal import better_focal, fit_focal, is_focal_doubtful
 from solver_core.problems.pose.observation import PoseObservation, overlap
 from solver_core.problems.pose.polish import MAX_FACES, POLISH_LOOP, polish_update
 from solver_core.problems.pose.refine import (
@@ -56,6 +56,7 @@ CUT_CHANCE = 0.25  # that a side of the mask's box is taken for one where someth
 DRAWS_PER_RESTART = 12  # random turns that are only aligned, for each one that is followed to its end
 NEARNESS = 0.002  # IoU that a radian away from the given start has to gain
 SUSPICIOUS_PX = 0.25  # an outline that is off by more, where the mask is clean, has a cause
+DOUBTED_FOCALS = (0.5, 2.0)  # factors on a focal length that the outline does not agree with
 MANY_STARTS = 16
 
 
@@ -399,11 +400,19 @@ class PoseSession(Session[PoseStep, PoseSolution]):
         final = yield from self._refine_fully(self._best())
         if self.setup.start is not None:
             final = final._replace(x=self.symmetries.nearest(final.x[0], self.starts[0, :4])[None])
-        if self.options.refine and self.focal_range is None and self._outline_px(final.x[0]) > SUSPICIOUS_PX:
-            self.focal_factor = better_focal(self.levels[0], final.x[0])
+        if self.options.refine and self.focal_range is None:
+            self.focal_factor = self._better_focal(final.x[0])
         matrix = self.setup.user_matrix(final.x[0])
         yield self._step("result", matrix, float(final.energy[0]), self._iou(final.x[0]), 1.0)
         self.final = final
+
+    def _better_focal(self, pose: np.ndarray) -> float | None:
+        """Factor on the focal length that explains the mask better than none at a pose (7,), or None."""
+        if self._outline_px(pose) > SUSPICIOUS_PX:
+            return better_focal(self.levels[0], pose)
+        if self.edge_px == 0 and is_focal_doubtful(self.levels[-1], pose):
+            return fit_focal(self.levels[-1], pose, *DOUBTED_FOCALS)[0].best
+        return None
 
     def _follow(self, starts: np.ndarray, is_restart: bool) -> Steps:
         """Alignment, networks and coarse refinement of all starts (B, 7) together."""

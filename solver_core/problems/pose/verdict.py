@@ -45,7 +45,7 @@ def judge(
         return Judgement(
             Verdict.DOUBTFUL,
             f"The distance is most likely wrong: {fit}, but a focal length of {focal_factor:.0%} of the given one "
-            "explains the mask better. Check the camera.",
+            "explains the mask better. Check the camera, and whether the mesh has the object's proportions.",
         )
     if size < MIN_SIZE_PX:
         return Judgement(
@@ -80,7 +80,10 @@ def notes(
     if num_alternatives:
         sentences.append("Other poses explain the mask nearly as well; they are listed as alternatives.")
     if focal_factor is not None:
-        sentences.append(f"A focal length of {focal_factor:.0%} of the given one explains the mask better; check the camera.")
+        sentences.append(
+            f"A focal length of {focal_factor:.0%} of the given one explains the mask better; check the camera, and whether "
+            "the mesh has the object's proportions."
+        )
     if focal_range is not None:
         low, high = focal_range
         sentences.append(
