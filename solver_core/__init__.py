@@ -34,6 +34,7 @@ from solver_core.problems.inverse_kinematics.skeleton.skeleton import Skeleton
 from solver_core.problems.inverse_kinematics.solve import KinematicResult, solve_inverse_kinematics
 from solver_core.problems.lighting.solve import LightingSolution, solve_lighting
 from solver_core.problems.pose.labels import solve_pose_labels
+from solver_core.problems.pose.photograph import PhotoSolution, solve_pose_from_image
 from solver_core.problems.pose.solve import PoseOptions, PoseSolution, solve_pose, solve_pose_batch
 from solver_core.problems.pose.solve_views import PoseViewsSolution, solve_pose_views
 from solver_core.segmentation.mask import ImageMask, mask_from_image
@@ -58,6 +59,7 @@ __all__ = [
     "MissingDependency",
     "NamedTargets",
     "ObservationError",
+    "PhotoSolution",
     "PoseOptions",
     "PoseSolution",
     "PoseViewsSolution",
@@ -88,6 +90,7 @@ __all__ = [
     "solve_lighting",
     "solve_pose",
     "solve_pose_batch",
+    "solve_pose_from_image",
     "solve_pose_labels",
     "solve_pose_views",
     "solve_robot",

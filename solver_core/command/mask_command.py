@@ -11,11 +11,9 @@ import numpy as np
 
 from solver_core.camera_files import read_camera
 from solver_core.command import console
-from solver_core.command.files import CAMERA_HELP, read_mesh, read_photo, read_pose
-from solver_core.command.masks import read_mask
-from solver_core.command.pictures import write_picture
-from solver_core.errors import ObservationError
-from solver_core.problems.pose.inputs import CONVENTIONS
+from solver_core.command.files import CAMERA_HELP, read_mesh, read_photo
+from solver_core.command.hints import add_hints, read_hints, write_mask
+from solver_core.problems.pose.inputs import CONVENTIONS, read_start
 from solver_core.segmentation.mask import mask_from_image
 
 EXAMPLE = "solver_core mask photo.jpg --box 120,80,560,410 --out mask.png"
@@ -24,11 +22,7 @@ EXAMPLE = "solver_core mask photo.jpg --box 120,80,560,410 --out mask.png"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photo", type=Path, metavar="PHOTO", help="the photograph")
     parser.add_argument("--out", action=console.Output, required=True, metavar="PNG", help="white where the object is")
-    hints = parser.add_argument_group("where the object is; at least one")
-    hints.add_argument("--box", metavar="L,T,R,B", help="left, top, right and bottom of a box around it, pixels")
-    hints.add_argument("--lasso", metavar="X,Y,...", help="columns and rows of the corners of a polygon around it, pixels")
-    hints.add_argument("--inside", type=Path, metavar="IMAGE", help="white where strokes are on the object")
-    hints.add_argument("--outside", type=Path, metavar="IMAGE", help="white where strokes are beside the object")
+    hints = add_hints(parser, "where the object is; at least one")
     hints.add_argument("--mesh", type=Path, metavar="FILE", help="of the object, with --camera and --start")
     hints.add_argument("--camera", type=Path, metavar="FILE", help=CAMERA_HELP)
     hints.add_argument("--start", type=Path, metavar="JSON", help="camera_from_object, a rough guess (4 x 4)")
@@ -45,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     with console.checked_outputs(args):
         photo = read_photo(args.photo)
         found = mask_from_image(photo, **read_hints(args), **_read_model(args, photo))
-        write_picture(args.out, np.round(255 * found.coverage[..., None]).astype(np.uint8).repeat(3, axis=2))
+        write_mask(args.out, found.coverage)
     share = float(np.mean(found.coverage))
     console.print_result(
         {"mask": str(args.out), "share": round(share, 4), "alike": round(found.alike, 4), "notes": found.notes}
@@ -55,37 +49,11 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def read_hints(args: argparse.Namespace) -> dict[str, Any]:
-    """Box, lasso and strokes as mask_from_image takes them."""
-    lasso = _numbers(args.lasso, "--lasso")
-    if lasso is not None and len(lasso) % 2:
-        raise ObservationError(f"--lasso must be columns and rows in turn, got {len(lasso)} numbers")
-    return {
-        "box": _numbers(args.box, "--box"),
-        "lasso": None if lasso is None else np.reshape(lasso, (-1, 2)),
-        **{name: None if path is None else read_mask(path).coverage >= 0.5 for name, path in _strokes(args).items()},
-    }
-
-
-def _strokes(args: argparse.Namespace) -> dict[str, Path | None]:
-    return {"inside": args.inside, "outside": args.outside}
-
-
 def _read_model(args: argparse.Namespace, photo: np.ndarray) -> dict[str, Any]:
     mesh = None if args.mesh is None else read_mesh(args.mesh)
     return {
         "vertices": None if mesh is None else mesh.vertices,
         "faces": None if mesh is None else mesh.faces,
         "camera": None if args.camera is None else read_camera(args.camera, (photo.shape[1], photo.shape[0])),
-        "start": None if args.start is None else CONVENTIONS[args.convention] @ read_pose(args.start),
+        "start": read_start(args),
     }
-
-
-def _numbers(text: str | None, option: str) -> list[float] | None:
-    """Numbers between commas.  Raises ObservationError."""
-    if text is None:
-        return None
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError as error:
-        raise ObservationError(f"{option} must be numbers with commas between them, got {text!r}") from error

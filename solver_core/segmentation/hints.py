@@ -70,7 +70,7 @@ def checked_hints(
     elif not around.any():
         raise ObservationError("box and lasso have no pixel in common; draw them around the same object")
     else:
-        window = _window_around(around | is_inside, size)
+        window = window_around(around | is_inside, MARGIN)
     if marked and around is not None:
         is_outside = is_outside | ~around & ~is_inside
     if (is_inside & is_outside).any():
@@ -135,9 +135,10 @@ def _checked_strokes(strokes: Any, name: str, size: tuple[int, int]) -> np.ndarr
     return array
 
 
-def _window_around(pixels: np.ndarray, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """left, top, right, bottom around pixels (H, W), with a margin, within the image."""
+def window_around(pixels: np.ndarray, share: float) -> tuple[int, int, int, int]:
+    """left, top, right, bottom around pixels (H, W), with a margin of a share of their longer side, within the image."""
+    height, width = pixels.shape
     rows, columns = np.flatnonzero(pixels.any(axis=1)), np.flatnonzero(pixels.any(axis=0))
-    margin = max(MIN_MARGIN_PX, math.ceil(MARGIN * max(np.ptp(rows) + 1, np.ptp(columns) + 1)))
+    margin = max(MIN_MARGIN_PX, math.ceil(share * max(np.ptp(rows) + 1, np.ptp(columns) + 1)))
     left, top = max(0, int(columns[0]) - margin), max(0, int(rows[0]) - margin)
-    return left, top, min(size[1], int(columns[-1]) + 1 + margin), min(size[0], int(rows[-1]) + 1 + margin)
+    return left, top, min(width, int(columns[-1]) + 1 + margin), min(height, int(rows[-1]) + 1 + margin)

@@ -25,9 +25,9 @@ from solver_core.segmentation.hints import Hints, checked_hints, checked_image
 from solver_core.segmentation.mixture import Mixture, fit_mixture, log_density
 
 WORKING_PX = 256  # longer side of what is cut; the edge is found in the image's own pixels afterwards
-NUM_INSIDE, NUM_OUTSIDE = 5, 8  # Gaussians
+NUM_INSIDE, NUM_OUTSIDE = 5, 12  # Gaussians
 NOISE = np.array([0.02, 0.02, 0.02])  # of colours in [0, 1]
-SAMPLES = 4000  # pixels that mixtures are fitted to
+SAMPLES = 2500  # pixels that mixtures are fitted to
 FIRST_ROUNDS, ROUNDS = 6, 2  # of expectation maximisation
 TURNS = 6  # of mixtures and cuts
 SURE = 30.0  # log odds of what the user marked
@@ -87,12 +87,12 @@ def mask_from_image(
     """
     image = checked_image(image)
     size = image.shape[0], image.shape[1]
-    model = _checked_model(vertices, faces, camera, start, size)
-    silhouette = None if model is None else _silhouette(*model)
+    model = checked_model(vertices, faces, camera, start, size)
+    silhouette = None if model is None else silhouette_of(*model)
     hints = checked_hints(size, box, lasso, inside, outside, silhouette)
     if model is not None and (box is not None or lasso is not None):
-        silhouette = _silhouette(*model, fitted_to=~hints.is_outside)
-    return segment(image, hints, None if silhouette is None else _prior(silhouette, TOLERANCE))
+        silhouette = silhouette_of(*model, fitted_to=~hints.is_outside)
+    return segment(image, hints, None if silhouette is None else prior_of(silhouette, TOLERANCE))
 
 
 def segment(image: np.ndarray, hints: Hints, prior: np.ndarray | None) -> ImageMask:
@@ -139,7 +139,7 @@ def _take_turns(
         by_colour = [log_density(mixture, features) for mixture in mixtures if mixture is not None]
         ratio = np.clip(by_colour[0] - by_colour[1], -LIMIT, LIMIT).reshape(height, width)
         before = cut
-        cut = minimum_cut(-(ratio + (odds if has_model else 0) + known), length)
+        cut = minimum_cut(-(ratio + (odds if has_model else 0) + known), length, before)
         belief = cut
         if before is not None and np.mean((cut >= 0.5) != (before >= 0.5)) < SETTLED:
             break
@@ -165,7 +165,7 @@ def _middle(is_possible: np.ndarray) -> np.ndarray:
     return (np.log(FIRST / (1 - FIRST)) * (1 - squared)).astype(np.float32)
 
 
-def _prior(silhouette: np.ndarray, tolerance: float) -> np.ndarray:
+def prior_of(silhouette: np.ndarray, tolerance: float) -> np.ndarray:
     """(H, W) float32 log odds that a silhouette (H, W) bool gives, whose outline is off by a share of its longer side.
 
     They are those of the normal distribution, to a few percent.
@@ -190,7 +190,7 @@ def _share_alike(is_inside: np.ndarray, ratio: np.ndarray) -> float:
 Model = tuple[Mesh, Camera, np.ndarray]
 
 
-def _checked_model(vertices: Any, faces: Any, camera: Any, start: Any, size: tuple[int, int]) -> Model | None:
+def checked_model(vertices: Any, faces: Any, camera: Any, start: Any, size: tuple[int, int]) -> Model | None:
     """Mesh, camera and (4, 4) start, or None if there is none.  Raises SetupError."""
     given = {"vertices": vertices, "faces": faces, "camera": camera, "start": start}
     missing = [name for name, value in given.items() if value is None]
@@ -206,7 +206,7 @@ def _checked_model(vertices: Any, faces: Any, camera: Any, start: Any, size: tup
     return Mesh.checked(vertices, faces), camera, checked_rigid(start, "start")
 
 
-def _silhouette(mesh: Mesh, camera: Camera, pose: np.ndarray, fitted_to: np.ndarray | None = None) -> np.ndarray:
+def silhouette_of(mesh: Mesh, camera: Camera, pose: np.ndarray, fitted_to: np.ndarray | None = None) -> np.ndarray:
     """(H, W) bool where a mesh is seen; moved and sized so that its box is that of an area (H, W) if one is given.
 
     Raises SetupError if it is not in view.

@@ -41,6 +41,7 @@ TABLES = {
     "several_views": "training.paper.tables.several_views",
     "light_trust": "training.paper.tables.light_trust",
     "light_real": "training.paper.tables.light_real",
+    "photo": "training.paper.tables.photo",
     "noise": "training.paper.tables.noise",
     "rigs": "training.paper.tables.rigs",
 }

@@ -6,15 +6,17 @@ from __future__ import annotations
 import argparse
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import solver_core
+from solver_core.camera_files import read_camera
 from solver_core.command import console
 from solver_core.command.arguments import add_options, add_places, options_from
 from solver_core.command.files import Surface, read_photo, read_pose
 from solver_core.command.folder import Task, Words, require_for_many, run_tasks, tasks_of
+from solver_core.command.hints import numbers_of, write_mask
 from solver_core.command.pictures import write_animation, write_picture
 from solver_core.errors import ConfigError, ObservationError
 from solver_core.problems.pose import drawing
@@ -24,27 +26,34 @@ from solver_core.problems.pose.inputs import (
     CONVENTIONS,
     add_inputs,
     check_shared_inputs,
+    mesh_of,
     read_inputs,
     read_labelled,
+    read_start,
     read_views,
 )
 from solver_core.problems.pose.labels import solve_pose_labels
-from solver_core.problems.pose.solve import PoseOptions, PoseSolution, PoseStep, solve_pose
+from solver_core.problems.pose.photograph import solve_pose_from_image
+from solver_core.problems.pose.solve import OnStep, PoseOptions, PoseSolution, PoseStep, solve_pose
 from solver_core.problems.pose.solve_views import PoseViewsSolution, solve_pose_views
 from solver_core.reading import read_json
 from solver_core.solution import Verdict
 
-HELP = "Finds where an object stands from a mask of it, its mesh and the camera."
+HELP = "Finds where an object stands from a mask or a photograph of it, its mesh and the camera."
 EXAMPLE = "solver_core solve pose --mesh car.obj --mask mask.png --camera camera.json --picture car.png"
 
 WORDS = Words("mask")
-OF_ONE_MASK = ("photo", "picture", "animation")
+OF_ONE_MASK = ("photo", "box", "mask_out", "picture", "animation")
 STEP_MILLISECONDS = 450  # long enough to see what a step changed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     files = add_inputs(parser, is_one_view=False)
-    files.add_argument("--photo", type=Path, metavar="IMAGE", help="image of the mask's size to draw on; not used to solve")
+    files.add_argument(
+        "--photo", type=Path, metavar="IMAGE", help="to draw on; without --mask the pose is found in it from --start"
+    )
+    files.add_argument("--box", metavar="L,T,R,B", help="around the object in a --photo without --mask, if that helps; pixels")
+    files.add_argument("--mask-out", action=console.Output, metavar="PNG", help="write the mask that was found in the --photo")
     files.add_argument("--out", type=Path, metavar="JSON", help="also write the result here; a folder for a folder of masks")
     files.add_argument(
         "--picture", action=console.Output, metavar="PNG", help="draw outlines of mask and object, before and after"
@@ -75,8 +84,12 @@ def run(args: argparse.Namespace) -> int:
     """Exit code of the verdict, or 0 if those of several masks are good.  Raises SolverError for wrong input."""
     if args.view is not None:
         return _run_views(args)
-    if args.mask is None or args.camera is None:
-        raise ConfigError("give --mask and --camera, or --view with mask, camera and pose for each of several cameras")
+    if args.camera is None or (args.mask is None and (args.photo is None or args.start is None)):
+        raise ConfigError(
+            "give --mask and --camera, or --photo, --camera and --start, or --view with mask, camera and pose for each camera"
+        )
+    if args.mask is None:
+        return _run_photo(args)
     if not args.mask.suffix and not args.mask.exists() and not is_pattern(args.mask):
         raise ObservationError(f"there is no folder of masks {args.mask}")
     if args.mask.is_dir() or is_pattern(args.mask):
@@ -141,36 +154,71 @@ def _run_views(args: argparse.Namespace) -> int:
 
 
 def _run_one(args: argparse.Namespace) -> int:
-    inputs = read_inputs(args)
-    mask, camera = inputs["mask"], inputs["camera"]
-    photo = None if args.photo is None else _photo_of_size(args.photo, mask)
-    if photo is not None:
-        photo = camera.undistorted(photo)
     with console.progress("solving") as show:
-        result = solve_pose(
-            **inputs,
-            options=options_from(args, PoseOptions),
-            on_step=lambda step: show(_words_of(step)),
-        )
+        solve = _solve_photo if args.mask is None else _solve_mask_file
+        result, mesh, mask, photo = solve(args, lambda step: show(_words_of(step)))
 
     console.print_result(
         _content(result, args.convention), args.out
     )  # before the pictures: a folder that is missing must not lose it
-    mesh = Surface(inputs["vertices"], inputs["faces"])
     if args.picture is not None:
-        canvas = drawing.PoseCanvas.of_size(mesh, camera.undistorted(mask), result.camera, photo, drawing.PANEL_PX)
+        canvas = drawing.PoseCanvas.of_size(mesh, mask, result.camera, photo, drawing.PANEL_PX)
         first = result.history[0]
         captions = [f"before: {_overlap(first.iou)} with the mask (white)", f"after: {_overlap(result.iou)}"]
         picture = drawing.draw_before_and_after(canvas, first.camera_from_object, result.camera_from_object, captions)
         write_picture(args.picture, picture)
     if args.animation is not None:
-        canvas = drawing.PoseCanvas.of_size(mesh, camera.undistorted(mask), result.camera, photo, drawing.FRAME_PX)
+        canvas = drawing.PoseCanvas.of_size(mesh, mask, result.camera, photo, drawing.FRAME_PX)
         write_animation(args.animation, _frames(canvas, result), STEP_MILLISECONDS)
 
     code = console.conclude(result.verdict, result.explanation)
     for note in result.notes:
         console.print_remark(note)
     return code
+
+
+class _Solved(NamedTuple):
+    """A pose and what it is drawn with: mask (H, W) and photograph (H, W, 3) or None, both without distortion."""
+
+    result: PoseSolution
+    mesh: Surface
+    mask: np.ndarray
+    photo: np.ndarray | None
+
+
+def _solve_mask_file(args: argparse.Namespace, on_step: OnStep) -> _Solved:
+    for_photo = [name for name in ("box", "mask_out") if getattr(args, name) is not None]
+    if for_photo:
+        raise ConfigError(f"--{for_photo[0].replace('_', '-')} belongs to a --photo without --mask")
+    inputs = read_inputs(args)
+    mask, camera = inputs["mask"], inputs["camera"]
+    photo = None if args.photo is None else camera.undistorted(_photo_of_size(args.photo, mask))
+    result = solve_pose(**inputs, options=options_from(args, PoseOptions), on_step=on_step)
+    return _Solved(result, Surface(inputs["vertices"], inputs["faces"]), camera.undistorted(mask), photo)
+
+
+def _solve_photo(args: argparse.Namespace, on_step: OnStep) -> _Solved:
+    photo, mesh = read_photo(args.photo), mesh_of(args.mesh)
+    camera = read_camera(args.camera, (photo.shape[1], photo.shape[0]))
+    start = read_start(args)
+    assert start is not None
+    options, box = options_from(args, PoseOptions), numbers_of(args.box, "--box")
+    result = solve_pose_from_image(photo, mesh.vertices, mesh.faces, camera, start, box, options=options, on_step=on_step)
+    if args.mask_out is not None:
+        write_mask(args.mask_out, result.mask)
+    return _Solved(result, mesh, result.mask, camera.undistorted(photo))
+
+
+def _run_photo(args: argparse.Namespace) -> int:
+    """The pose from a photograph without a mask."""
+    for_mask = [name for name in ("focal", "ignore", "label", "threshold", "cluster") if getattr(args, name) is not None]
+    for_mask += [name.replace("_", "-") for name in ("invert", "track", "mesh_of") if getattr(args, name)]
+    if for_mask or args.jobs > 1:
+        raise ConfigError(f"--{for_mask[0] if for_mask else 'jobs'} belongs to a --mask, which the photograph has none of")
+    if args.out is not None:
+        console.name_output(args, "--out", args.out, console.ENDINGS["JSON"])
+    with console.checked_outputs(args):
+        return _run_one(args)
 
 
 def _run_several(args: argparse.Namespace) -> int:

@@ -94,13 +94,13 @@ def _label(text: str) -> int | str:
 
 def read_inputs(args: argparse.Namespace) -> dict[str, Any]:
     """What solve_pose and PoseSetup.checked take.  Raises SolverError."""
-    mesh, (mask, camera) = _mesh_of(args.mesh), _read_mask_and_camera(args, args.mask, args.camera)
+    mesh, (mask, camera) = mesh_of(args.mesh), _read_mask_and_camera(args, args.mask, args.camera)
     return {
         "mask": mask,
         "vertices": mesh.vertices,
         "faces": mesh.faces,
         "camera": camera,
-        "start": _start_of(args),
+        "start": read_start(args),
         "ignore": None if args.ignore is None else read_mask(args.ignore).coverage,
         "up": args.up,
         "focal_range": args.focal,
@@ -127,7 +127,7 @@ def read_labelled(args: argparse.Namespace, mesh_by_label: Mapping[int, Path]) -
 
 def read_views(args: argparse.Namespace, views: Sequence[Sequence[Path]]) -> dict[str, Any]:
     """What solve_pose_views takes, of the mask, camera and pose of each view.  Raises SolverError."""
-    mesh = _mesh_of(args.mesh)
+    mesh = mesh_of(args.mesh)
     masks, cameras = zip(*(_read_mask_and_camera(args, mask, camera) for mask, camera, _ in views), strict=True)
     ours_from_theirs = CONVENTIONS[args.convention]
     return {
@@ -144,8 +144,8 @@ def read_views(args: argparse.Namespace, views: Sequence[Sequence[Path]]) -> dic
 def check_shared_inputs(args: argparse.Namespace) -> None:
     """Raises SolverError for what would fail with every mask, before the first is read."""
     _require_one_object(args)
-    _mesh_of(args.mesh)
-    _start_of(args)
+    mesh_of(args.mesh)
+    read_start(args)
     if args.focal is not None:
         checked_focal_range(args.focal)
 
@@ -157,13 +157,13 @@ def _require_one_object(args: argparse.Namespace) -> None:
 
 
 @functools.lru_cache(maxsize=1)
-def _mesh_of(path: Path) -> Surface:
+def mesh_of(path: Path) -> Surface:
     """Of several masks it is read once."""
     return read_mesh(path)
 
 
-def _start_of(args: argparse.Namespace) -> np.ndarray | None:
-    """(4, 4) camera_from_object."""
+def read_start(args: argparse.Namespace) -> np.ndarray | None:
+    """(4, 4) camera_from_object in our convention, or None.  Raises SetupError."""
     return None if args.start is None else CONVENTIONS[args.convention] @ read_pose(args.start)
 
 

@@ -314,6 +314,10 @@ class PoseSession(Session[PoseStep, PoseSolution]):
             ],
         )
 
+    def best_pose(self) -> np.ndarray:
+        """(4, 4) camera_from_object that explains the mask best, of what the phases so far have found."""
+        return self.setup.user_matrix(self._best().x[0])
+
     def _first(self) -> Generator[PoseStep, None, None]:
         """The given start, or the views from around, followed to their end."""
         self.candidates = yield from self._follow(self.starts, is_restart=False)

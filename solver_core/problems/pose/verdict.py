@@ -62,6 +62,15 @@ def judge(
     return Judgement(Verdict.GOOD, f"The pose explains the mask: {fit}; {odds}{also}.")
 
 
+def judge_colours(alike: float) -> Judgement:
+    """Verdict on a pose from a photograph that explains its mask, where colours do not tell along a share of the outline."""
+    return Judgement(
+        Verdict.DOUBTFUL,
+        f"The pose is not sure: it explains the mask that was found, but along {alike:.0%} of the outline both "
+        "sides have the same colours. Look at the outlines, or mark the object by strokes.",
+    )
+
+
 def notes(
     evidence: Evidence,
     reduction: float,
