@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs=3,
         action="append",
         metavar=("MASK", "CAMERA", "POSE"),
-        help="each of several cameras that see the object, instead of --mask and --camera; POSE is JSON with world_from_camera",
+        help="each of several cameras, instead of --mask and --camera; POSE is world_from_camera",
     )
     files.add_argument(
         "--mesh-of",
@@ -75,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="N=FILE",
-        help="mesh of the object with label N, with --label all; the other labels are of --mesh; may be given several times",
+        help="mesh of label N, with --label all; the other labels are of --mesh; can be repeated",
     )
     add_options(parser, PoseOptions)
 

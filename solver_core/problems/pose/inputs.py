@@ -52,21 +52,21 @@ def add_inputs(parser: argparse.ArgumentParser, is_one_view: bool = True) -> Any
         choices=UP_AXES,
         default=UP_AXES[0],
         metavar="AXIS",
-        help=f"of the mesh that points up, where there is no --start: z, y, either or any (default: {UP_AXES[0]})",
+        help=f"of the mesh that points up, without --start: z, y, either or any (default: {UP_AXES[0]})",
     )
     files.add_argument(
         "--focal",
         type=float,
         nargs=2,
         metavar=("LOW", "HIGH"),
-        help="lowest and highest focal length (fx) in pixels, where that of the camera is not known; it is found",
+        help="lowest and highest focal length (fx) in pixels, where it is not known; it is found",
     )
     mask = parser.add_argument_group("how the mask is read")
     mask.add_argument(
         "--label",
         type=_label,
         metavar="N",
-        help=f"number of the object in a label image or COCO file; {ALL_LABELS}: every object of a label image",
+        help=f"number of the object in a label image or COCO file, or {ALL_LABELS} of a label image",
     )
     mask.add_argument(
         "--threshold", type=console.fraction, metavar="X", help="brightness from 0 to 1 from which a pixel is object"
