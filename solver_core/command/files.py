@@ -101,7 +101,7 @@ def read_albedo(path: str | Path) -> Albedo:
         if image.format not in (*IMAGE_FORMATS, None):  # None: trimesh made it, from several
             raise ValueError(f"its texture is {image.format}; known: {', '.join(IMAGE_FORMATS)}")
         check_count(image.width * image.height, MAX_PIXELS, "pixels in its texture")
-        pixels = linear_from_srgb(np.asarray(image.convert("RGB")) / 255) * colour
+        pixels = linear_from_srgb(_eight_bits(image, "RGB") / 255) * colour
         return Texture(np.asarray(visual.uv, np.float32)[mesh.faces], pixels)
 
 
@@ -196,7 +196,21 @@ def _check_gltf(header: dict[str, Any]) -> None:
 def read_photo(path: str | Path) -> np.ndarray:
     """(H, W, 3) uint8 sRGB.  Raises ObservationError if the file is no image."""
     with open_image(path, "photograph file") as image:
-        return np.asarray(image.convert("RGB"))
+        return _eight_bits(image, "RGB")
+
+
+def _eight_bits(image: Any, mode: str) -> np.ndarray:
+    """(H, W, C) uint8 of an image as a mode has it; Pillow would cut greys of 16 bits off at 255 instead of scaling them.
+
+    Raises ValueError for real numbers, whose white is not known.
+    """
+    if image.mode == "F":
+        raise ValueError("its pixels are real numbers, whose white is not known; save it as PNG or EXR")
+    if image.mode.startswith("I"):
+        from PIL import Image
+
+        image = Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
+    return np.asarray(image.convert(mode))
 
 
 def read_radiance(path: str | Path, is_linear: bool = False) -> np.ndarray:
@@ -272,7 +286,7 @@ def _read_png16(path: str | Path) -> np.ndarray:
 def _read_rgba(path: str | Path) -> np.ndarray:
     """(H, W, 4) float32 in [0, 1]."""
     with open_image(path, "photograph file") as image:
-        return np.asarray(image.convert("RGBA"), np.float32) / 255
+        return _eight_bits(image, "RGBA").astype(np.float32) / 255
 
 
 def _read_exr(path: str | Path) -> np.ndarray:
@@ -303,11 +317,15 @@ def _read_exr(path: str | Path) -> np.ndarray:
 def open_image(path: str | Path, what: str) -> Iterator[Image.Image]:
     """A loaded image, upright as its orientation tag says.  Turns what goes wrong in the block into an ObservationError."""
     with needed_for("reading images", extra="cli"):
-        from PIL import Image, ImageOps
+        from PIL import Image, ImageOps, UnidentifiedImageError
     with reading(path, what, ObservationError), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of damage that pillow gets over, and of a size that is refused below
         content = io.BytesIO(read_bytes(path, MAX_IMAGE_BYTES))  # of a file room is made for what its parts claim to hold
-        with Image.open(content, formats=IMAGE_FORMATS) as image:
+        try:
+            opened = Image.open(content, formats=IMAGE_FORMATS)
+        except UnidentifiedImageError as error:  # whose words are of memory
+            raise ValueError(f"it is no picture; known: {', '.join(IMAGE_FORMATS)}") from error
+        with opened as image:
             check_count(image.width * image.height, MAX_PIXELS, "pixels")
             image.load()
             yield ImageOps.exif_transpose(image)

@@ -92,6 +92,19 @@ def write_exr(path, channels):
     OpenEXR.File({"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}, channels).write(str(path))
 
 
+def test_greys_of_16_bits_are_scaled_to_8(tmp_path):
+    Image.fromarray(GREY.astype(np.uint16) * 257).save(tmp_path / "deep.png")
+
+    np.testing.assert_array_equal(read_photo(tmp_path / "deep.png"), np.stack([GREY] * 3, axis=-1))
+
+
+def test_a_picture_of_real_numbers_is_refused(tmp_path):
+    Image.fromarray(np.ones((4, 4), np.float32)).save(tmp_path / "real.tiff")
+
+    with pytest.raises(ObservationError, match="whose white is not known"):
+        read_photo(tmp_path / "real.tiff")
+
+
 def test_read_radiance_makes_8_bit_srgb_linear(tmp_path):
     Image.fromarray(np.round(255 * srgb_from_linear(RADIANCE)).astype(np.uint8)).save(tmp_path / "photo.png")
 
@@ -174,7 +187,7 @@ def test_read_albedo_gives_vertex_colours_or_none(tmp_path):
 def test_file_that_is_no_image_is_refused(tmp_path, read):
     (tmp_path / "image.png").write_text("no image")
 
-    with pytest.raises(ObservationError, match=r"cannot read the .* cannot identify image file"):
+    with pytest.raises(ObservationError, match=r"cannot read the .* it is no picture; known: PNG"):
         read(tmp_path / "image.png")
     with pytest.raises(ObservationError, match="No such file"):
         read(tmp_path / "nowhere.png")
