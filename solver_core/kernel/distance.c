@@ -49,9 +49,8 @@ static void squared_distances(const int32_t *along_column, int32_t first, int32_
         const double apex = envelope[index].apex, height = (double)envelope[index].height;
         int32_t stop = end; /* where the next one becomes lower */
         if (index + 1 < length) {
-            const Parabola *next = envelope + index + 1;
-            stop = next->rise < 0 ? 0 : (int32_t)((double)next->rise / next->gap) + 1;
-            stop = stop < end ? stop : end;
+            const double last = (double)envelope[index + 1].rise / envelope[index + 1].gap;
+            if (last < end - 1) stop = last < 0 ? 0 : (int32_t)last + 1;
         }
         for (; column < stop; column++) squared[column] = (float)(height + column * (column - 2 * apex));
     }

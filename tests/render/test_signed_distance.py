@@ -67,3 +67,14 @@ def test_distance_of_the_opposite_mask_has_the_opposite_sign(rng):
     masks = np.stack([blobs(rng, (40, 40)) for _ in range(3)])
 
     assert np.array_equal(render.signed_distance(~masks), -render.signed_distance(masks))
+
+
+def test_distances_across_the_largest_image_are_exact():
+    mask = np.zeros((1, 65536, 3), bool)
+    mask[0, -1, 0] = mask[0, 0, 2] = True
+    rows, columns = np.arange(65536.0)[:, None], np.arange(3.0)
+
+    distance = render.signed_distance(mask)[0]
+
+    expected = np.minimum(np.hypot(rows - 65535, columns), np.hypot(rows, columns - 2)) - 0.5
+    np.testing.assert_allclose(distance[~mask[0]], expected[~mask[0]], rtol=1e-6)  # float32
