@@ -51,7 +51,16 @@ from .armature_chain import Chain, build_chain, metres_per_unit
 from .armature_inputs import Inputs
 from .armature_source import TargetSource, frames_to_solve
 from .armature_task import ArmatureTask
-from .bone_map import check_rows, control_rows, match_bones, node_targets, node_weights, rows_of, single_targets
+from .bone_map import (
+    check_rows,
+    control_rows,
+    match_bones,
+    node_targets,
+    node_weights,
+    rows_of,
+    single_targets,
+    targets_of_nodes,
+)
 from .found import BoneMotion, FoundRotations
 from .measured import farthest, joint_gap, judge_gap
 from .solve import Step, mean_milliseconds
@@ -165,7 +174,7 @@ class ArmatureSolve:
         metres = metres_per_unit(scene, armature)
         rest = None if task.options.rest_frame is None else self._read_stance(scene, armature, task.options.rest_frame)
         standing = chain.skeleton if rest is None else RestPose.checked(chain.skeleton, rest).skeleton
-        world_from_solve, parent_pose, targets, turned = [], [], [], []
+        world_from_solve, parent_pose, targets, turned, names = [], [], [], [], targets_of_nodes(chain, task.bones)
         source = None if task.options.positions_only else self.source.skeleton(scene, {row.target for row in task.bones})
         parents = (armature.data.bones[name].parent for control in self.controls for name in control.names)
         above = {parent.name: [] for parent in parents if parent is not None and parent.name not in chain.bones}
@@ -177,7 +186,7 @@ class ArmatureSolve:
             pose = read_pose_matrix(depsgraph, armature, parent) if parent else np.eye(4)
             matrix = world_matrix(depsgraph, armature) @ pose @ np.linalg.inv(chain.rest_parent)
             points = self.source.read(scene, depsgraph, frame)
-            in_world = node_targets(chain, task.bones, points)
+            in_world = node_targets(chain, names, points)
             targets.append(metres * ((in_world - matrix[:3, 3]) @ np.linalg.inv(matrix[:3, :3]).T))
             if source is not None:
                 orientations = self.source.read_orientations(scene, depsgraph, frame, source)

@@ -77,11 +77,17 @@ def check_rows(rows: Sequence[BoneTarget], nodes: Collection[str], targets: Coll
         raise SetupError("All targets have a weight of 0: give at least one of them more.")
 
 
-def node_targets(chain: Chain, rows: Sequence[BoneTarget], points: dict[str, np.ndarray]) -> np.ndarray:
-    """(N, 3) in the world, nan where none is given: the middle of a node's targets."""
+def targets_of_nodes(chain: Chain, rows: Sequence[BoneTarget]) -> dict[int, list[str]]:
+    """Names of the targets of each node that has any, by its number."""
+    given = {row.bone for row in rows if row.weight > 0}
+    return {chain.skeleton.index(node): [row.target for row in rows if row.bone == node] for node in given}
+
+
+def node_targets(chain: Chain, names: dict[int, list[str]], points: dict[str, np.ndarray]) -> np.ndarray:
+    """(N, 3) in the world, nan where none is given: the middle of a node's targets, whose names are given."""
     targets = np.full((chain.skeleton.num_nodes, 3), np.nan)
-    for node in {row.bone for row in rows if row.weight > 0}:
-        targets[chain.skeleton.index(node)] = np.mean([points[row.target] for row in rows if row.bone == node], axis=0)
+    for node, several in names.items():
+        targets[node] = sum(points[name] for name in several) / len(several)
     return targets
 
 

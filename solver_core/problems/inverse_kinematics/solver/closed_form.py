@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from solver_core import rotations
+from solver_core.kernel.tree import cross
 from solver_core.problem import Update
 from solver_core.problems.inverse_kinematics.observation import Targets
 from solver_core.problems.inverse_kinematics.problem import KinematicProblem
@@ -107,12 +108,12 @@ def _turn(bones: np.ndarray, wanted: np.ndarray, weights: np.ndarray) -> np.ndar
 
 def shortest_arc(start: np.ndarray, end: np.ndarray) -> np.ndarray:
     """(B, 3, 3) the smallest rotation from the direction of start (B, 3) to that of end; none where one has no length."""
-    cross = np.cross(start, end)
-    sine = np.linalg.norm(cross, axis=-1, keepdims=True)
+    normal = cross(start, end)
+    sine = np.linalg.norm(normal, axis=-1, keepdims=True)
     cosine = (start * end).sum(axis=-1, keepdims=True)
-    across = np.cross(start, np.eye(3)[np.argmin(np.abs(start), axis=-1)])  # any axis serves for half a turn
+    across = cross(start, np.eye(3)[np.argmin(np.abs(start), axis=-1)])  # any axis serves for half a turn
     is_line = sine <= 1e-7 * np.abs(cosine)
-    axis = np.where(is_line, across, cross)
+    axis = np.where(is_line, across, normal)
     axis = axis / np.maximum(np.linalg.norm(axis, axis=-1, keepdims=True), 1e-30)
     return rotations.matrix_from_wxyz(rotations.wxyz_from_rotvec(axis * np.arctan2(sine, cosine)))
 
