@@ -36,6 +36,16 @@ def test_exact_targets_stay_as_they_are(tree):
     np.testing.assert_allclose(evidence.observation.positions + evidence.origin, positions, atol=1e-6)
 
 
+@pytest.mark.parametrize("size", [1.0, 1.2])
+def test_noise_makes_no_body_larger(body, rng, size):
+    positions = size * swinging(body.skeleton, 60)
+    noisy = positions + 0.03 * rng.normal(size=positions.shape)
+
+    found = measured_scale(Given(noisy, np.ones(noisy.shape[:2])), body.skeleton)
+
+    assert found == pytest.approx(size, rel=0.015)
+
+
 @pytest.mark.parametrize("size", [0.8, 1.15, 1.25])
 def test_the_size_of_a_body_is_found_and_its_ways_are_scaled_along(size, tree, rng):
     positions = swinging(tree, 30)

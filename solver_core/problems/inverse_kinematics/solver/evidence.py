@@ -15,6 +15,7 @@ from solver_core.problems.inverse_kinematics.solver.faults import Faults, find_f
 from solver_core.problems.inverse_kinematics.solver.series import cosine_transform, frequencies, smooth_series
 
 SAME_SIZE = 0.03  # share; a body that is nearer to the skeleton's size is taken to be of it
+SPREAD_OF_DEVIATION = 1.4826  # standard deviation of normal noise over the median of deviations
 FEWEST_BONES = 4  # that tell the size of a body
 ORDER = 3  # of the differences that are kept small: what moves a body changes its acceleration smoothly
 STIFFNESSES = 10.0 ** np.arange(-2, 6.1, 0.5)  # from none to what leaves one hertz at 60 frames a second
@@ -110,7 +111,11 @@ def measured_scale(given: Given, skeleton: Skeleton) -> float:
     if tells.sum() < FEWEST_BONES:
         return 1.0
     bones = np.linalg.norm(given.positions[:, nodes] - given.positions[:, parents], axis=-1)
-    lengths = np.ma.median(np.ma.array(bones, mask=~has_both), axis=0).filled(0)[tells]
+    measured = np.ma.array(bones, mask=~has_both)
+    middle = np.ma.median(measured, axis=0)
+    spread = SPREAD_OF_DEVIATION * np.ma.median(abs(measured - middle), axis=0)
+    # Noise across a bone makes it longer, by as much as its variance along the bone over the length.
+    lengths = (middle - spread**2 / np.maximum(middle, 1e-9)).filled(0)[tells]
     ratios = lengths / skeleton.bone_lengths[nodes][tells]
     order = np.argsort(ratios)
     share = np.cumsum(skeleton.bone_lengths[nodes][tells][order])
