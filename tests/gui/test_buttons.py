@@ -10,6 +10,7 @@ import pytest
 DEMO = Path(__file__).resolve().parents[2] / "assets" / "demo"
 FIND = "__import__('sys').modules['bl_ext.user_default.deep_feedback.results'].find({problem!r}, bpy.context.scene)"
 MATRIX = "[list(row) for row in bpy.data.objects[{name!r}].matrix_world]"
+BOX = np.array([[0.2, 0.82], [0.84, 0.18]])  # around the biplane in its photograph: two corners, x and y from 0 to 1, y up
 MOVED = {"pose": "Biplane", "lighting": "Sun"}
 
 
@@ -67,6 +68,55 @@ def test_pose_button_finds_the_photographed_pose(window, keep_picture):
     assert report["iou"] > 0.97 > report["iou_before"]
     np.testing.assert_allclose(found_pose[:3, 3], truth[:3, 3], atol=0.002)  # metres; the toy is 0.3 long
     np.testing.assert_allclose(found_pose[:3, :3], truth[:3, :3], atol=0.02)  # a degree
+
+
+CAMERA_FRAME = """
+import numpy as np
+from bpy_extras.view3d_utils import location_3d_to_region_2d
+scene = bpy.context.scene
+area = next(area for area in bpy.context.window_manager.windows[0].screen.areas if area.type == "VIEW_3D")
+region = next(region for region in area.regions if region.type == "WINDOW")
+corners = [scene.camera.matrix_world @ corner for corner in scene.camera.data.view_frame(scene=scene)]
+seen = np.array([location_3d_to_region_2d(region, area.spaces.active.region_3d, corner) for corner in corners])
+answer = [(seen.min(axis=0) + (region.x, region.y)).tolist(), (seen.max(axis=0) + (region.x, region.y)).tolist()]
+"""
+
+
+def test_box_around_a_photograph_makes_the_mask_of_its_pose(window, keep_picture):
+    window.open_demo("pose")
+    window.ask("bpy.context.scene.deep_feedback.pose.silhouette.source = 'BACKGROUND'")
+    low, high = np.array(window.ask(CAMERA_FRAME))
+    photo_mask = "bpy.context.scene.deep_feedback.pose.silhouette.image"
+
+    window.click(*window.find("deep_feedback.mask_from_photo"))
+    window.settle()
+    keep_picture("asked")
+    window.drag(low + BOX[0] * (high - low), low + BOX[1] * (high - low))
+    window.wait_for(f"{photo_mask} is not None and {photo_mask}.name.endswith(' mask')")
+    keep_picture("mask")
+    report = solve(window, "pose")
+
+    keep_picture("solved")
+    truth, found_pose = true_pose(window), matrix(window, "Biplane")
+    assert report["iou"] > 0.95 > report["iou_before"]
+    np.testing.assert_allclose(found_pose[:3, :3], truth[:3, :3], atol=0.05)  # three degrees: nobody drew the outline
+    undo(window)
+    undo(window)
+    window.wait_for(f"not ({photo_mask} and {photo_mask}.name.endswith(' mask'))")
+
+
+def test_escape_ends_the_drawing_of_a_box(window):
+    window.open_demo("pose")
+    window.ask("bpy.context.scene.deep_feedback.pose.silhouette.source = 'BACKGROUND'")
+    window.click(*window.find("deep_feedback.mask_from_photo"))
+    window.settle()
+    assert window.value("len(bpy.context.window_manager.windows[0].modal_operators)") == 1
+
+    window.move_mouse(*window.empty_place)
+    window.press("Escape")
+
+    window.wait_for("len(bpy.context.window_manager.windows[0].modal_operators) == 0")
+    assert window.value("bpy.context.scene.deep_feedback.pose.silhouette.source") == "BACKGROUND"
 
 
 @pytest.mark.parametrize("problem", ["pose", "lighting"])
