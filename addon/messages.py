@@ -48,7 +48,7 @@ def pose_obstacles(context: bpy.types.Context) -> Iterator[str]:
     yield from _image_obstacles(settings.silhouette, camera, "silhouette")
     if lacks_mask(settings):
         yield (
-            f"The image '{settings.silhouette.image.name}' has no alpha: make its mask with Mask from Photo, or choose the key "
+            f"The image '{settings.silhouette.image.name}' has no alpha: use From Photo, make its mask, or choose the key "
             "Luminance or Color."
         )
     yield from _range_obstacles(settings)
@@ -67,7 +67,7 @@ def photo_obstacles(context: bpy.types.Context) -> Iterator[str]:
 
 def lacks_mask(settings: bpy.types.PropertyGroup) -> bool:
     """Whether the silhouette is a plain photograph, as far as Blender has looked at it."""
-    image = settings.silhouette.image if settings.silhouette.source == "IMAGE" else None
+    image = settings.silhouette.image if settings.silhouette.source == "IMAGE" and not settings.from_photo else None
     return image is not None and settings.key == "ALPHA" and _is_opaque(image)
 
 

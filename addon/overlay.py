@@ -172,7 +172,7 @@ def _draw() -> None:
         return
     scene, settings = context.scene, context.scene.deep_feedback
     result = results.shown()
-    if settings.pose.show_mask:
+    if settings.pose.show_mask and not settings.pose.from_photo:
         _draw_mask(context)
     step = None if result is None else result.seen_in(scene)
     if step is not None:

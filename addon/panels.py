@@ -36,10 +36,11 @@ class DEEP_FEEDBACK_PT_pose(SolverPanel, bpy.types.Panel):
         column.prop(settings, "object", placeholder=_name(context.view_layer.objects.active))
         column.prop(settings, "camera", placeholder=_name(context.scene.camera))
         _draw_image(column, settings.silhouette, "Silhouette")
+        column.prop(settings, "from_photo")
         if lacks_mask(settings):
-            draw_sentence(column, context, "The photograph has no alpha that tells the object from the rest.", "INFO")
+            draw_sentence(column, context, "The photograph has no alpha: solve it with From Photo, or make its mask.", "INFO")
         column.operator("deep_feedback.mask_from_photo", icon="SELECT_SET")
-        if body := _section(layout, "Mask"):
+        if body := None if settings.from_photo else _section(layout, "Mask"):
             draw_mask_options(body, settings)
             body.prop(settings, "show_mask")
         if body := _section(layout, "Settings", "pose"):
@@ -166,7 +167,7 @@ def draw_mask_options(layout: bpy.types.UILayout, options: object) -> None:
 
 
 def draw_pose_options(layout: bpy.types.UILayout, options: object) -> None:
-    draw_options(split(layout).column(), options, PoseTaskOptions)
+    draw_options(split(layout).column(), options, PoseTaskOptions, elsewhere=("from_photo",))
     _draw_range(layout, options)
 
 

@@ -53,6 +53,13 @@ class View(NamedTuple):
     offset: np.ndarray
     notices: tuple[str, ...]
 
+    def in_part(self, box: tuple[float, float, float, float] | None) -> tuple[float, float, float, float] | None:
+        """A box (left, top, right, bottom) of the picture, in pixels of the part that counts."""
+        if box is None:
+            return None
+        left, top = self.columns.start or 0, self.rows.start or 0
+        return box[0] - left, box[1] - top, box[2] - left, box[3] - top
+
 
 def read_view(
     scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph, camera: bpy.types.Object, width: int, height: int

@@ -193,6 +193,7 @@ class DEEP_FEEDBACK_OT_mask_from_photo(bpy.types.Operator):
     def _conclude(self, context: bpy.types.Context, photo_mask: PhotoMask, found: FoundMask) -> set[str]:
         settings = context.scene.deep_feedback.pose
         settings.silhouette.image, settings.silhouette.source = photo_mask.keep(found), "IMAGE"
+        settings.from_photo = False
         settings.key, settings.threshold, settings.invert, settings.show_mask = "ALPHA", 0.5, False, True
         share = f"The object covers {found.coverage.mean():.1%} of the photograph."
         self.report({"WARNING" if found.notes else "INFO"}, " ".join([share, *found.notes]))

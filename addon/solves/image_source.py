@@ -93,8 +93,8 @@ class MaskKey(Options):
         if self.key == "ALPHA":
             if picture.alpha.min() == 1:
                 raise ObservationError(
-                    "The image has no transparent pixel: make its mask with Mask from Photo, or choose luminance or a color "
-                    "for the silhouette."
+                    "The image has no transparent pixel: solve it with From Photo, make its mask with Mask from Photo, or "
+                    "choose luminance or a color for the silhouette."
                 )
             covered = np.interp(picture.alpha, (0, self.threshold, 1), (0, 0.5, 1))
         elif self.key == "LUMINANCE":

@@ -96,9 +96,7 @@ class PhotoMask:
 
 def find_mask(picture: Picture, seen: View, box: Box | None, model: PoseView | None) -> ImageMask:
     """Mask of the part of a picture that counts.  model: used where it stands in the box.  Raises SolverError."""
-    if box is not None:
-        left, top = seen.columns.start or 0, seen.rows.start or 0
-        box = box[0] - left, box[1] - top, box[2] - left, box[3] - top
+    box = seen.in_part(box)
     if model is None or (box is not None and not _stands_in(model, box)):
         found = mask_from_image(picture.shown_rgb(), box)
         return found if model is None else found._replace(notes=[ELSEWHERE, *found.notes])

@@ -13,8 +13,8 @@ import numpy as np
 from solver_core import rotations
 from solver_core.errors import SetupError
 from solver_core.options import option
+from solver_core.problems.pose.photograph import PhotoSolution
 from solver_core.problems.pose.solve import PoseAlternative, PoseOptions, PoseSession, PoseSolution
-from solver_core.segmentation.mask import ImageMask
 from solver_core.solution import Judgement, Verdict
 
 from ..bridge.assembly import Trial, alone, move, try_move, whole_of
@@ -37,7 +37,6 @@ from ..bridge.transform import (
 from .found import FoundPose, FramePose, Intrinsics, Matrix, matrix
 from .image_source import ImageSource, MaskKey
 from .measured import judge_end, judge_gap
-from .photo_mask import find_mask
 from .pose_view import PoseView, Things
 from .solve import Step, frames_of, mean_milliseconds
 
@@ -56,6 +55,11 @@ class PoseTaskOptions(PoseOptions):
         "What is moved so that the object and its silhouette meet",
         choices={"OBJECT": "Moves and turns the object; the camera stays", "CAMERA": "Moves and turns the camera instead"},
     )
+    from_photo: bool = option(
+        False,
+        "From Photo",
+        "Takes the image for a plain photograph: mask and pose are found together, from about where the object stands",
+    )
     whole: bool = option(
         True,
         "Whole Object",
@@ -68,8 +72,8 @@ class PoseTaskOptions(PoseOptions):
 class PoseTask:
     """object: a mesh or whatever has a surface, an empty that instances a collection or, with whole, that holds such things.
 
-    box: left, top, right and bottom around the object in a photograph, in pixels of the picture, row 0 on top; its mask is then
-    found by its colors and the object, as with Mask from Photo, and not by the key of mask.
+    box: left, top, right and bottom around the object in a photograph, in pixels of the picture, row 0 on top; a task with a
+    box is solved from the photograph, whatever the option says.
     frame_start, frame_end: a range, with keyframes; without both the current frame is solved and no keyframe is set.
     """
 
@@ -88,6 +92,10 @@ class PoseTask:
 
 
 class PoseAnswer(NamedTuple):
+    @property
+    def is_from_photo(self) -> bool:
+        return self.options.from_photo or self.box is not None
+
     """A (4, 4) motion of the world from the placements on."""
 
     motion: np.ndarray
@@ -130,9 +138,7 @@ class PoseSolve:
     iou_before: dict[int, float] = field(default_factory=dict)
     judgements: dict[int, tuple[float, Judgement]] = field(default_factory=dict)  # of what was measured
     found_poses: list[FramePose] = field(default_factory=list)
-    photo_masks: dict[int, ImageMask] = field(
-        default_factory=dict
-    )  # by frame, of a task with a box; in bytes, for there are many
+    photo_masks: dict[int, np.ndarray] = field(default_factory=dict)  # of photographs, by frame; in bytes, for they may be many
     end: str = ""
     keys: dict[Handle, Keys] = field(default_factory=dict)  # before any were set
 
@@ -168,9 +174,11 @@ class PoseSolve:
 
     def steps(self) -> Iterator[Step]:
         view, task, part = self.view, self.task, self._part
-        view.prepare(self._coverage(view, part))
-        self.iou_before.setdefault(part, view.iou(view.start))
-        session = PoseSession(view.setup, task.options)
+        if task.is_from_photo:
+            session = view.photo_session(task.box, task.options)
+        else:
+            view.prepare(self._coverage(view, part))
+            session = PoseSession(view.setup, task.options)
         for index, step in enumerate(session):
             yield Step(
                 part,
@@ -184,8 +192,13 @@ class PoseSolve:
                 image_lines=view.outline(step.camera_from_object),
                 observed_lines=view.observed_lines,
             )
-        self.solutions.append(session.result())
-        self.iou = view.iou(self.solutions[-1].camera_from_object)
+        solution = session.result()
+        if isinstance(solution, PhotoSolution):
+            self.photo_masks[part] = np.round(255 * solution.mask).astype(np.uint8)
+            view.prepare(self._coverage(view, part))
+        self.iou_before.setdefault(part, view.iou(view.start))
+        self.solutions.append(solution)
+        self.iou = view.iou(solution.camera_from_object)
 
     def apply(self, step: Step) -> None:
         scene = find_scene(self.scene)
@@ -278,7 +291,6 @@ class PoseSolve:
             "notices": [
                 *self.trial.notices,
                 *self.view.seen.notices,
-                *(self.photo_masks[worst].notes if worst in self.photo_masks else ()),
                 *self.kept[worst].solution.notes,
             ],
         }
@@ -299,13 +311,10 @@ class PoseSolve:
         return PoseView.read(scene, self.things, self.task.silhouette, self.task.is_range)
 
     def _coverage(self, view: PoseView, frame: int) -> np.ndarray:
-        """(H, W) of what counts as the object; a mask of a photograph is found once, with the object where it started."""
-        if self.task.box is None:
-            return self.task.mask.coverage(view.picture)
-        if frame not in self.photo_masks:
-            found = find_mask(view.picture, view.seen, self.task.box, view)
-            self.photo_masks[frame] = found._replace(coverage=np.round(255 * found.coverage).astype(np.uint8))
-        return self.photo_masks[frame].coverage.astype(np.float32) / 255
+        """(H, W) of what counts as the object; that of a photograph is known once it was solved."""
+        if self.task.is_from_photo:
+            return self.photo_masks[frame].astype(np.float32) / 255
+        return self.task.mask.coverage(view.picture)
 
     def _matrices(self, scene: bpy.types.Scene) -> tuple[Matrix, Matrix, Matrix, dict[str, Matrix]]:
         """The matrices of a FramePose, of the scene at its frame."""

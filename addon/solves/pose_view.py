@@ -14,7 +14,9 @@ from solver_core.errors import SetupError
 from solver_core.frames import Camera, matrix_from_pose
 from solver_core.mesh import Mesh
 from solver_core.problems.pose.observation import PoseObservation, overlap
+from solver_core.problems.pose.photograph import PhotoSession
 from solver_core.problems.pose.setup import PoseSetup
+from solver_core.problems.pose.solve import PoseOptions
 
 from ..bridge.camera import View, read_view
 from ..bridge.image import Picture
@@ -103,6 +105,12 @@ class PoseView:
         self.setup = PoseSetup.checked(coverage, self.mesh.vertices, self.mesh.faces, self.seen.camera, self.start)
         self.observed_lines = self._in_frame(mask_outline(coverage))
 
+    def photo_session(self, box: tuple[float, float, float, float] | None, options: PoseOptions) -> PhotoSession:
+        """A solve of the picture as a photograph.  box: as PoseTask has it.  Raises SolverError."""
+        mesh, marks = self.mesh, (self.seen.in_part(box), None, None, None)
+        image = self.picture.shown_rgb()
+        return PhotoSession.checked(image, mesh.vertices, mesh.faces, self.seen.camera, self.start, marks, options)
+
     def motion(self, camera_from_object: np.ndarray) -> np.ndarray:
         """(4, 4) by which the world moves what is moved, for a pose."""
         if self.seen.is_orthographic:  # which does not tell how far away things are
@@ -126,9 +134,8 @@ class PoseView:
 
     def outline(self, camera_from_object: np.ndarray) -> np.ndarray:
         """(N, 2, 2) as Step.image_lines."""
-        setup = self.setup
-        lines = mesh_outline(setup.mesh, matrix_from_pose(setup.unit_pose(camera_from_object)), setup.camera)
-        return self._in_frame(lines)
+        mesh = Mesh.checked(self.mesh.vertices, self.mesh.faces)
+        return self._in_frame(mesh_outline(mesh, camera_from_object, self.seen.camera))
 
     def _in_frame(self, lines: np.ndarray) -> np.ndarray:
         return (lines * self.seen.scale + self.seen.offset).astype(np.float32)

@@ -356,8 +356,7 @@ def test_pose_button_is_grey_when_the_image_has_no_alpha(registered, tmp_path):
     sentence = why("solve_pose")
 
     assert (
-        sentence
-        == "The image 'plate.jpg' has no alpha: make its mask with Mask from Photo, or choose the key Luminance or Color."
+        sentence == "The image 'plate.jpg' has no alpha: use From Photo, make its mask, or choose the key Luminance or Color."
     )
     registered.deep_feedback.pose.key = "LUMINANCE"
     assert bpy.ops.deep_feedback.solve_pose.poll()

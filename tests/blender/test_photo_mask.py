@@ -11,7 +11,7 @@ from addon import panels, results
 from addon.schema import Invalid, read_record
 from addon.solves.image_source import ImageSource
 from addon.solves.photo_mask import ELSEWHERE, PhotoMask, PhotoMaskTask
-from addon.solves.pose import PoseSolve, PoseTask
+from addon.solves.pose import PoseSolve, PoseTask, PoseTaskOptions
 from addon.solves.solve import solve_all
 from tests.blender.fake_layout import FakeLayout
 from tests.blender.pose_scene import HEIGHT, WIDTH, make_pose_scene
@@ -62,6 +62,37 @@ def test_box_makes_the_mask_that_the_pose_is_solved_with(registered, photo):
     assert (mask.name, mask.packed_file is not None, settings.show_mask) == ("photo.jpg mask", True, True)
     bpy.ops.deep_feedback.solve_pose()
     assert results.find("pose", registered).report["iou"] > 0.95
+
+
+def test_pose_of_a_photograph_is_solved_from_where_the_object_stands(registered, photo):
+    registered.deep_feedback.pose.from_photo = True
+    assert bpy.ops.deep_feedback.solve_pose.poll()
+
+    bpy.ops.deep_feedback.solve_pose()
+
+    result = results.find("pose", registered)
+    assert result.report["iou"] > 0.95 > result.report["iou_before"]
+    (mask,) = result.solve.photo_masks.values()
+    assert overlap(mask >= 128, photo) > 0.95
+    np.testing.assert_allclose(bpy.data.objects["Suzanne"].location, 0, atol=0.05)
+    assert len(result.steps[-1].image_lines)
+
+
+def test_frames_of_photographs_have_masks_of_their_own(registered, photo, tmp_path):
+    task = PoseTask(
+        "Suzanne",
+        "Camera",
+        ImageSource(file=str(tmp_path / "photo.jpg")),
+        options=PoseTaskOptions(from_photo=True, restarts=0),
+        frame_start=1,
+        frame_end=2,
+    )
+    solve = PoseSolve.gather(registered, task)
+
+    solve_all(solve)
+
+    assert sorted(solve.photo_masks) == [1, 2]
+    assert min(solve.report()["iou"]) > 0.95
 
 
 def test_object_alone_tells_where_the_mask_is(registered, photo):
