@@ -54,6 +54,18 @@ def pose_obstacles(context: bpy.types.Context) -> Iterator[str]:
     yield from _range_obstacles(settings)
 
 
+def shot_obstacles(context: bpy.types.Context) -> Iterator[str]:
+    """Why there is nothing whose keyframes Solve Pose sets; see pose_obstacles."""
+    settings = context.scene.deep_feedback.pose
+    yield from _busy(context, {"OBJECT"})
+    thing = settings.object or context.view_layer.objects.active
+    if thing is None:
+        yield "Select the object, or choose one, that is moved along the shot."
+    yield from _in_scene(thing, context.scene)
+    yield from _camera_obstacles(settings.camera or context.scene.camera, context.scene, FLAT_LENSES)
+    yield from _range_obstacles(settings)
+
+
 def photo_obstacles(context: bpy.types.Context) -> Iterator[str]:
     """Why no mask can be made of a photograph; see pose_obstacles."""
     settings = context.scene.deep_feedback.pose

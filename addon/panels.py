@@ -45,6 +45,7 @@ class DEEP_FEEDBACK_PT_pose(SolverPanel, bpy.types.Panel):
             body.prop(settings, "show_mask")
         if body := _section(layout, "Settings", "pose"):
             draw_pose_options(body, settings)
+            _draw_shot(body)
         _draw_view_hint(layout, context)
         draw_run(layout, context, "pose")
         draw_result(layout, context, "pose")
@@ -169,6 +170,9 @@ def draw_mask_options(layout: bpy.types.UILayout, options: object) -> None:
 def draw_pose_options(layout: bpy.types.UILayout, options: object) -> None:
     draw_options(split(layout).column(), options, PoseTaskOptions, elsewhere=("from_photo",))
     _draw_range(layout, options)
+    row = split(layout).row()
+    row.active = options.use_range
+    row.prop(options, "backwards")
 
 
 def draw_lighting_options(layout: bpy.types.UILayout, options: object) -> None:
@@ -224,6 +228,14 @@ def _draw_range(layout: bpy.types.UILayout, options: object) -> None:
     ends.active = options.use_range
     ends.prop(options, "frame_start")
     ends.prop(options, "frame_end")
+
+
+def _draw_shot(layout: bpy.types.UILayout) -> None:
+    """Buttons about the range of Solve Pose."""
+    row = layout.row(align=True)
+    row.operator("deep_feedback.range_to_keyframe", text="To Previous Keyframe", icon="PREV_KEYFRAME").backwards = True
+    row.operator("deep_feedback.range_to_keyframe", icon="NEXT_KEYFRAME").backwards = False
+    layout.operator("deep_feedback.clear_range", icon="KEY_DEHLT")
 
 
 def _draw_placement(layout: bpy.types.UILayout, settings: bpy.types.PropertyGroup) -> None:

@@ -44,6 +44,11 @@ class FrameRange:
 
 
 class PoseProperties(FrameRange, options.mixin(MaskKey, PoseTaskOptions)):
+    backwards: BoolProperty(
+        name="Backwards",
+        description="Solves a range from its end to its start: each frame starts from the one after it",
+        default=False,
+    )
     color: FloatVectorProperty(
         name="Background",
         description="Color of the background that is removed",

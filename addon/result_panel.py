@@ -121,6 +121,8 @@ def _draw_pose(layout: bpy.types.UILayout, report: dict) -> None:
         _draw_value(layout, "Least IoU", f"{min(before):.3f} → {min(after):.3f}")
         _draw_value(layout, "Worst Frame", str(report["worst_frame"]))
         _draw_jump(layout, "pose")
+        layout.operator("deep_feedback.next_doubtful_frame", icon="FRAME_NEXT")
+        layout.operator("deep_feedback.mark_doubtful_frames", icon="MARKER_HLT")
         return
     _draw_value(layout, "IoU", f"{before:.3f} → {after:.3f}")
     if len(report["alternatives"]) > 1:

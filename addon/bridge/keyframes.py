@@ -65,6 +65,33 @@ def set_keys(
         curve.update()
 
 
+def key_frames(owner: Keyable, *channels: str) -> set[int]:
+    """The frames at which properties of an object or bone are keyed, rounded."""
+    return {round(key.co.x) for curve in _curves_of_channels(owner, channels) for key in curve.keyframe_points}
+
+
+def remove_keys(owner: Keyable, first: int, last: int, *channels: str) -> set[int]:
+    """Removes the keys of properties from a frame to another; the frames that had some.  Curves without keys go."""
+    frames: set[int] = set()
+    for curve in _curves_of_channels(owner, channels):
+        points = curve.keyframe_points
+        inside = [key for key in points if first <= key.co.x <= last]
+        frames |= {round(key.co.x) for key in inside}
+        if len(inside) == len(points):
+            for frame in {key.co.x for key in inside}:  # Blender removes the curve with its last key
+                owner.keyframe_delete(curve.data_path.rpartition(".")[2], index=curve.array_index, frame=frame)
+            continue
+        for key in reversed(inside):
+            points.remove(key, fast=True)
+        curve.update()
+    return frames
+
+
+def _curves_of_channels(owner: Keyable, channels: Sequence[str]) -> list[bpy.types.FCurve]:
+    paths = [owner.path_from_id(channel) for channel in channels]
+    return [curve for curve in _curves(owner.id_data) if curve.data_path in paths]
+
+
 def key_now(owner: Keyable | bpy.types.ID, channel: str, frame: int, components: Sequence[int] = (-1,)) -> None:
     """Keyframes a property as it is, at one frame.  components: numbers of those that are keyed, -1 = all.
 

@@ -3,11 +3,12 @@
 
 import bpy
 
-from . import armature, bone_map, help, lighting, live, photo_mask, pose, result
+from . import armature, bone_map, help, lighting, live, photo_mask, pose, result, shot
 
 CLASSES = (
     *pose.CLASSES,
     *photo_mask.CLASSES,
+    *shot.CLASSES,
     *lighting.CLASSES,
     *armature.CLASSES,
     *bone_map.CLASSES,

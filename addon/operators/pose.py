@@ -33,6 +33,7 @@ class DEEP_FEEDBACK_OT_solve_pose(LiveOperator, PoseProperties, bpy.types.Operat
             mask=self.mask,
             options=options.read(PoseTaskOptions, self),
             **self.frames,
+            backwards=self.backwards,
         )
 
     def summary(self, report: dict) -> str:

@@ -75,6 +75,7 @@ class PoseTask:
     box: left, top, right and bottom around the object in a photograph, in pixels of the picture, row 0 on top; a task with a
     box is solved from the photograph, whatever the option says.
     frame_start, frame_end: a range, with keyframes; without both the current frame is solved and no keyframe is set.
+    backwards: solves a range from its end on.
     """
 
     object: str
@@ -85,17 +86,18 @@ class PoseTask:
     frame_start: int | None = None
     frame_end: int | None = None
     box: tuple[float, float, float, float] | None = None
+    backwards: bool = False
 
     @property
     def is_range(self) -> bool:
         return self.frame_start is not None or self.frame_end is not None
 
-
-class PoseAnswer(NamedTuple):
     @property
     def is_from_photo(self) -> bool:
         return self.options.from_photo or self.box is not None
 
+
+class PoseAnswer(NamedTuple):
     """A (4, 4) motion of the world from the placements on."""
 
     motion: np.ndarray
@@ -144,7 +146,7 @@ class PoseSolve:
 
     @classmethod
     def gather(cls, scene: bpy.types.Scene, task: PoseTask) -> Self:
-        parts = frames_of(scene, task.frame_start, task.frame_end)
+        parts = frames_of(scene, task.frame_start, task.frame_end)[:: -1 if task.backwards else 1]
         thing, camera = find_object(scene, task.object, "object"), find_object(scene, task.camera, "camera")
         check_camera(camera, FLAT_LENSES)
         assembly = whole_of(scene, thing, camera) if task.options.whole else alone(thing)
@@ -234,7 +236,7 @@ class PoseSolve:
             for one in self.things.moved:
                 self.keys[one] = Keys.of(one.require(scene), "location", rotation_channel(one.require(scene)))
                 self._key(one.require(scene), one)
-        for frame, kept in self.kept.items():
+        for frame, kept in sorted(self.kept.items()):
             with as_played(scene, frame, () if is_keyed else [one.require(scene) for one in self.things.moved]):
                 view = self._read(scene)
                 matrices = self._matrices(scene)
@@ -274,7 +276,7 @@ class PoseSolve:
             judgement = judgement._replace(explanation=f"Frame {worst}: {judgement.explanation}")
         if self.end:
             judgement = judge_end(judgement, self.end)
-        before, after = [self.iou_before[frame] for frame in self.kept], [iou for iou, _ in self.judgements.values()]
+        before, after = [self.iou_before[frame] for frame in self.judgements], [iou for iou, _ in self.judgements.values()]
         return {
             "verdict": judgement.verdict.value,
             "explanation": judgement.explanation,
@@ -285,6 +287,8 @@ class PoseSolve:
             "iou_before": before if self.task.is_range else before[0],
             "iou": after if self.task.is_range else after[0],
             "worst_frame": worst,
+            "frames": list(self.judgements),
+            "verdicts": [judgement.verdict.value for _, judgement in self.judgements.values()],
             "alternatives": [self._placed(choice) for choice in self._choices()],
             "moved": [one.name for one in self.things.moved],
             "counted": [one.name for one in self.things.parts],
@@ -341,14 +345,15 @@ class PoseSolve:
 
     def _key(self, thing: bpy.types.Object, one: Handle) -> None:
         """Keyframes all frames that were kept, but for channels that are locked."""
-        local = [local_transform(thing, kept.placements[one], kept.place(one)) for kept in self.kept.values()]
+        frames = sorted(self.kept)
+        local = [local_transform(thing, kept.placements[one], kept.place(one)) for kept in map(self.kept.get, frames)]
         rotation = rotation_channel(thing)
         values = {
             "location": np.stack([each.location for each in local]),
             rotation: rotation_values(thing, np.stack([each.rotation for each in local])),
         }
         for channel, of_frames in values.items():
-            set_keys(thing, channel, list(self.kept), of_frames, free_components(thing, channel))
+            set_keys(thing, channel, frames, of_frames, free_components(thing, channel))
 
     def _choices(self) -> list[PoseAlternative]:
         """The last frame's result and the other poses that explain its silhouette as well."""
