@@ -77,6 +77,7 @@ ENDINGS = {
     "JSON": (".json",),
     "NPZ": (".npz",),
     "PNG": (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"),
+    "MASK": (".png", ".tif", ".tiff", ".bmp"),
     "GIF": (".gif",),
     "MARKDOWN": (".md",),
     "HDR": (".hdr", ".exr"),

@@ -31,21 +31,29 @@ def write_mask(path: Path, coverage: np.ndarray) -> None:
 
 def read_hints(args: argparse.Namespace) -> dict[str, Any]:
     """Box, lasso and strokes as mask_from_image takes them."""
-    lasso = numbers_of(args.lasso, "--lasso")
+    lasso = _numbers_of(args.lasso, "--lasso")
     if lasso is not None and len(lasso) % 2:
         raise ObservationError(f"--lasso must be columns and rows in turn, got {len(lasso)} numbers")
     return {
-        "box": numbers_of(args.box, "--box"),
+        "box": box_of(args.box),
         "lasso": None if lasso is None else np.reshape(lasso, (-1, 2)),
         **{name: None if path is None else read_mask(path).coverage >= 0.5 for name, path in _strokes(args).items()},
     }
+
+
+def box_of(text: str | None) -> list[float] | None:
+    """Left, top, right and bottom of --box.  Raises ObservationError."""
+    box = _numbers_of(text, "--box")
+    if box is not None and (len(box) != 4 or not np.isfinite(box).all()):
+        raise ObservationError(f"--box must be four numbers, left, top, right and bottom in pixels, got {text!r}")
+    return box
 
 
 def _strokes(args: argparse.Namespace) -> dict[str, Path | None]:
     return {"inside": args.inside, "outside": args.outside}
 
 
-def numbers_of(text: str | None, option: str) -> list[float] | None:
+def _numbers_of(text: str | None, option: str) -> list[float] | None:
     """Numbers between commas.  Raises ObservationError."""
     if text is None:
         return None

@@ -37,6 +37,8 @@ TOLERANCE = 0.08  # of the silhouette's longer side: standard deviation of where
 SETTLED = 0.002  # share of the pixels that still change sides
 ALIKE = 0.5  # log odds: colours on the two sides of an outline that differ by less are alike
 NOTED = 0.2  # share of the outline
+SMALL = 0.01  # share of what was marked
+CUT_OFF = 0.02  # share of the outline
 FIRST = 0.95  # of its probability that a pixel near the middle shows the object before any colour was looked at
 
 
@@ -115,6 +117,12 @@ def segment(image: np.ndarray, hints: Hints, prior: np.ndarray | None) -> ImageM
     notes = []
     if alike > NOTED:
         notes.append(f"The object and what is around it have the same colours along {alike:.0%} of the outline.")
+    if prior is None and not hints.is_outside.any():
+        notes.append("Nothing is known to be beside the object; draw the box closer around it, or mark what is beside it.")
+    if np.mean(coverage[~hints.is_outside] >= 0.5) < SMALL:
+        notes.append(f"Less than {SMALL:.0%} of what was marked is taken for the object; mark some of it with strokes inside.")
+    if _share_cut_off(coarse >= 0.5, outside, ratio) > CUT_OFF:
+        notes.append("What looks like the object goes on beyond what was marked; a larger box may hold more of it.")
     return ImageMask(coverage, alike, notes)
 
 
@@ -185,6 +193,17 @@ def _share_alike(is_inside: np.ndarray, ratio: np.ndarray) -> float:
         difference = sign * (ratio[first] - ratio[second]) / 2
         alike, total = alike + int(np.sum(crossed & (difference < ALIKE))), total + int(crossed.sum())
     return alike / max(total, 1)
+
+
+def _share_cut_off(is_inside: np.ndarray, is_outside: np.ndarray, ratio: np.ndarray) -> float:
+    """Share of the outline of a mask (h, w) beyond which the user said that the object ends, but colours do not."""
+    cut_off = total = 0
+    for first, second in ((np.s_[:, 1:], np.s_[:, :-1]), (np.s_[1:], np.s_[:-1])):
+        for inner, outer in ((first, second), (second, first)):
+            crossed = is_inside[inner] & ~is_inside[outer]
+            cut_off += int(np.sum(crossed & is_outside[outer] & (ratio[outer] > ALIKE)))
+            total += int(crossed.sum())
+    return cut_off / max(total, 1)
 
 
 Model = tuple[Mesh, Camera, np.ndarray]

@@ -55,6 +55,9 @@ def test_strokes_are_read_from_images(photo):
     [
         ([], "nothing says where the object is"),
         (["--box", "1,2,x,4"], "--box must be numbers with commas between them"),
+        (["--box", "1,2,3,4,5"], "--box must be four numbers, left, top, right and bottom in pixels"),
+        (["--box", "1,2,3,nan"], "--box must be four numbers"),
+        (["--box", "1,2,30,40", "--out", "mask.jpg"], "must end in .png"),
         (["--box", "100,2,120,4"], "lies outside of the image of 64 x 48 pixels"),
         (["--lasso", "1,2,3"], "columns and rows in turn"),
         (["--box", "1,2,30,40", "--out", "mask.obj"], "must end in .png"),

@@ -134,11 +134,11 @@ def _images() -> dict[str, Bad]:
         "a PNG of 90 million pixels": Bad("mask.png", _png(10_000, 9_000), "more than the 80,000,000"),
         "a PNG of 3.6 billion pixels of 16 bits": Bad("radiance.png", _png(60_000, 60_000, 16), "more than the 80,000,000"),
         "a PNG cut short": Bad("mask.png", seeds.image(".png")[0][:60], "cannot read"),
-        "a program in the name of a PNG": Bad("mask.png", eps, "cannot identify image file"),
+        "a program in the name of a PNG": Bad("mask.png", eps, "it is no picture"),
         "an EXR of 10 billion pixels": Bad("radiance.exr", wide, "cannot read"),
         "an EXR cut short": Bad("radiance.exr", exr[:-40], "cannot read"),
         "a BMP of 4 billion rows": Bad("photo.bmp", bmp[:22] + struct.pack("<i", 2**31 - 1) + bmp[26:], "cannot read"),
-        "an empty image": Bad("mask.png", b"", "cannot identify"),
+        "an empty image": Bad("mask.png", b"", "it is no picture"),
     }
 
 

@@ -176,3 +176,26 @@ def test_wrong_hints_are_refused_in_a_sentence(image, hints, sentence):
 def test_wrong_models_are_refused_in_a_sentence(change, sentence):
     with pytest.raises(SetupError, match=sentence):
         mask_from_image(GREY, **{**MODEL, **change})
+
+
+@pytest.mark.parametrize(
+    ("box", "said"),
+    [
+        pytest.param((40, 25, 85, 100), "goes on beyond", id="cut"),
+        pytest.param((-9, -9, 400, 300), "Nothing is known to be beside", id="whole image"),
+        pytest.param(BOX, None, id="around it"),
+    ],
+)
+def test_boxes_that_say_little_or_too_much_are_told(box, said, rng):
+    notes = mask_from_image(photograph(disc_and_bar(), rng), box=box).notes
+
+    assert any(said in note for note in notes) if said else not notes
+
+
+def test_a_mask_of_next_to_nothing_is_told(rng):
+    speck = np.zeros((HEIGHT, WIDTH), np.float32)
+    speck[60:64, 80:84] = 1
+
+    notes = mask_from_image(photograph(speck, rng), box=BOX).notes
+
+    assert any("Less than 1% of what was marked" in note for note in notes)

@@ -16,7 +16,7 @@ from solver_core.command import console
 from solver_core.command.arguments import add_options, add_places, options_from
 from solver_core.command.files import Surface, read_photo, read_pose
 from solver_core.command.folder import Task, Words, require_for_many, run_tasks, tasks_of
-from solver_core.command.hints import numbers_of, write_mask
+from solver_core.command.hints import box_of, write_mask
 from solver_core.command.pictures import write_animation, write_picture
 from solver_core.errors import ConfigError, ObservationError
 from solver_core.problems.pose import drawing
@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--photo", type=Path, metavar="IMAGE", help="to draw on; without --mask the pose is found in it from --start"
     )
     files.add_argument("--box", metavar="L,T,R,B", help="around the object in a --photo without --mask, if that helps; pixels")
-    files.add_argument("--mask-out", action=console.Output, metavar="PNG", help="write the mask that was found in the --photo")
+    files.add_argument("--mask-out", action=console.Output, metavar="MASK", help="write the mask that was found in the --photo")
     files.add_argument("--out", type=Path, metavar="JSON", help="also write the result here; a folder for a folder of masks")
     files.add_argument(
         "--picture", action=console.Output, metavar="PNG", help="draw outlines of mask and object, before and after"
@@ -202,7 +202,7 @@ def _solve_photo(args: argparse.Namespace, on_step: OnStep) -> _Solved:
     camera = read_camera(args.camera, (photo.shape[1], photo.shape[0]))
     start = read_start(args)
     assert start is not None
-    options, box = options_from(args, PoseOptions), numbers_of(args.box, "--box")
+    options, box = options_from(args, PoseOptions), box_of(args.box)
     result = solve_pose_from_image(photo, mesh.vertices, mesh.faces, camera, start, box, options=options, on_step=on_step)
     if args.mask_out is not None:
         write_mask(args.mask_out, result.mask)
