@@ -21,7 +21,9 @@ EXAMPLE = "solver_core mask photo.jpg --box 120,80,560,410 --out mask.png"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photo", type=Path, metavar="PHOTO", help="the photograph")
-    parser.add_argument("--out", action=console.Output, required=True, metavar="MASK", help="white where the object is: PNG, TIFF or BMP")
+    parser.add_argument(
+        "--out", action=console.Output, required=True, metavar="MASK", help="white where the object is: PNG, TIFF or BMP"
+    )
     hints = add_hints(parser, "where the object is; at least one")
     hints.add_argument("--mesh", type=Path, metavar="FILE", help="of the object, with --camera and --start")
     hints.add_argument("--camera", type=Path, metavar="FILE", help=CAMERA_HELP)

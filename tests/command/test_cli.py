@@ -85,7 +85,7 @@ def test_ik_is_short_for_inverse_kinematics(command):
         ([], "COMMAND"),
         (["guess"], "invalid choice: 'guess'"),
         (["solve", "riddle"], "invalid choice: 'riddle'"),
-        (["solve", "pose"], "required: --mesh, --mask, --camera"),
+        (["solve", "pose"], "required: --mesh"),
         (["train", "riddle", "--config", "x.toml", "--data", "."], "invalid choice: 'riddle'"),
         (["train", "pose", "--config", "nowhere.toml", "--data", "."], "cannot read the configuration nowhere.toml"),
     ],
