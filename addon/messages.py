@@ -46,6 +46,8 @@ def pose_obstacles(context: bpy.types.Context) -> Iterator[str]:
     yield from _camera_obstacles(camera, context.scene, FLAT_LENSES)
     yield from _linked(camera if settings.move == "CAMERA" else thing)
     yield from _image_obstacles(settings.silhouette, camera, "silhouette")
+    if settings.from_photo and settings.silhouette.source == "MASK":
+        yield "The silhouette is a mask and no photograph: turn From Photo off."
     if lacks_mask(settings):
         yield (
             f"The image '{settings.silhouette.image.name}' has no alpha: use From Photo, make its mask, or choose the key "

@@ -78,6 +78,17 @@ def test_pose_of_a_photograph_is_solved_from_where_the_object_stands(registered,
     assert len(result.steps[-1].image_lines)
 
 
+def test_mask_is_no_photograph(registered, photo):
+    settings = registered.deep_feedback.pose
+    settings.silhouette.source, settings.silhouette.mask = "MASK", bpy.data.masks.new("roto")
+    assert bpy.ops.deep_feedback.solve_pose.poll()
+    assert not bpy.ops.deep_feedback.mask_from_photo.poll()
+
+    settings.from_photo = True
+
+    assert not bpy.ops.deep_feedback.solve_pose.poll()
+
+
 def test_frames_of_photographs_have_masks_of_their_own(registered, photo, tmp_path):
     task = PoseTask(
         "Suzanne",
