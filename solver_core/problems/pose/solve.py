@@ -412,11 +412,9 @@ class PoseSession(Session[PoseStep, PoseSolution]):
 
     def _better_focal(self, pose: np.ndarray) -> float | None:
         """Factor on the focal length that explains the mask better than none at a pose (7,), or None."""
-        if self._outline_px(pose) > SUSPICIOUS_PX:
-            return better_focal(self.levels[0], pose)
-        if self.edge_px == 0 and is_focal_doubtful(self.levels[-1], pose):
+        if is_focal_doubtful(self.levels[-1], pose):
             return fit_focal(self.levels[-1], pose, *DOUBTED_FOCALS)[0].best
-        return None
+        return better_focal(self.levels[0], pose) if self._outline_px(pose) > SUSPICIOUS_PX else None
 
     def _follow(self, starts: np.ndarray, is_restart: bool) -> Steps:
         """Alignment, networks and coarse refinement of all starts (B, 7) together."""
