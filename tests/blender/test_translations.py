@@ -48,12 +48,14 @@ def texts_of_code():
 
 @pytest.mark.parametrize("path", sorted(translations.LANGUAGES.glob("*.json")), ids=lambda path: path.stem)
 def test_a_language_says_all_and_nothing_else(registered, path):
-    table = json.loads(path.read_text(encoding="utf-8"))
+    lines = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=list)
+    table = dict(lines)
     texts = {*texts_of_classes(), *texts_of_code(), *VERDICTS} - {"", " ", "pose", "lighting", "armature", "targets"}
 
     assert sorted(texts - set(table)) == []
     assert sorted(set(table) - texts) == []
     assert all(table.values())
+    assert len(table) == len(lines), "a text that is there twice keeps its last translation"
 
 
 def test_german_is_shown_where_blender_is_german(registered):

@@ -96,7 +96,7 @@ class KinematicOptions(Options):
     seed: int = option(0, "Seed", "Random seed; the same seed gives the same result", minimum=0)
     feet: str = option(
         "free",
-        "Feet",
+        "Foot Contacts",
         "Whether feet that stand are held where they are, on the floor",
         choices={
             "free": "Feet are where targets and motion put them",
