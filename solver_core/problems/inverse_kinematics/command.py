@@ -173,6 +173,8 @@ class _Inputs:
     @classmethod
     def read(cls, args: argparse.Namespace) -> _Inputs:
         """Raises SolverError."""
+        if args.floor is not None and args.feet != "plant":
+            raise ConfigError("--floor is where feet are planted; add --feet plant")
         own = read_bvh(args.skeleton, checked_unit(args.skeleton_unit, "--skeleton-unit"))
         known = Map() if args.map is None else read_map(args.map)
         rest = None if args.rest is None else _rest_pose(args.rest, own, args.skeleton)

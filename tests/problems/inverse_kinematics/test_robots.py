@@ -91,6 +91,96 @@ def test_a_joint_that_follows_another_one_has_no_value_of_its_own():
     np.testing.assert_allclose(result.joint_values, [[0.3]], atol=1e-5)
 
 
+def joint_of(name: str, parent: str, child: str, inside: str = "", limit: str = '<limit lower="-2" upper="2"/>') -> str:
+    """A joint about z, half a metre along x, of a URDF file."""
+    ends = f'<parent link="{parent}"/><child link="{child}"/><origin xyz="0.5 0 0"/><axis xyz="0 0 1"/>'
+    return f'<joint name="{name}" type="revolute">{ends}{limit}{inside}</joint>'
+
+
+def urdf_of(links: str, *joints: str) -> str:
+    declared = "".join(f'<link name="{link}"/>' for link in links)
+    return f'<robot name="r">{declared}{"".join(joints)}</robot>'
+
+
+def mjcf_of(joint: str, after: str = "") -> str:
+    """Two bodies of a metre with a hinge each, the first one as given, and a site at their end."""
+    return (
+        f'<mujoco><worldbody><body name="one">{joint}<body name="two" pos="1 0 0"><joint name="h2" axis="0 0 1"/>'
+        f'<site name="tip" pos="1 0 0"/></body></body></worldbody>{after}</mujoco>'
+    )
+
+
+def read_text(folder: Path, text: str) -> sc.Robot:
+    (folder / "robot.xml").write_text(text)
+    return sc.read_robot(folder / "robot.xml")
+
+
+def test_joints_that_follow_one_another_narrow_the_limits_of_the_first(tmp_path):
+    follow = '<mimic joint="{}" multiplier="{}" offset="{}"/>'
+    joints = [
+        joint_of("j1", "a", "b"),
+        joint_of("j2", "b", "c", follow.format("j1", -2, 0.5)),
+        joint_of("j3", "c", "d", follow.format("j2", 3, 1), '<limit lower="-5" upper="1"/>'),
+    ]
+    robot = read_text(tmp_path, urdf_of("abcd", *joints))
+
+    lowest, highest = robot.limits[0]
+
+    assert robot.joint_names == ("j1",)
+    # j2 = 0.5 - 2 j1 lies from -2 to 2, and j3 = 3 j2 + 1 = 2.5 - 6 j1 from -5 to 1.
+    np.testing.assert_allclose([lowest, highest], [0.25, 1.25])
+    orientation = robot.poses(np.array([[1.0]])).orientations[0, 3]
+    np.testing.assert_allclose(np.arctan2(orientation[1, 0], orientation[0, 0]), 1 - 1.5 - 3.5 + 2 * np.pi)
+
+
+def test_mjcf_reference_values_are_kept(tmp_path):
+    robot = read_text(tmp_path, mjcf_of('<joint name="h1" axis="0 0 1" pos="0.5 0 0" ref="30" range="-10 60"/>'))
+
+    poses = robot.poses(np.radians([[30.0, 0], [60, 0]]))
+
+    np.testing.assert_allclose(np.degrees(robot.limits[0]), [-10, 60])
+    turned = [0.5 + 1.5 * np.cos(np.radians(30)), 1.5 * np.sin(np.radians(30)), 0]
+    np.testing.assert_allclose(poses.positions[:, robot.link_names.index("tip")], [[2, 0, 0], turned], atol=1e-12)
+
+
+def test_linear_equalities_of_mjcf_are_kept_and_others_are_said(tmp_path):
+    joint = '<joint name="h1" axis="0 0 1" ref="10"/>'
+    linear = '<joint joint1="h2" joint2="h1" polycoef="0.1 -2 0 0 0"/><connect body1="one" body2="two" anchor="0 0 0"/>'
+    robot = read_text(tmp_path, mjcf_of(joint, f"<equality>{linear}</equality>"))
+    bent = read_text(tmp_path, mjcf_of(joint, '<equality><joint joint1="h2" joint2="h1" polycoef="0 1 1"/></equality>'))
+
+    result = sc.solve_robot({"tip": robot.poses(np.array([[0.5]])).positions[:, -1]}, robot)
+
+    assert robot.joint_names == ("h1",)
+    turn, second = 0.5 - np.radians(10), 0.1 - 2 * (0.5 - np.radians(10))
+    end = np.exp(1j * turn) * (1 + np.exp(1j * second))
+    np.testing.assert_allclose(robot.poses(np.array([[0.5]])).positions[0, -1], [end.real, end.imag, 0], atol=1e-12)
+    assert "<connect> of one and two under <equality> is left out" in result.explanation
+    assert result.notices == robot.notices
+    assert bent.joint_names == ("h1", "h2")
+    assert "<joint> of h2 and h1" in bent.notices[0]
+
+
+def test_the_range_of_a_ball_joint_limits_its_angles(tmp_path):
+    robot = read_text(tmp_path, mjcf_of('<joint name="ball" type="ball" range="0 30"/>'))
+
+    np.testing.assert_allclose(np.degrees(robot.limits[:3]), [[-30, 30]] * 3)
+    assert "ball joint ball" in robot.notices[0]
+
+
+def test_joints_without_the_limits_that_urdf_asks_for_are_said(tmp_path):
+    robot = read_text(tmp_path, urdf_of("abc", joint_of("j1", "a", "b", limit=""), joint_of("j2", "b", "c")))
+
+    assert np.isinf(robot.limits[0]).all()
+    assert robot.notices == ("the file gives no limits of j1",)
+
+
+def test_targets_in_millimetres_are_said(tmp_path):
+    result = sc.solve_robot({"b": np.array([[300.0, 0, 100.0]])}, sc.read_robot(DATA / "arm.urdf"))
+
+    assert "--unit mm" in result.explanation
+
+
 def test_poses_within_reach_are_reached_within_the_limits(six):
     robot = sc.read_robot(six)
     values = np.random.default_rng(0).uniform(*robot.limits.T, size=(200, 6))
@@ -152,6 +242,21 @@ def test_what_is_out_of_reach_is_said(six):
         ('<mujoco><worldbody/><include file="a.xml"/></mujoco>', "<include>"),
         ("<mujoco/>", "no <worldbody>"),
         ('<mujoco><worldbody><body name="a"><joint axis="0 0 x"/></body></worldbody></mujoco>', "3 finite numbers"),
+        (mjcf_of('<joint name="h1" class="nope"/>'), "class 'nope'; it has 'main'"),
+        (mjcf_of("<joint/>", '<equality><joint joint1="h3"/></equality>'), "'h3', no joint that it has; it has"),
+        (urdf_of("ab", joint_of("j1", "a", "zz")), "the link 'zz', which is not declared; it has 'a', 'b'"),
+        (urdf_of("aab", joint_of("j1", "a", "b")), "'a' is declared twice"),
+        (
+            urdf_of("ab", joint_of("j1", "a", "b", limit='<limit lower="-inf" upper="1"/>')),
+            "lower of 'j1' must be a finite number",
+        ),
+        (urdf_of("ab", joint_of("j1", "a", "b", '<mimic joint="q"/>')), "follows 'q', a joint that the robot does not have"),
+        (urdf_of("ab", joint_of("j1", "a", "b", '<mimic joint="j1"/>')), "follows itself in the end"),
+        (
+            urdf_of("abc", joint_of("j1", "a", "b"), joint_of("j2", "b", "c", '<mimic joint="j1" offset="9"/>')),
+            "no value of the joint 'j1'",
+        ),
+        (urdf_of("ab", *(joint_of(f"j{n}", "a", f"l{n}") for n in range(2000))), "2000 links, this one has 2001"),
     ],
 )
 def test_what_is_no_robot_is_a_sentence(tmp_path, text, sentence):
@@ -165,7 +270,11 @@ def test_what_is_no_robot_is_a_sentence(tmp_path, text, sentence):
     ("targets", "error", "sentence"),
     [
         ({}, ObservationError, "name no link"),
-        ({"hand": np.zeros((1, 3))}, SetupError, "'hand'"),
+        ({"hand": np.zeros((1, 3))}, SetupError, "'hand', a link that the robot does not have; it has 'base', 'a', 'b'"),
+        ({"b": np.array([[0.1, np.nan, 0]])}, ObservationError, "the position of 'b' in frame 0 lacks some"),
+        ({"b": np.array([[0, 0, 0, 1, np.nan, 0, 0]])}, ObservationError, "the orientation of 'b' in frame 0 lacks some"),
+        ({"b": np.array([[np.inf, 0, 0]])}, ObservationError, "is infinite"),
+        ({"b": np.array([[1e300, 0, 0]])}, ObservationError, "beyond 1e"),
         ({"b": np.zeros((1, 5))}, ObservationError, r"\(F, 7\)"),
         ({"b": np.full((2, 3), np.nan)}, ObservationError, "frame 0 has no target"),
         ({"b": np.full((1, 7), 3.0)}, ObservationError, "unit quaternions"),
@@ -201,10 +310,34 @@ class TestCommand:
             values = np.array([line.split(",")[2:8] for line in lines[1:]], float)
         np.testing.assert_allclose(tool_poses(robot, values)[:, :3], wanted[:, :3], atol=1e-3)
 
-    def test_what_belongs_to_skeletons_is_refused(self, six, tmp_path, capsys):
-        assert main(["solve", "ik", "--skeleton", str(six), "--targets", str(six), "--rest", "1"]) == 2
+    @pytest.mark.parametrize("flags", [["--rest", "1"], ["--feet", "plant"], ["--floor", "0.1"], ["--no-refine"]])
+    def test_what_belongs_to_skeletons_is_refused(self, six, capsys, flags):
+        assert main(["solve", "ik", "--skeleton", str(six), "--targets", str(six), *flags]) == 2
 
-        assert "--rest belongs to skeletons" in capsys.readouterr().err
+        assert f"{flags[0]} belongs to skeletons" in capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        ("titles", "missing"),
+        [
+            (["b_x", "b_y", "b_z", "b_qx", "b_qy", "b_qz"], "'b' lacks b_qw"),
+            (["b_x", "b_y", "b_z", "a_x", "a_y"], "'a' lacks a_z"),
+            (["b_x", "b_y", "b_z", "a_qw", "a_qx", "a_qy", "a_qz"], "'a' lacks a_x, a_y, a_z"),
+        ],
+    )
+    def test_columns_that_a_link_lacks_are_named(self, tmp_path, capsys, titles, missing):
+        table = tmp_path / "poses.csv"
+        table.write_text("\n".join([",".join(titles), ",".join("0" * len(titles))]))
+
+        assert main(["solve", "ik", "--skeleton", str(DATA / "arm.urdf"), "--targets", str(table)]) == 2
+
+        assert missing in capsys.readouterr().err
+
+    def test_a_floor_without_planted_feet_is_refused(self, capsys):
+        files = ["--skeleton", str(DATA / "bone_local_rest.bvh"), "--targets", str(DATA / "bone_local_rest.bvh")]
+
+        assert main(["solve", "ik", *files, "--floor", "0"]) == 2
+
+        assert "add --feet plant" in capsys.readouterr().err
 
     def test_other_kinds_of_files_are_refused(self, six, tmp_path, capsys):
         assert main(["solve", "ik", "--skeleton", str(six), "--targets", str(six), "--out", str(tmp_path / "o.bvh")]) == 2

@@ -22,6 +22,7 @@ COLUMNS = (
     re.compile(r"(?P<name>.+?)(?P<axis>[XYZ])"),
 )
 NO_POINT = re.compile(r"(?:^|[_.:/\s-])(?:rot|rotation|quat|quaternion|vel|velocity|acc|angle)$", re.IGNORECASE)
+QUATERNIONS = re.compile(r"(?P<name>.+?)[_.:/\s-]+q(?P<part>[wxyz])", re.IGNORECASE)
 POINT_WORDS = re.compile(r"[_.:/\s-]+(pos|position|loc|location|translation|world|coord|coords)$", re.IGNORECASE)
 TIMES = {"time", "times", "timestamp", "timestamps", "t", "seconds", "sec", "timems", "timestampms", "milliseconds"}
 FRAMES = {"frame", "frames", "framenumber", "frameid", "frameindex", "index", "frameno", "sample", ""}
@@ -49,15 +50,25 @@ def read_table(path: Path) -> Points:
 
 
 def read_quaternions(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """(F, 4) wxyz of those names that have the columns name_qw, name_qx, name_qy and name_qz.  Raises ValueError."""
+    """(F, 4) wxyz of those names that have the columns name_qw, name_qx, name_qy and name_qz.
+
+    Raises ValueError, also for a name that lacks some of these columns, or of its position's.
+    """
     with path.open(newline="", encoding="utf-8-sig") as file:
         lines = _cells(file)
         header = next(lines, [])
-        columns = {name: [f"{name}_q{part}" for part in "wxyz"] for name in names}
-        turned = {name: titles for name, titles in columns.items() if set(titles) <= set(header)}
+        places, turned = _places(header), {}
+        for column, title in enumerate(header):
+            if match := QUATERNIONS.fullmatch(title.strip()):
+                turned.setdefault(match["name"], {})[match["part"].lower()] = column
+        for name in {**places, **turned}:
+            missing = [f"{name}_{axis}" for axis in "xyz" if name not in names and axis not in places.get(name, {})]
+            missing += [f"{name}_q{part}" for part in "wxyz" if name in turned and part not in turned[name]]
+            if missing:
+                raise ValueError(f"{name!r} lacks {', '.join(missing)}; where a value is not known leave the cell empty")
         if not turned:
             return {}
-        wanted = [header.index(title) for titles in turned.values() for title in titles]
+        wanted = [columns[part] for columns in turned.values() for part in "wxyz"]
         values = np.array(list(_rows(lines, len(header), wanted))).reshape(-1, len(turned), 4)
     return {name: values[:, number] for number, name in enumerate(turned)}
 

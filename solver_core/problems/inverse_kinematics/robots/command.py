@@ -10,18 +10,23 @@ import numpy as np
 
 from solver_core.command import console
 from solver_core.errors import ConfigError
+from solver_core.options import options_of
 from solver_core.problems.inverse_kinematics.robots.files import read_robot
 from solver_core.problems.inverse_kinematics.robots.solve import RobotOptions, RobotResult, solve_robot
 from solver_core.problems.inverse_kinematics.robots.targets import check_kind, read_link_targets, write_joint_values
+from solver_core.problems.inverse_kinematics.solve import KinematicOptions
 
-OF_SKELETONS = ("map", "write_map", "limits", "rest", "picture", "animation", "skeleton_unit", "up", "weights")
+OF_SKELETONS = ("map", "write_map", "limits", "rest", "picture", "animation", "skeleton_unit", "up")
 
 
 def run(args: argparse.Namespace) -> int:
     """Exit code of the verdict.  Raises SolverError for wrong input."""
-    given = [name for name in OF_SKELETONS if getattr(args, name) is not None]
-    if given:
-        raise ConfigError(f"--{given[0].replace('_', '-')} belongs to skeletons, and {args.skeleton} is a robot")
+    own = {one.name for one in options_of(RobotOptions)}
+    others = {one.name: one.default for one in options_of(KinematicOptions) if one.name not in own}
+    for name, default in (dict.fromkeys(OF_SKELETONS) | others).items():
+        if (given := getattr(args, name)) != default:
+            flag = f"--{'no-' * (given is False)}{name.replace('_', '-')}"
+            raise ConfigError(f"{flag} belongs to skeletons, and {args.skeleton} is a robot")
     if args.out is not None:
         check_kind(args.out)
         console.name_output(args, "--out", args.out)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from collections import Counter
 from pathlib import Path
 from xml.parsers import expat
 
@@ -13,7 +14,7 @@ from solver_core import rotations
 from solver_core.checks import checked_path
 from solver_core.errors import SetupError
 from solver_core.problems.inverse_kinematics.robots.mjcf import robot_of_mjcf
-from solver_core.problems.inverse_kinematics.robots.robot import Joint, Robot
+from solver_core.problems.inverse_kinematics.robots.robot import Joint, Robot, check_number_of_links, offered
 from solver_core.problems.inverse_kinematics.robots.xml_values import placed, vector
 from solver_core.problems.inverse_kinematics.skeleton.euler import wxyz_from_euler
 from solver_core.reading import read_bytes, reading
@@ -21,6 +22,7 @@ from solver_core.reading import read_bytes, reading
 SUFFIXES = (".urdf", ".xml", ".mjcf")
 MAX_BYTES = 64 * 2**20
 KINDS = {"revolute": "revolute", "continuous": "revolute", "prismatic": "prismatic", "fixed": "fixed"}
+NEED_LIMITS = ("revolute", "prismatic")
 
 
 def read_robot(path: str | Path) -> Robot:
@@ -65,14 +67,29 @@ def _parsed(content: bytes) -> ET.Element:
 def _of_urdf(root: ET.Element) -> Robot:
     if any("xacro" in element.tag for element in root.iter()):
         raise ValueError("it is a xacro file; make a URDF file of it first: xacro robot.xacro > robot.urdf")
-    links = [element.get("name", "") for element in root.findall("link")]
-    joints = tuple(_urdf_joint(element) for element in root.findall("joint"))
-    bases = [link for link in links if link not in {joint.link for joint in joints}]
+    links = Counter(element.get("name", "") for element in root.findall("link"))
+    elements = root.findall("joint")
+    check_number_of_links(max(links.total(), len(elements) + 1))
+    if twice := next((name for name, count in links.items() if count > 1), None):
+        raise ValueError(f"the link {twice!r} is declared twice")
+    joints = tuple(map(_urdf_joint, elements))
+    for joint in joints:
+        for end in (joint.parent, joint.link):
+            if end not in links:
+                raise ValueError(f"the joint {joint.name!r} names the link {end!r}, which is not declared{offered(end, links)}")
+    hanging = {joint.link for joint in joints}
+    bases = [link for link in links if link not in hanging]
     if len(bases) != 1:
         raise ValueError(
             f"one of its links must be the base, which hangs from no other; these do: {', '.join(bases[:5]) or 'none'}"
         )
-    return Robot(root.get("name", ""), bases[0], joints)
+    free = [
+        joint.name
+        for element, joint in zip(elements, joints, strict=True)
+        if element.get("type") in NEED_LIMITS and not joint.source and np.isinf(joint.lower)
+    ]
+    notices = (f"the file gives no limits of {', '.join(free[:5])}{' and more' * (len(free) > 5)}",)
+    return Robot(root.get("name", ""), bases[0], joints, notices if free else ())
 
 
 def _urdf_joint(element: ET.Element) -> Joint:

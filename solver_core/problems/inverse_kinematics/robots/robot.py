@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
@@ -13,6 +16,22 @@ from solver_core import rotations
 from solver_core.errors import SetupError
 
 MOST_LINKS = 2000  # of a tree; a humanoid with hands has 100
+FARTHEST = 1e6  # metres from one link to the next, and to targets; limits beyond it, also in radians, are none
+FEW_NAMES = 8  # that a sentence lists
+SAME_LIMIT = 1e-9
+
+
+def check_number_of_links(count: int) -> None:
+    """Raises SetupError for more links than a robot may have."""
+    if count > MOST_LINKS:
+        raise SetupError(f"a robot may have {MOST_LINKS} links, this one has {count}")
+
+
+def offered(name: str, known: Collection[str]) -> str:
+    """The end of a sentence about a name that is not known: all names if they are few, else the nearest."""
+    if len(known) <= FEW_NAMES:
+        return f"; it has {', '.join(map(repr, known)) or 'none'}"
+    return f"; did you mean {difflib.get_close_matches(name[:100], known, n=1, cutoff=0)[0]!r}?"
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,12 +77,11 @@ class Robot:
     notices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if len(self.joints) >= MOST_LINKS:
-            raise SetupError(f"a robot may have {MOST_LINKS} links, this one has {len(self.joints) + 1}")
+        check_number_of_links(len(self.joints) + 1)
         names = [joint.name for joint in self.joints]
         links = [self.base, *(joint.link for joint in self.joints)]
         for what, several in (("joint", names), ("link", links)):
-            if twice := next((name for name in several if several.count(name) > 1), None):
+            if twice := next((name for name, count in Counter(several).items() if count > 1), None):
                 raise SetupError(f"the {what} {twice!r} stands twice in the robot")
         for joint in self.joints:
             if joint.parent not in links:
@@ -72,10 +90,18 @@ class Robot:
                 )
             if joint.lower > joint.upper:
                 raise SetupError(f"the lower limit of the joint {joint.name!r} is above its upper one")
-            if joint.source and joint.source not in self.joint_names:
-                raise SetupError(f"the joint {joint.name!r} follows {joint.source!r}, which is no joint that moves by itself")
+            if joint.source and joint.source not in names:
+                raise SetupError(
+                    f"the joint {joint.name!r} follows {joint.source!r}, a joint that the robot does not have"
+                    f"{offered(joint.source, names)}"
+                )
+            if not (np.abs(joint.parent_from_link) <= FARTHEST).all():
+                raise SetupError(f"the joint {joint.name!r} lies more than {FARTHEST:g} m from its parent")
         if len(self._ordered) < len(self.joints):
             raise SetupError("the links of the robot form a cycle that never reaches its base")
+        for name, (lower, upper) in zip(self.joint_names, self.limits, strict=True):
+            if lower > upper:
+                raise SetupError(f"no value of the joint {name!r} keeps the limits of the joints that follow it")
         if not self.joint_names:
             raise SetupError("no joint of the robot moves")
 
@@ -91,9 +117,39 @@ class Robot:
 
     @cached_property
     def limits(self) -> np.ndarray:
-        """(D, 2) lowest and highest values."""
-        by_name = {joint.name: joint for joint in self.joints}
-        return np.array([[by_name[name].lower, by_name[name].upper] for name in self.joint_names])
+        """(D, 2) lowest and highest values that keep the limits of all joints, also of those that follow."""
+        limits = dict.fromkeys(self.joint_names, (-np.inf, np.inf))
+        for joint in self.joints:
+            if joint.kind != "fixed":
+                leader, factor, offset = self.couplings[joint.name]
+                own = np.array([joint.lower, joint.upper])
+                own = np.where(np.abs(own) > FARTHEST, [-np.inf, np.inf], own)
+                if factor:
+                    lower, upper = sorted((own - offset) / factor)
+                else:  # it stands still, within its limits or not
+                    stands = own[0] <= offset <= own[1]
+                    lower, upper = (-np.inf, np.inf) if stands else (np.inf, -np.inf)
+                lower, upper = max(lower, limits[leader][0]), min(upper, limits[leader][1])
+                limits[leader] = (lower, lower if 0 < lower - upper < SAME_LIMIT else upper)
+        return np.array(list(limits.values()))
+
+    @cached_property
+    def couplings(self) -> dict[str, tuple[str, float, float]]:
+        """For each joint that moves the one with a value of its own that it follows in the end, its factor and its offset."""
+        by_name, found = {joint.name: joint for joint in self.joints}, {}
+        for joint in self.joints:
+            if joint.kind == "fixed":
+                continue
+            leader, factor, offset, passed = joint, 1.0, 0.0, {joint.name}
+            while leader.source:
+                factor, offset, leader = factor * leader.factor, offset + factor * leader.offset, by_name[leader.source]
+                if leader.name in passed:
+                    raise SetupError(f"the joint {leader.name!r} follows itself in the end")
+                if leader.kind == "fixed":
+                    raise SetupError(f"the joint {joint.name!r} follows {leader.name!r}, which does not move")
+                passed.add(leader.name)
+            found[joint.name] = (leader.name, factor, offset)
+        return found
 
     @cached_property
     def reach(self) -> float:
@@ -130,8 +186,8 @@ class Robot:
         gain, offset = np.zeros((len(moving), len(columns))), np.zeros(len(moving))
         moves = np.zeros((len(moving), len(number)), bool)
         for row, (link, joint) in enumerate(moving):
-            gain[row, columns[joint.source or joint.name]] = joint.factor if joint.source else 1.0
-            offset[row] = joint.offset if joint.source else 0.0
+            leader, gain_of_it, offset[row] = self.couplings[joint.name]
+            gain[row, columns[leader]] = gain_of_it
             moves[row, link] = True
         parents = np.array([-1, *(number[joint.parent] for joint in self._ordered)])
         for link in range(1, len(parents)):

@@ -16,8 +16,7 @@ from solver_core.loop import LoopSettings
 from solver_core.options import Options, keyword_options, option
 from solver_core.problem import in_parts, take
 from solver_core.problems.inverse_kinematics.robots.problem import AT_ONCE, LinkTargets, RobotProblem, damped_steps
-from solver_core.problems.inverse_kinematics.robots.robot import LinkPoses, Robot
-from solver_core.problems.inverse_kinematics.skeleton.skeleton import check_names
+from solver_core.problems.inverse_kinematics.robots.robot import FARTHEST, LinkPoses, Robot, offered
 from solver_core.solution import Judgement, Verdict
 
 REACHED, REACHED_ANGLE = 1e-3, np.radians(0.5)  # metres and radians: what robots repeat within, with some margin
@@ -27,6 +26,8 @@ JUMP = 0.5  # radians, or parts of the reach, by which no joint has to move betw
 MOST_WAYS = 4  # to reach a motion that are followed
 NUM_RANDOM = 2000  # poses among which those near a target are starts
 FEW = 0.05  # share of the poses
+ABSURD = 10  # times the reach, by which targets are missed that are in another unit
+FEW_NOTICES = 3  # that the verdict repeats
 UNIT_TOLERANCE = 0.01
 
 
@@ -100,7 +101,7 @@ def solve_robot(
     turned = np.linalg.norm(left[..., 3:], axis=-1) / problem.turn_length
     angle_error = np.where(observation.has_orientation > 0, turned, np.nan)
     is_reached = ~((position_error > REACHED) | (angle_error > REACHED_ANGLE)).any(axis=1)
-    judgement = _judge(position_error, angle_error, is_reached)
+    judgement = _judge(position_error, angle_error, is_reached, robot)
     seconds = time.perf_counter() - started
     return RobotResult(robot.joint_names, x, names, position_error, angle_error, is_reached, *judgement, seconds, robot.notices)
 
@@ -210,19 +211,19 @@ def _is_near(problem: RobotProblem, targets: LinkTargets) -> np.ndarray:
     return ~((far & is_position) | ((angle > 3 * SIMILAR) & is_turn)).any(axis=1)
 
 
-def _judge(position_error: np.ndarray, angle_error: np.ndarray, is_reached: np.ndarray) -> Judgement:
+def _judge(position_error: np.ndarray, angle_error: np.ndarray, is_reached: np.ndarray, robot: Robot) -> Judgement:
     count, num_reached = len(is_reached), int(is_reached.sum())
     worst = [1000 * np.nanmax(position_error, initial=0), np.degrees(np.nanmax(angle_error, initial=0))]
+    off = f"at worst {worst[0]:.3g} mm and {worst[1]:.3g} degrees off."
+    noted = f" Note: {'; '.join(robot.notices[:FEW_NOTICES])}." if robot.notices else ""
     if num_reached == count:
-        return Judgement(
-            Verdict.GOOD, f"The links are at their targets, at worst {worst[0]:.3g} mm and {worst[1]:.3g} degrees off."
-        )
+        return Judgement(Verdict.GOOD, f"The links are at their targets, {off}{noted}")
     verdict = Verdict.DOUBTFUL if num_reached >= (1 - FEW) * count else Verdict.BAD
-    return Judgement(
-        verdict,
-        f"{count - num_reached} of {count} poses are not reached within 1 mm and 0.5 degrees, at worst {worst[0]:.3g} mm and "
-        f"{worst[1]:.3g} degrees off. Check that they are within reach and limits, in metres, and in the frame of the base.",
-    )
+    advice = "Check that they are within reach and limits, in metres, and in the frame of the base."
+    if worst[0] > 1000 * ABSURD * robot.reach:
+        advice = f"The robot reaches {robot.reach:.3g} m: are the targets in millimetres (--unit mm)?"
+    missed = f"{count - num_reached} of {count} poses are not reached within 1 mm and 0.5 degrees, {off}"
+    return Judgement(verdict, f"{missed} {advice}{noted}")
 
 
 def _checked_start(start: np.ndarray | None, robot: Robot, count: int) -> np.ndarray:
@@ -238,9 +239,12 @@ def _checked_targets(targets: Mapping[str, np.ndarray], robot: Robot) -> tuple[t
     checked_kind(targets, Mapping, "targets", "a dictionary of links and their targets", ObservationError)
     if not targets:
         raise ObservationError(f"targets name no link; the robot has {', '.join(robot.link_names[-5:])}")
-    check_names(targets.keys(), robot.link_names, "the robot", "targets")
     arrays = []
     for name, given in targets.items():
+        if not isinstance(name, str) or name not in robot.link_names:
+            raise SetupError(
+                f"targets name {shown(name)}, a link that the robot does not have{offered(str(name), robot.link_names)}"
+            )
         array = checked_array(given, f"the targets of {name!r}", "(F, 3) or (F, 7)", ObservationError).astype(np.float64)
         array = array[None] if array.ndim == 1 else array
         if array.ndim != 2 or array.shape[1] not in (3, 7):
@@ -251,6 +255,16 @@ def _checked_targets(targets: Mapping[str, np.ndarray], robot: Robot) -> tuple[t
     if len({len(array) for array in arrays}) > 1 or len(arrays[0]) == 0:
         raise ObservationError(f"all links need targets for the same frames, got {[len(array) for array in arrays]}")
     every = np.stack(arrays, axis=1)  # (F, T, 7)
+    for what, parts in (("position", every[..., :3]), ("orientation", every[..., 3:])):
+        is_missing = np.isnan(parts)
+        wrong = {
+            f"lacks some of its {parts.shape[-1]} numbers": is_missing.any(axis=-1) & ~is_missing.all(axis=-1),
+            f"is infinite, or beyond {FARTHEST:g}": (np.abs(parts) > FARTHEST).any(axis=-1),
+        }
+        for reason, where in wrong.items():
+            if where.any():
+                frame, link = np.argwhere(where)[0]
+                raise ObservationError(f"the {what} of {list(targets)[link]!r} in frame {frame} {reason}")
     has_position, has_orientation = np.isfinite(every[..., :3]).all(axis=-1), np.isfinite(every[..., 3:]).all(axis=-1)
     if not (has_position | has_orientation).any(axis=1).all():
         frame = int(np.argmin((has_position | has_orientation).any(axis=1)))

@@ -35,7 +35,7 @@ def read_link_targets(path: Path, unit: str | float | None = None, fps: float | 
 
     That is, columns link_qw, link_qx, link_qy and link_qz of a table beside link_x, link_y and link_z, or an array rotations
     (F, T, 4) wxyz beside names and positions of a npz file.
-    Raises ObservationError or ConfigError.
+    Raises ObservationError, also if a link has some of these columns only, or ConfigError.
     """
     found = read_targets(path, "m" if unit is None else unit, fps=fps)
     poses = np.full((*found.positions.shape[:2], 7), np.nan)

@@ -19,7 +19,8 @@ def vector(element: ET.Element | None, key: str, count: int, name: str, default:
     except ValueError:
         values = np.empty(0)
     if values.shape != (count,) or not np.isfinite(values).all():
-        raise ValueError(f"{key} of {name!r} must be {count} finite numbers, and is {text[:50]!r}")
+        what = "a finite number" if count == 1 else f"{count} finite numbers"
+        raise ValueError(f"{key} of {name!r} must be {what}, and is {text[:50]!r}")
     return values
 
 
