@@ -54,7 +54,11 @@ static Corner corners[VERTICES];
 static float depth[SIDE * SIDE], distance[SIDE * SIDE], coverage[SIDE * SIDE];
 static int32_t face_index[SIDE * SIDE], scratch[SIDE * SIDE];
 static uint8_t mask[SIDE * SIDE], evidence[SIDE * SIDE];
-static Parabola envelope[SIDE];
+static Parabola envelope[SIDE + 2];
+static uint8_t kinds[2 * (SIDE + 8)], seen_evidence[SIDE * SIDE];
+static Outline outlines[2 * SIDE];
+static int32_t spans[2 * SIDE];
+static float seen[SIDE * SIDE], averaged[SIDE * SIDE], channels[7 * SIDE * SIDE], unit[VERTICES][3];
 static ContourPoint points[4 * SIDE * SIDE];
 static int64_t instance[4 * SIDE * SIDE];
 
@@ -88,11 +92,12 @@ static void try_images(void *library)
     void (*signed_distance)(int64_t, const uint8_t *, int32_t, int32_t, int32_t *, Parabola *, float *) =
         find(library, "solver_core_signed_distance");
     int64_t (*contour_points)(int64_t, int32_t, int32_t, const float *, const float *, const uint8_t *, const double *,
-                              const double *, int64_t, ContourPoint *, int64_t *) = find(library, "solver_core_contour_points");
+                              const double *, uint8_t *, Outline *, int64_t, ContourPoint *, int64_t *) =
+        find(library, "solver_core_contour_points");
     int64_t (*normal_equations)(int64_t, const ContourPoint *, const int64_t *, int64_t, const double *, double *, double *) =
         find(library, "solver_core_normal_equations");
     void (*misfit)(int64_t, int32_t, int32_t, const float *, const float *, const uint8_t *, const float *, int32_t, double,
-                   double *) = find(library, "solver_core_misfit");
+                   uint8_t *, Outline *, double *) = find(library, "solver_core_misfit");
     make_mesh();
     MeshArrays mesh = {vertices[0], VERTICES, faces[0], FACES};
     double focal = 1.4 * SIDE, middle = SIDE / 2.0, away = 3.5;
@@ -109,16 +114,42 @@ static void try_images(void *library)
     signed_distance(1, mask, SIDE, SIDE, scratch, envelope, distance);
     print_hash("distance", distance, sizeof distance);
     double position[3] = {0, 0, -away}, intrinsics[4] = {focal, focal, middle, middle};
-    int64_t count = contour_points(1, SIDE, SIDE, depth, distance, evidence, position, intrinsics,
+    int64_t count = contour_points(1, SIDE, SIDE, depth, distance, evidence, position, intrinsics, kinds, outlines,
                                    (int64_t)(sizeof points / sizeof *points), points, instance);
     print_hash("contour", points, (size_t)count * sizeof *points);
     double robust = 3, hessian[36] = {0}, gradient[6] = {0}, sums[5];
     normal_equations(count, points, instance, 1, &robust, hessian, gradient);
     print_hash("hessian", hessian, sizeof hessian);
     print_hash("gradient", gradient, sizeof gradient);
-    misfit(1, SIDE, SIDE, depth, distance, evidence, coverage, 0, 8, sums);
+    misfit(1, SIDE, SIDE, depth, distance, evidence, coverage, 0, 8, kinds, outlines, sums);
     print_hash("misfit", sums, sizeof sums);
     fprintf(stderr, "%d points of the outline\n", (int)count);
+}
+
+/* What makes samples to train on. */
+static void try_samples(void *library)
+{
+    void (*mask_spans)(int64_t, int32_t, int32_t, const uint8_t *, int32_t *) = find(library, "solver_core_mask_spans");
+    void (*warp)(int64_t, int32_t, int32_t, const float *, const uint8_t *, const double *, const int32_t *, int32_t, float *,
+                 double *, float *, uint8_t *) = find(library, "solver_core_warp");
+    void (*mask_channels)(int64_t, int64_t, const float *, const float *, const float *, const float *, const uint8_t *,
+                          const double *, float, float *) = find(library, "solver_core_mask_channels");
+    void (*unit_vertices)(int64_t, const MeshArrays *, const double *, float *, double *) =
+        find(library, "solver_core_unit_vertices");
+    static double places[2 * SIDE];
+    double homography[9] = {0.75, 0.125, 3, -0.0625, 0.875, 5, 0, 0.0009765625, 1}, centre = -3.5, box[4];
+    double matrix[9] = {1.25, 0.5, 0, 0, 0.75, 0.25, -0.5, 0, 1};
+    int32_t reduction = 1;
+    MeshArrays mesh = {vertices[0], VERTICES, faces[0], FACES};
+    mask_spans(1, SIDE, SIDE, mask, spans);
+    print_hash("spans", spans, sizeof spans);
+    warp(1, SIDE, SIDE, coverage, evidence, homography, &reduction, SIDE, averaged, places, seen, seen_evidence);
+    print_hash("warp", seen, sizeof seen);
+    print_hash("evidence", seen_evidence, sizeof seen_evidence);
+    mask_channels(1, SIDE * SIDE, distance, distance, seen, depth, seen_evidence, &centre, 8, channels);
+    print_hash("channels", channels, sizeof channels);
+    unit_vertices(1, &mesh, matrix, unit[0], box);
+    print_hash("unit", unit, sizeof unit);
 }
 
 static void try_tree(void *library)
@@ -158,6 +189,7 @@ int main(int count, char **arguments)
         return 2;
     }
     try_images(library);
+    try_samples(library);
     try_tree(library);
     return 0;
 }
