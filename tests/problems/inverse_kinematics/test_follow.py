@@ -59,10 +59,8 @@ def test_a_turn_that_the_targets_ask_for_stays(waving):
     follower, x = waving
     x = x.copy()
     x[15:, 0] = rotations.multiply(rotations.wxyz_from_rotvec(np.array([2.0, 0, 0])), x[15:, 0])
+    x = turned(x, slice(15, None))  # another take, which meets its targets in its own way
     positions = follower.problem.forward(x, np.arange(COUNT)).positions
     follower = Follower(follower.problem, Targets.exact(positions, np.ones(positions.shape[:2])))
 
-    answer = follower.followed(x)
-
-    found = follower.problem.forward(answer, np.arange(COUNT)).positions
-    np.testing.assert_allclose(found, positions, atol=1e-4)
+    assert follower.followed(x) is x

@@ -15,6 +15,9 @@ from solver_core.problems.inverse_kinematics.refine import END, REFINE, least_sq
 
 TURNED_OVER = np.radians(60)  # between two frames; bodies turn by 30 degrees at most
 JOINED = np.radians(20)  # all joints within it: the ways have met
+ONE_TAKE = (
+    0.1  # of the targets' distance from the root, on average: where they move farther between two frames, joints may, too
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,10 +30,13 @@ class Follower:
     def followed(self, x: np.ndarray) -> np.ndarray:
         """(F, J, 4) poses x (F, J, 4) in which stretches of frames go on as the longest one before or after them does.
 
-        Where a joint turns over between two frames, the frames of the shorter stretch are solved again from the pose beside
-        them, one after the other, as long as that meets the targets as well and is nearer to it, until both ways meet.
+        Where a joint turns over between two frames without targets that do, the frames of the shorter stretch are solved again
+        from the pose beside them, one after the other, as long as that meets the targets as well and is nearer to it, until
+        both ways meet or another take begins.
         """
+        goes_on = self._goes_on()
         jumps = turned_over(x)
+        jumps = jumps[goes_on[jumps]]
         if len(jumps) == 0:
             return x
         answer, edges = x.copy(), np.concatenate([[0], jumps + 1, [len(x)]])
@@ -39,6 +45,9 @@ class Follower:
         for first, step in ((edges[longest + 1], 1), (edges[longest] - 1, -1)):
             has_met = True
             for frame in range(first, len(x) if step > 0 else -1, step):
+                if not goes_on[min(frame, frame - step)]:  # another take begins
+                    has_met = True
+                    continue
                 before = answer[frame - step]
                 if has_met and _angle(before, x[frame]) <= TURNED_OVER:
                     continue
@@ -49,6 +58,13 @@ class Follower:
                     answer[frame] = solution.x[0]
                 has_met = not (is_as_good and is_nearer) or _angle(answer[frame], x[frame]) < JOINED
         return answer if len(turned_over(answer)) < len(jumps) else x
+
+    def _goes_on(self) -> np.ndarray:
+        """(F - 1,) bool between which frames the targets move as in one take."""
+        positions, given = self.targets.positions, self.targets.weights > 0
+        both = given[1:] & given[:-1]
+        moved = (both * np.linalg.norm(positions[1:] - positions[:-1], axis=-1)).sum(axis=1)
+        return moved <= ONE_TAKE * (both * np.linalg.norm(positions[1:], axis=-1)).sum(axis=1)
 
     def _energy(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
         return self.problem.energy(self.problem.forward(x, rows), take(self.targets, rows), rows)
