@@ -105,20 +105,6 @@ def test_box_around_a_photograph_makes_the_mask_of_its_pose(window, keep_picture
     window.wait_for(f"not ({photo_mask} and {photo_mask}.name.endswith(' mask'))")
 
 
-def test_pose_of_a_plain_photograph_is_solved_without_a_mask(window, keep_picture):
-    window.open_demo("pose")
-    window.ask("bpy.context.scene.deep_feedback.pose.silhouette.source = 'BACKGROUND'")
-    window.click(*window.find("pose.from_photo"))
-    window.wait_for("bpy.context.scene.deep_feedback.pose.from_photo")
-
-    report = solve(window, "pose")
-
-    keep_picture("solved")
-    truth, found_pose = true_pose(window), matrix(window, "Biplane")
-    assert report["verdict"] == "good"
-    np.testing.assert_allclose(found_pose[:3, :3], truth[:3, :3], atol=0.02)  # a degree
-
-
 def test_escape_ends_the_drawing_of_a_box(window):
     window.open_demo("pose")
     window.ask("bpy.context.scene.deep_feedback.pose.silhouette.source = 'BACKGROUND'")
