@@ -34,6 +34,7 @@ from solver_core.network.update import Network, network_update
 from solver_core.problem import Features, Sampler, Samples, take
 from solver_core.problem_kind import ProblemKind
 from solver_core.solution import Iteration
+from solver_core.training.blocks import Block, Blocks, Places, size_of, write_arrays
 from solver_core.training.files import LOG
 from solver_core.training.memory import keep_freed_memory
 from solver_core.workers import worker_pool
@@ -41,7 +42,7 @@ from solver_core.writing import UNFINISHED, remove_unfinished, write_bytes
 
 PREFETCH_PER_WORKER = 2  # batches under way: enough that no worker idles while one is fetched
 Weights = dict[str, np.ndarray]
-LOSS_INPUT = "loss input "  # begins the names of such arrays in the cache
+LOSS_INPUT = "loss input "  # begins the names of such arrays in the cache and in blocks
 MOST_FILES = 1_000_000  # of data, whose times are part of a cache's name
 CODE = Path(__file__).parents[1]  # of solver_core
 
@@ -112,9 +113,10 @@ class Workers:
 
     def __init__(self, number: int, folder: Path) -> None:
         self.number, self.folder = number, folder
-        self.resources = ExitStack()
+        self.resources, self.blocks = ExitStack(), Blocks()
 
     def __enter__(self) -> Self:
+        self.resources.enter_context(self.blocks)
         self.resources.enter_context(_single_threaded_children())
         self.resources.callback(remove_unfinished, self.folder)
         self.pool = self.resources.enter_context(worker_pool(self.number, "set fewer workers in the recipe", _prepare))
@@ -124,20 +126,39 @@ class Workers:
         return self.resources.__exit__(*exception)
 
     def stream(self, source: StageSource, indices: Iterable[int]) -> Iterator[Examples]:
-        """The batches with these indices in order, made ahead."""
+        """The batches with these indices in order, made ahead; each is there until the next is asked for."""
         path = self.folder / f"{UNFINISHED}stage{source.stage}.pickle"  # once for all batches: its weights are large
         write_bytes(path, pickle.dumps(source), "examples' source")
-        pending: deque[Future[Examples]] = deque()
+        pending: deque[tuple[Future[Examples | Places], Block | None]] = deque()
+        ahead = self.number * PREFETCH_PER_WORKER
         try:
             for index in indices:
-                pending.append(self.pool.submit(_work, path, index))
-                if len(pending) == self.number * PREFETCH_PER_WORKER:
-                    yield pending.popleft().result()
+                block = self.blocks.take()
+                pending.append((self.pool.submit(_work, path, index, block.name if block else None), block))
+                if len(pending) == ahead:
+                    yield from self._next(pending, source, ahead)
             while pending:
-                yield pending.popleft().result()
+                yield from self._next(pending, source, ahead)
         finally:
-            for future in pending:
+            for future, _ in pending:
                 future.cancel()
+
+    def _next(
+        self, pending: deque[tuple[Future[Examples | Places], Block | None]], source: StageSource, ahead: int
+    ) -> Iterator[Examples]:
+        future, block = pending[0]
+        made = future.result()
+        pending.popleft()
+        if isinstance(made, Examples):
+            if not self.blocks.are_made:
+                arrays = _arrays(made).values()
+                rows = len(made.features.vector)
+                self.blocks.make(ahead, size_of(arrays) * -(-source.settings.batch_size // rows))
+            yield made
+        else:
+            assert block is not None
+            yield _examples(block.arrays(made))
+        self.blocks.give_back(block)
 
 
 class _single_threaded_children:
@@ -171,9 +192,11 @@ def _source(path: Path) -> StageSource:
 _samplers: list[Sampler] = []  # of this worker; made with the first batch, so that its errors are those of that batch
 
 
-def _work(path: Path, index: int) -> Examples:
+def _work(path: Path, index: int, block: str | None) -> Examples | Places:
+    """A batch, or where it is in the block, if there is one that holds it."""
     source = _source(path)
-    return kept_examples(source, index, partial(_make, source, index)) if source.cache_name else _make(source, index)
+    examples = kept_examples(source, index, partial(_make, source, index)) if source.cache_name else _make(source, index)
+    return (write_arrays(block, _arrays(examples)) if block else None) or examples
 
 
 def _make(source: StageSource, index: int) -> Examples:
@@ -185,9 +208,7 @@ def _make(source: StageSource, index: int) -> Examples:
 def kept_examples(source: StageSource, index: int, make: Callable[[], Examples]) -> Examples:
     """Batch `index` from the cache that the settings name; from `make`, if it is not there."""
     cache, most_bytes, name = Path(source.settings.cache), source.settings.cache_gb * 1e9, f"{source.cache_name}-{index}"
-    arrays = cached_arrays(name, lambda: _arrays(make()), cache, most_bytes, own=source.cache_name)
-    loss_inputs = {name[len(LOSS_INPUT) :]: array for name, array in arrays.items() if name.startswith(LOSS_INPUT)}
-    return Examples(Features(arrays.get("image"), arrays["vector"]), loss_inputs)
+    return _examples(cached_arrays(name, lambda: _arrays(make()), cache, most_bytes, own=source.cache_name))
 
 
 def _arrays(examples: Examples) -> dict[str, np.ndarray]:
@@ -195,6 +216,12 @@ def _arrays(examples: Examples) -> dict[str, np.ndarray]:
     image, vector = examples.features
     arrays = {LOSS_INPUT + name: array for name, array in examples.loss_inputs.items()} | {"vector": vector}
     return arrays if image is None else arrays | {"image": image}
+
+
+def _examples(arrays: dict[str, np.ndarray]) -> Examples:
+    """Inverse of _arrays."""
+    loss_inputs = {name[len(LOSS_INPUT) :]: array for name, array in arrays.items() if name.startswith(LOSS_INPUT)}
+    return Examples(Features(arrays.get("image"), arrays["vector"]), loss_inputs)
 
 
 def cache_name_of(source: StageSource) -> str:

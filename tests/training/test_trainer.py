@@ -25,8 +25,9 @@ from solver_core.network.weights import load_networks, load_weights, shipped_wei
 from solver_core.problems import find_problem  # noqa: E402
 from solver_core.problems.pose.features import INPUT_LAYOUT  # noqa: E402
 from solver_core.training import trainer  # noqa: E402
+from solver_core.training.blocks import Block  # noqa: E402
 from solver_core.training.board import scalars  # noqa: E402
-from solver_core.training.examples import StageSource, Workers, make_examples  # noqa: E402
+from solver_core.training.examples import PREFETCH_PER_WORKER, StageSource, Workers, make_examples  # noqa: E402
 from solver_core.training.preview import preview  # noqa: E402
 from solver_core.writing import UNFINISHED  # noqa: E402
 
@@ -271,6 +272,26 @@ def test_workers_stay_from_stage_to_stage_and_keep_what_they_read(config, data, 
         assert set(workers.pool._processes) == processes
     assert not list(tmp_path.glob(f"{UNFINISHED}*"))
     assert not np.array_equal(first[0].features.image, first[1].features.image)
+
+
+@pytest.mark.parametrize("has_room", [True, False])
+def test_batches_come_through_shared_memory_where_there_is_room(has_room, config, data, tmp_path, monkeypatch):
+    if not has_room:
+        monkeypatch.setattr("solver_core.training.blocks._new_block", lambda size: None)
+    read, arrays = [], Block.arrays
+    monkeypatch.setattr(Block, "arrays", lambda *arguments: read.append(arguments) or arrays(*arguments))
+    settings = load_train_settings(config)
+    spec = find_problem("pose").network_spec(settings.network)
+    source = StageSource(find_problem("pose"), settings, spec, data, [])
+    expected = [make_examples(source, source.sampler("train"), index) for index in range(4)]
+
+    with Workers(1, tmp_path) as workers:
+        for number, batch in enumerate(workers.stream(source, range(4))):
+            np.testing.assert_array_equal(batch.features.image, expected[number].features.image)
+            np.testing.assert_array_equal(batch.features.vector, expected[number].features.vector)
+            np.testing.assert_array_equal(batch.loss_inputs["target"], expected[number].loss_inputs["target"])
+
+    assert len(read) == (4 - PREFETCH_PER_WORKER if has_room else 0)  # the first tell how large batches are
 
 
 def test_a_worker_that_is_killed_ends_the_run_with_a_sentence(config, data, tmp_path, monkeypatch):
