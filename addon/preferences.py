@@ -1,12 +1,30 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Preferences of the extension: threads, colours of the overlay, and which kernel is in use."""
+"""Preferences of the extension: threads, networks of the user's own, colours of the overlay, and which kernel is in use."""
 
+import functools
 import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
 
 import bpy
 
 from solver_core import render
+from solver_core.errors import WeightsError
+from solver_core.network.weights import load_weights
+from solver_core.options import Options
+from solver_core.problems import find_problem
 
+from .result_panel import draw_sentence
+
+OptionsT = TypeVar("OptionsT", bound=Options)
+
+PROBLEM_OF = {  # by what networks are for, as their files say it
+    "pose": "pose",
+    "lighting_sun": "lighting",
+    "lighting_point": "lighting",
+    "inverse_kinematics": "inverse_kinematics",
+}
 ALL_THREADS = os.cpu_count() or 1
 
 
@@ -23,6 +41,14 @@ def _color(name: str, default: tuple[float, float, float, float], what: str) -> 
         max=1.0,
         default=default,
         description=f"Color in which the viewport shows {what}",
+    )
+
+
+def _weights(name: str) -> object:
+    return bpy.props.StringProperty(
+        name=name,
+        subtype="FILE_PATH",
+        description="Networks that solves take unless their settings name others; empty: those that ship",
     )
 
 
@@ -43,6 +69,10 @@ class DEEP_FEEDBACK_AP_preferences(bpy.types.AddonPreferences):
         max=256,
         update=_apply_threads,
     )
+    weights_pose: _weights("Pose")
+    weights_lighting_sun: _weights("Sun")
+    weights_lighting_point: _weights("Point Light")
+    weights_inverse_kinematics: _weights("Armature")
     color_observed: _color("Observed", (0.1, 0.9, 0.3, 1.0), "the outline in the image and the targets")
     color_current: _color("Current", (1.0, 0.15, 0.6, 1.0), "the estimate of this step, and fading those of earlier steps")
     color_mask: _color("Mask", (0.1, 0.9, 0.3, 0.35), "the preview of the mask")
@@ -55,6 +85,12 @@ class DEEP_FEEDBACK_AP_preferences(bpy.types.AddonPreferences):
         field = row.row()
         field.active = not self.use_all_threads
         field.prop(self, "threads", text="")
+        layout.label(text="Networks of your own")
+        column = layout.column()
+        for task, problem in PROBLEM_OF.items():
+            column.prop(self, f"weights_{task}")
+            if refusal := _refusal(getattr(self, f"weights_{task}"), task, problem):
+                draw_sentence(column, context, refusal, icon="ERROR")
         layout.label(text="Colors of outlines, targets and the mask")
         column = layout.column()
         column.prop(self, "color_observed")
@@ -71,6 +107,29 @@ def kernel() -> str:
     if render.kernel_name() == "numpy":
         return "NumPy; slower, same results. The compiled one is missing or does not fit this computer."
     return f"compiled ({render.kernel_name()})"
+
+
+def with_weights(context: bpy.types.Context, options: OptionsT, task: str) -> OptionsT:
+    """Options of a solve with the networks that the preferences name for a task, where they name none themselves."""
+    path = getattr(find(context), f"weights_{task}")
+    return replace(options, weights=Path(path)) if path and options.weights is None else options
+
+
+def _refusal(path: str, task: str, problem: str) -> str:
+    """Why a file is not for a task, if it is not."""
+    if not path:
+        return ""
+    changed_ns = Path(path).stat().st_mtime_ns if Path(path).exists() else 0
+    return _refusal_of(path, changed_ns, task, problem)
+
+
+@functools.lru_cache(maxsize=16)
+def _refusal_of(path: str, changed_ns: int, task: str, problem: str) -> str:
+    try:
+        load_weights(path, task, find_problem(problem).input_layout)
+    except WeightsError as error:
+        return f"{error}"
+    return ""
 
 
 def find(context: bpy.types.Context) -> DEEP_FEEDBACK_AP_preferences:

@@ -3,7 +3,7 @@
 
 import bpy
 
-from .. import messages, options, panels
+from .. import messages, options, panels, preferences
 from ..properties import ArmatureProperties
 from ..solves.armature import ArmatureSolve
 from ..solves.armature_task import ArmatureOptions, ArmatureTask
@@ -25,7 +25,7 @@ def make_task(context: bpy.types.Context, owner: ArmatureProperties) -> Armature
         target_scale=settings.target_scale,
         target_offset=tuple(settings.target_offset),
         bones=settings.bone_map,
-        options=options.read(ArmatureOptions, owner),
+        options=preferences.with_weights(context, options.read(ArmatureOptions, owner), "inverse_kinematics"),
         **owner.frames,
     )
 

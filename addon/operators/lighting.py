@@ -5,7 +5,9 @@ from dataclasses import replace
 
 import bpy
 
-from .. import messages, options, panels
+from solver_core.problems.lighting.lights import LIGHTS
+
+from .. import messages, options, panels, preferences
 from ..properties import LightingProperties
 from ..solves.lighting import LightingSolve, LightingTask, LightingTaskOptions
 from .live import LiveOperator
@@ -35,7 +37,7 @@ class DEEP_FEEDBACK_OT_solve_lighting(LiveOperator, LightingProperties, bpy.type
             objects=tuple(thing.name for thing in chosen),
             light=settings.lamp.name if settings.lamp else "",
             mask=settings.mask.chosen if settings.use_mask else None,
-            options=chosen_options,
+            options=preferences.with_weights(context, chosen_options, LIGHTS[chosen_options.kind].weights),
         )
 
     def summary(self, report: dict) -> str:

@@ -5,7 +5,7 @@ import bpy
 
 from solver_core.errors import SolverError
 
-from .. import messages, options, panels, results
+from .. import messages, options, panels, preferences, results
 from ..properties import PoseProperties
 from ..result_panel import pose_fit
 from ..solves.afterwards import bake_alternatives, place_alternative
@@ -31,7 +31,7 @@ class DEEP_FEEDBACK_OT_solve_pose(LiveOperator, PoseProperties, bpy.types.Operat
             camera=(settings.camera or context.scene.camera).name,
             silhouette=settings.silhouette.chosen,
             mask=self.mask,
-            options=options.read(PoseTaskOptions, self),
+            options=preferences.with_weights(context, options.read(PoseTaskOptions, self), "pose"),
             **self.frames,
             backwards=self.backwards,
         )

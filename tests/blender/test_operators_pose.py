@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import bpy
@@ -6,11 +8,12 @@ import numpy as np
 import pytest
 
 import solver_core as sc
-from addon import panels, results
+from addon import panels, preferences, results
 from addon.bridge.camera import read_camera, read_camera_pose
 from addon.bridge.keyframes import every_curve
 from addon.bridge.mesh import read_rigid_mesh
 from solver_core import rotations
+from solver_core.network.weights import shipped_weights
 from tests.blender.fake_layout import FakeLayout
 from tests.blender.pose_scene import HEIGHT, TRUE_ROTATION, WIDTH, make_pose_scene
 
@@ -89,6 +92,25 @@ def test_button_takes_options_from_the_scene_unless_they_are_given(registered, m
 
     assert (options.steps, options.restarts, options.refine) == (1, 0, False)
     assert (options_given.steps, options_given.restarts, options_given.refine) == (2, 0, False)
+
+
+def test_button_takes_networks_of_the_preferences_unless_its_settings_name_others(registered, monkey, tmp_path):
+    of_preferences, of_settings = (shutil.copy(shipped_weights("pose"), tmp_path / name) for name in ("a.st", "b.st"))
+    preferences.find(bpy.context).weights_pose = str(of_preferences)
+
+    bpy.ops.deep_feedback.solve_pose(**QUICK)
+    by_preferences = results.find("pose", registered).solve.task.options.weights
+    bpy.ops.deep_feedback.solve_pose(**QUICK, use_weights=True, weights=str(of_settings))
+    by_settings = results.find("pose", registered).solve.task.options.weights
+
+    assert (Path(by_preferences), Path(by_settings)) == (of_preferences, of_settings)
+
+
+def test_button_refuses_networks_of_the_preferences_that_are_for_something_else(registered, monkey):
+    preferences.find(bpy.context).weights_pose = str(shipped_weights("lighting_sun"))
+
+    with pytest.raises(RuntimeError, match="is for lighting_sun, but pose is needed"):
+        bpy.ops.deep_feedback.solve_pose(**QUICK)
 
 
 def test_button_moves_the_camera_when_told(registered, monkey):

@@ -10,6 +10,7 @@ from addon import panels, preferences, result_panel, results
 from addon.operators import result as result_operators
 from addon.solves.armature_task import BoneTarget
 from solver_core import render
+from solver_core.network.weights import shipped_weights
 from tests.blender.fake_layout import FakeLayout
 from tests.blender.fake_solve import FakeSolve, some_result
 
@@ -206,11 +207,7 @@ def test_bone_map_finds_lines_by_target_and_bone(registered, sought, shown):
 
 @pytest.mark.parametrize("drawer", [panels.DEEP_FEEDBACK_PT_live, preferences.DEEP_FEEDBACK_AP_preferences])
 def test_settings_of_the_extension_draw(registered, drawer):
-    layout = FakeLayout()
-
-    drawer.draw(SimpleNamespace(layout=layout, bl_rna=drawer.bl_rna, use_all_threads=True), bpy.context)
-
-    assert len(layout.drawn) > 3
+    assert len(drawn_by(drawer)) > 3
 
 
 @pytest.mark.parametrize(("name", "words"), [("numpy", "NumPy; slower, same results."), ("kernel.so", "compiled (kernel.so)")])
@@ -229,6 +226,42 @@ def test_threads_of_the_preferences_are_those_of_the_kernel(registered):
     assert render.get_num_threads() == 3
     found.use_all_threads = True
     assert render.get_num_threads() == os.cpu_count()
+
+
+@pytest.mark.parametrize(
+    ("task", "file", "sentence"),
+    [
+        ("pose", "pose", None),
+        ("lighting_sun", "lighting_sun", None),
+        ("lighting_point", "lighting_sun", "is for lighting_sun, but lighting_point is needed"),
+        ("inverse_kinematics", "pose", "is for pose, but inverse_kinematics is needed"),
+    ],
+)
+def test_preferences_say_what_weights_are_for_where_they_do_not_fit(registered, task, file, sentence):
+    setattr(preferences.find(bpy.context), f"weights_{task}", str(shipped_weights(file)))
+
+    said = labels_of_preferences()
+
+    assert (sentence in said) if sentence else ("is needed" not in said)
+
+
+def test_preferences_say_that_weights_are_missing(registered, tmp_path):
+    preferences.find(bpy.context).weights_pose = str(tmp_path / "gone.safetensors")
+
+    assert "cannot read the weights file" in labels_of_preferences()
+
+
+def labels_of_preferences():
+    return " ".join(text for kind, text in drawn_by(preferences.DEEP_FEEDBACK_AP_preferences) if kind == "label")
+
+
+def drawn_by(drawer):
+    """What a panel without settings of its own, or the preferences, show."""
+    found, layout = preferences.find(bpy.context), FakeLayout()
+    names = ("use_all_threads", *(f"weights_{task}" for task in preferences.PROBLEM_OF))
+    values = {name: getattr(found, name) for name in names}
+    drawer.draw(SimpleNamespace(layout=layout, bl_rna=drawer.bl_rna, **values), bpy.context)
+    return layout.drawn
 
 
 def add_camera(scene, kind="PERSP"):
