@@ -45,9 +45,9 @@ def network_spec(settings: dict[str, Any]) -> NetworkSpec:
     """Network for these features.
 
     settings: `convolutions`, a list of [channels, stride]; `hidden`, widths; `inputs`, a key of INPUTS, default "all";
-    `proposals`, how many alternative steps it gives, default 1.
+    `proposals`, how many alternative steps it gives, default 1; `mirrored` is of the loss.
     """
-    if set(settings) - {"inputs", "proposals"} != {"convolutions", "hidden"}:
+    if set(settings) - {"inputs", "proposals", "mirrored"} != {"convolutions", "hidden"}:
         raise ConfigError(f"[network] must give convolutions and hidden, it gives {', '.join(sorted(settings)) or 'nothing'}")
     inputs = settings.get("inputs", "all")
     if inputs not in INPUTS:

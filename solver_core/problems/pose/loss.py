@@ -22,23 +22,33 @@ SMOOTH = 1e-3  # rounds the tip of the norm; in units of a typical residual
 
 
 def make_loss(spec: NetworkSpec, settings: dict[str, Any], generator: torch.Generator) -> Loss:
-    """The same loss for every network."""
-    return loss
+    """The same loss for every network.
+
+    settings: `mirrored`, whether networks learn from mirror images, too, default true.  They double the samples where any
+    object may come, and are wrong where one object is all that the network is to know.
+    """
+    return mirrored_loss if settings.get("mirrored", True) else loss
+
+
+def mirrored_loss(
+    network: TorchNetwork, image: torch.Tensor | None, vector: torch.Tensor, inputs: dict[str, torch.Tensor]
+) -> torch.Tensor:
+    """The loss over the batch and its mirror images: what mirror-image objects would show."""
+    assert image is not None
+    target = torch.cat([inputs["target"], inputs["target"] * MIRRORED_STEP.to(vector)])
+    vector = torch.cat([vector, vector * MIRRORED_NUMBERS.to(vector)])
+    return loss(network, torch.cat([image, image.flip(3)]), vector, {"target": target})
 
 
 def loss(
     network: TorchNetwork, image: torch.Tensor | None, vector: torch.Tensor, inputs: dict[str, torch.Tensor]
 ) -> torch.Tensor:
-    """Mean length of the error in rotation, image shift and log depth, over the batch and its mirror images.
+    """Mean length of the error in rotation, image shift and log depth.
 
     Lengths, not squares: where a silhouette fits two poses the median is one of them, the mean is neither.  Of several
     proposals the best one learns, the others a little, so that none is left behind; and each, how likely it is the best.
     """
-    assert image is not None
-    image = torch.cat([image, image.flip(3)])  # left and right exchanged: what a mirror-image object would show
-    vector = torch.cat([vector, vector * MIRRORED_NUMBERS.to(vector)])
-    target = torch.cat([inputs["target"], inputs["target"] * MIRRORED_STEP.to(vector)])
-    output = network(image, vector).float()
+    target, output = inputs["target"], network(image, vector).float()
     if output.ndim == 2:
         return _length_of_error(output - target).mean()
     lengths = _length_of_error(output[:, :, :6] - target[:, None])  # (B, K)

@@ -10,7 +10,7 @@ from solver_core import render  # noqa: E402
 from solver_core.frames import matrix_from_pose  # noqa: E402
 from solver_core.mesh import Mesh  # noqa: E402
 from solver_core.problems.pose.crop import crop_poses  # noqa: E402
-from solver_core.problems.pose.loss import MIRRORED_NUMBERS, MIRRORED_STEP, loss  # noqa: E402
+from solver_core.problems.pose.loss import MIRRORED_NUMBERS, MIRRORED_STEP, loss, make_loss  # noqa: E402
 
 pytestmark = pytest.mark.torch
 ROW = np.array([0])
@@ -65,6 +65,17 @@ def test_loss_is_smallest_at_the_target():
 
     assert 0 < at_target < 0.01
     assert beside > 0.2
+
+
+@pytest.mark.parametrize(("settings", "is_right"), [({}, False), ({"mirrored": True}, False), ({"mirrored": False}, True)])
+def test_mirror_images_are_learned_from_unless_the_recipe_says_not(settings, is_right):
+    target = torch.tensor([[0.0, 0.5, 0.0, 0.0, 0.1, 0.2]])  # a turn to one side
+    image, vector = torch.zeros(1, 7, 64, 64), torch.zeros(1, len(MIRRORED_NUMBERS))
+    always_so = FixedOutput(target[0].tolist())
+
+    found = make_loss(None, settings, None)(always_so, image, vector, {"target": target})
+
+    assert (found < 0.01) == is_right
 
 
 def test_loss_of_proposals_is_that_of_the_best_and_small_only_if_it_says_so():
