@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 
@@ -15,3 +17,19 @@ def block_mean(images: np.ndarray, factor: int) -> np.ndarray:
     padded = np.pad(images, padding, mode="edge")
     blocks = padded.reshape(count, padded.shape[1] // factor, factor, padded.shape[2] // factor, factor, *rest)
     return blocks.mean(axis=(2, 4), dtype=np.float32)
+
+
+def gaussian_blur(image: np.ndarray, deviation_px: float) -> np.ndarray:
+    """An image (H, W) under a Gaussian of the given standard deviation, float32.
+
+    Beyond the border the nearest pixel is repeated.
+    """
+    radius = math.ceil(3 * deviation_px)
+    weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / deviation_px) ** 2)
+    blurred = image.astype(np.float32)
+    for _ in range(2):  # rows, then columns: each pass turns the image
+        height = len(blurred)
+        padded = np.pad(blurred, ((radius, radius), (0, 0)), mode="edge")
+        passes = (np.float32(w) * padded[first : first + height] for first, w in enumerate(weights / weights.sum()))
+        blurred = np.ascontiguousarray(sum(passes).T)
+    return blurred

@@ -2,8 +2,9 @@
 """The last bit where a mask is not clean: the pose for which the outlines lie on each other on average.
 
 Where the edge of a mask trembles, one pose fits about as well as another to the energy, and the weighted mean over the
-outline is nearer to the truth.  Where all of the edge lies outside or inside of the object's outline, the offset is fitted
-with the pose: else the object would be turned and moved to make up for it.
+outline is nearer to the truth; nearer still where mask and render are smoothed alike, because the nearest point of a ragged
+edge says less than where the edge runs on average.  Where all of the edge lies outside or inside of the object's outline,
+the offset is fitted with the pose: else the object would be turned and moved to make up for it.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from solver_core.images import gaussian_blur
 from solver_core.kernel.contour import ContourPoints, contour_points
 from solver_core.loop import LoopSettings
 from solver_core.problem import Arrays, Update
 from solver_core.problems.pose.contour import DAMPING, MIN_CURVATURE
+from solver_core.problems.pose.crop import coverage_distance
+from solver_core.problems.pose.observation import PoseObservation
 from solver_core.problems.pose.refine import RefineLevel
 
 # Whole steps: next to the answer the energy goes up and down with every pixel.
@@ -25,6 +29,9 @@ MAD_TO_DEVIATION = 1.48
 MIN_SCALE_PX = 0.7
 OFFSET_PRIOR = 5e-3  # of the outline's length: the offset stays zero where nothing tells it from a move in depth
 TOLERANCE = 0.005  # of energy, that an average may cost
+RAGGED_PX = 0.5  # an edge that is typically off by so much is ragged: it is smoothed
+SMOOTH = 5.0  # standard deviation of the smoothing in units of how far the edge typically is off
+RAGGED_TOLERANCE = 0.1  # of the energy itself: the best fit to a ragged edge follows it farther than the truth does
 MUCH_BETTER = 0.7  # the outline has to fit so much better with an offset, or there is none
 ROW = np.array([0])
 
@@ -58,6 +65,47 @@ def settling_update(level: RefineLevel, has_offset: bool) -> Update:
     return update
 
 
+class Smoothing:
+    """Compares outlines after mask and render are smoothed alike.
+
+    Smoothing rounds corners and shortens what is thin; it does so to both, so the difference of their outlines stays
+    unbiased.  Where it moves the render's own outline far, there is nothing to compare, and the mask counts as it is.
+    """
+
+    def __init__(self, observation: PoseObservation, deviation_px: float) -> None:
+        self.observation, self.deviation_px = observation, deviation_px
+        self.evidence = observation.evidence[0].astype(np.float32)
+        self.known = np.maximum(gaussian_blur(self.evidence, deviation_px), 1e-3)
+        self.distance = self._smooth_distance(observation.coverage[0])
+
+    def before(self, depth: np.ndarray) -> PoseObservation:
+        """The mask with the distances at which a render (1, H, W) is settled."""
+        render = np.isfinite(depth).astype(np.float32)
+        moved = self._smooth_distance(render[0]) - coverage_distance(render)
+        is_comparable = np.abs(moved) < self.deviation_px / 2
+        return self.observation._replace(distance=np.where(is_comparable, self.distance - moved, self.observation.distance))
+
+    def _smooth_distance(self, image: np.ndarray) -> np.ndarray:
+        """(1, H, W) signed distance to the outline of a smoothed image (H, W), of what is known of it."""
+        return coverage_distance((gaussian_blur(image * self.evidence, self.deviation_px) / self.known)[None])
+
+
+def smoothing(level: RefineLevel, pose: np.ndarray) -> Smoothing | None:
+    """How to compare a ragged mask with renders near a pose (7,); None if its edge is not ragged."""
+    typical = _typical(_outline(level, pose), level)
+    return Smoothing(level.observation, SMOOTH * typical) if typical > RAGGED_PX else None
+
+
+def smoothing_update(level: RefineLevel, smoothed: Smoothing) -> Update:
+    """As settling_update without an offset, on smoothed outlines."""
+    settle = settling_update(level, has_offset=False)
+
+    def update(stage: int, x: np.ndarray, prediction: Arrays, observation: Arrays, rows: np.ndarray) -> np.ndarray:
+        return settle(stage, x, prediction, smoothed.before(prediction), rows)
+
+    return update
+
+
 def noise_scale(points: ContourPoints, level: RefineLevel) -> float:
     """Cauchy scale in pixels at which the outline of one pose counts in full, by how far it typically is off."""
     return max(CAUCHY_DEVIATIONS * MAD_TO_DEVIATION * _typical(points, level), MIN_SCALE_PX)
@@ -65,15 +113,20 @@ def noise_scale(points: ContourPoints, level: RefineLevel) -> float:
 
 def fit_of(level: RefineLevel, pose: np.ndarray, has_offset: bool) -> Fit:
     """How the outline at a pose (7,) fits."""
-    problem, observation = level
-    depth = problem.forward(pose[None], ROW)
-    points = contour_points(pose[None, 4:], depth, observation.distance, observation.evidence, problem.intrinsics)
+    points = _outline(level, pose)
     near = points.residual[np.abs(points.residual) < _reach(level)]
     if len(near) == 0:
         return Fit(1.0, 0.0)
     offset = float(np.median(near)) if has_offset else 0.0
     off = np.minimum(np.abs(points.residual - offset) / _cut(level), 1)
     return Fit(float(np.average(off, weights=points.weight + 1e-9)), -offset)
+
+
+def _outline(level: RefineLevel, pose: np.ndarray) -> ContourPoints:
+    """Points on the outline of a pose (7,)."""
+    problem, observation = level
+    depth = problem.forward(pose[None], ROW)
+    return contour_points(pose[None, 4:], depth, observation.distance, observation.evidence, problem.intrinsics)
 
 
 def _typical(points: ContourPoints, level: RefineLevel) -> float:

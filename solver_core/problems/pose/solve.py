@@ -18,7 +18,7 @@ from solver_core.loop import LoopSettings, solve
 from solver_core.network.update import network_update
 from solver_core.network.weights import load_networks
 from solver_core.options import Options, keyword_options, option
-from solver_core.problem import take
+from solver_core.problem import Update, take
 from solver_core.problems.pose.align import ALIGN_LOOP
 from solver_core.problems.pose.candidates import Candidates, joined, likely_others
 from solver_core.problems.pose.confidence import PoseInterval, calibrated, confidence
@@ -39,7 +39,16 @@ from solver_core.problems.pose.refine import (
     reduction_to,
     refine_levels,
 )
-from solver_core.problems.pose.settle import MUCH_BETTER, SETTLE_LOOP, TOLERANCE, fit_of, settling_update
+from solver_core.problems.pose.settle import (
+    MUCH_BETTER,
+    RAGGED_TOLERANCE,
+    SETTLE_LOOP,
+    TOLERANCE,
+    fit_of,
+    settling_update,
+    smoothing,
+    smoothing_update,
+)
 from solver_core.problems.pose.setup import UP_AXES, PoseSetup
 from solver_core.problems.pose.symmetry import Symmetries, find_symmetries
 from solver_core.problems.pose.verdict import GOOD_IOU, judge, notes
@@ -500,10 +509,18 @@ class PoseSession(Session[PoseStep, PoseSolution]):
 
     def _settle(self, level: RefineLevel, best: Candidates) -> Steps:
         """The pose about which the outlines lie on each other on average, if that costs little."""
-        update, show = settling_update(level, has_offset=False), self._show("polish", level.observation)
+        best = yield from self._settled(level, best, settling_update(level, has_offset=False), best.energy[0] + TOLERANCE)
+        smoothed = smoothing(level, best.x[0])
+        if smoothed is None:
+            return best
+        allowed = (1 + RAGGED_TOLERANCE) * best.energy[0] + TOLERANCE
+        return (yield from self._settled(level, best, smoothing_update(level, smoothed), allowed))
+
+    def _settled(self, level: RefineLevel, best: Candidates, update: Update, allowed: float) -> Steps:
+        """Where whole steps lead from the best pose, if its energy there is allowed."""
+        show = self._show("polish", level.observation)
         solution = yield from self._loop(show, level.problem, update, level.observation, best.x, SETTLE_LOOP)
-        is_as_good = solution.energy[0] <= best.energy[0] + TOLERANCE
-        return Candidates(solution.x, solution.energy, best.reasons) if is_as_good else best
+        return Candidates(solution.x, solution.energy, best.reasons) if solution.energy[0] <= allowed else best
 
     def _settle_with_offset(self, level: RefineLevel, best: Candidates) -> Steps:
         """The pose about which the outlines lie at one distance from each other, if that explains the mask much better."""
