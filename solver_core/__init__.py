@@ -37,6 +37,7 @@ from solver_core.problems.pose.labels import solve_pose_labels
 from solver_core.problems.pose.photograph import PhotoSolution, solve_pose_from_image
 from solver_core.problems.pose.solve import PoseOptions, PoseSolution, solve_pose, solve_pose_batch
 from solver_core.problems.pose.solve_views import PoseViewsSolution, solve_pose_views
+from solver_core.problems.pose.track import TrackedPose, track_pose
 from solver_core.segmentation.mask import ImageMask, mask_from_image
 from solver_core.solution import Cancelled, StopReason, Verdict
 from solver_core.solving import ProblemSolution, solve
@@ -73,6 +74,7 @@ __all__ = [
     "Skeleton",
     "SolverError",
     "StopReason",
+    "TrackedPose",
     "UnitSphere",
     "Verdict",
     "WeightsError",
@@ -94,5 +96,6 @@ __all__ = [
     "solve_pose_labels",
     "solve_pose_views",
     "solve_robot",
+    "track_pose",
     "train",
 ]

@@ -176,7 +176,7 @@ def _contour_points_in_numpy(
     rows_between = 0.5 * (row_in + row_out) + 0.5
     columns_between = 0.5 * (column_in + column_out) + 0.5
     points = rays(columns_between, rows_between, intrinsics[instance]) * depth[inside][:, None]  # (P, 3)
-    jacobian = _jacobian(points, positions[instance], gradient, intrinsics[instance])
+    jacobian = jacobian_of_points(points, positions[instance], gradient, intrinsics[instance])
     return ContourPoints(instance, np.column_stack([residual, weight, jacobian]))
 
 
@@ -218,7 +218,7 @@ def _gradient(distance: np.ndarray, instance: np.ndarray, row: np.ndarray, colum
     return np.stack([by_column, by_row], axis=1)
 
 
-def _jacobian(points: np.ndarray, centre: np.ndarray, gradient: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
+def jacobian_of_points(points: np.ndarray, centre: np.ndarray, gradient: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
     """(P, 6) derivative of the signed distance at the image of surface points by an SE3 step.
 
     centre: (P, 3) position of the object.

@@ -18,11 +18,11 @@
 #define EXPORT __attribute__((visibility("default")))
 #endif
 
-#define KERNEL_VERSION 5 /* loader.py asks for the same; raise both when an interface or a result changes */
+#define KERNEL_VERSION 6 /* loader.py asks for the same; raise both when an interface or a result changes */
 
 EXPORT int32_t solver_core_kernel_version(void);
 
-/* Bytes of MeshArrays, Corner, Parabola, Subtree, Outline and ContourPoint. */
+/* Bytes of MeshArrays, Corner, Parabola, Subtree, Outline, ContourPoint and OutlinePoint. */
 EXPORT void solver_core_structure_sizes(int64_t *sizes);
 
 typedef struct {
@@ -121,6 +121,36 @@ EXPORT int64_t solver_core_normal_equations(int64_t num_points, const ContourPoi
 EXPORT void solver_core_misfit(int64_t count, int32_t height, int32_t width, const float *depth, const float *distance,
                                const uint8_t *evidence, const float *coverage, int32_t is_shared, double cut,
                                uint8_t *kinds, Outline *outlines, double *sums);
+
+#define LONGEST_EDGE 65536.0 /* pixels; edges that seem longer pass the camera */
+
+/* A point of a mesh that is seen on its outline, and the normal outwards there, in the object's frame. */
+typedef struct {
+    double place[3], normal[3];
+} OutlinePoint;
+
+/* Points on the outline of a mesh, against the background, at equal distances along its edges.
+ *
+ * vertices: (num_vertices, 3).  ends: (num_edges, 2), vertices.  Those opposite to an edge, in the faces at it, are in wings from
+ * first_wing[edge] on to first_wing[edge + 1].  matrix: (4, 4) camera from object.  intrinsics: (4).
+ * depth: (height, width) of the mesh seen so, infinite beside it.  spacing: pixels between points.  Scratch: seen (num_vertices, 3).
+ * points: (capacity).  Returns how many points there are; if that is more than capacity, the others are missing.  Returns -1 if an
+ * index is outside of what it counts.
+ */
+EXPORT int64_t solver_core_outline_points(int64_t num_vertices, const float *vertices, int64_t num_edges, const int32_t *ends,
+                                          const int32_t *first_wing, int64_t num_wings, const int32_t *wings,
+                                          const double *matrix,
+                                          const double *intrinsics, int32_t height, int32_t width, const float *depth,
+                                          double spacing, double *seen, int64_t capacity, OutlinePoint *points);
+
+/* How far points of an outline are from where an image shows it, along lines of up to 128 samples across it.
+ *
+ * matrix: (4, 4) camera from object.  intrinsics: (4).  image: (height, width).  log_odds: (256) that pixels of a value show the
+ * object.  step: pixels between samples.  matches: (num_points).
+ */
+EXPORT void solver_core_match_lines(int64_t num_points, const OutlinePoint *points, const double *matrix,
+                                    const double *intrinsics, int32_t height, int32_t width, const uint8_t *image,
+                                    const float *log_odds, double step, int32_t num_samples, ContourPoint *matches);
 
 /* First object pixel of each row of masks (count, height, width), and the one after the last: spans (count, height, 2).  Both
  * are the width in a row without object.

@@ -21,11 +21,11 @@ from solver_core.errors import SetupError
 
 logger = logging.getLogger(__name__)
 
-KERNEL_VERSION = 5  # of the interface and results; equals KERNEL_VERSION in kernel.h
+KERNEL_VERSION = 6  # of the interface and results; equals KERNEL_VERSION in kernel.h
 HOW_TO_BUILD = "`python -m pip install ziglang` and `python -m solver_core.kernel.build` make one"
 MAX_SIDE = 65536  # pixels of an image; the rasteriser clips what is farther from its corner (GUARD in raster.c)
 
-# The structures of kernel.h.
+# The structures of kernel.h, and all in the order of solver_core_structure_sizes.
 MESH_ARRAYS = np.dtype([("vertices", np.uintp), ("num_vertices", np.int64), ("faces", np.uintp), ("num_faces", np.int64)])
 CORNER = np.dtype([("column", np.int32), ("row", np.int32), ("nearness", np.float64)])
 PARABOLA = np.dtype([("apex", np.int32), ("gap", np.int32), ("height", np.int64), ("rise", np.int64)])
@@ -34,7 +34,16 @@ SUBTREE = np.dtype(
 )
 OUTLINE = np.dtype([(name, np.int32) for name in ("row", "column", "other_row", "other_column")])
 CONTOUR_POINT = np.dtype((np.float64, 8))  # residual, weight and jacobian
-STRUCTURES = (MESH_ARRAYS, CORNER, PARABOLA, SUBTREE, OUTLINE, CONTOUR_POINT)  # in the order of solver_core_structure_sizes
+OUTLINE_POINT = np.dtype((np.float64, 6))  # place and normal
+STRUCTURES = (
+    MESH_ARRAYS,
+    CORNER,
+    PARABOLA,
+    SUBTREE,
+    OUTLINE,
+    CONTOUR_POINT,
+    OUTLINE_POINT,
+)  # in the order of solver_core_structure_sizes
 
 
 class Array(NamedTuple):
@@ -121,6 +130,22 @@ FUNCTIONS = {
             *(_INT64, _INT32, _INT32, _given(np.float32, 3), _given(np.float32, 3), _given(np.bool_, 3)),
             *(_given(np.float32, 3), _INT32, _DOUBLE),
             *(_filled(np.uint8, 2), _filled(OUTLINE, 1), _filled(np.float64, 2)),
+        ],
+    ),
+    "solver_core_outline_points": (
+        _INT64,
+        [
+            *(_INT64, _given(np.float32, 2), _INT64, _given(np.int32, 2)),
+            *(_given(np.int32, 1), _INT64, _given(np.int32, 1)),
+            *(_given(np.float64, 2), _given(np.float64, 1), _INT32, _INT32, _given(np.float32, 2), _DOUBLE),
+            *(_filled(np.float64, 2), _INT64, _filled(np.float64, 2)),
+        ],
+    ),
+    "solver_core_match_lines": (
+        None,
+        [
+            *(_INT64, _given(np.float64, 2), _given(np.float64, 2), _given(np.float64, 1), _INT32, _INT32),
+            *(_given(np.uint8, 2), _given(np.float32, 1), _DOUBLE, _INT32, _filled(np.float64, 2)),
         ],
     ),
     "solver_core_mask_spans": (None, [_INT64, _INT32, _INT32, _given(np.bool_, 3), _filled(np.int32, 3)]),

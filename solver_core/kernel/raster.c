@@ -36,6 +36,7 @@ void solver_core_structure_sizes(int64_t *sizes)
     sizes[3] = sizeof(Subtree);
     sizes[4] = sizeof(Outline);
     sizes[5] = sizeof(ContourPoint);
+    sizes[6] = sizeof(OutlinePoint);
 }
 
 static Homogeneous transform(const double *matrix, const float *point)

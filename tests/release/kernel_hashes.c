@@ -61,6 +61,10 @@ static int32_t spans[2 * SIDE];
 static float seen[SIDE * SIDE], averaged[SIDE * SIDE], channels[7 * SIDE * SIDE], unit[VERTICES][3];
 static ContourPoint points[4 * SIDE * SIDE];
 static int64_t instance[4 * SIDE * SIDE];
+static int32_t ends[FACES][2], first_wing[FACES + 1], wings[2 * FACES];
+static double projected[3 * VERTICES];
+static OutlinePoint outline[FACES];
+static float log_odds[256];
 
 /* A lump about as large as 1: a grid of rings on the square from -1 to 1, drawn to a ball by rational numbers alone. */
 static void make_mesh(void)
@@ -124,6 +128,39 @@ static void try_images(void *library)
     misfit(1, SIDE, SIDE, depth, distance, evidence, coverage, 0, 8, kinds, outlines, sums);
     print_hash("misfit", sums, sizeof sums);
     fprintf(stderr, "%d points of the outline\n", (int)count);
+}
+
+/* What follows an object from frame to frame: the edges along the rings of the lump, and lines across its outline. */
+static void try_lines(void *library)
+{
+    int64_t (*outline_points)(int64_t, const float *, int64_t, const int32_t *, const int32_t *, int64_t, const int32_t *,
+                              const double *, const double *, int32_t, int32_t, const float *, double, double *, int64_t, OutlinePoint *) =
+        find(library, "solver_core_outline_points");
+    void (*match_lines)(int64_t, const OutlinePoint *, const double *, const double *, int32_t, int32_t, const uint8_t *,
+                        const float *, double, int32_t, ContourPoint *) = find(library, "solver_core_match_lines");
+    int count = 0;
+    for (int ring = 1; ring < RINGS; ring++)
+        for (int turn = 0; turn < TURNS; turn++, count++) {
+            ends[count][0] = ring * TURNS + turn, ends[count][1] = ring * TURNS + (turn + 1) % TURNS;
+            wings[2 * count] = ends[count][0] - TURNS, wings[2 * count + 1] = ends[count][1] + TURNS;
+            first_wing[count + 1] = 2 * (count + 1);
+        }
+    double focal = 1.4 * SIDE, middle = SIDE / 2.0, away = 3.5;
+    double matrix[16] = {1, 0, 0, 0, 0, 0.8, -0.6, 0, 0, 0.6, 0.8, -away, 0, 0, 0, 1};
+    double intrinsics[4] = {focal, focal, middle, middle};
+    for (int i = 0; i < SIDE * SIDE; i++) depth[i] = INFINITY;
+    int64_t found = outline_points(VERTICES, vertices[0], count, ends[0], first_wing, 2 * count, wings, matrix, intrinsics, SIDE,
+                                   SIDE, depth, 3, projected, FACES, outline);
+    print_hash("outline", outline, (size_t)found * sizeof *outline);
+    for (int i = 0; i < 256; i++) log_odds[i] = (float)(i - 128) / 32;
+    for (int i = 0; i < SIDE * SIDE; i++) evidence[i] = (uint8_t)(255 * mask[i]);
+    match_lines(found, outline, matrix, intrinsics, SIDE, SIDE, evidence, log_odds, 1, 16, points);
+    for (int64_t k = 0; k < found; k++) { /* exp differs in the last bit from machine to machine */
+        int32_t rounded[2] = {(int32_t)(1024 * points[k].residual + 0.5), (int32_t)(1024 * points[k].weight + 0.5)};
+        memcpy(instance + k, rounded, sizeof rounded);
+    }
+    print_hash("lines", instance, (size_t)found * sizeof *instance);
+    fprintf(stderr, "%d lines across the outline\n", (int)found);
 }
 
 /* What makes samples to train on. */
@@ -190,6 +227,7 @@ int main(int count, char **arguments)
     }
     try_images(library);
     try_samples(library);
+    try_lines(library);
     try_tree(library);
     return 0;
 }

@@ -67,9 +67,8 @@ class PoseSetup:
         coverage = checked_camera(camera).undistorted(checked_coverage(mask, camera))
         known = None if ignore is None else _checked_known(ignore, coverage, camera)
         mesh, centre, diagonal = UnitMesh.checked(vertices, faces)
-        start = None if start is None else _checked_start(start, centre, diagonal)
-        if up not in UP_AXES:
-            raise SetupError(f"up must be one of {', '.join(UP_AXES)}, got {shown(up)}")
+        start = None if start is None else checked_start(start, centre, diagonal)
+        up = checked_up(up)
         pinhole = camera.pinhole
         if focal_range is not None:
             focal_range = checked_focal_range(focal_range)
@@ -113,6 +112,13 @@ def _checked_known(ignore: np.ndarray, coverage: np.ndarray, camera: Camera) -> 
     return known
 
 
+def checked_up(up: str) -> str:
+    """One of UP_AXES.  Raises SetupError."""
+    if up not in UP_AXES:
+        raise SetupError(f"up must be one of {', '.join(UP_AXES)}, got {shown(up)}")
+    return up
+
+
 def checked_focal_range(focal_range: tuple[float, float]) -> tuple[float, float]:
     """Lowest and highest fx in pixels.  Raises SetupError."""
     low, high = checked_numbers(focal_range, "focal_range", (2,))
@@ -124,7 +130,7 @@ def checked_focal_range(focal_range: tuple[float, float]) -> tuple[float, float]
     return low, high
 
 
-def _checked_start(start: np.ndarray, object_centre: np.ndarray, diagonal: float) -> np.ndarray:
+def checked_start(start: np.ndarray, object_centre: np.ndarray, diagonal: float) -> np.ndarray:
     """(4, 4) float64 rigid transform with the object's centre before the camera.  Raises SetupError."""
     start = checked_rigid(start, "start")
     depth = -(start[:3, :3] @ object_centre + start[:3, 3])[2]

@@ -62,6 +62,20 @@ def judge(
     return Judgement(Verdict.GOOD, f"The pose explains the mask: {fit}; {odds}{also}.")
 
 
+def judge_out_of_view() -> Judgement:
+    """Verdict on a pose in a shot that has left the image, or is not before the camera."""
+    return Judgement(Verdict.BAD, "The object has left the image; its pose is the last one known, moved on.")
+
+
+def judge_unusual(iou: float) -> Judgement:
+    """Verdict on a pose in a shot that may pass for right, but fits worse than those in the frames before."""
+    return Judgement(
+        Verdict.DOUBTFUL,
+        f"The pose is not sure: it overlaps with the mask by {iou:.1%}, but fits worse than those of the frames before. "
+        "Something may hide the object, or it may have moved too far.",
+    )
+
+
 def judge_colours(alike: float) -> Judgement:
     """Verdict on a pose from a photograph that explains its mask, where colours do not tell along a share of the outline."""
     return Judgement(

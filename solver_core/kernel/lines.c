@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Points of a mesh that are seen on its outline, and where along lines across it an image shows the outline, as in lines.py. */
+
+#include "kernel.h"
+
+#define SIDE_STEP 0.75 /* pixels beside an edge that are looked at: the centre of that pixel is outside, too */
+#define HIDDEN_BY 8.0 /* pixels: what lies nearer by the length that they have there hides an edge */
+#define MOST_SAMPLES 128
+#define NO_WEIGHT 30.0 /* log odds: what is less likely than the best by more does not count */
+
+/* Column, row and depth of a vertex. */
+static void project_vertex(const double *matrix, const double *intrinsics, const float *vertex, double *seen)
+{
+    double camera[3];
+    for (int i = 0; i < 3; i++) {
+        const double *row = matrix + 4 * i;
+        camera[i] = row[0] * vertex[0] + row[1] * vertex[1] + row[2] * vertex[2] + row[3];
+    }
+    const double depth = -camera[2];
+    seen[0] = intrinsics[2] + intrinsics[0] * camera[0] / depth;
+    seen[1] = intrinsics[3] - intrinsics[1] * camera[1] / depth;
+    seen[2] = depth;
+}
+
+/* 1 or -1 if the corners opposite to an edge lie all on one side of it, else 0. */
+static int side_of_wings(const double *a, const double *b, const double *seen, const int32_t *wings, int32_t count)
+{
+    int has_left = 0, has_right = 0;
+    for (int32_t i = 0; i < count; i++) {
+        const double *wing = seen + 3 * (int64_t)wings[i];
+        const double side = (b[0] - a[0]) * (wing[1] - a[1]) - (b[1] - a[1]) * (wing[0] - a[0]);
+        has_left |= side < 0, has_right |= side > 0;
+    }
+    return has_right - has_left;
+}
+
+/* Depth of the pixel at a place, infinite beside the image. */
+static double depth_at(const float *depth, int32_t height, int32_t width, double column, double row)
+{
+    if (!(column >= 0 && row >= 0 && column < width && row < height)) return INFINITY;
+    return depth[(int64_t)row * width + (int64_t)column];
+}
+
+/* Whether all of count indices are in [0, end). */
+static int are_below(const int32_t *indices, int64_t count, int64_t end)
+{
+    int is_outside = 0;
+    for (int64_t i = 0; i < count; i++) is_outside |= indices[i] < 0 || indices[i] >= end;
+    return !is_outside;
+}
+
+int64_t solver_core_outline_points(int64_t num_vertices, const float *vertices, int64_t num_edges, const int32_t *ends,
+                                   const int32_t *first_wing, int64_t num_wings, const int32_t *wings, const double *matrix,
+                                   const double *intrinsics, int32_t height, int32_t width, const float *depth,
+                                   double spacing, double *seen, int64_t capacity, OutlinePoint *points)
+{
+    if (!are_below(ends, 2 * num_edges, num_vertices) || !are_below(wings, num_wings, num_vertices) ||
+        !are_below(first_wing, num_edges + 1, num_wings + 1))
+        return -1;
+    for (int64_t i = 0; i < num_vertices; i++) project_vertex(matrix, intrinsics, vertices + 3 * i, seen + 3 * i);
+    int64_t found = 0;
+    double ahead = spacing / 2; /* pixels of outline to the next point */
+    for (int64_t edge = 0; edge < num_edges; edge++) {
+        const double *a = seen + 3 * (int64_t)ends[2 * edge], *b = seen + 3 * (int64_t)ends[2 * edge + 1];
+        if (!(a[2] > 0 && b[2] > 0)) continue;
+        const int32_t first = first_wing[edge];
+        const int side = side_of_wings(a, b, seen, wings + first, first_wing[edge + 1] - first);
+        if (side == 0) continue;
+        const double along[2] = {b[0] - a[0], b[1] - a[1]}, length = sqrt(along[0] * along[0] + along[1] * along[1]);
+        if (!(length < LONGEST_EDGE)) continue;
+        const double normal[2] = {side * along[1] / length, -side * along[0] / length}; /* outwards */
+        for (; ahead < length; ahead += spacing) {
+            const double t = ahead / length, column = a[0] + t * along[0], row = a[1] + t * along[1];
+            const double far = 1 / ((1 - t) / a[2] + t / b[2]);
+            const double out = depth_at(depth, height, width, column + SIDE_STEP * normal[0], row + SIDE_STEP * normal[1]);
+            const double in = depth_at(depth, height, width, column - SIDE_STEP * normal[0], row - SIDE_STEP * normal[1]);
+            if (out < INFINITY || in < far * (1 - HIDDEN_BY / intrinsics[0])) continue;
+            if (found++ >= capacity) continue;
+            const double x = (column - intrinsics[2]) / intrinsics[0], y = (intrinsics[3] - row) / intrinsics[1];
+            const double camera[3] = {x * far - matrix[3], y * far - matrix[7], -far - matrix[11]};
+            double plane[3] = {normal[0] * intrinsics[0], -normal[1] * intrinsics[1], 0}; /* through the camera and the edge */
+            plane[2] = plane[0] * x + plane[1] * y;
+            const double size = sqrt(plane[0] * plane[0] + plane[1] * plane[1] + plane[2] * plane[2]);
+            OutlinePoint *point = points + found - 1;
+            for (int i = 0; i < 3; i++) {
+                point->place[i] = matrix[i] * camera[0] + matrix[4 + i] * camera[1] + matrix[8 + i] * camera[2];
+                point->normal[i] = (matrix[i] * plane[0] + matrix[4 + i] * plane[1] + matrix[8 + i] * plane[2]) / size;
+            }
+        }
+        ahead -= length;
+    }
+    return found;
+}
+
+/* Between the centres of the four pixels around a place: 0 if it is within the image, and the value. */
+static int value_at(const uint8_t *image, int32_t height, int32_t width, double column, double row, int *value)
+{
+    const double x = column - 0.5, y = row - 0.5;
+    if (!(x >= 0 && y >= 0 && x < width - 1 && y < height - 1)) return -1;
+    const int32_t left = (int32_t)x, top = (int32_t)y;
+    const uint8_t *above = image + (int64_t)top * width + left, *below = above + width;
+    const double across = x - left, down = y - top;
+    const double upper = above[0] + across * (above[1] - above[0]), lower = below[0] + across * (below[1] - below[0]);
+    *value = (int)(upper + down * (lower - upper) + 0.5);
+    return 0;
+}
+
+/* Mean and variance, in samples from the middle, of where a line leaves the object, if each place is as likely as odds say. */
+static void mean_of_line(const float *odds, int32_t num_samples, double *mean, double *variance)
+{
+    double sums[MOST_SAMPLES + 1], best = 0, mass = 0, first = 0, second = 0;
+    sums[0] = 0;
+    for (int32_t i = 0; i < num_samples; i++) {
+        sums[i + 1] = sums[i] + odds[i];
+        best = sums[i + 1] > best ? sums[i + 1] : best;
+    }
+    for (int32_t i = 0; i <= num_samples; i++) {
+        if (sums[i] < best - NO_WEIGHT) continue;
+        const double weight = exp(sums[i] - best), place = i - 0.5 * num_samples;
+        mass += weight, first += weight * place, second += weight * place * place;
+    }
+    *mean = first / mass;
+    *variance = fmax(second / mass - *mean * *mean, 0);
+}
+
+void solver_core_match_lines(int64_t num_points, const OutlinePoint *points, const double *matrix, const double *intrinsics,
+                             int32_t height, int32_t width, const uint8_t *image, const float *log_odds, double step,
+                             int32_t num_samples, ContourPoint *matches)
+{
+    const double centre[3] = {matrix[3], matrix[7], matrix[11]};
+    num_samples = num_samples < MOST_SAMPLES ? num_samples : MOST_SAMPLES;
+    for (int64_t k = 0; k < num_points; k++) {
+        ContourPoint match = {0, 0, {0, 0, 0, 0, 0, 0}};
+        double arm[3], plane[3];
+        for (int i = 0; i < 3; i++) {
+            const double *row = matrix + 4 * i, *place = points[k].place, *normal = points[k].normal;
+            arm[i] = row[0] * place[0] + row[1] * place[1] + row[2] * place[2];
+            plane[i] = row[0] * normal[0] + row[1] * normal[1] + row[2] * normal[2];
+        }
+        const double depth = -(arm[2] + centre[2]);
+        const double x = (arm[0] + centre[0]) / depth, y = (arm[1] + centre[1]) / depth;
+        double across = plane[0] / intrinsics[0], down = -plane[1] / intrinsics[1];
+        const double size = sqrt(across * across + down * down);
+        matches[k] = match;
+        if (!(depth > 0) || !(size > 0)) continue;
+        across /= size, down /= size;
+        const double column = intrinsics[2] + intrinsics[0] * x, row = intrinsics[3] - intrinsics[1] * y;
+        float odds[MOST_SAMPLES];
+        int32_t known = 0;
+        for (int32_t i = 0; i < num_samples; i++) {
+            const double out = (i + 0.5 - 0.5 * num_samples) * step;
+            int value = 0;
+            const int is_beside = value_at(image, height, width, column + out * across, row + out * down, &value);
+            odds[i] = is_beside ? 0 : log_odds[value];
+            known += !is_beside;
+        }
+        double mean, variance;
+        mean_of_line(odds, num_samples, &mean, &variance);
+        match.residual = -step * mean;
+        match.weight = known == num_samples ? 1 / (1 + variance) : 0;
+        const double by_x = across * intrinsics[0], by_y = -down * intrinsics[1];
+        const double by_point[3] = {by_x / depth, by_y / depth, (x * by_x + y * by_y) / depth};
+        cross(arm, by_point, match.jacobian);
+        match.jacobian[3] = -by_point[0] * centre[2];
+        match.jacobian[4] = -by_point[1] * centre[2];
+        match.jacobian[5] = by_point[0] * centre[0] + by_point[1] * centre[1] + by_point[2] * centre[2];
+        matches[k] = match;
+    }
+}

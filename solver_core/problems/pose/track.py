@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pose of an object in every frame of a shot.
+
+A frame takes the pose of the one before, moved on as it moved last, to where the outline fits (follow.py).  Where the outline
+tells that this went wrong, the full solver looks for the object anew.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from solver_core.checks import checked_array, checked_camera, checked_coverage
+from solver_core.errors import ObservationError
+from solver_core.frames import Camera
+from solver_core.manifolds import SE3
+from solver_core.mesh import UnitMesh
+from solver_core.options import keyword_options
+from solver_core.problems.pose.confidence import PoseInterval, calibrated, confidence
+from solver_core.problems.pose.follow import Follower, View
+from solver_core.problems.pose.setup import UP_AXES, PoseSetup, checked_start, checked_up
+from solver_core.problems.pose.solve import PoseOptions, PoseSession
+from solver_core.problems.pose.verdict import judge, judge_out_of_view, judge_unusual
+from solver_core.solution import Verdict
+
+SURE = 0.99  # that a pixel of a mask shows the object or does not: masks are wrong here and there
+USUAL_FRAMES = 25  # before this one, whose median says how well poses fit in this shot
+USUAL_ENERGY, WORSE = 0.03, 1.6  # energies up to the first are as good as any; above, so many times the usual one is suspicious
+CLEARLY = 0.8  # of the energy: a pose that was looked for anew must fit so much better
+REPAIR_FRAMES = 5  # a pose that stays suspicious is looked for anew once in so many frames
+GOES_ON = 0.9  # share of the last motion that the next one is taken to have
+LOG_ODDS_OF_MASK = np.log(np.clip(np.arange(256) / 255, 1 - SURE, SURE) / np.clip(1 - np.arange(256) / 255, 1 - SURE, SURE))
+
+
+@dataclass(frozen=True)
+class TrackedPose:
+    """The pose in one frame of a shot.
+
+    frame: its number, from 0 on.  camera_from_object: (4, 4).  verdict, explanation, confidence, interval, covariance and
+    iou: as of a PoseSolution.  lost: whether the object may be elsewhere; the pose is then the best guess.  is_repaired:
+    whether the full solver found it anew.  seconds: that the frame took.
+    """
+
+    frame: int
+    camera_from_object: np.ndarray
+    verdict: Verdict
+    explanation: str
+    confidence: float
+    interval: PoseInterval
+    covariance: np.ndarray
+    iou: float
+    lost: bool
+    is_repaired: bool
+    seconds: float
+
+
+class _Found(NamedTuple):
+    """A pose (7,) of the unit mesh in one frame, and the rest as in TrackedPose.  energy: how badly it fits the frame."""
+
+    pose: np.ndarray
+    verdict: Verdict
+    explanation: str
+    confidence: float
+    interval: PoseInterval
+    covariance: np.ndarray
+    iou: float
+    energy: float
+
+
+@keyword_options(PoseOptions)
+def track_pose(
+    frames: Iterable[np.ndarray],
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    camera: Camera,
+    start: np.ndarray | None = None,
+    up: str = UP_AXES[0],
+    *,
+    options: PoseOptions,
+) -> Iterator[TrackedPose]:
+    """Poses of a known object in the frames of a shot, one after the other, each from the one before.
+
+    Args:
+        frames: masks (H, W), bool or float coverage in [0, 1], as a list, or as an iterator that reads one when it is asked;
+            the first shows the object.
+        vertices: (V, 3) in any unit of length.
+        faces: (F, 3) int, indices into vertices.
+        camera: of the frames' size; the distortion of its lens is taken out of them.
+        start: (4, 4) camera_from_object in the first frame, as solve_pose takes it; None tries views from around.
+        up: which axis of the mesh points up, where there is no start, as solve_pose takes it.
+        options: of the full solver, all at once, instead of as keyword arguments.
+        {options}
+
+    Returns:
+        An iterator over a TrackedPose for each frame; it solves a frame when it is asked for it.
+
+    Raises:
+        SetupError: if mesh, camera or start cannot be used.
+        ConfigError: if an option is out of its range.
+        WeightsError: if the weights are no networks for this.
+        ObservationError: from the iterator, if there are no frames, the first shows no object, or one is no mask or has another
+            size than the camera.
+    """
+    mesh, centre, diagonal = UnitMesh.checked(vertices, faces)
+    start = None if start is None else checked_start(start, centre, diagonal)
+    if not isinstance(frames, Iterable):
+        raise ObservationError(f"frames must be masks one after the other, got {type(frames).__name__}")
+    camera = checked_camera(camera)
+    nothing = np.zeros((camera.height, camera.width), np.float32)
+    setup = PoseSetup(nothing, None, mesh, centre, diagonal, camera.pinhole, start, checked_up(up), None)
+    return _tracked(frames, camera, Tracker(setup, options))
+
+
+def _tracked(frames: Iterable[np.ndarray], camera: Camera, tracker: Tracker) -> Iterator[TrackedPose]:
+    frame = None
+    for number, frame in enumerate(frames):
+        yield tracker.track(number, _checked_mask(frame, camera, number))
+    if frame is None:
+        raise ObservationError("there are no frames; give masks of the object, at least one")
+
+
+def _checked_mask(frame: Any, camera: Camera, number: int) -> np.ndarray:
+    """(H, W) bool or float without distortion; what a full solve checks of its values is left to it."""
+    mask = checked_array(frame, f"frame {number}", "(H, W)", ObservationError)
+    if mask.ndim != 2 or mask.dtype.kind not in "fb":
+        raise ObservationError(
+            f"frame {number} must be a mask (H, W), bool or float in [0, 1], got shape {mask.shape} of {mask.dtype}"
+        )
+    if mask.shape != (camera.height, camera.width):
+        raise ObservationError(
+            f"all frames must have the size of the camera, {camera.width} x {camera.height} pixels; frame {number} has "
+            f"{mask.shape[1]} x {mask.shape[0]}"
+        )
+    return camera.undistorted(mask.astype(np.float32)) if camera.distortion else mask
+
+
+class Tracker:
+    """What is known between two frames of a shot: the last pose, how the object moved, and how well poses fit."""
+
+    def __init__(self, setup: PoseSetup, options: PoseOptions) -> None:
+        self.setup, self.options = setup, options
+        self.follower = Follower(setup.mesh)
+        self.last: np.ndarray | None = None if setup.start is None else setup.unit_pose(setup.start)
+        self.motion = np.zeros((1, 6))
+        self.energies: deque[float] = deque(maxlen=USUAL_FRAMES)
+        self.last_repair = -REPAIR_FRAMES
+
+    def track(self, number: int, mask: np.ndarray) -> TrackedPose:
+        """The pose in the next frame, a mask (H, W).  Raises ObservationError if it is the first and shows no object."""
+        began = time.perf_counter()
+        found = self._solved(mask) if number == 0 else self._followed(mask)
+        is_repaired = False
+        if number > 0 and (found is None or found.verdict is Verdict.BAD or self._is_due(found, number)):
+            repaired = self._repaired(number, mask)
+            if repaired is not None and (found is None or repaired.energy < CLEARLY * found.energy):
+                found, is_repaired = repaired, True
+            self.energies.clear()  # nothing better is known of: the object is hidden in part, or the mask has become worse
+        if found is None:
+            found = self._moved_on()
+        elif self._is_unusual(found.energy) and found.verdict is Verdict.GOOD:
+            found = found._replace(**judge_unusual(found.iou)._asdict())
+        self._remember(found, is_repaired or number == 0)
+        return TrackedPose(
+            frame=number,
+            camera_from_object=self.setup.user_matrix(found.pose),
+            verdict=found.verdict,
+            explanation=found.explanation,
+            confidence=found.confidence,
+            interval=found.interval,
+            covariance=found.covariance,
+            iou=found.iou,
+            lost=found.verdict is not Verdict.GOOD,
+            is_repaired=is_repaired,
+            seconds=time.perf_counter() - began,
+        )
+
+    def _is_due(self, found: _Found, number: int) -> bool:
+        """Whether a pose that fits worse than is usual in this shot is looked for anew now."""
+        return self._is_unusual(found.energy) and number - self.last_repair >= REPAIR_FRAMES
+
+    def _is_unusual(self, energy: float) -> bool:
+        return len(self.energies) > 0 and energy > max(USUAL_ENERGY, WORSE * float(np.median(self.energies)))
+
+    def _followed(self, mask: np.ndarray) -> _Found | None:
+        """What fits best of what is found from where the motion leads, and, if that fits badly, from the last pose."""
+        assert self.last is not None
+        best: _Found | None = None
+        guesses = [SE3().retract(self.last[None], GOES_ON * self.motion)[0]]
+        if self.motion.any():
+            guesses.append(self.last)
+        for guess in guesses:
+            found = self._found_from(mask, guess)
+            if found is not None and (best is None or found.energy < best.energy):
+                best = found
+            if best is not None and not self._is_unusual(best.energy):
+                break
+        return best
+
+    def _found_from(self, mask: np.ndarray, guess: np.ndarray) -> _Found | None:
+        """What the outline leads to from a pose (7,); None if nothing is seen there."""
+        window = self.follower.window(self.setup.camera, guess)
+        if window is None:
+            return None
+        left, top, width, height = window
+        part = mask[top : top + height, left : left + width]
+        image = part.view(np.uint8) * np.uint8(255) if part.dtype == bool else np.rint(255 * part.clip(0, 1)).astype(np.uint8)
+        followed = self.follower.follow(View(image, LOG_ODDS_OF_MASK, self.setup.camera.window(*window)), guess)
+        if not followed.is_object.any():
+            return None
+        evidence, covariance = followed.looked
+        sure = confidence(evidence)
+        within, diagonal = sure.interval, self.setup.diagonal
+        return _Found(
+            self.follower.symmetries.nearest(followed.pose, guess[:4]),
+            *judge(followed.is_object, evidence, sure.probability, 0),
+            sure.probability,
+            within._replace(across=diagonal * within.across, along=diagonal * within.along),
+            calibrated(covariance, evidence, within),
+            evidence.iou,
+            evidence.energy,
+        )
+
+    def _solved(self, mask: np.ndarray) -> _Found:
+        """What the full solver finds.  Raises ObservationError if the mask shows no object."""
+        coverage = checked_coverage(mask, self.setup.camera)
+        start = None if self.last is None else self.setup.user_matrix(self.last)
+        solution = PoseSession(replace(self.setup, coverage=coverage, start=start), self.options).run()
+        pose = self.setup.unit_pose(solution.camera_from_object)
+        self.last = pose if self.last is None else self.last
+        as_followed = self._found_from(mask, pose)
+        return _Found(
+            pose,
+            *(solution.verdict, solution.explanation, solution.confidence),
+            *(solution.interval, solution.covariance, solution.iou),
+            np.inf if as_followed is None else as_followed.energy,
+        )
+
+    def _repaired(self, number: int, mask: np.ndarray) -> _Found | None:
+        """The same in a later frame, where the object may be gone."""
+        self.last_repair = number
+        try:
+            return self._solved(mask)
+        except ObservationError:
+            return None
+
+    def _moved_on(self) -> _Found:
+        """Where nothing is seen."""
+        assert self.last is not None
+        pose = SE3().retract(self.last[None], GOES_ON * self.motion)[0]
+        unknown = PoseInterval(180.0, np.inf, np.inf)
+        return _Found(pose, *judge_out_of_view(), 0.0, unknown, np.diag(np.full(6, np.inf)), 0.0, np.inf)
+
+    def _remember(self, found: _Found, is_new: bool) -> None:
+        """Goes on from a pose that may be right; how the object moves is known from two of them in a row."""
+        if found.verdict is Verdict.BAD:
+            self.motion = np.zeros((1, 6))
+            return
+        assert self.last is not None
+        self.motion = np.zeros((1, 6)) if is_new else SE3().difference(self.last[None], found.pose[None])
+        self.last = found.pose
+        self.energies.append(found.energy)

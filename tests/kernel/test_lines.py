@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Points on the outline of a mesh, and lines across it."""
+
+import numpy as np
+import pytest
+
+from solver_core import render, rotations
+from solver_core.frames import Camera, matrix_from_pose
+from solver_core.kernel.lines import MeshEdges, edges_of, match_lines, outline_points
+from solver_core.manifolds import SE3
+from solver_core.mesh import Mesh
+
+CAMERA = Camera.from_fov(96, 80, np.radians(40))
+SURE = np.where(np.arange(256) > 127, 4.0, -4.0)
+
+
+@pytest.fixture
+def lump(rng) -> Mesh:
+    corners = rng.normal(size=(40, 3)) * [1, 0.7, 0.5]
+    return Mesh.checked(corners, np.unique(np.sort(rng.integers(0, 40, (120, 3)), axis=1), axis=0)).unit().mesh
+
+
+@pytest.fixture
+def box() -> Mesh:
+    corners = np.array([[x, y, z] for x in (0, 1) for y in (0, 0.8) for z in (0, 0.3)], float)
+    squares = np.array([[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]])
+    return Mesh.checked(corners, np.concatenate([squares[:, [0, 1, 2]], squares[:, [0, 2, 3]]])).unit().mesh
+
+
+def view_of(mesh, rng) -> tuple[np.ndarray, np.ndarray]:
+    matrix = matrix_from_pose(np.concatenate([rotations.random_wxyz(rng), [0.05, -0.02, -2.0]]))
+    depth = render.render_depth([mesh], matrix[None], CAMERA.intrinsics[None], CAMERA.height, CAMERA.width)[0]
+    return matrix, depth
+
+
+def lines_of(mesh, matrix, depth, image) -> tuple[np.ndarray, np.ndarray]:
+    points = outline_points(edges_of(mesh), matrix, CAMERA.intrinsics, depth, 1.5)
+    return points, match_lines(points, matrix, CAMERA.intrinsics, image, SURE, 1.0, 12).numbers
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_kernel_and_numpy_agree(seed, lump, use):
+    rng = np.random.default_rng(seed)
+    matrix, depth = view_of(lump, rng)
+    image = np.round(255 * np.isfinite(depth) * rng.uniform(0.5, 1, depth.shape)).astype(np.uint8)
+
+    with use("kernel"):
+        points, matches = lines_of(lump, matrix, depth, image)
+    with use("numpy"):
+        expected_points, expected = lines_of(lump, matrix, depth, image)
+
+    assert len(points) > 20
+    np.testing.assert_allclose(points, expected_points, atol=1e-9)
+    np.testing.assert_allclose(matches, expected, atol=1e-6)  # sums of float32 log odds
+
+
+@pytest.mark.usefixtures("implementation")
+def test_edges_of_a_box_are_its_twelve_and_its_diagonals(box):
+    edges = edges_of(box)
+
+    assert len(edges.ends) == 18
+    assert np.array_equal(np.diff(edges.first_wing), np.full(18, 2))
+
+
+@pytest.mark.usefixtures("implementation")
+def test_faces_that_share_places_but_no_vertices_share_edges(box):
+    apart = Mesh.checked(box.vertices[box.faces].reshape(-1, 3), np.arange(36).reshape(-1, 3))
+
+    assert len(edges_of(apart).ends) == 18
+
+
+@pytest.mark.usefixtures("implementation")
+def test_points_lie_on_the_outline_of_the_render(box, rng):
+    matrix, depth = view_of(box, rng)
+
+    _, matches = lines_of(box, matrix, depth, 255 * np.isfinite(depth).astype(np.uint8))
+
+    assert np.median(np.abs(matches[:, 0])) < 0.4
+    assert np.mean(np.abs(matches[:, 0]) < 1) > 0.9
+
+
+@pytest.mark.usefixtures("implementation")
+@pytest.mark.parametrize("direction", range(6))
+def test_jacobian_is_the_change_of_the_residual(direction):
+    image = np.where(np.arange(96) < 48, 255, 0).astype(np.uint8)[None].repeat(80, axis=0)
+    share = np.clip(np.arange(256) / 255, 1e-3, 1 - 1e-3)
+    ray = np.array([0.02, 0.1])  # of a point on an upright edge, a little to the right of the image's
+    point = np.array([[*(1.8 * ray), 0.2, *np.array([1, 0, ray[0]]) / np.hypot(1, ray[0])]])
+    pose = np.array([[1.0, 0, 0, 0, 0, 0, -2.0]])
+    step = np.zeros((1, 6))
+    step[0, direction] = 0.02
+
+    def residual(moved):
+        matrix = matrix_from_pose(SE3().retract(pose, moved)[0])
+        return match_lines(point, matrix, CAMERA.intrinsics, image, np.log(share / (1 - share)), 1.0, 24)
+
+    change = (residual(step).residual - residual(-step).residual) / 0.04
+
+    expected = residual(0 * step).jacobian[0, direction]
+    assert change == pytest.approx([expected], abs=3)  # a pixel over a step of 0.04, where it moves by up to four pixels
+
+
+@pytest.mark.usefixtures("implementation")
+def test_lines_that_leave_the_image_have_no_weight(box):
+    matrix = matrix_from_pose(np.array([1.0, 0, 0, 0, 0, 0, -0.7]))
+    depth = render.render_depth([box], matrix[None], CAMERA.intrinsics[None], CAMERA.height, CAMERA.width)[0]
+
+    points, matches = lines_of(box, matrix, depth, 255 * np.isfinite(depth).astype(np.uint8))
+
+    place = points[:, :3] + matrix[:3, 3]
+    column = CAMERA.cx - CAMERA.fx * place[:, 0] / place[:, 2]
+    assert np.all(matches[(column < 0) | (column > CAMERA.width), 1] == 0)
+    assert (column < 0).any()
+
+
+@pytest.mark.parametrize("part", ["ends", "wings"])
+def test_edges_of_other_vertices_are_refused(part, box, rng, use):
+    matrix, depth = view_of(box, rng)
+    edges = edges_of(box)
+    wrong = edges._replace(**{part: np.full_like(getattr(edges, part), 10**6)})
+
+    with use("kernel"), pytest.raises(IndexError):
+        outline_points(wrong, matrix, CAMERA.intrinsics, depth, 1.0)
+
+
+@pytest.mark.usefixtures("implementation")
+def test_mesh_of_points_has_no_outline():
+    none = MeshEdges(np.zeros((1, 3), np.float32), np.zeros((0, 2), np.int32), np.zeros(1, np.int32), np.zeros(0, np.int32))
+
+    assert outline_points(none, np.eye(4), CAMERA.intrinsics, np.full((80, 96), np.inf, np.float32), 1.0).shape == (0, 6)

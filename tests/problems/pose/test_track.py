@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Shots of a chair that turns, hides, jumps and leaves the image."""
+
+import numpy as np
+import pytest
+
+from solver_core import ObservationError, SetupError, Verdict, render, rotations, track_pose
+from solver_core.frames import Camera, matrix_from_pose, pose_from_matrix
+from solver_core.manifolds import SE3
+from solver_core.mesh import Mesh
+from solver_core.views import view_rotation
+
+CAMERA = Camera.from_fov(240, 180, np.radians(30))
+FIRST = np.concatenate([view_rotation(np.array([0.6]), np.array([0.4]), np.array([0.1]))[0], [0.05, -0.03, -2.7]])
+MOTION = np.array([0.03, 0.05, -0.02, 0.004, -0.002, 0.005])  # a frame: 3.5 degrees, and some pixels
+
+
+def poses_of(num_frames, motion=MOTION) -> np.ndarray:
+    poses = [FIRST]
+    while len(poses) < num_frames:
+        poses.append(SE3().retract(poses[-1][None], motion[None])[0])
+    return np.stack(poses)
+
+
+def masks_of(mesh, poses) -> list[np.ndarray]:
+    count = len(poses)
+    intrinsics = np.tile(CAMERA.intrinsics, (count, 1))
+    return list(
+        np.isfinite(render.render_depth([mesh] * count, matrix_from_pose(poses), intrinsics, CAMERA.height, CAMERA.width))
+    )
+
+
+def tracked(frames, mesh, **changes):
+    start = SE3().retract(FIRST[None], np.array([[0.1, -0.1, 0.05, 0.01, 0, 0.02]]))[0]
+    return track_pose(frames, mesh.vertices, mesh.faces, **{"camera": CAMERA, "start": matrix_from_pose(start), **changes})
+
+
+def degrees_off(result, truth) -> float:
+    pose = pose_from_matrix(result.camera_from_object)
+    return float(np.degrees(rotations.angle_between(pose[None, :4], truth[None, :4])[0]))
+
+
+def test_every_frame_of_a_shot_is_found(chair):
+    poses = poses_of(20)
+
+    results = list(tracked(masks_of(chair, poses), chair))
+
+    assert [one.frame for one in results] == list(range(20))
+    assert max(degrees_off(one, truth) for one, truth in zip(results, poses, strict=True)) < 0.5
+    assert all(one.verdict is Verdict.GOOD and not one.lost and not one.is_repaired for one in results)
+
+
+def test_frames_are_taken_one_at_a_time(chair):
+    masks, taken = masks_of(chair, poses_of(3)), []
+
+    def camera():
+        for mask in masks:
+            taken.append(mask)
+            yield mask
+
+    results = tracked(camera(), chair)
+    next(results)
+
+    assert len(taken) == 1
+
+
+def test_jump_is_noticed_or_followed(chair):
+    poses = poses_of(12)
+    jump = rotations.wxyz_from_rotvec(np.radians([30.0, -40, 20]))
+    poses[6:, :4] = rotations.multiply(poses[6:, :4], np.tile(jump, (6, 1)))
+
+    results = list(tracked(masks_of(chair, poses), chair))
+
+    assert all(one.lost or degrees_off(one, truth) < 0.5 for one, truth in zip(results, poses, strict=True))
+    assert all(degrees_off(one, truth) < 0.5 for one, truth in zip(results[-3:], poses[-3:], strict=True))
+
+
+def test_object_that_is_hidden_for_a_while_is_lost_and_found_again(chair):
+    poses = poses_of(12)
+    masks = masks_of(chair, poses)
+    for frame in range(5, 8):
+        masks[frame] = np.zeros_like(masks[frame])
+
+    results = list(tracked(masks, chair))
+
+    assert [one.frame for one in results if one.lost] == [5, 6, 7]
+    assert results[6].verdict is Verdict.BAD
+    assert degrees_off(results[-1], poses[-1]) < 0.5
+
+
+def test_bar_before_the_object_does_not_lead_astray(chair):
+    poses = poses_of(12)
+    masks = masks_of(chair, poses)
+    for frame in range(4, 10):
+        masks[frame][:, 20 * frame : 20 * frame + 15] = False
+
+    results = list(tracked(masks, chair))
+
+    assert max(degrees_off(one, truth) for one, truth in zip(results, poses, strict=True)) < 5
+
+
+def test_round_object_keeps_still():
+    angle = np.linspace(0, 2 * np.pi, 48, endpoint=False)
+    ring = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    vertices = np.concatenate([np.column_stack([r * ring, np.full(48, z)]) for r, z in ((0.2, -0.5), (0.3, 0), (0.1, 0.5))])
+    low = np.arange(96)
+    after = low + np.where(low % 48 == 47, -47, 1)
+    faces = np.concatenate([np.stack([low, after, low + 48], axis=1), np.stack([after, after + 48, low + 48], axis=1)])
+    mesh = Mesh.checked(vertices, faces).unit().mesh
+    poses = np.tile(FIRST, (10, 1))
+    poses[:, 4] += np.linspace(0, 0.1, 10)
+
+    results = list(tracked(masks_of(mesh, poses), mesh, start=matrix_from_pose(FIRST)))
+
+    turned = [degrees_off(one, pose_from_matrix(results[0].camera_from_object)) for one in results]
+    assert max(turned) < 1.0
+
+
+def test_coverage_is_taken_as_masks_are(chair):
+    poses = poses_of(4)
+
+    results = list(tracked([mask.astype(np.float32) for mask in masks_of(chair, poses)], chair))
+
+    assert degrees_off(results[-1], poses[-1]) < 0.5
+
+
+def test_start_is_not_needed(chair):
+    poses = poses_of(3)
+
+    results = list(tracked(masks_of(chair, poses), chair, start=None))
+
+    assert degrees_off(results[-1], poses[-1]) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("frames", "words"),
+    [
+        ([], "no frames"),
+        ([np.zeros((180, 240), bool)], "empty"),
+        ([np.ones((90, 120), bool)], "size of the camera"),
+        ([np.zeros((180, 240), np.uint8)], "bool or float"),
+        (["frame.png"], "array"),
+    ],
+)
+def test_wrong_frames_are_told_in_a_sentence(chair, frames, words):
+    with pytest.raises(ObservationError, match=words):
+        list(tracked(frames, chair))
+
+
+def test_later_frame_of_another_size_is_told_by_its_number(chair):
+    masks = [*masks_of(chair, poses_of(2)), np.zeros((90, 120), bool)]
+
+    with pytest.raises(ObservationError, match="frame 2 has 120 x 90"):
+        list(tracked(masks, chair))
+
+
+def test_wrong_model_is_told_at_once(chair):
+    with pytest.raises(SetupError, match="up must be"):
+        tracked([], chair, up="x")
