@@ -29,7 +29,7 @@ def completed(line: list[str], shell: str = "bash") -> set[str]:
         (["solver_core", "solve", "pose", "--convention", ""], {"opengl", "opencv"}),
         (["solver_core", "solve", "ik", "--scale", ""], {"auto", "none"}),
         (["solver_core", "solve", "ik", "--unit", "c"], {"cm"}),
-        (["solver_core", "train", "pose", "--config", "pose"], {"pose", "pose_damaged"}),
+        (["solver_core", "train", "pose", "--config", "pose"], {"pose", "pose_damaged", "pose_object"}),
         (["solver_core", "recipes", "light"], {"lighting_point", "lighting_sun"}),
         (["solver_core", "recipes", "--out", "light"], set()),
         (["solver_core", "completion", ""], {"bash", "zsh", "fish"}),

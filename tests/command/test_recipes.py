@@ -2,6 +2,7 @@
 """Recipes that ship: listed, copied, changed and trained with."""
 
 import json
+import shutil
 
 import pytest
 
@@ -70,3 +71,24 @@ def test_train_says_what_it_does_not_know(tmp_path, capsys):
 
     assert code == 2
     assert "unknown key 'iteration' in [training] of the recipe of pose" in capsys.readouterr().err
+
+
+@pytest.mark.torch
+def test_networks_of_one_object_are_trained_and_used_as_the_page_says(demo_dir, tmp_path, capsys):
+    pytest.importorskip("torch")
+    pytest.importorskip("trimesh")
+    (tmp_path / "own").mkdir()
+    shutil.copy(demo_dir / "pose_model.ply", tmp_path / "own")
+    few = ["iterations=[1, 1]", "batch_size=8", "validation_samples=4", "sampling.tumbled=1", "sampling.wrong_mesh=0.15"]
+    changes = [word for change in few for word in ("--set", change)]
+    run = tmp_path / "run"
+
+    trained = cli.main(
+        ["train", "pose", "--data", str(tmp_path / "own"), "--config", "pose_object", "--out", str(run), *changes]
+    )
+    files = {"mesh": "pose_model.ply", "mask": "pose_mask.png", "camera": "camera.json", "start": "start.json"}
+    known = [word for flag, name in files.items() for word in (f"--{flag}", str(demo_dir / name))]
+    solved = cli.main(["solve", "pose", *known, "--weights", str(run / "pose.safetensors"), "--out", str(tmp_path / "a.json")])
+
+    assert (trained, solved) == (0, 0)
+    assert (tmp_path / "a.json").exists()

@@ -39,6 +39,7 @@ TABLES = {
     "damaged": "training.paper.tables.damaged",
     "no_start": "training.paper.tables.no_start",
     "several_views": "training.paper.tables.several_views",
+    "own_mesh": "training.paper.tables.own_mesh",
     "light_trust": "training.paper.tables.light_trust",
     "light_real": "training.paper.tables.light_real",
     "photo": "training.paper.tables.photo",
