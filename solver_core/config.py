@@ -43,7 +43,7 @@ class TrainSettings:
     stage.  later_learning_rate: the same for the stages that start from the weights of the one before.
     init: weights to start from instead of random ones, a file or "shipped"; every stage from its own there or, where the
     network differs, the first stage alone.
-    bfloat16: multiply in half precision; twice as fast where the processor can, and the weights stay float32.
+    bfloat16: multiply in half precision where the processor or GPU can, which is twice as fast; the weights stay float32.
     workers: processes that sample and render; 0 = one a core.  validation_samples: measured after every
     `validate_every` iterations.  data, licence, commit: written into the weights, see WeightsInfo.
     cache: folder in which samples are kept for runs with the same; "" = none.  cache_gb: what all in it may take.

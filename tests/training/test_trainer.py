@@ -294,6 +294,20 @@ def test_batches_come_through_shared_memory_where_there_is_room(has_room, config
     assert len(read) == (4 - PREFETCH_PER_WORKER if has_room else 0)  # the first tell how large batches are
 
 
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [({"avx2": True, "avx512_bf16": False}, False), ({"avx512_bf16": False, "amx_bf16": True}, True), ({}, False)],
+)
+def test_half_precision_is_for_processors_that_have_it(capabilities, expected, config, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    settings = load_train_settings(config)
+
+    for is_asked in (True, False):
+        asked = replace(settings, bfloat16=is_asked)
+        run = trainer._Run(find_problem("pose"), asked, data, tmp_path, torch.device("cpu"))
+        assert run.is_half_precision == (is_asked and expected)
+
+
 def test_a_worker_that_is_killed_ends_the_run_with_a_sentence(config, data, tmp_path, monkeypatch):
     monkeypatch.setattr("solver_core.training.examples._prepare", os.abort)  # unpickled by name in the worker
     settings = load_train_settings(config)
