@@ -29,6 +29,7 @@ from solver_core.problems.inverse_kinematics.files.targets import AXES, NamedTar
 from solver_core.problems.inverse_kinematics.folder import clips_in, is_folder_of_clips
 from solver_core.problems.inverse_kinematics.names.mapping import body_map
 from solver_core.problems.inverse_kinematics.placing import fit_to_skeleton
+from solver_core.problems.inverse_kinematics.robots.command import OF_FOLDERS
 from solver_core.problems.inverse_kinematics.robots.command import run as run_robot
 from solver_core.problems.inverse_kinematics.robots.files import SUFFIXES as ROBOTS
 from solver_core.problems.inverse_kinematics.skeleton.motion import Motion
@@ -105,9 +106,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     folder = parser.add_argument_group("a folder of clips")
     add_places(folder, "clips solved")
     kinds = [kind[1:] for kind in KINDS]
-    folder.add_argument(
-        "--format", choices=kinds, metavar="KIND", default="bvh", help="of the motions: bvh, npz or csv (default: bvh)"
-    )
+    folder.add_argument("--format", choices=kinds, metavar="KIND", help="of the motions: bvh, npz or csv (default: bvh)")
     add_options(parser, KinematicOptions)
 
 
@@ -117,6 +116,9 @@ def run(args: argparse.Namespace) -> int:
         return run_robot(args)
     if is_folder_of_clips(args.targets):
         return _run_folder(args)
+    for name, default in OF_FOLDERS.items():
+        if getattr(args, name) != default:
+            raise ConfigError(f"--{name} is for a folder of clips, and {args.targets} is one clip")
     if args.out is not None:
         check_kind(args.out)
         console.name_output(args, "--out", args.out)
@@ -152,7 +154,7 @@ def _run_folder(args: argparse.Namespace) -> int:
     if args.weights is not None:
         beside = {"body": body_path(args.weights), "limits": limits_path(args.weights)}
         files |= {f"the {what} of --weights": path for what, path in beside.items() if path.exists()}
-    tasks = tasks_of(clips_in(args.targets), args.out, WORDS, files, f".{args.format}")
+    tasks = tasks_of(clips_in(args.targets), args.out, WORDS, files, f".{args.format or 'bvh'}")
     settings = repr((solver_core.__version__, inputs.options, args.unit, args.skeleton_unit, args.up, args.fps, args.rest))
     return run_tasks(tasks, inputs.solve_clip, WORDS, args, list(files.values()), settings)
 

@@ -310,7 +310,18 @@ class TestCommand:
             values = np.array([line.split(",")[2:8] for line in lines[1:]], float)
         np.testing.assert_allclose(tool_poses(robot, values)[:, :3], wanted[:, :3], atol=1e-3)
 
-    @pytest.mark.parametrize("flags", [["--rest", "1"], ["--feet", "plant"], ["--floor", "0.1"], ["--no-refine"]])
+    @pytest.mark.parametrize(
+        "flags",
+        [
+            ["--rest", "1"],
+            ["--feet", "plant"],
+            ["--floor", "0.1"],
+            ["--no-refine"],
+            ["--jobs", "2"],
+            ["--cluster", "tcp://x:1"],
+            ["--format", "bvh"],
+        ],
+    )
     def test_what_belongs_to_skeletons_is_refused(self, six, capsys, flags):
         assert main(["solve", "ik", "--skeleton", str(six), "--targets", str(six), *flags]) == 2
 

@@ -16,6 +16,7 @@ from solver_core.problems.inverse_kinematics.robots.solve import RobotOptions, R
 from solver_core.problems.inverse_kinematics.robots.targets import check_kind, read_link_targets, write_joint_values
 from solver_core.problems.inverse_kinematics.solve import KinematicOptions
 
+OF_FOLDERS = {"jobs": 1, "cluster": None, "format": None}  # flags of folders of clips, with their defaults
 OF_SKELETONS = ("map", "write_map", "limits", "rest", "picture", "animation", "skeleton_unit", "up")
 
 
@@ -23,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     """Exit code of the verdict.  Raises SolverError for wrong input."""
     own = {one.name for one in options_of(RobotOptions)}
     others = {one.name: one.default for one in options_of(KinematicOptions) if one.name not in own}
-    for name, default in (dict.fromkeys(OF_SKELETONS) | others).items():
+    for name, default in (dict.fromkeys(OF_SKELETONS) | OF_FOLDERS | others).items():
         if (given := getattr(args, name)) != default:
             flag = f"--{'no-' * (given is False)}{name.replace('_', '-')}"
             raise ConfigError(f"{flag} belongs to skeletons, and {args.skeleton} is a robot")
