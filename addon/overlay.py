@@ -100,7 +100,36 @@ class MaskPreview:
         results.redraw()
 
 
-_mask = MaskPreview()
+class Comparison:
+    """The picture that lies over the camera's view after Solve Lighting.  key: the result's id and which picture it is of."""
+
+    def __init__(self) -> None:
+        self.key: tuple[str, str] | None = None
+        self.texture: gpu.types.GPUTexture | None = None
+        self._asked: tuple[Result, str] | None = None
+        self._pixels: np.ndarray | None = None
+
+    def show(self, result: Result, what: str) -> bool:
+        """Whether the picture is there to be drawn; else a timer makes it, which a drawing viewport must not wait for."""
+        self._asked = result, what
+        if self.key != (result.id, what):
+            if not bpy.app.timers.is_registered(self.update):
+                bpy.app.timers.register(self.update)
+            return False
+        if self._pixels is not None:
+            height, width = self._pixels.shape[:2]
+            values = gpu.types.Buffer("FLOAT", self._pixels.size, (self._pixels / np.float32(255)).ravel())
+            self.texture, self._pixels = gpu.types.GPUTexture((width, height), format="RGBA16F", data=values), None
+        return True
+
+    def update(self) -> None:
+        result, what = self._asked
+        self._pixels = result.solve.compared(what)[::-1]
+        self.key = result.id, what
+        results.redraw()
+
+
+_mask, _comparison = MaskPreview(), Comparison()
 _handle: object | None = None
 
 
@@ -172,6 +201,8 @@ def _draw() -> None:
         return
     scene, settings = context.scene, context.scene.deep_feedback
     result = results.shown()
+    if settings.lighting.comparison != "OFF":
+        _draw_comparison(context, settings.lighting.comparison)
     if settings.pose.show_mask and not settings.pose.from_photo:
         _draw_mask(context)
     step = None if result is None else result.seen_in(scene)
@@ -189,6 +220,19 @@ def draw_box(context: bpy.types.Context, corners: np.ndarray) -> None:
     around = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)])
     _stroke(context, np.stack([around[:-1], around[1:]], axis=1), preferences.find(context).color_observed, LINE_WIDTH)
     gpu.state.blend_set("NONE")
+
+
+def _draw_comparison(context: bpy.types.Context, what: str) -> None:
+    result = results.find("lighting", context.scene)
+    frame = None if result is None or result.report is None else _camera_frame(context, result.camera)
+    if frame is None or not _comparison.show(result, what):
+        return
+    gpu.state.blend_set("ALPHA")
+    shader = gpu.shader.from_builtin("IMAGE")
+    corners = {"pos": _positions(_rectangle(frame.low, frame.high)), "texCoord": _rectangle(np.zeros(2), np.ones(2))}
+    batch = batch_for_shader(shader, "TRIS", corners)
+    shader.uniform_sampler("image", _comparison.texture)
+    batch.draw(shader)
 
 
 def _draw_mask(context: bpy.types.Context) -> None:
@@ -338,8 +382,9 @@ def register() -> None:
 
 def unregister() -> None:
     global _handle
-    if bpy.app.timers.is_registered(_mask.update):
-        bpy.app.timers.unregister(_mask.update)
+    for update in (_mask.update, _comparison.update):
+        if bpy.app.timers.is_registered(update):
+            bpy.app.timers.unregister(update)
     if _handle is not None:
         bpy.types.SpaceView3D.draw_handler_remove(_handle, "WINDOW")
         _handle = None

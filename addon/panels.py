@@ -68,8 +68,10 @@ class DEEP_FEEDBACK_PT_lighting(SolverPanel, bpy.types.Panel):
         column.prop(settings, "use_mask")
         if settings.use_mask:
             _draw_image(column, settings.mask, "From")
+        if body := _section(layout, "Other Lights", "lighting"):
+            _draw_other_lights(body, context, settings)
         if body := _section(layout, "Settings", "lighting"):
-            draw_lighting_options(body, settings)
+            draw_lighting_options(body, settings, elsewhere=("use_other_lights", "use_world"))
         draw_run(layout, context, "lighting")
         draw_result(layout, context, "lighting")
 
@@ -130,6 +132,23 @@ class DEEP_FEEDBACK_UL_bones(bpy.types.UIList):
         return shown if sought else [], []
 
 
+class DEEP_FEEDBACK_UL_lights(bpy.types.UIList):
+    """The lights of a scene but the solved one, each with a box: whether it counts as known."""
+
+    def draw_item(self, context, layout, data, item, icon, active_data, active_property, index):
+        row = layout.row(align=True)
+        row.active = not item.hide_render
+        row.label(text=item.name, translate=False, icon=f"LIGHT_{item.data.type}")
+        row.prop(item.deep_feedback, "is_known_light", text="")
+
+    def filter_items(self, context, data, property_name):
+        solved, sought = context.scene.deep_feedback.lighting.lamp, self.filter_name.lower()
+        is_shown = [
+            thing.type == "LIGHT" and thing != solved and sought in thing.name.lower() for thing in getattr(data, property_name)
+        ]
+        return [self.bitflag_filter_item * one for one in is_shown], []
+
+
 class DEEP_FEEDBACK_MT_bone_maps(bpy.types.Menu):
     bl_label = "Bone Maps"
     bl_description = "Presets and files of bone maps"
@@ -175,8 +194,8 @@ def draw_pose_options(layout: bpy.types.UILayout, options: object) -> None:
     row.prop(options, "backwards")
 
 
-def draw_lighting_options(layout: bpy.types.UILayout, options: object) -> None:
-    draw_options(split(layout).column(), options, LightingTaskOptions, elsewhere=("kind",))  # a chosen light has its own
+def draw_lighting_options(layout: bpy.types.UILayout, options: object, elsewhere: tuple[str, ...] = ()) -> None:
+    draw_options(split(layout).column(), options, LightingTaskOptions, ("kind", *elsewhere))  # a chosen light has its own
 
 
 def draw_armature_options(layout: bpy.types.UILayout, options: object) -> None:
@@ -238,6 +257,15 @@ def _draw_shot(layout: bpy.types.UILayout) -> None:
     layout.operator("deep_feedback.clear_range", icon="KEY_DEHLT")
 
 
+def _draw_other_lights(layout: bpy.types.UILayout, context: bpy.types.Context, settings: bpy.types.PropertyGroup) -> None:
+    column = split(layout).column()
+    column.prop(settings, "use_other_lights")
+    body = column.column()
+    body.active = settings.use_other_lights
+    body.prop(settings, "use_world")
+    body.template_list("DEEP_FEEDBACK_UL_lights", "", context.scene, "objects", settings, "active_light", rows=3)
+
+
 def _draw_placement(layout: bpy.types.UILayout, settings: bpy.types.PropertyGroup) -> None:
     """How the targets come into the scene."""
     column = split(layout).column()
@@ -278,6 +306,7 @@ CLASSES = (
     DEEP_FEEDBACK_MT_bone_maps,
     DEEP_FEEDBACK_MT_remove_bone_preset,
     DEEP_FEEDBACK_UL_bones,
+    DEEP_FEEDBACK_UL_lights,
     DEEP_FEEDBACK_PT_live,
     DEEP_FEEDBACK_PT_pose,
     DEEP_FEEDBACK_PT_lighting,

@@ -20,7 +20,7 @@ from solver_core.problems.inverse_kinematics.files.bvh_text import END_SITE
 
 from . import options, results
 from .bridge.camera import FLAT_LENSES
-from .bridge.light import is_solved_light
+from .bridge.light import is_solved_light, lights_of
 from .solves.armature_task import ArmatureOptions, BoneTarget
 from .solves.image_source import ImageSource, MaskKey
 from .solves.lighting import LightingTaskOptions
@@ -161,6 +161,19 @@ class DEEP_FEEDBACK_PG_pose(PoseProperties, bpy.types.PropertyGroup):
     record: results.record_property()
 
 
+def _redraw(_: object, __: bpy.types.Context) -> None:
+    results.redraw()
+
+
+class DEEP_FEEDBACK_PG_object(bpy.types.PropertyGroup):
+    is_known_light: BoolProperty(
+        name="Known Light",
+        description="Counts this light as known when another is solved: the picture shows its light as well",
+        default=True,
+        override={"LIBRARY_OVERRIDABLE"},
+    )
+
+
 class DEEP_FEEDBACK_PG_lighting(LightingProperties, bpy.types.PropertyGroup):
     image: PointerProperty(type=DEEP_FEEDBACK_PG_image)
     camera: PointerProperty(
@@ -187,8 +200,27 @@ class DEEP_FEEDBACK_PG_lighting(LightingProperties, bpy.types.PropertyGroup):
         name="Mask", description="Looks only at the pixels that a second picture shows brighter than half", default=False
     )
     mask: PointerProperty(type=DEEP_FEEDBACK_PG_image)
+    comparison: EnumProperty(
+        name="Compare",
+        description="What lies over the camera's view: the picture, the scene in the light that was found, or their difference",
+        items=[
+            ("OFF", "Off", "The viewport shows the scene alone"),
+            ("PHOTO", "Picture", "The picture as it was compared, darker where it was not used"),
+            ("RELIT", "Relit", "What was found: the surfaces in its light and in that which is known"),
+            ("DIFFERENCE", "Difference", "Orange where the picture is brighter than what was found, cyan where it is darker"),
+        ],
+        options={"SKIP_SAVE"},
+        update=_redraw,
+    )
+    active_light: IntProperty(name="Light", description="The light of the list that is marked", default=0, min=0)
     step: results.step_property("lighting")
     record: results.record_property()
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """Names of the other lights that do not count as known."""
+        others = [light for light in lights_of(self.id_data) if light != self.lamp]
+        return tuple(light.name for light in others if not light.deep_feedback.is_known_light)
 
 
 def _target_names(_: object, context: bpy.types.Context, __: str) -> list[str]:
@@ -367,6 +399,7 @@ class DEEP_FEEDBACK_PG_scene(bpy.types.PropertyGroup):
 CLASSES = (
     DEEP_FEEDBACK_PG_image,
     DEEP_FEEDBACK_PG_pose,
+    DEEP_FEEDBACK_PG_object,
     DEEP_FEEDBACK_PG_lighting,
     DEEP_FEEDBACK_PG_bone,
     DEEP_FEEDBACK_PG_armature,
@@ -379,9 +412,11 @@ def register() -> None:
     for cls in CLASSES:
         bpy.utils.register_class(cls)
     bpy.types.Scene.deep_feedback = PointerProperty(type=DEEP_FEEDBACK_PG_scene)
+    bpy.types.Object.deep_feedback = PointerProperty(type=DEEP_FEEDBACK_PG_object, override={"LIBRARY_OVERRIDABLE"})
 
 
 def unregister() -> None:
+    del bpy.types.Object.deep_feedback
     del bpy.types.Scene.deep_feedback
     for cls in reversed(CLASSES):
         bpy.utils.unregister_class(cls)

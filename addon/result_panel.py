@@ -95,6 +95,8 @@ def draw_result(layout: bpy.types.UILayout, context: bpy.types.Context, problem:
         column.progress(factor=(result.current + 1) / max(len(result.steps), 1), text=describe_step(result))
         if result.notice:
             draw_sentence(body, context, result.notice, "ERROR")
+    if result is not None and problem == "lighting":
+        body.row().prop(context.scene.deep_feedback.lighting, "comparison", expand=True)
     _draw_verdict(body, context, report)
     DRAWERS[problem](body.column(align=True), report)
     _draw_value(body, "Steps", f"{report['steps']}, {report['ms_per_step']:.1f} ms each")

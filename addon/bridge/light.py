@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import bpy
@@ -22,6 +22,10 @@ from .transform import float64, split_rigid, world_matrix
 # What else changes a light's strength, and what it is where energy and color say all; Blender 4.2 has none of these.
 PLAIN = {"exposure": 0.0, "use_temperature": False, "normalize": True}
 KEPT = (*PLAIN, "angle")  # what is put back with a light's strength; suns have an angle
+
+
+def lights_of(scene: bpy.types.Scene) -> list[bpy.types.Object]:
+    return [thing for thing in scene.objects if thing.type == "LIGHT"]
 
 
 def is_solved_light(thing: bpy.types.Object) -> bool:
@@ -97,13 +101,15 @@ def write_strength(light: bpy.types.Object, values: dict[str, Any]) -> None:
         setattr(light.data, name, value)
 
 
-def read_known_lights(depsgraph: bpy.types.Depsgraph, world_from_camera: np.ndarray, solved: str) -> list[KnownLight]:
-    """All lights that renders show but the solved one, in the frame of a camera (4, 4)."""
+def read_known_lights(
+    depsgraph: bpy.types.Depsgraph, world_from_camera: np.ndarray, left_out: Collection[str]
+) -> list[KnownLight]:
+    """All lights that renders show but those of some names, in the frame of a camera (4, 4)."""
     lights = []
     for instance in depsgraph.object_instances:
         light = instance.object
         owner = (instance.parent if instance.is_instance else light).original
-        if light.type != "LIGHT" or light.original.name == solved or owner.hide_render or light.original.hide_render:
+        if light.type != "LIGHT" or light.original.name in left_out or owner.hide_render or light.original.hide_render:
             continue
         strength = _whole_strength(light.data)
         if strength.any():

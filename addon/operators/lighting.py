@@ -37,6 +37,7 @@ class DEEP_FEEDBACK_OT_solve_lighting(LiveOperator, LightingProperties, bpy.type
             objects=tuple(thing.name for thing in chosen),
             light=settings.lamp.name if settings.lamp else "",
             mask=settings.mask.chosen if settings.use_mask else None,
+            ignored=settings.ignored,
             options=preferences.with_weights(context, chosen_options, LIGHTS[chosen_options.kind].weights),
         )
 

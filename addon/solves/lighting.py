@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from solver_core.errors import ObservationError, SetupError
 from solver_core.frames import Camera
 from solver_core.images import block_mean
 from solver_core.options import option
+from solver_core.problems.lighting.drawing import LightingCanvas
 from solver_core.problems.lighting.known import KnownLight
 from solver_core.problems.lighting.lights import LIGHTS, Light
 from solver_core.problems.lighting.metrics import angle_deg
@@ -32,6 +34,7 @@ from ..bridge.light import (
     check_light,
     energy_and_color,
     evaluated_strength,
+    lights_of,
     new_light,
     read_known_lights,
     read_light_pose,
@@ -54,6 +57,7 @@ from .solve import Step, mean_milliseconds
 
 MAX_SIZE = 1024  # pixels of the longer side that are used: the solve looks at some 128 cells along a side
 DISTANCE_TOLERANCE, ANGLE_TOLERANCE_DEG, STRENGTH_TOLERANCE = 1e-3, 0.1, 0.01  # metres, degrees, share: scene against solve
+COMPARED_SIZE = 320  # pixels of the longer side of the relit picture in the viewport: more take seconds
 OPAQUE = 0.99  # alpha of a pixel that shows the scene and nothing else
 
 
@@ -92,17 +96,26 @@ class LightingTaskOptions(LightingOptions):
         "Count Other Lights",
         "Takes the other lights and the world as known: the picture shows their light as well; needs Use Base Colors",
     )
+    use_world: bool = option(
+        True,
+        "Count World",
+        "Takes the light of the world as known, too; off: the picture does not show it; needs Count Other Lights",
+    )
 
 
 @dataclass(frozen=True)
 class LightingTask:
-    """objects: what is seen and casts shadows, empty = all that is visible.  light: "" = a new one.  mask: pixels to use."""
+    """objects: what is seen and casts shadows, empty = all that is visible.  light: "" = a new one.  mask: pixels to use.
+
+    ignored: other lights that do not count as known, because the picture does not show them.
+    """
 
     image: ImageSource
     camera: str
     objects: tuple[str, ...] = ()
     light: str = ""
     mask: ImageSource | None = None
+    ignored: tuple[str, ...] = ()
     options: LightingTaskOptions = field(default_factory=LightingTaskOptions)
 
     @property
@@ -183,6 +196,7 @@ class LightingSolve:
     before: _Light | None = None
     inputs: _Inputs | None = None
     solution: LightingSolution | None = None
+    setup: LightingSetup | None = None  # that of the solution
     moved_deg: float = 0.0
     has_kept: bool = False
     doubts: list[str] = field(default_factory=list)  # sentences on how the scene was read
@@ -194,6 +208,8 @@ class LightingSolve:
         find_object(scene, task.camera, "camera")
         for name in task.objects:
             find_object(scene, name, "object")
+        for name in task.ignored:
+            find_object(scene, name, "light")
         before = None
         if task.light:
             light = find_object(scene, task.light, "light")
@@ -265,7 +281,7 @@ class LightingSolve:
 
         for step in session:
             yield show(step.phase, step.light, step.energy, step.seconds, None)
-        self.solution = session.result()
+        self.solution, self.setup = session.result(), session.setup
         first, last = session.history[0], session.history[-1]
         moved = (kind.offset_from(session.problem.scene.centre, light[None]) for light in (first.light, self.solution.light))
         self.moved_deg = float(angle_deg(*moved)[0])
@@ -368,6 +384,22 @@ class LightingSolve:
     def step_at(self, step: Step, frame: int) -> Step | None:
         return None
 
+    def compared(self, what: str) -> np.ndarray:
+        """(H, W, 4) uint8 of the camera's view, row 0 on top, transparent where nothing was compared.
+
+        what: "PHOTO", "RELIT" or "DIFFERENCE", orange where the photograph is brighter and cyan where it is darker.
+        """
+        canvas = self._canvas
+        if what == "PHOTO":
+            picture = canvas.photograph()
+            return np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8)])
+        draw = {"RELIT": canvas.relit, "DIFFERENCE": canvas.difference}[what]
+        return np.dstack([draw(self.solution.light), np.uint8(255) * canvas.is_lit])
+
+    @functools.cached_property
+    def _canvas(self) -> LightingCanvas:
+        return LightingCanvas.of(self.setup, COMPARED_SIZE)
+
     def _start(self, world_from_camera: np.ndarray) -> np.ndarray | None:
         """(3,) where the light is, in the camera's frame; None for a new one."""
         if self.before is None:
@@ -435,14 +467,29 @@ class LightingSolve:
     def _known(self, scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph, world_from_camera: np.ndarray) -> list[KnownLight]:
         """The other lights, in the camera's frame."""
         options = self.task.options
-        if not (options.use_other_lights and options.use_base_color):
+        is_counting = options.use_other_lights and options.use_base_color
+        self._say_left_out(scene, is_counting)
+        if not is_counting:
             return []
-        lights = read_known_lights(depsgraph, world_from_camera, self.light)
+        lights = read_known_lights(depsgraph, world_from_camera, {self.light, *self.task.ignored})
         try:
-            lights += read_world(scene.world, world_from_camera)
+            lights += read_world(scene.world, world_from_camera) if options.use_world else ()
         except SetupError as error:
             self.doubts.append(f"{error} So the world's light was not counted.")
         return lights
+
+    def _say_left_out(self, scene: bpy.types.Scene, is_counting: bool) -> None:
+        """Names the other lights that do not count as known."""
+        others = [light for light in lights_of(scene) if light.name != self.light]
+        shining = [light.name for light in others if not light.hide_render]
+        left_out = [name for name in shining if not is_counting or name in self.task.ignored]
+        if left_out:
+            self.doubts.append(
+                f"Lights that were not counted, though renders show them: {', '.join(left_out)}. Where the picture shows them "
+                "as well, count them; else hide them in renders."
+            )
+        if hidden := [light.name for light in others if light.hide_render]:
+            self.doubts.append(f"Lights that are hidden in renders were not counted: {', '.join(hidden)}.")
 
     def _sentences(self) -> list[str]:
         """What the user should know of the result."""

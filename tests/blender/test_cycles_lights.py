@@ -47,7 +47,7 @@ def test_a_known_light_is_as_bright_as_in_cycles(kind, values):
     lamp.rotation_euler = (Vector((0.2, 0, -4.3)) - lamp.location).to_track_quat("-Z", "Y").to_euler()
     image = cycles.render_linear()
 
-    known = read_known_lights(bpy.context.evaluated_depsgraph_get(), np.eye(4), "")
+    known = read_known_lights(bpy.context.evaluated_depsgraph_get(), np.eye(4), ())
 
     setup = LightingSetup.checked(image, PLANE.vertices, PLANE.faces, CAMERA, np.eye(4), albedo=np.full(3, ALBEDO))
     problem = setup.problem(64, 192)

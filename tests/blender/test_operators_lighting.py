@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
+from types import SimpleNamespace
+
 import bpy
 import numpy as np
 import pytest
 from mathutils import Matrix, Vector
 
-from addon import results
+from addon import panels, results
 from addon.bridge.keyframes import every_curve
 from addon.solves.image_source import ImageSource
 from addon.solves.lighting import LightingSolve, LightingTask, LightingTaskOptions
+from tests.blender.fake_layout import FakeLayout
 
 SUN = Vector((0.4, -0.5, 0.77)).normalized()  # direction towards it
 QUICK = {"restarts": 0, "steps": 3}
@@ -134,3 +137,31 @@ def test_result_is_sent_to_keyframes_of_the_lamp_and_its_light(lit):
     light = bpy.data.objects[results.report_of("lighting", lit)["lamp"]]
     assert {curve.data_path for curve in every_curve(light)} == {"location", "rotation_euler"}
     assert {curve.data_path for curve in every_curve(light.data)} == {"energy", "color"}
+
+
+def test_light_that_is_unticked_does_not_count_as_known(lit):
+    fill, solved = (bpy.data.objects.new(name, bpy.data.lights.new(name, "SUN")) for name in ("Fill", "Key"))
+    lit.collection.objects.link(fill)
+    lit.collection.objects.link(solved)
+    lit.deep_feedback.lighting.lamp = solved
+    assert lit.deep_feedback.lighting.ignored == ()
+
+    fill.deep_feedback.is_known_light = solved.deep_feedback.is_known_light = False
+    bpy.ops.deep_feedback.solve_lighting(**QUICK)
+
+    assert results.find("lighting", lit).solve.task.ignored == ("Fill",)  # the solved light is no other one
+
+
+def test_list_shows_the_other_lights_only(lit):
+    fill, solved = (bpy.data.objects.new(name, bpy.data.lights.new(name, "POINT")) for name in ("Fill", "Key"))
+    lit.collection.objects.link(fill)
+    lit.collection.objects.link(solved)
+    lit.deep_feedback.lighting.lamp = solved
+    shown_list = SimpleNamespace(bitflag_filter_item=1, filter_name="")
+
+    flags, _ = panels.DEEP_FEEDBACK_UL_lights.filter_items(shown_list, bpy.context, lit, "objects")
+
+    assert [thing.name for thing, flag in zip(lit.objects, flags, strict=True) if flag] == ["Fill"]
+    layout = FakeLayout()
+    panels.DEEP_FEEDBACK_UL_lights.draw_item(None, bpy.context, layout, lit, fill, 0, None, "active_light", 0)
+    assert layout.drawn == [("label", "Fill"), ("prop", "is_known_light")]

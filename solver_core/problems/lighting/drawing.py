@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,16 +28,23 @@ HALO: Colour = (12, 12, 14)
 
 @dataclass(frozen=True, eq=False)
 class LightingCanvas:
-    """What lights are drawn on: a setup, and its problem at every usable pixel."""
+    """What lights are drawn on: a setup, and its problem at usable pixels, is_lit (H, W) bool."""
 
     setup: LightingSetup
     problem: LightingProblem
+    pixels: Pixels
+    is_lit: np.ndarray
 
     @classmethod
-    def of(cls, setup: LightingSetup) -> LightingCanvas:
-        row, column = np.nonzero(setup.buffer.mask[0])
-        problem = setup.problem_at(Pixels(np.arange(len(row)), row, column), MAP_SIZE)
-        return cls(setup, problem)
+    def of(cls, setup: LightingSetup, max_size: int | None = None) -> LightingCanvas:
+        """max_size: pixels of the longer side of what is lit, which skips pixels of larger photographs; None = all are lit."""
+        usable = setup.buffer.mask[0]
+        stride = 1 if max_size is None else math.ceil(max(usable.shape) / max_size)
+        first = stride // 2
+        is_lit = usable[first::stride, first::stride]
+        row, column = np.nonzero(is_lit)
+        pixels = Pixels(np.arange(len(row)), row * stride + first, column * stride + first)
+        return cls(setup, setup.problem_at(pixels, MAP_SIZE), pixels, is_lit)
 
     def photograph(self) -> np.ndarray:
         """(H, W, 3) uint8, darker where it was not used."""
@@ -44,14 +52,16 @@ class LightingCanvas:
         return self._picture(seen / self.problem.observation.level[0])
 
     def relit(self, light: np.ndarray) -> np.ndarray:
-        """(H, W, 3) uint8 the geometry under a light (3,) in the camera's frame."""
-        return self._picture(self._spread(self._prediction(light)))
+        """(H, W, 3) uint8 the geometry under a light (3,) in the camera's frame, and under the known lights."""
+        pixels, observation = self.pixels, self.problem.observation
+        seen = self.setup.photograph.image[pixels.row, pixels.column] / observation.level[0]
+        return self._picture(self._spread(seen - observation.image[0] + self._prediction(light)))
 
     def difference(self, light: np.ndarray) -> np.ndarray:
         """(H, W, 3) uint8: orange where the photograph is brighter than the estimate, cyan where it is darker."""
         residual = self.problem.observation.image[0].mean(axis=1) - self._prediction(light).mean(axis=1)
         tint = np.where(residual[:, None] > 0, np.array(ORANGE), np.array(CYAN)) / 255
-        return self._scaled(np.round(255 * self._spread(tint * np.clip(np.abs(residual), 0, 1)[:, None])).astype(np.uint8))
+        return np.round(255 * self._spread(tint * np.clip(np.abs(residual), 0, 1)[:, None])).astype(np.uint8)
 
     def draw_light(self, picture: np.ndarray, light: np.ndarray, colour: Colour) -> np.ndarray:
         """A copy of a picture with the light: an arrow from the scene towards it, or a dot where it is."""
@@ -74,29 +84,31 @@ class LightingCanvas:
 
     def _spread(self, values: np.ndarray) -> np.ndarray:
         """(H, W, 3) image of the values (P, 3) of the usable pixels."""
-        image = np.zeros((*self.setup.buffer.mask[0].shape, 3), np.float32)
-        image[self.setup.buffer.mask[0]] = values
+        image = np.zeros((*self.is_lit.shape, 3), np.float32)
+        image[self.is_lit] = values
         return image
 
     def _picture(self, image: np.ndarray) -> np.ndarray:
         """(H, W, 3) uint8 of an image in bright levels."""
-        return self._scaled(np.round(255 * srgb_from_linear(image * EXPOSURE)).astype(np.uint8))
-
-    def _scaled(self, picture: np.ndarray) -> np.ndarray:
-        factor = PANEL_PX / max(picture.shape[:2])
-        return resize(picture, max(1, round(picture.shape[1] * factor)), max(1, round(picture.shape[0] * factor)))
+        return np.round(255 * srgb_from_linear(image * EXPOSURE)).astype(np.uint8)
 
 
 def draw_result(canvas: LightingCanvas, light: np.ndarray, captions: Sequence[str]) -> np.ndarray:
     """Photograph with the light, relit estimate and difference, side by side, each with its caption."""
-    pictures = [canvas.draw_light(canvas.photograph(), light, ORANGE), canvas.relit(light), canvas.difference(light)]
+    photograph, relit, difference = map(_scaled, (canvas.photograph(), canvas.relit(light), canvas.difference(light)))
+    pictures = [canvas.draw_light(photograph, light, ORANGE), relit, difference]
     return side_by_side([Panel(picture, caption) for picture, caption in zip(pictures, captions, strict=True)])
 
 
 def draw_step(canvas: LightingCanvas, light: np.ndarray, caption: str, is_last: bool) -> np.ndarray:
     """One frame of an animation: photograph and relit estimate."""
-    relit = canvas.draw_light(canvas.relit(light), light, CYAN if is_last else ORANGE)
-    return side_by_side([Panel(canvas.photograph(), "photograph"), Panel(relit, caption)])
+    relit = canvas.draw_light(_scaled(canvas.relit(light)), light, CYAN if is_last else ORANGE)
+    return side_by_side([Panel(_scaled(canvas.photograph()), "photograph"), Panel(relit, caption)])
+
+
+def _scaled(picture: np.ndarray) -> np.ndarray:
+    factor = PANEL_PX / max(picture.shape[:2])
+    return resize(picture, max(1, round(picture.shape[1] * factor)), max(1, round(picture.shape[0] * factor)))
 
 
 def _within(picture: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
