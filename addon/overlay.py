@@ -18,6 +18,7 @@ from solver_core.solution import Verdict
 from . import preferences, results
 from .result_panel import step_words, verdict_of
 from .results import Result
+from .solves.image_source import PASSES
 from .solves.pose import preview_mask
 from .solves.solve import Step
 
@@ -92,9 +93,9 @@ class MaskPreview:
         if scene is None:
             return
         self.key, self.notice = _mask_key(scene), ""
-        _, camera_name, silhouette, mask, *_ = self.key
+        _, camera, silhouette, mask, thing, is_whole, *_ = self.key
         try:
-            self.rectangles = mask_rectangles(preview_mask(scene, silhouette, mask, camera_name) >= 0.5)
+            self.rectangles = mask_rectangles(preview_mask(scene, silhouette, mask, camera, thing, is_whole) >= 0.5)
         except SolverError as error:
             self.rectangles, self.notice = np.zeros((0, 2, 2), np.float32), str(error)
         results.redraw()
@@ -185,11 +186,14 @@ def _mask_key(scene: bpy.types.Scene) -> tuple:
     """All that the preview depends on."""
     settings = scene.deep_feedback.pose
     camera = settings.camera or scene.camera
+    thing = settings.object or scene.view_layers[0].objects.active
     return (
         scene.name,
         camera.name if camera else "",
         settings.silhouette.chosen,
         settings.mask,
+        thing.name if thing and settings.key in PASSES else "",
+        settings.whole,
         scene.frame_current,
         bpy.data.filepath,
     )
@@ -229,7 +233,8 @@ def _draw_comparison(context: bpy.types.Context, what: str) -> None:
         return
     gpu.state.blend_set("ALPHA")
     shader = gpu.shader.from_builtin("IMAGE")
-    corners = {"pos": _positions(_rectangle(frame.low, frame.high)), "texCoord": _rectangle(np.zeros(2), np.ones(2))}
+    texture_corners = _rectangle(np.zeros(2), np.ones(2)).astype(np.float32)
+    corners = {"pos": _positions(_rectangle(frame.low, frame.high)), "texCoord": texture_corners}
     batch = batch_for_shader(shader, "TRIS", corners)
     shader.uniform_sampler("image", _comparison.texture)
     batch.draw(shader)

@@ -10,6 +10,7 @@ from .messages import lacks_mask
 from .options import draw as draw_options
 from .result_panel import draw_result, draw_run, draw_sentence
 from .solves.armature_task import ArmatureOptions
+from .solves.image_source import PASSES
 from .solves.lighting import LightingTaskOptions
 from .solves.pose import PoseTaskOptions
 
@@ -181,7 +182,7 @@ def draw_mask_options(layout: bpy.types.UILayout, options: object) -> None:
     if options.key == "COLOR":
         column.prop(options, "color")
         column.prop(options, "tolerance")
-    else:
+    elif options.key not in PASSES:
         column.prop(options, "threshold")
     column.prop(options, "invert")
 

@@ -99,6 +99,7 @@ class DEEP_FEEDBACK_PG_image(bpy.types.PropertyGroup):
             ("CLIP", "Movie Clip", "A movie clip of this file"),
             ("MASK", "Blender Mask", "A mask of this file, whose splines are drawn in the image or clip editor"),
             ("FILE", "File", "An image file, image sequence or movie on disk"),
+            ("RENDER", "Render Result", "What was rendered last in this scene, without its passes"),
         ],
     )
     image: PointerProperty(type=bpy.types.Image, name="Image", description="The picture that is looked at")
@@ -131,6 +132,8 @@ class DEEP_FEEDBACK_PG_image(bpy.types.PropertyGroup):
             return ImageSource(clip=self.clip.name if self.clip else "")
         if self.source == "MASK":
             return ImageSource(mask=self.mask.name if self.mask else "")
+        if self.source == "RENDER":
+            return ImageSource(use_render=True)
         return ImageSource(use_background=True)
 
     @property
@@ -204,10 +207,16 @@ class DEEP_FEEDBACK_PG_lighting(LightingProperties, bpy.types.PropertyGroup):
         name="Compare",
         description="What lies over the camera's view: the picture, the scene in the light that was found, or their difference",
         items=[
-            ("OFF", "Off", "The viewport shows the scene alone"),
-            ("PHOTO", "Picture", "The picture as it was compared, darker where it was not used"),
-            ("RELIT", "Relit", "What was found: the surfaces in its light and in that which is known"),
-            ("DIFFERENCE", "Difference", "Orange where the picture is brighter than what was found, cyan where it is darker"),
+            ("OFF", "", "The viewport shows the scene alone", "PANEL_CLOSE", 0),
+            ("PHOTO", "Picture", "The picture as it was compared, darker where it was not used", "NONE", 1),
+            ("RELIT", "Relit", "What was found: the surfaces in its light and in that which is known", "NONE", 2),
+            (
+                "DIFFERENCE",
+                "Difference",
+                "Orange where the picture is brighter than what was found, cyan where it is darker",
+                "NONE",
+                3,
+            ),
         ],
         options={"SKIP_SAVE"},
         update=_redraw,

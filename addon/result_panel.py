@@ -54,6 +54,8 @@ def step_words(result: Result) -> list[str]:
     step = result.step
     if result.is_finishing:
         return ["Keyframes, and measuring in the scene"]
+    if result.rendered:
+        return [f"Cycles renders {result.rendered}"]
     if step is None:
         return ["Starting"]
     words = [PHASES.get(step.phase, step.phase.capitalize()), step.quality]
@@ -96,7 +98,9 @@ def draw_result(layout: bpy.types.UILayout, context: bpy.types.Context, problem:
         if result.notice:
             draw_sentence(body, context, result.notice, "ERROR")
     if result is not None and problem == "lighting":
-        body.row().prop(context.scene.deep_feedback.lighting, "comparison", expand=True)
+        row = body.row()
+        row.use_property_split = False  # so that there is room for the words
+        row.prop(context.scene.deep_feedback.lighting, "comparison", expand=True)
     _draw_verdict(body, context, report)
     DRAWERS[problem](body.column(align=True), report)
     _draw_value(body, "Steps", f"{report['steps']}, {report['ms_per_step']:.1f} ms each")

@@ -30,8 +30,8 @@ class Result:
 
     steps_of: of each part that was solved; but for the last part only the last step has its lines.  current: index of the step
     that the scene shows, frame: at which frame.  progress: from 0 to 1, never falls; num_done: parts that are; is_finishing:
-    whether all are.  report: Solve.report(), None while the solve runs.  notice: why the last replay could not be shown.
-    id: by which the scene knows its result.
+    whether all are.  rendered: what Cycles renders before the first step, in words.  report: Solve.report(), None while the
+    solve runs.  notice: why the last replay could not be shown.  id: by which the scene knows its result.
     """
 
     problem: str
@@ -44,6 +44,7 @@ class Result:
     progress: float = 0.0
     num_done: int = 0
     is_finishing: bool = False
+    rendered: str = ""
     report: dict | None = None
     notice: str = ""
     id: str = field(default_factory=lambda: uuid.uuid4().hex)

@@ -55,6 +55,11 @@ def whole_of(scene: bpy.types.Scene, thing: bpy.types.Object, still: bpy.types.O
     return Assembly(tuple(map(Handle.of, movers)), parts)
 
 
+def assembly_of(scene: bpy.types.Scene, thing: bpy.types.Object, still: bpy.types.Object, is_whole: bool) -> Assembly:
+    """What counts as one thing: an object with all that belongs to it, or alone."""
+    return whole_of(scene, thing, still) if is_whole else alone(thing)
+
+
 def has_surface(thing: bpy.types.Object) -> bool:
     return thing.type in SURFACES or (thing.type == "EMPTY" and thing.instance_collection is not None)
 

@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 import re
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import NamedTuple, Self
 
 import bpy
 import numpy as np
@@ -13,18 +16,31 @@ import numpy as np
 from solver_core.colour import linear_from_srgb, srgb_from_linear
 from solver_core.errors import ObservationError
 
+from .exr import has_layers, pass_of, read_layers
 from .movie import read_frame
 
 LINEAR_SPACES = {"Non-Color", "Linear", "Linear Rec.709", "Raw"}
+EXR = ".exr"
+RENDER_FORMAT = {  # of a render result as it is read; the kind first, since Blender 5.0
+    "media_type": "IMAGE",
+    "file_format": "OPEN_EXR",
+    "color_mode": "RGBA",
+    "color_depth": "32",
+    "exr_codec": "ZIP",
+}
 CUTOUT = "deep_feedback_cutout"  # marks the images that write_cutout made
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
 
 
 class Picture(NamedTuple):
-    """rgba: (H, W, 4) float32, row 0 on top.  colorspace: of rgb, as Blender calls it; float pictures are linear."""
+    """rgba: (H, W, 4) float32, row 0 on top.  colorspace: of rgb, as Blender calls it; float pictures are linear.
+
+    layers: (H, W, C) each, of a file that has some.
+    """
 
     rgba: np.ndarray
     colorspace: str
+    layers: Mapping[str, np.ndarray] = MappingProxyType({})
 
     @property
     def alpha(self) -> np.ndarray:
@@ -35,6 +51,11 @@ class Picture(NamedTuple):
     def size(self) -> tuple[int, int]:
         """Width and height."""
         return self.rgba.shape[1], self.rgba.shape[0]
+
+    def window(self, rows: slice, columns: slice) -> Self:
+        """A part of it."""
+        layers = {name: values[rows, columns] for name, values in self.layers.items()}
+        return self._replace(rgba=self.rgba[rows, columns], layers=layers)
 
     def linear_rgb(self) -> np.ndarray:
         """(H, W, 3) float32, light adds up.  Raises ObservationError for a space that cannot be made linear here."""
@@ -63,7 +84,11 @@ def read_image(image: bpy.types.Image, frame: int) -> Picture:
     if image.source == "TILED":
         raise ObservationError(f"The image '{image.name}' consists of tiles: choose an image in one piece.")
     if image.type == "RENDER_RESULT":
-        raise ObservationError("A render result cannot be read: save it as a file and choose that.")
+        raise ObservationError("This image is the render result: choose Render Result as the source.")
+    if image.source == "FILE" and Path(path).suffix.lower() == EXR:
+        content = image.packed_file.data if image.packed_file else _content(path)
+        if has_layers(content):
+            return _layered(content)
     return _pixels(image)
 
 
@@ -71,6 +96,8 @@ def read_file(path: str, frame: int, colorspace: str | None = None) -> Picture:
     """A picture, or the frame of a movie, from a file.  Raises ObservationError."""
     if not Path(path).is_file():
         raise ObservationError(f"The image file '{path}' does not exist.")
+    if Path(path).suffix.lower() == EXR and has_layers(content := _content(path)):
+        return _layered(content)
     try:
         image = bpy.data.images.load(path)
     except RuntimeError as error:
@@ -83,6 +110,55 @@ def read_file(path: str, frame: int, colorspace: str | None = None) -> Picture:
         return _pixels(image)
     finally:
         bpy.data.images.remove(image)
+
+
+def read_render_result(scene: bpy.types.Scene) -> Picture:
+    """What was rendered last, without its passes.  Raises ObservationError."""
+    result = next((image for image in bpy.data.images if image.type == "RENDER_RESULT"), None)
+    settings = scene.render.image_settings
+    before = {name: getattr(settings, name) for name in RENDER_FORMAT if hasattr(settings, name)}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "render.exr"
+        try:  # what is saved has the format of the scene that was rendered
+            for name in before:
+                setattr(settings, name, RENDER_FORMAT[name])
+            if result is not None:
+                result.save_render(str(path), scene=scene)
+        except RuntimeError as error:
+            raise ObservationError("Nothing is rendered yet in this scene: render it first.") from error
+        finally:
+            for name, value in before.items():
+                setattr(settings, name, value)
+        if not path.is_file():
+            raise ObservationError("Nothing is rendered yet in this scene: render it first.")
+        layers = read_layers(path.read_bytes())
+    return Picture(_with_alpha(layers[""]), "Linear Rec.709")
+
+
+def _layered(content: bytes) -> Picture:
+    """A picture with layers; black where there is none that is shown."""
+    layers = read_layers(content)
+    shown = pass_of(layers, ("Combined",))
+    if shown is None:
+        height, width = next(iter(layers.values())).shape[:2]
+        shown = np.zeros((height, width, 3), np.float32)
+    return Picture(_with_alpha(shown), "Linear Rec.709", layers)
+
+
+def _with_alpha(values: np.ndarray) -> np.ndarray:
+    """(H, W, 4) of grey, RGB or RGBA (H, W, C); opaque where nothing else is said."""
+    if values.shape[2] == 4:
+        return values
+    rgba = np.ones((*values.shape[:2], 4), np.float32)
+    rgba[..., :3] = values if values.shape[2] == 3 else values[..., :1]
+    return rgba
+
+
+def _content(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError:
+        return b""
 
 
 def numbered(path: str, number: int) -> str:
@@ -146,11 +222,7 @@ def _pixels(image: bpy.types.Image) -> Picture:
         raise ObservationError(f"The image '{image.name}' is empty: its file is missing or cannot be read.")
     values = np.empty(width * height * image.channels, np.float32)
     image.pixels.foreach_get(values)
-    rgba = values.reshape(height, width, image.channels)[::-1]
-    if image.channels < 4:
-        rgb = rgba[..., : 3 if image.channels == 3 else 1]
-        rgba = np.ones((height, width, 4), np.float32)
-        rgba[..., :3] = rgb
+    rgba = _with_alpha(values.reshape(height, width, image.channels)[::-1])
     space = image.colorspace_settings.name
     return Picture(rgba, "Linear Rec.709" if image.is_float and space != "Non-Color" else space)
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator
 from typing import Any
 
 import bpy
@@ -15,7 +15,7 @@ from solver_core.errors import SetupError
 from solver_core.problems.lighting.known import KnownLight
 from solver_core.problems.lighting.lights import LIGHTS
 
-from .passes import world_panorama
+from .passes import Render, world_panorama
 from .scene import require_editable, used_nodes
 from .transform import float64, split_rigid, world_matrix
 
@@ -121,23 +121,22 @@ def read_known_lights(
     return lights
 
 
-def read_world(world: bpy.types.World | None, world_from_camera: np.ndarray) -> Iterator[KnownLight]:
-    """The light of a world, if it is not black, in the frame of a camera (4, 4).
+def read_world(world: bpy.types.World | None, world_from_camera: np.ndarray) -> Generator[Render, None, list[KnownLight]]:
+    """The light of a world, nothing if it is black, in the frame of a camera (4, 4).
 
-    Where nodes make it, such as a picture, Cycles renders it.  Raises SetupError if that fails.
+    Where nodes make it, such as a picture, Cycles renders it (see passes.py).  Raises SetupError if that fails.
     """
+    name = "" if world is None else world.name
     background = _background(world)
     if background is None:
         color = (0, 0, 0) if world is None or used_nodes(world) else tuple(world.color)
     elif any(background.inputs[name].is_linked for name in ("Color", "Strength")):
-        image = world_panorama(world, world_from_camera)
-        if image.any():
-            yield KnownLight.checked({"kind": "environment", "strength": 1.0, "image": image, "name": world.name})
-        return
+        image = yield from world_panorama(world, world_from_camera)
+        light = {"kind": "environment", "strength": 1.0, "image": image, "name": name}
+        return [KnownLight.checked(light)] if image.any() else []
     else:
         color = np.array(background.inputs["Color"].default_value[:3]) * background.inputs["Strength"].default_value
-    if np.any(color):
-        yield KnownLight.checked({"kind": "sky", "strength": np.array(color), "name": world.name})
+    return [KnownLight.checked({"kind": "sky", "strength": np.array(color), "name": name})] if np.any(color) else []
 
 
 def _background(world: bpy.types.World | None) -> bpy.types.Node | None:

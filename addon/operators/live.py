@@ -7,6 +7,7 @@ Frames that were solved before Esc, an error or the saving of the file are kept;
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,10 +19,12 @@ from solver_core.errors import SolverError
 from solver_core.solution import Verdict
 
 from .. import messages, results
+from ..bridge.passes import Render
 from ..results import Result
 from ..solves.solve import Solve, Step, drain, solve_all
 
 TICK = 0.01  # seconds between looks at the thread
+RENDER_TICK = 0.1  # seconds between looks at a render that was given up
 NAVIGATION = {
     *("TIMER", "MOUSEMOVE", "INBETWEEN_MOUSEMOVE", "WINDOW_DEACTIVATE", "MIDDLEMOUSE", "WHEELUPMOUSE", "WHEELDOWNMOUSE"),
     *("WHEELINMOUSE", "WHEELOUTMOUSE", "TRACKPADPAN", "TRACKPADZOOM", "MOUSEROTATE", "MOUSESMARTZOOM", "NDOF_MOTION"),
@@ -40,6 +43,8 @@ class Run:
         self.is_kept = False  # once it ended: whether there is a result
         self._parts = iter(result.solve.parts)
         self._part: int | None = None
+        self._reading: Iterator[Render] | None = None  # of a part
+        self._render: Render | None = None  # that it waits for
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="deep_feedback")
         self._steps: Iterator[Step] = iter(())
         self._coming: Future[Step | None] | None = None
@@ -78,6 +83,8 @@ class Run:
     def stop(self) -> None:
         """Lets go of the thread, the timer and the status bar; a step that is being computed is thrown away."""
         self._worker.shutdown(wait=False, cancel_futures=True)
+        if self._render is not None:
+            bpy.app.timers.register(functools.partial(_let_go, self._render, self._reading), persistent=True)
         if self.timer is not None:
             bpy.context.window_manager.event_timer_remove(self.timer)
             self.timer = None
@@ -91,13 +98,33 @@ class Run:
             self._pieces = self.result.solve.finish()
             self.result.is_finishing, self.result.progress = True, 1.0
             return True
-        self.result.solve.read(self._part)
+        if self._render is not None and not self._render.is_done():
+            return True
+        if self._render is not None and self._render.is_ended_by_hand:  # Blender keeps the Esc that ends a render to itself
+            return False
+        if self._reading is None:
+            self._reading = iter(self.result.solve.read(self._part))
+        self._render = next(self._reading, None)
+        if self._render is not None:
+            self._render.begin()
+            self.result.rendered = self._render.what
+            results.redraw()
+            return True
+        self._reading, self.result.rendered = None, ""
         self._steps = self.result.solve.steps()
         self._ask()
         return True
 
     def _ask(self) -> None:
         self._coming = self._worker.submit(next, self._steps, None)
+
+
+def _let_go(render: Render, reading: Iterator[Render]) -> float | None:
+    """For a timer: takes away what a render needed, once Blender has ended it, which may take a moment."""
+    if not render.is_done():
+        return RENDER_TICK
+    reading.close()
+    return None
 
 
 _NO_PIECE = object()

@@ -168,7 +168,7 @@ class ArmatureSolve:
         """The whole range is one part, named by its first frame."""
         return self.frames[:1]
 
-    def read(self, part: int) -> None:
+    def read(self, part: int) -> tuple[()]:
         scene, task, chain = find_scene(self.scene), self.task, self.chain
         armature = self.armature.require(scene)
         metres = metres_per_unit(scene, armature)
@@ -220,6 +220,7 @@ class ArmatureSolve:
         matrices = np.stack(world_from_solve), np.stack(parent_pose)
         self.inputs = Inputs(targets, weights, ranges, *matrices, metres, shown, above, orientations, rest)
         self.muted += mute(armature, [*chain.bones, *pulling_bones(armature, chain.bones)])
+        return ()
 
     def _read_stance(self, scene: bpy.types.Scene, armature: bpy.types.Object, frame: int) -> np.ndarray:
         """(N, 4) rotations of the skeleton as the armature is posed at a frame."""

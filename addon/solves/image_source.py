@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import bpy
@@ -15,13 +16,16 @@ from ..bridge import image as images
 from ..bridge.camera import render_size
 from ..bridge.image import LUMINANCE, Picture
 from ..bridge.mask import read_mask
+from ..bridge.matte import Mark, cryptomatte, object_index
 from ..bridge.scene import evaluate
+
+PASSES = {"CRYPTOMATTE": cryptomatte, "INDEX": object_index}  # keys that look at passes of a render
 
 
 @dataclass(frozen=True)
 class ImageSource:
     """Exactly one of an image of the file, a path (// allowed), the camera's first background image or movie clip, a mask of
-    the file, whose splines are drawn in the image or clip editor, and a movie clip of the file.
+    the file, whose splines are drawn in the image or clip editor, a movie clip of the file, and what was rendered last.
 
     frame_offset: added to the scene's frame to get the number of a picture of a sequence, or the frame of a movie; a background
     has its own.
@@ -32,14 +36,21 @@ class ImageSource:
     use_background: bool = False
     mask: str = ""
     clip: str = ""
+    use_render: bool = False
     frame_offset: int = 0
 
     def read(self, scene: bpy.types.Scene, camera: bpy.types.Object | None, frame: int, is_range: bool) -> Picture:
         """The picture at a frame; a numbered file is a sequence if there is a range or offset.  Raises ObservationError."""
-        if [self.image, self.file, self.mask, self.clip].count("") + (not self.use_background) != 4:
+        chosen = [self.image, self.file, self.mask, self.clip, self.use_background, self.use_render]
+        if sum(map(bool, chosen)) != 1:
             raise ObservationError(
-                "Choose one image: from this file, from the disk, the camera's background, a mask or a movie clip."
+                "Choose one image: from this file, from the disk, the camera's background, a mask, a movie clip or the render "
+                "result."
             )
+        if self.use_render:
+            if is_range:
+                raise ObservationError("The render result shows one frame: choose the files of a sequence for a range.")
+            return images.read_render_result(scene)
         if self.use_background:
             if camera is None:
                 raise SetupError("The scene has no camera whose background image could be used: choose a camera.")
@@ -77,6 +88,8 @@ class MaskKey(Options):
             "ALPHA": "The object is where the image is opaque",
             "LUMINANCE": "The object is where the image is brighter than the threshold",
             "COLOR": "The object is where the image does not have the background's color",
+            "CRYPTOMATTE": "The object is where a file with layers has it in its pass Cryptomatte Object",
+            "INDEX": "The object is where a file with layers has its Pass Index in its pass Object Index",
         },
     )
     threshold: float = option(
@@ -88,9 +101,19 @@ class MaskKey(Options):
     invert: bool = option(False, "Invert", "Swaps object and background of the mask")
     color: tuple[float, float, float] = (0.0, 1.0, 0.0)
 
-    def coverage(self, picture: Picture) -> np.ndarray:
-        """(H, W) float32: fraction of each pixel that the object covers.  Raises ObservationError."""
-        if self.key == "ALPHA":
+    def coverage(self, picture: Picture, marks: Collection[Mark] = ()) -> np.ndarray:
+        """(H, W) float32: fraction of each pixel that the object covers.
+
+        marks: of the object's parts, for the passes of renders.  Raises ObservationError.
+        """
+        if self.key in PASSES:
+            if not picture.layers:
+                raise ObservationError(
+                    "The image has no layers, and of a render result Blender gives scripts none: save it as OpenEXR MultiLayer "
+                    "(Image > Save As in the image editor), and choose that file."
+                )
+            covered = PASSES[self.key](picture.layers, marks)
+        elif self.key == "ALPHA":
             if picture.alpha.min() == 1:
                 raise ObservationError(
                     "The image has no transparent pixel: solve it with From Photo, make its mask with Mask from Photo, or "

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
@@ -46,7 +46,7 @@ from ..bridge.light import (
 )
 from ..bridge.material import glossy_materials, shining_materials, surface_albedo, unread_materials
 from ..bridge.mesh import Surface, read_surfaces
-from ..bridge.passes import cycles_passes
+from ..bridge.passes import Render, cycles_passes
 from ..bridge.scene import Handle, as_played, evaluate, find_object, find_scene
 from ..bridge.transform import AT_ORIGIN, Placement, place, read_channels, read_placement, write_channels
 from ..bridge.view_transform import ViewTransform, has_tone_curve
@@ -221,7 +221,7 @@ class LightingSolve:
             )
         return cls(scene.name, task, (scene.frame_current,), task.light, before)
 
-    def read(self, part: int) -> None:
+    def read(self, part: int) -> Iterator[Render]:
         scene, task = find_scene(self.scene), self.task
         camera = find_object(scene, task.camera, "camera")
         depsgraph = evaluate(scene)
@@ -238,20 +238,22 @@ class LightingSolve:
             mask = mask & _usable(task.mask.read(scene, camera, part, is_range=False), picture.size)
         factor = math.ceil(max(picture.size) / MAX_SIZE)
         rotation, position = world_from_camera[:3, :3], world_from_camera[:3, 3]
-        known = self._known(scene, depsgraph, world_from_camera)
         view = view.scaled(1 / factor, view.width // factor, view.height // factor)
-        passes = self._passes(scene, depsgraph, camera, surfaces, view)
+        rendered = ViewTransform(scene).linear(_shrunk(picture.shown_rgb(), factor)) if is_render else None
+        start = self._start(world_from_camera)
+        known = yield from self._known(scene, depsgraph, world_from_camera)
+        passes = yield from self._passes(surfaces, view)
         must_be_known = bool(known) and passes is None
         self.inputs = _Inputs(
             _shrunk(picture.linear_rgb(), factor),
-            ViewTransform(scene).linear(_shrunk(picture.shown_rgb(), factor)) if is_render else None,
+            rendered,
             [(surface.vertices_world - position) @ rotation for surface in surfaces],
             [surface.faces for surface in surfaces],
             view,
             self._albedos(surfaces, part, must_be_known) if task.options.use_base_color and passes is None else None,
             [surface.shading.corner_normal_world @ rotation for surface in surfaces],
             _shrunk(mask, factor) >= OPAQUE,
-            self._start(world_from_camera),
+            start,
             world_from_camera,
             known,
             passes,
@@ -407,14 +409,7 @@ class LightingSolve:
         camera_from_light = np.linalg.solve(world_from_camera, self.before.world_from_light)
         return camera_from_light[:3, 3] if self.task.kind.has_position else camera_from_light[:3, 2]
 
-    def _passes(
-        self,
-        scene: bpy.types.Scene,
-        depsgraph: bpy.types.Depsgraph,
-        camera: bpy.types.Object,
-        surfaces: list[Surface],
-        view: Camera,
-    ) -> Passes | None:
+    def _passes(self, surfaces: list[Surface], view: Camera) -> Generator[Render, None, Passes | None]:
         """Passes of Cycles, None where they are not wanted or cannot be had."""
         options, shadings = self.task.options, [surface.shading for surface in surfaces]
         is_needed = options.passes == "ALWAYS" or any(
@@ -422,8 +417,10 @@ class LightingSolve:
         )
         if not options.use_base_color or options.passes == "NEVER" or not is_needed:
             return None
+        scene = find_scene(self.scene)
+        camera = find_object(scene, self.task.camera, "camera")
         try:
-            passes = cycles_passes(scene, depsgraph, camera, (view.width, view.height))
+            passes = yield from cycles_passes(scene, evaluate(scene), camera, (view.width, view.height))
         except SetupError as error:
             self.doubts.append(f"{error} So nodes were read.")
             return None
@@ -464,7 +461,9 @@ class LightingSolve:
             self.doubts.append("The picture was taken for a render with this scene's view transform, which was taken out.")
         return rendered
 
-    def _known(self, scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph, world_from_camera: np.ndarray) -> list[KnownLight]:
+    def _known(
+        self, scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph, world_from_camera: np.ndarray
+    ) -> Generator[Render, None, list[KnownLight]]:
         """The other lights, in the camera's frame."""
         options = self.task.options
         is_counting = options.use_other_lights and options.use_base_color
@@ -473,7 +472,8 @@ class LightingSolve:
             return []
         lights = read_known_lights(depsgraph, world_from_camera, {self.light, *self.task.ignored})
         try:
-            lights += read_world(scene.world, world_from_camera) if options.use_world else ()
+            if options.use_world:
+                lights += yield from read_world(scene.world, world_from_camera)
         except SetupError as error:
             self.doubts.append(f"{error} So the world's light was not counted.")
         return lights

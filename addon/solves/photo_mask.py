@@ -73,7 +73,7 @@ class PhotoMask:
         if self.model is None and self.box is None:
             raise ObservationError("Nothing says where the object is: draw a box around it, or move it in front of the camera.")
         rows, columns = self.seen.rows, self.seen.columns
-        found = find_mask(self.photo._replace(rgba=self.photo.rgba[rows, columns]), self.seen, self.box, self.model)
+        found = find_mask(self.photo.window(rows, columns), self.seen, self.box, self.model)
         coverage = np.zeros(self.photo.rgba.shape[:2], np.float32)
         coverage[rows, columns] = found.coverage
         return FoundMask(coverage, found.notes)

@@ -17,10 +17,11 @@ from solver_core.problems.pose.photograph import PhotoSolution
 from solver_core.problems.pose.solve import PoseAlternative, PoseOptions, PoseSession, PoseSolution
 from solver_core.solution import Judgement, Verdict
 
-from ..bridge.assembly import Trial, alone, move, try_move, whole_of
+from ..bridge.assembly import Trial, assembly_of, move, try_move
 from ..bridge.camera import FLAT_LENSES, check_camera, read_camera_pose
 from ..bridge.holds import animation_holds, holds, nla_holds, shape_holds
 from ..bridge.keyframes import Keys, require_keyable, set_keys
+from ..bridge.matte import Mark
 from ..bridge.moment import Moment
 from ..bridge.scene import Handle, as_played, evaluate, find_object, find_scene, require_editable, show_frame
 from ..bridge.transform import (
@@ -35,7 +36,7 @@ from ..bridge.transform import (
     write_channels,
 )
 from .found import FoundPose, FramePose, Intrinsics, Matrix, matrix
-from .image_source import ImageSource, MaskKey
+from .image_source import PASSES, ImageSource, MaskKey
 from .measured import judge_end, judge_gap
 from .pose_view import PoseView, Things
 from .solve import Step, frames_of, mean_milliseconds
@@ -132,6 +133,7 @@ class PoseSolve:
     things: Things
     trial: Trial
     channels: dict[Handle, dict[str, tuple[float, ...]]]
+    marks: tuple[Mark, ...]  # of the parts whose outline counts
     view: PoseView | None = None  # as the last part was read
     rounds: list[tuple[float, _Kept]] = field(default_factory=list)  # of that, with the overlap in the scene
     kept: dict[int, _Kept] = field(default_factory=dict)
@@ -149,7 +151,7 @@ class PoseSolve:
         parts = frames_of(scene, task.frame_start, task.frame_end)[:: -1 if task.backwards else 1]
         thing, camera = find_object(scene, task.object, "object"), find_object(scene, task.camera, "camera")
         check_camera(camera, FLAT_LENSES)
-        assembly = whole_of(scene, thing, camera) if task.options.whole else alone(thing)
+        assembly = assembly_of(scene, thing, camera, task.options.whole)
         if not assembly.parts:
             raise SetupError(f"'{thing.name}' has no faces that are visible: show it, or choose an object with a surface.")
         eye, is_camera_moved = Handle.of(camera), task.options.move == "CAMERA"
@@ -162,9 +164,10 @@ class PoseSolve:
         trial = try_move(scene, moved, followers, still)
         things = Things(eye, moved, trial.parts or assembly.parts, assembly.movers[0])
         channels = {one: read_channels(one.require(scene)) for one in moved}
-        return cls(scene.name, task, parts, Moment.of(scene), things, trial, channels)
+        marks = tuple(Mark.of(one.require(scene)) for one in things.parts)
+        return cls(scene.name, task, parts, Moment.of(scene), things, trial, channels, marks)
 
-    def read(self, part: int) -> None:
+    def read(self, part: int) -> tuple[()]:
         scene = find_scene(self.scene)
         if self.task.is_range and not self.rounds:  # also at the current frame, which may not be as its animation plays it
             scene.frame_set(part)
@@ -173,6 +176,7 @@ class PoseSolve:
             first = self.things.moved[0]
             self.view.start_from(first, list(self.kept.values())[-1].place(first))
         self.view.require_in_front()
+        return ()
 
     def steps(self) -> Iterator[Step]:
         view, task, part = self.view, self.task, self._part
@@ -318,7 +322,7 @@ class PoseSolve:
         """(H, W) of what counts as the object; that of a photograph is known once it was solved."""
         if self.task.is_from_photo:
             return self.photo_masks[frame].astype(np.float32) / 255
-        return self.task.mask.coverage(view.picture)
+        return self.task.mask.coverage(view.picture, self.marks)
 
     def _matrices(self, scene: bpy.types.Scene) -> tuple[Matrix, Matrix, Matrix, dict[str, Matrix]]:
         """The matrices of a FramePose, of the scene at its frame."""
@@ -373,9 +377,16 @@ class PoseSolve:
         }
 
 
-def preview_mask(scene: bpy.types.Scene, silhouette: ImageSource, mask: MaskKey, camera: str = "") -> np.ndarray:
+def preview_mask(
+    scene: bpy.types.Scene, silhouette: ImageSource, mask: MaskKey, camera: str = "", thing: str = "", is_whole: bool = True
+) -> np.ndarray:
     """(H, W) float32, row 0 on top: what the solve would take as the object.  Raises SolverError.
 
-    camera: whose background it is, the scene's if not given.
+    camera: whose background it is, the scene's if not given.  thing: the object, for keys that know it by its name.
     """
-    return mask.coverage(silhouette.read(scene, scene.objects.get(camera, scene.camera), scene.frame_current, is_range=False))
+    eye = scene.objects.get(camera, scene.camera)
+    picture, marks = silhouette.read(scene, eye, scene.frame_current, is_range=False), ()
+    if mask.key in PASSES:
+        parts = assembly_of(scene, find_object(scene, thing, "object"), eye, is_whole).parts
+        marks = tuple(Mark.of(one.require(scene)) for one in parts)
+    return mask.coverage(picture, marks)

@@ -79,7 +79,7 @@ class PoseView:
             seen = read_view(scene, depsgraph, camera, *picture.size)
             mesh = things.read_mesh(scene, depsgraph)
             placements = {one: read_placement(depsgraph, one.require(scene)) for one in things.moved}
-        picture = picture._replace(rgba=picture.rgba[seen.rows, seen.columns])
+        picture = picture.window(seen.rows, seen.columns)
         start = np.linalg.solve(seen.world_from_eye, mesh.world_from_object)
         return cls(things, picture, seen, mesh, placements, start)
 

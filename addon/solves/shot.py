@@ -10,7 +10,7 @@ import bpy
 from solver_core.errors import SetupError
 from solver_core.solution import Verdict
 
-from ..bridge.assembly import alone, whole_of
+from ..bridge.assembly import assembly_of
 from ..bridge.keyframes import key_frames, remove_keys, require_keyable
 from ..bridge.transform import rotation_channel
 
@@ -22,8 +22,7 @@ def movers(scene: bpy.types.Scene, settings: Any) -> list[bpy.types.Object]:
     camera, thing = settings.camera or scene.camera, settings.object or scene.view_layers[0].objects.active
     if settings.move == "CAMERA":
         return [camera]
-    assembly = whole_of(scene, thing, camera) if settings.whole else alone(thing)
-    return [one.require(scene) for one in assembly.movers]
+    return [one.require(scene) for one in assembly_of(scene, thing, camera, settings.whole).movers]
 
 
 def next_key(things: list[bpy.types.Object], frame: int, is_backwards: bool) -> int:

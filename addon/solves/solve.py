@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
@@ -11,6 +11,8 @@ import bpy
 import numpy as np
 
 from solver_core.errors import SetupError, SolverError
+
+from ..bridge.passes import Render
 
 NO_IMAGE_LINES = np.zeros((0, 2, 2), np.float32)
 NO_WORLD_LINES = np.zeros((0, 2, 3), np.float32)
@@ -62,8 +64,11 @@ class Solve(Protocol):
         """Reads what does not change.  Raises SolverError with a sentence for the artist."""
         ...
 
-    def read(self, part: int) -> None:
-        """Reads the inputs of a part's frame.  Raises SolverError."""
+    def read(self, part: int) -> Iterable[Render]:
+        """Reads the inputs of a part's frame; hands out what is to be rendered for that, one after the other.
+
+        It is to be drained, each render being carried out before the next one is asked for.  Raises SolverError.
+        """
         ...
 
     def steps(self) -> Iterator[Step]:
@@ -121,7 +126,8 @@ def solve_all(solve: Solve, show: Callable[[Step], None] = lambda step: None) ->
         for part in solve.parts:
             is_done = False
             while not is_done:
-                solve.read(part)
+                for render in solve.read(part):
+                    render.at_once()
                 for step in solve.steps():
                     show(step)
                 is_done = solve.keep()

@@ -17,6 +17,15 @@ def drain(solve) -> list:
     return steps
 
 
+def rendered(pieces):
+    """What a generator of renders gives at its end."""
+    while True:
+        try:
+            next(pieces).at_once()
+        except StopIteration as end:
+            return end.value
+
+
 def add_camera(scene, location=(3, -7, 3)):
     camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
     scene.collection.objects.link(camera)

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from addon.bridge.camera import read_camera_pose
-from addon.bridge.passes import cycles_passes, read_layers, world_panorama
+from addon.bridge.exr import read_layers
+from addon.bridge.passes import cycles_passes, world_panorama
 from addon.bridge.scene import evaluate
 from solver_core.command.files import write_radiance
 from solver_core.problems.lighting.environment import found_environment
 from solver_core.problems.lighting.known import environment_suns
 
-from .solve_scenes import add_camera, diffuse
+from .solve_scenes import add_camera, diffuse, rendered
 
 pytestmark = pytest.mark.filterwarnings("ignore:'Material.use_nodes'")
 
@@ -32,7 +33,7 @@ def ground(scene):
 
 
 def passes_of(scene, size=SIZE):
-    return cycles_passes(scene, evaluate(scene), scene.camera, size)
+    return rendered(cycles_passes(scene, evaluate(scene), scene.camera, size))
 
 
 @pytest.mark.parametrize("size", [SIZE, (1200, 900)])
@@ -75,6 +76,20 @@ def test_nothing_of_the_users_is_changed_or_left(ground):
     assert ground.camera.name == "Camera"
 
 
+def test_handlers_of_renders_are_not_called(ground):
+    called = []
+    handlers = [getattr(bpy.app.handlers, f"render_{name}") for name in ("init", "pre", "post", "write", "complete")]
+    for one in handlers:
+        one.append(called.append)
+
+    passes_of(ground)
+
+    assert called == []
+    assert all(one[:] == [called.append] for one in handlers)
+    for one in handlers:
+        one.remove(called.append)
+
+
 @pytest.mark.parametrize("codec", ["NONE", "ZIP"])
 @pytest.mark.parametrize("depth", ["16", "32"])
 def test_layers_of_a_file_are_the_picture_that_was_saved(codec, depth, scene, tmp_path):
@@ -104,7 +119,7 @@ def test_blender_shows_the_sun_of_an_environment_file_where_it_was_found(scene, 
     picture.image = bpy.data.images.load(str(tmp_path / "around.hdr"))
     world.node_tree.links.new(picture.outputs["Color"], nodes["Background"].inputs["Color"])
 
-    suns = environment_suns(world_panorama(world, np.eye(4)))
+    suns = environment_suns(rendered(world_panorama(world, np.eye(4))))
 
     light = suns.irradiance.mean(axis=1) @ suns.directions
     assert light / np.linalg.norm(light) @ towards > np.cos(np.radians(0.5))

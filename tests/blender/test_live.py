@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import bpy
 import pytest
 
-from addon import results
+from addon import result_panel, results
 from addon.operators import live
 from tests.blender.fake_solve import FakeSolve, lines, some_result
 
@@ -104,6 +104,73 @@ def test_progress_never_falls_and_ends_where_all_is_solved(thing):
     assert seen[-1] == 1
     assert run.result.is_finishing
     assert run.result.num_done == 2  # before the last part
+
+
+class FakeRender:
+    """A render of Blender's that goes on until it is told to end."""
+
+    what = "the walls"
+    is_ended_by_hand = is_over = has_begun = False
+
+    def begin(self):
+        self.has_begun = True
+
+    def is_done(self):
+        return self.is_over
+
+
+class RenderedSolve(FakeSolve):
+    def read(self, part):
+        self.render = FakeRender()
+        try:
+            yield self.render
+        finally:
+            self.log.append("cleaned")
+        super().read(part)
+
+
+def test_run_goes_on_once_what_it_needs_is_rendered(thing):
+    solve = RenderedSolve("Thing")
+    run = live.Run(some_result(solve))
+
+    assert all(run.tick() for _ in range(5))
+
+    assert solve.render.has_begun
+    assert solve.log == []
+    assert result_panel.describe_step(run.result) == "Cycles renders the walls"
+    solve.render.is_over = True
+    drained(run)
+    assert solve.log == ["cleaned", ("read", 1), ("keep", 1), ("finish", "")]
+    assert run.result.rendered == ""
+
+
+def test_a_render_that_the_user_ends_ends_the_solve(operator):
+    operator.solve_class = RenderedSolve
+    operator.start()
+    operator.send("TIMER", "NOTHING")
+    render = operator.run.result.solve.render
+    render.is_over = render.is_ended_by_hand = True
+
+    assert operator.send("TIMER", "NOTHING") == {"CANCELLED"}
+
+    assert "restore" in operator.run.result.solve.log
+    assert results.find("pose", bpy.context.scene) is None
+
+
+def test_what_a_render_needs_stays_until_blender_has_ended_it(operator):
+    operator.solve_class = RenderedSolve
+    operator.start()
+    operator.send("TIMER", "NOTHING")
+    solve = operator.run.result.solve
+    reading = operator.run._reading
+
+    operator.send("ESC")
+
+    assert live._let_go(solve.render, reading) == live.RENDER_TICK
+    assert "cleaned" not in solve.log
+    solve.render.is_over = True
+    assert live._let_go(solve.render, reading) is None
+    assert "cleaned" in solve.log
 
 
 def test_tick_does_not_wait_for_a_step_that_takes_long(thing):

@@ -18,7 +18,7 @@ from addon.solves.image_source import ImageSource
 from addon.solves.lighting import LightingSolve, LightingTask, LightingTaskOptions
 from solver_core.errors import SolverError
 
-from .solve_scenes import add_camera, add_monkey, diffuse, drain, render
+from .solve_scenes import add_camera, add_monkey, diffuse, drain, render, rendered
 
 GROUND, SKIN = (0.6, 0.6, 0.6), (0.7, 0.3, 0.2)
 
@@ -293,7 +293,7 @@ def test_a_panorama_of_a_world_has_its_lamp_where_the_camera_sees_it(scene):
     world_from_camera = np.eye(4)
     world_from_camera[:3, :3] = np.transpose([[0, -1, 0], [0, 0, 1], [-1, 0, 0]])
 
-    panorama = world_panorama(scene.world, world_from_camera)
+    panorama = rendered(world_panorama(scene.world, world_from_camera))
 
     height, width, _ = panorama.shape
     assert width == 2 * height
