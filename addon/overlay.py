@@ -12,6 +12,7 @@ import gpu
 import numpy as np
 from gpu_extras.batch import batch_for_shader
 
+from solver_core.colour import linear_from_srgb
 from solver_core.errors import SolverError
 from solver_core.solution import Verdict
 
@@ -119,7 +120,9 @@ class Comparison:
             return False
         if self._pixels is not None:
             height, width = self._pixels.shape[:2]
-            values = gpu.types.Buffer("FLOAT", self._pixels.size, (self._pixels / np.float32(255)).ravel())
+            values = self._pixels / np.float32(255)
+            values[..., :3] = linear_from_srgb(values[..., :3])  # the viewport encodes what a shader of images draws
+            values = gpu.types.Buffer("FLOAT", values.size, values.ravel())
             self.texture, self._pixels = gpu.types.GPUTexture((width, height), format="RGBA16F", data=values), None
         return True
 
