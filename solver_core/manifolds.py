@@ -131,6 +131,38 @@ class UnitSphere:
 
 
 @dataclass(frozen=True)
+class Product:
+    """Points of several manifolds side by side, (B, D); of each as many numbers as its steps have.
+
+    Distance is the root of the sum of the squared distances.
+    """
+
+    parts: tuple[Manifold, ...]
+
+    @property
+    def dim(self) -> int:
+        return sum(part.dim for part in self.parts)
+
+    def retract(self, x: np.ndarray, step: np.ndarray) -> np.ndarray:
+        moved = [part.retract(*pair) for part, *pair in zip(self.parts, self._split(x), self._split(step), strict=True)]
+        return np.concatenate(moved, axis=-1)
+
+    def difference(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        steps = [part.difference(*pair) for part, *pair in zip(self.parts, self._split(x), self._split(y), strict=True)]
+        return np.concatenate(steps, axis=-1)
+
+    def distance(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        squared = [part.distance(*pair) ** 2 for part, *pair in zip(self.parts, self._split(x), self._split(y), strict=True)]
+        return np.sqrt(np.sum(squared, axis=0))
+
+    def random(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        return np.concatenate([part.random(rng, count) for part in self.parts], axis=-1)
+
+    def _split(self, values: np.ndarray) -> list[np.ndarray]:
+        return np.split(values, np.cumsum([part.dim for part in self.parts])[:-1], axis=-1)
+
+
+@dataclass(frozen=True)
 class SE3:
     """Rigid poses in front of a camera, (B, 7) wxyz + xyz with z < 0, as camera_from_object.
 

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solver_core.manifolds import SE3, AddedPose, Euclidean, Manifold, SO3Power, UnitSphere
+from solver_core.manifolds import SE3, AddedPose, Euclidean, Manifold, Product, SO3Power, UnitSphere
 
-MANIFOLDS = [Euclidean(3), UnitSphere(), SE3(), AddedPose(), SO3Power(5)]
+MANIFOLDS = [Euclidean(3), UnitSphere(), Product((UnitSphere(), Euclidean(3))), SE3(), AddedPose(), SO3Power(5)]
 FREE_MANIFOLDS = [Euclidean(3), SE3(), SO3Power(5)]  # on the sphere a part of the step changes nothing
 COUNT = 4
 
@@ -82,7 +82,7 @@ def test_retract_stays_in_the_space_however_long_the_step(manifold, seed, size):
 
     assert np.isfinite(x).all()
     if not isinstance(manifold, Euclidean):
-        unit = x[..., :4] if isinstance(manifold, SE3) else x
+        unit = x[..., : {SE3: 4, AddedPose: 4, Product: 3}.get(type(manifold))]
         np.testing.assert_allclose(np.linalg.norm(unit, axis=-1), 1, atol=1e-12)
     if isinstance(manifold, SE3):
         assert (x[:, 6] < 0).all()

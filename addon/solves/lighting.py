@@ -164,6 +164,7 @@ class _Inputs(NamedTuple):
             normals=self.normals,
             known=self.known,
             passes=self.passes,
+            up=self.world_from_camera[2, :3],
         )
 
     def bounds(self) -> tuple[np.ndarray, float]:
@@ -396,7 +397,7 @@ class LightingSolve:
             picture = canvas.photograph()
             return np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8)])
         draw = {"RELIT": canvas.relit, "DIFFERENCE": canvas.difference}[what]
-        return np.dstack([draw(self.solution.light), np.uint8(255) * canvas.is_lit])
+        return np.dstack([draw(np.array([lamp.light for lamp in self.solution.lamps])), np.uint8(255) * canvas.is_lit])
 
     @functools.cached_property
     def _canvas(self) -> LightingCanvas:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,13 @@ from solver_core.problems.lighting import drawing
 from solver_core.problems.lighting.environment import found_environment
 from solver_core.problems.lighting.lights import LIGHTS
 from solver_core.problems.lighting.setup import LightingSetup
-from solver_core.problems.lighting.solve import LightingOptions, LightingSession, LightingSolution, LightingStep
+from solver_core.problems.lighting.solve import (
+    FoundLamp,
+    LightingOptions,
+    LightingSession,
+    LightingSolution,
+    LightingStep,
+)
 from solver_core.reading import read_json
 from solver_core.render.gbuffer import Albedo, Passes
 
@@ -103,9 +110,9 @@ def run(args: argparse.Namespace) -> int:
 
     console.print_result(_content(result), args.out)  # before the pictures: a folder that is missing must not lose it
     if args.picture is not None:
-        canvas = drawing.LightingCanvas.of(setup)
+        canvas = drawing.LightingCanvas.of(replace(setup, sky=session.setup.sky))
         captions = ["photograph and light", "estimate", f"difference: {result.image_error:.1%}"]
-        write_picture(args.picture, drawing.draw_result(canvas, result.light, captions))
+        write_picture(args.picture, drawing.draw_result(canvas, np.array([lamp.light for lamp in result.lamps]), captions))
     if args.animation is not None:
         write_animation(args.animation, _frames(drawing.LightingCanvas.of(setup), result), STEP_MILLISECONDS)
 
@@ -159,21 +166,22 @@ def _frames(canvas: drawing.LightingCanvas, result: LightingSolution) -> list[np
 def _content(result: LightingSolution) -> dict[str, Any]:
     """The result as it is printed."""
     return {
-        "direction": result.direction.tolist(),
-        "position": None if result.position is None else result.position.tolist(),
-        "strength": result.strength.tolist(),
-        "size_deg": None if result.size is None else [round(value, 3) for value in result.size],
+        **_lamp_content(result.lamps[0]),
+        "lamps": [
+            {
+                "kind": lamp.kind,
+                **_lamp_content(lamp),
+                "verdict": lamp.verdict.value,
+                "explanation": lamp.explanation,
+            }
+            for lamp in result.lamps
+        ],
         "ambient": result.ambient.tolist(),
+        "sky": None if result.sky is None else {"above": result.sky.above.tolist(), "below": result.sky.below.tolist()},
         "albedo": [None if np.isnan(found).any() else found.tolist() for found in result.albedo],
         "image_error": round(result.image_error, 4),
-        "uncertainty_deg": round(result.uncertainty_deg, 2),
-        "distance_uncertainty": round(result.report.distance_uncertainty, 4),
-        "probability": round(result.probability, 4),
         "notes": result.report.notes,
         "known_lights": [light.name for light in result.known],
-        "alternatives": [
-            {"light": other.light.tolist(), "probability": round(other.probability, 4)} for other in result.alternatives
-        ],
         "verdict": result.verdict.value,
         "explanation": result.explanation,
         "reason": result.reason.value,
@@ -187,6 +195,22 @@ def _content(result: LightingSolution) -> dict[str, Any]:
                 "seconds": round(step.seconds, 4),
             }
             for step in result.history
+        ],
+    }
+
+
+def _lamp_content(lamp: FoundLamp) -> dict[str, Any]:
+    """A lamp as it is printed."""
+    return {
+        "direction": lamp.direction.tolist(),
+        "position": None if lamp.position is None else lamp.position.tolist(),
+        "strength": lamp.strength.tolist(),
+        "size_deg": None if lamp.size is None else [round(value, 3) for value in lamp.size],
+        "uncertainty_deg": round(lamp.uncertainty_deg, 2),
+        "distance_uncertainty": round(lamp.report.distance_uncertainty, 4),
+        "probability": round(lamp.probability, 4),
+        "alternatives": [
+            {"light": other.light.tolist(), "probability": round(other.probability, 4)} for other in lamp.alternatives
         ],
     }
 

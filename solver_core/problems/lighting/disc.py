@@ -24,13 +24,13 @@ class SunSize(NamedTuple):
     high_deg: float
 
 
-def sun_size(problem: LightingProblem, x: np.ndarray) -> SunSize:
-    """Size of a sun in a direction x (1, 3), from the image of a problem of one instance.
+def sun_size(problem: LightingProblem, x: np.ndarray, lamp: int = 0) -> SunSize:
+    """Size of a sun in the light x (1, D), from the image of a problem of one instance.
 
-    Strength and ambient light are fitted to each size.
+    Strengths and sky are fitted to each size.  lamp: which one of the light's is meant.
     """
-    row = np.zeros(1, dtype=int)
-    energies = np.array([_energy(problem, x, size, row) for size in SIZES_DEG])
+    shading = problem.lamps.shade(problem.scene, x, problem.map_size)
+    energies = np.array([_energy(problem, x, size, lamp, shading) for size in SIZES_DEG])
     best = int(np.argmin(energies))
     place = np.log2(SIZES_DEG)
     middle = best
@@ -43,8 +43,11 @@ def sun_size(problem: LightingProblem, x: np.ndarray) -> SunSize:
     return SunSize(*(float(2**value) for value in (np.interp(middle, np.arange(len(place)), place), low, high)))
 
 
-def _energy(problem: LightingProblem, x: np.ndarray, size_deg: float, row: np.ndarray) -> float:
-    suns = disc(x[0], size_deg, SAMPLES).astype(np.float32)
-    shading = problem.kind.shade(problem.scene.of(np.zeros(len(suns), int)), suns, problem.map_size).mean(axis=0)
-    prediction = problem.explain(shading[None].astype(np.float32), row)
+def _energy(problem: LightingProblem, x: np.ndarray, size_deg: float, lamp: int, shading: np.ndarray) -> float:
+    """Of the image with a lamp of this size; shading: (1, K, P) by the lamps without size."""
+    kind, direction = problem.lamps.kinds[lamp], problem.lamps.each(x)[lamp][0]
+    suns = disc(direction, size_deg, SAMPLES).astype(np.float32)
+    soft = shading.copy()
+    soft[0, lamp] = kind.shade(problem.scene.of(np.zeros(len(suns), int)), suns, problem.map_size).mean(axis=0)
+    prediction = problem.explain(soft, np.zeros(1, dtype=int))
     return float(problem.image_energy(prediction, problem.observation)[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -51,15 +51,15 @@ class LightingCanvas:
         seen = np.where(self.setup.buffer.mask[0][..., None], 1, DIMMED) * self.setup.photograph.image
         return self._picture(seen / self.problem.observation.level[0])
 
-    def relit(self, light: np.ndarray) -> np.ndarray:
-        """(H, W, 3) uint8 the geometry under a light (3,) in the camera's frame, and under the known lights."""
+    def relit(self, lights: np.ndarray) -> np.ndarray:
+        """(H, W, 3) uint8 the geometry under a light (3,) in the camera's frame, or K of them (K, 3), and the known lights."""
         pixels, observation = self.pixels, self.problem.observation
         seen = self.setup.photograph.image[pixels.row, pixels.column] / observation.level[0]
-        return self._picture(self._spread(seen - observation.image[0] + self._prediction(light)))
+        return self._picture(self._spread(seen - observation.image[0] + self._prediction(lights)))
 
-    def difference(self, light: np.ndarray) -> np.ndarray:
+    def difference(self, lights: np.ndarray) -> np.ndarray:
         """(H, W, 3) uint8: orange where the photograph is brighter than the estimate, cyan where it is darker."""
-        residual = self.problem.observation.image[0].mean(axis=1) - self._prediction(light).mean(axis=1)
+        residual = self.problem.observation.image[0].mean(axis=1) - self._prediction(lights).mean(axis=1)
         tint = np.where(residual[:, None] > 0, np.array(ORANGE), np.array(CYAN)) / 255
         return np.round(255 * self._spread(tint * np.clip(np.abs(residual), 0, 1)[:, None])).astype(np.uint8)
 
@@ -77,10 +77,11 @@ class LightingCanvas:
             segments, width = _arrow(start, _within(picture, start, end)), STROKE_PX
         return _stroke(_stroke(picture, segments, HALO, width + HALO_PX - STROKE_PX), segments, colour, width)
 
-    def _prediction(self, light: np.ndarray) -> np.ndarray:
+    def _prediction(self, lights: np.ndarray) -> np.ndarray:
         """(P, 3) relit image in bright levels."""
-        x = self.setup.kind.from_camera(light, self.problem.scene).astype(np.float32)
-        return self.problem.forward(x, np.zeros(1, dtype=int)).image[0]
+        x = np.atleast_2d(self.setup.kind.from_camera(lights, self.problem.scene)).astype(np.float32)
+        problem = replace(self.problem, more=(self.setup.kind,) * (len(x) - 1))
+        return problem.forward(x.reshape(1, -1), np.zeros(1, dtype=int)).image[0]
 
     def _spread(self, values: np.ndarray) -> np.ndarray:
         """(H, W, 3) image of the values (P, 3) of the usable pixels."""
@@ -93,10 +94,12 @@ class LightingCanvas:
         return np.round(255 * srgb_from_linear(image * EXPOSURE)).astype(np.uint8)
 
 
-def draw_result(canvas: LightingCanvas, light: np.ndarray, captions: Sequence[str]) -> np.ndarray:
-    """Photograph with the light, relit estimate and difference, side by side, each with its caption."""
-    photograph, relit, difference = map(_scaled, (canvas.photograph(), canvas.relit(light), canvas.difference(light)))
-    pictures = [canvas.draw_light(photograph, light, ORANGE), relit, difference]
+def draw_result(canvas: LightingCanvas, lights: np.ndarray, captions: Sequence[str]) -> np.ndarray:
+    """Photograph with the lights (K, 3), relit estimate and difference, side by side, each with its caption."""
+    photograph, relit, difference = map(_scaled, (canvas.photograph(), canvas.relit(lights), canvas.difference(lights)))
+    for light in lights:
+        photograph = canvas.draw_light(photograph, light, ORANGE)
+    pictures = [photograph, relit, difference]
     return side_by_side([Panel(picture, caption) for picture, caption in zip(pictures, captions, strict=True)])
 
 

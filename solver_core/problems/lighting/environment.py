@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A found sun and its ambient light as a picture of all that is around, for other renderers."""
+"""Found suns and their sky as a picture of all that is around, for other renderers."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def found_environment(solution: LightingSolution, camera_from_world: np.ndarray)
     """Radiance all around, as Blender's Environment Texture shows it: z up, x in the middle, y in the middle of the left half.
 
     Args:
-        solution: of a sun.
+        solution: of suns.
         camera_from_world: (4, 4) rigid, or any frame whose axes the picture shall have.
 
     Returns:
-        (H, W, 3) float32 linear; on what faces the sun, its pixels together make the found strength in W/m2.
+        (H, W, 3) float32 linear; on what faces a sun, its pixels together make the found strength in W/m2.
 
     Raises:
         ConfigError: for a light that is near: it is another one at every point.
@@ -29,11 +29,11 @@ def found_environment(solution: LightingSolution, camera_from_world: np.ndarray)
     if solution.position is not None:
         raise ConfigError("an environment holds light from far away, and a point light is near: solve for a sun")
     ahead, solid_angle = environment_directions(HEIGHT, 2 * HEIGHT)
-    towards = ahead[..., [2, 0, 1]] * [-1, -1, 1]  # the picture's middle is x here, and -z there
-    sun = camera_from_world[:3, :3].T @ solution.direction
-    across = SUN_DEG if solution.size is None else solution.size.angle_deg
-    cosine = towards @ sun
-    is_sun = cosine >= min(np.cos(np.radians(across / 2)), cosine.max())  # at least one pixel
-    covered = float(np.sum(is_sun * solid_angle[:, None]))
-    sky = np.broadcast_to(solution.ambient, (*cosine.shape, 3))
-    return np.where(is_sun[..., None], sky + solution.strength / covered, sky).astype(np.float32)
+    towards = ahead[..., [2, 0, 1]] * [-1, -1, 1] @ camera_from_world[:3, :3].T  # the picture's middle is x here, and -z there
+    radiance = np.zeros(towards.shape) if solution.sky is None else solution.sky.radiance(towards)
+    for lamp in solution.lamps:
+        across = SUN_DEG if lamp.size is None else lamp.size.angle_deg
+        cosine = towards @ lamp.direction
+        is_sun = cosine >= min(np.cos(np.radians(across / 2)), cosine.max())  # at least one pixel
+        radiance += is_sun[..., None] * lamp.strength / float(np.sum(is_sun * solid_angle[:, None]))
+    return radiance.astype(np.float32)

@@ -74,13 +74,14 @@ def features(
     """
     observed = np.clip(observation.image.mean(axis=2), 0, MAX_BRIGHTNESS)
     relit = np.clip(prediction.image.mean(axis=2), 0, MAX_BRIGHTNESS)
-    lit = prediction.shading / np.maximum(prediction.shading.max(axis=1, keepdims=True), np.finfo(np.float32).eps)
+    shading = prediction.shading[:, 0]
+    lit = shading / np.maximum(shading.max(axis=1, keepdims=True), np.finfo(np.float32).eps)
     channels = (observed, relit, observed - relit, lit, *np.moveaxis(surface.normal, 2, 0))
     image = np.zeros((len(x), GRID_SIZE * GRID_SIZE, NUM_CHANNELS), dtype=np.float32)
     rows = np.arange(len(x))[:, None]
     for index, channel in enumerate((*channels, 2 * surface.position[..., 2], 1)):
         image[rows, surface.cell, index] = channel
-    brightness = 1 / np.maximum(prediction.strength.mean(axis=1, keepdims=True), 1 / MAX_NUMBER)
+    brightness = 1 / np.maximum(prediction.strength[:, 0].mean(axis=1, keepdims=True), 1 / MAX_NUMBER)
     numbers = np.concatenate(
         [
             np.clip(x, -MAX_NUMBER, MAX_NUMBER),

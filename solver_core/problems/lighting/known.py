@@ -11,9 +11,11 @@ import numpy as np
 
 from solver_core.checks import checked_array, checked_numbers
 from solver_core.errors import SetupError, shown
+from solver_core.problems.lighting import sky
 from solver_core.problems.lighting.lights import LIGHTS
 from solver_core.problems.lighting.lights.light import spread
 from solver_core.problems.lighting.lights.sun import disc
+from solver_core.problems.lighting.sky import SkySuns
 from solver_core.problems.lighting.surface import LitScene
 
 KEYS = {
@@ -30,8 +32,6 @@ ROUNDED = 1e-3  # half a turn is a little more in Blender's single precision
 RANGES = {"angle_deg": (0, 180), "cone_deg": (0, 180), "blend": (0, 1)}
 DISC_SAMPLES = 12  # of a sun's disc
 SIDE_SAMPLES = 4  # along each side of an area
-SKY_SAMPLES = 64  # directions: the share of the sky that is seen is off by about a hundredth
-SKY_MAP = 64  # texels of a shadow map for one of them: together they are soft
 # Suns that stand for an environment, as if all of it was dim and as if all was bright: 16 and 4 degrees apart.
 ENVIRONMENT_SAMPLES = 160, 2500
 BRIGHT = 0.02  # of an environment's light: a part with more is a lamp of its own, whose size the edges of shadows show
@@ -98,10 +98,10 @@ class KnownLight:
         map_size: texels along a side of a shadow map.
         """
         if self.kind == "sky":
-            return self.strength * openness(scene)[:, None]
+            return self.strength * SkySuns.of(scene).openness[:, None]
         if self.kind == "environment":
             suns = environment_suns(self.values["image"])
-            shading = LIGHTS["sun"].shade(scene.of(np.zeros(len(suns.directions), int)), suns.directions, SKY_MAP)
+            shading = LIGHTS["sun"].shade(scene.of(np.zeros(len(suns.directions), int)), suns.directions, sky.MAP)
             return self.strength * (shading.T @ suns.irradiance) / np.pi
         kind = LIGHTS["sun" if self.kind == "sun" else "point"]
         samples = self._samples()
@@ -187,11 +187,3 @@ def _checked_environment(image: Any) -> np.ndarray:
     if not np.isfinite(image).all() or (image < 0).any():
         raise SetupError("image of a known environment must be finite and not negative")
     return image
-
-
-def openness(scene: LitScene) -> np.ndarray:
-    """(P,) share of the light of a uniform sky that reaches the points of a single scene, by suns from all around."""
-    sun, directions = LIGHTS["sun"], spread(SKY_SAMPLES, lowest_z=-1.0)
-    shading = sun.shade(scene.of(np.zeros(len(directions), int)), directions, SKY_MAP)
-    cosine = np.maximum(scene.surface.normal[0] @ directions.T, 0)
-    return shading.sum(axis=0) / np.maximum(cosine.sum(axis=1), np.finfo(np.float32).tiny)

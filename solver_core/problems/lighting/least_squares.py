@@ -38,10 +38,10 @@ def shading_solution(
         (B, 3); x itself where it lights nothing.
     """
     albedo = np.maximum(prediction.albedo.mean(axis=2), 1e-3)  # black surfaces say nothing; 1e-3 keeps them finite
-    strength = np.maximum(prediction.strength.mean(axis=1), np.finfo(np.float32).eps)[:, None]
+    strength = np.maximum(prediction.strength[:, 0].mean(axis=1), np.finfo(np.float32).eps)[:, None]
     irradiance = (observation.image.mean(axis=2) / albedo - prediction.ambient.mean(axis=1)[:, None]) / strength  # (B, P)
     weight = observation.weight * robust_weight(prediction.image - observation.image) * albedo**2
-    weight = np.where(prediction.shading > 0, weight, 0)
+    weight = np.where(prediction.shading[:, 0] > 0, weight, 0)
     equation = kind.shading_equation(surface, x, irradiance)
     solved = _weighted_least_squares(surface.normal, equation.target, weight / equation.variance, x)
     return kind.bounded(solved).astype(np.float32)

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from solver_core.problems.lighting.non_negative import non_negative
+
 ROBUST = 0.05  # residuals beyond this, of the image's bright level, count by their size instead of its square
 ROUNDS = 3  # of reweighting; the fit moves by less than 1e-3 after them
 # Where few faces are seen and no shadow, many lights fit, each with its own ambient light: draw it to what is usual.
@@ -27,40 +29,81 @@ class LightingObservation(NamedTuple):
 
 
 class Known(NamedTuple):
-    """strength: (B, 3) in bright levels, NaN where it is to be fitted.  is_alone: (B,) bool, True without ambient light."""
+    """strength: (B, 3) of the lamp in bright levels, NaN where it is to be fitted.  is_alone: (B,) bool, True without a sky."""
 
     strength: np.ndarray
     is_alone: np.ndarray
 
 
-class Arriving(NamedTuple):
-    """What arrives at white points: direct (B, P, C) by a light of strength one and sky (B or 1, P or 1, C) by ambient light of
-    one, each with what comes on by other surfaces; C is 1 or 3.
+class Sky(NamedTuple):
+    """Light from all around, in T parts whose amounts are found.
+
+    radiance: (1, T, P or 1, C) of white points by each part, with what comes on by other surfaces; C is 1 or 3.  Parts of one
+    together are a uniform sky of radiance one.  mean: (T,) radiance of each, over all directions.
     """
 
-    direct: np.ndarray
-    sky: np.ndarray
+    radiance: np.ndarray
+    mean: np.ndarray
 
-    @classmethod
-    def straight(cls, shading: np.ndarray) -> Arriving:
-        """By a light that shades (B, P) and a sky that nothing hides."""
-        return cls(shading[..., None], np.ones((1, 1, 1), np.float32))
+
+UNIFORM_SKY = Sky(np.ones((1, 1, 1, 1), np.float32), np.ones(1, np.float32))  # that nothing hides
 
 
 class Linear(NamedTuple):
-    """strength, ambient: (B, 3) such that the image is albedo * (strength * direct + ambient * sky), in bright levels."""
+    """strength: (B, K, 3) of the lamps and sky: (B, T, 3) of its parts, in bright levels."""
 
     strength: np.ndarray
-    ambient: np.ndarray
+    sky: np.ndarray
+
+
+class Arriving(NamedTuple):
+    """What arrives at white points: lamps (B, K, P, C), by each of K lamps of strength one and from there on by other surfaces,
+    and the sky; C is 1 or 3.
+    """
+
+    lamps: np.ndarray
+    sky: Sky
+
+    @classmethod
+    def straight(cls, shading: np.ndarray, sky: Sky = UNIFORM_SKY) -> Arriving:
+        """By lamps that shade (B, K, P), without other surfaces."""
+        return cls(shading[..., None], sky)
+
+    def on(self, albedo: np.ndarray) -> Images:
+        """Images of surfaces of an albedo (B, P, 3)."""
+        count, num_lamps, num_points, colours = self.lamps.shape
+        around = np.broadcast_to(self.sky.radiance, (count, len(self.sky.mean), num_points, colours))
+        white = np.concatenate([self.lamps, around], axis=1).transpose(0, 3, 1, 2)  # (B, C, K + T, P)
+        images = np.multiply(white, albedo.transpose(0, 2, 1)[:, :, None], order="C")
+        usual = -USUAL_AMBIENT * self.lamps.max(axis=(2, 3))
+        unusual = np.concatenate([usual, np.broadcast_to(self.sky.mean, (count, len(self.sky.mean)))], axis=1)
+        return Images(images, unusual, num_lamps)
+
+
+class Images(NamedTuple):
+    """images: (B, 3, K + T, P) by K lamps of strength one, then by T parts of the sky.  unusual: (B, K + T) how amounts of them
+    add up to ambient light beyond the usual.
+    """
+
+    images: np.ndarray
+    unusual: np.ndarray
+    num_lamps: int
+
+    def mixed(self, linear: Linear) -> np.ndarray:
+        """(B, P, 3) in bright levels, the image by these strengths and this sky."""
+        amounts = np.concatenate([linear.strength, linear.sky], axis=1).transpose(0, 2, 1)[:, :, None]  # (B, 3, 1, K + T)
+        return np.ascontiguousarray((amounts @ self.images)[:, :, 0].transpose(0, 2, 1))
 
 
 class LightingPrediction(NamedTuple):
-    """shading: (B, P) by a light of strength one.  strength, ambient: (B, 3), known or fitted.  albedo: (B, P, 3) likewise.
-    tint: (B, K, 3) the albedo that was found for K objects, over what was assumed.  image: (B, P, 3) in bright levels.
+    """shading: (B, K, P) by K lamps of strength one.  strength: (B, K, 3), known or fitted.  sky: (B, T, 3) amounts of its
+    parts, which together have the mean radiance ambient (B, 3).  albedo: (B, P, 3), known or fitted.  tint: (B, M, 3) the
+    albedo that was found for M objects, over what was assumed.  image: (B, P, 3).  All in bright levels.
     """
 
     shading: np.ndarray
     strength: np.ndarray
+    sky: np.ndarray
     ambient: np.ndarray
     albedo: np.ndarray
     tint: np.ndarray
@@ -77,25 +120,33 @@ def observe(image: np.ndarray, weight: np.ndarray) -> LightingObservation:
     return LightingObservation((image / level[:, None, None]).astype(np.float32), weight.astype(np.float32), level)
 
 
-def fit_linear(arriving: Arriving, albedo: np.ndarray, observation: LightingObservation, known: Known) -> Linear:
-    """Non-negative least squares for strength and ambient, robust to highlights and to what is not modelled.
-
-    albedo: (B, P, 3).  Where the strength is known the ambient light is zero.
-    """
-    is_unknown = np.isnan(known.strength[:, 0])
-    fitted = np.where(is_unknown[:, None], 0, known.strength).astype(np.float32)
-    ambient = np.zeros_like(fitted)
-    rows = np.flatnonzero(is_unknown)
-    if len(rows):
-        sky = arriving.sky if len(arriving.sky) == 1 else arriving.sky[rows]
-        fitted[rows], ambient[rows] = _fit(
-            Arriving(arriving.direct[rows], sky),
-            albedo[rows],
-            observation.image[rows],
-            observation.weight[rows],
-            known.is_alone[rows],
-        )
-    return Linear(fitted, ambient)
+def fit_linear(lights: Images, observation: LightingObservation, known: Known) -> Linear:
+    """Non-negative least squares for strengths and sky, robust to highlights and to what is not modelled."""
+    images, num_lamps = lights.images, lights.num_lamps
+    count, colours, num_terms, _ = images.shape
+    is_lamp = np.arange(num_terms) < num_lamps
+    is_given = ~np.isnan(known.strength[:, :1])  # (B, 1)
+    allowed = np.where(is_lamp, ~is_given, ~known.is_alone[:, None])  # (B, K + T)
+    allowed = np.repeat(allowed, colours, axis=0)
+    given = np.zeros((count, colours, num_terms))
+    given[:, :, :num_lamps] = np.where(is_given, known.strength, 0)[:, :, None]
+    unusual = lights.unusual[:, None, :, None] * lights.unusual[:, None, None]
+    drawn_to = np.where(known.is_alone, 0, USUAL_WEIGHT)[:, None]
+    observed = observation.image.transpose(0, 2, 1)[..., None]  # (B, 3, P, 1)
+    weight = observation.weight
+    if not allowed.any():
+        return Linear(*np.split(given.transpose(0, 2, 1).astype(np.float32), [num_lamps], axis=1))
+    for _ in range(ROUNDS):
+        weighted = images * weight[:, None, None]
+        squares = (weighted @ images.transpose(0, 1, 3, 2)).astype(np.float64)  # (B, 3, K + T, K + T)
+        sky_squared = squares[:, :, num_lamps:, num_lamps:].sum(axis=(2, 3))
+        squares += (drawn_to * sky_squared)[..., None, None] * unusual  # of what is unusual, beside the pixels
+        products = (weighted @ observed)[..., 0] - (squares @ given[..., None])[..., 0]
+        found, _ = non_negative(squares.reshape(-1, num_terms, num_terms), products.reshape(-1, num_terms), allowed)
+        amounts = (found.reshape(given.shape) + given).astype(np.float32)
+        linear = Linear(*np.split(amounts.transpose(0, 2, 1), [num_lamps], axis=1))
+        weight = observation.weight * robust_weight(observation.image - lights.mixed(linear))
+    return linear
 
 
 def fit_tinted(
@@ -105,41 +156,28 @@ def fit_tinted(
     observation: LightingObservation,
     known: Known,
 ) -> tuple[Linear, np.ndarray]:
-    """Strength and ambient as fit_linear finds them, and tints (B, K, 3) >= 0 by which the albedo of K objects is multiplied.
+    """Strengths and sky as fit_linear finds them, and tints (B, M, 3) >= 0 by which the albedo of M objects is multiplied.
 
-    is_of: (B, K, P) float, 1 where a point is on an object.  The two are fitted by turns, first the light to the points whose
+    is_of: (B, M, P) float, 1 where a point is on an object.  The two are fitted by turns, first the light to the points whose
     albedo is not in question.
     """
-    is_other = 1 - is_of.sum(axis=1)
-    linear = fit_linear(arriving, albedo, observation._replace(weight=observation.weight * is_other), known)
+    is_other, plain = 1 - is_of.sum(axis=1), arriving.on(albedo)
+    linear = fit_linear(plain, observation._replace(weight=observation.weight * is_other), known)
     tint = np.ones((*is_of.shape[:2], 3), np.float32)
+    tinted = plain
     for _ in range(TINT_ROUNDS):
-        plain = compose(arriving, albedo, linear)
-        tinted = tint_albedo(albedo, is_of, tint)
-        weight = observation.weight * robust_weight(compose(arriving, tinted, linear) - observation.image)
+        untinted = plain.mixed(linear)
+        weight = observation.weight * robust_weight(tinted.mixed(linear) - observation.image)
         weighted = is_of * weight[:, None]
-        tint = _ratio(weighted @ (plain * observation.image), weighted @ (plain * plain))
-        linear = fit_linear(arriving, tint_albedo(albedo, is_of, tint), observation, known)
+        tint = _ratio(weighted @ (untinted * observation.image), weighted @ (untinted * untinted))
+        tinted = arriving.on(tint_albedo(albedo, is_of, tint))
+        linear = fit_linear(tinted, observation, known)
     return linear, tint
 
 
 def tint_albedo(albedo: np.ndarray, is_of: np.ndarray, tint: np.ndarray) -> np.ndarray:
     """(B, P, 3) albedo, multiplied on K objects; is_of: (B, K, P), tint: (B, K, 3)."""
     return albedo * (1 + is_of.transpose(0, 2, 1) @ (tint - 1))
-
-
-def compose(arriving: Arriving, albedo: np.ndarray, linear: Linear) -> np.ndarray:
-    """The image that a light gives.
-
-    Args:
-        arriving: at white points.
-        albedo: (B, P, 3) linear RGB.
-        linear: strength and ambient.
-
-    Returns:
-        (B, P, 3) in bright levels.
-    """
-    return albedo * (linear.strength[:, None] * arriving.direct + linear.ambient[:, None] * arriving.sky)
 
 
 def robust_weight(residual: np.ndarray) -> np.ndarray:
@@ -160,7 +198,8 @@ def black_cost(observation: LightingObservation) -> np.ndarray:
 
 def unusual_cost(prediction: LightingPrediction, weight: np.ndarray) -> np.ndarray:
     """(B,) what an ambient light that is not the usual one costs, on the scale of robust_cost; weight: (B, P)."""
-    off = prediction.ambient - USUAL_AMBIENT * prediction.shading.max(axis=1, keepdims=True) * prediction.strength
+    brightest = np.einsum("bk,bkc->bc", prediction.shading.max(axis=2), prediction.strength)
+    off = prediction.ambient - USUAL_AMBIENT * brightest
     albedo_squared = np.einsum("bp,bpc->bc", weight, prediction.albedo * prediction.albedo)
     return USUAL_WEIGHT * np.mean(albedo_squared * off * off, axis=1) / (2 * ROBUST)
 
@@ -168,41 +207,6 @@ def unusual_cost(prediction: LightingPrediction, weight: np.ndarray) -> np.ndarr
 def mean_square(residual: np.ndarray) -> np.ndarray:
     """(B, P) mean over the colours of squared residuals (B, P, 3)."""
     return np.einsum("bpc,bpc->bp", residual, residual) / residual.shape[2]
-
-
-def _fit(
-    arriving: Arriving, albedo: np.ndarray, image: np.ndarray, weight: np.ndarray, is_alone: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    bright, dim = albedo * arriving.direct, albedo * arriving.sky  # (B, P, 3) what a strength of one adds, and ambient light
-    squares = dim * dim, dim * bright, bright * bright
-    products = dim * image, bright * image
-    usual = USUAL_AMBIENT * arriving.direct.max(axis=(1, 2))[:, None]  # (B, 1)
-    current = weight
-    for _ in range(ROUNDS):
-        aa, ab, bb = (np.einsum("bp,bpc->bc", current, term) for term in squares)
-        ay, by = (np.einsum("bp,bpc->bc", current, term) for term in products)
-        alone = _ratio(by, bb)
-        drawn = USUAL_WEIGHT * aa  # weight of (ambient - usual strength)^2 beside the pixels
-        aa, ab, bb = aa + drawn, ab - usual * drawn, bb + usual**2 * drawn
-        strength, ambient = _non_negative(aa, ab, bb, ay, by)
-        strength, ambient = np.where(is_alone[:, None], alone, strength), np.where(is_alone[:, None], 0, ambient)
-        current = weight * robust_weight(image - bright * strength[:, None] - dim * ambient[:, None])
-    return strength, ambient
-
-
-def _non_negative(
-    aa: np.ndarray, ab: np.ndarray, bb: np.ndarray, ay: np.ndarray, by: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Strength and ambient >= 0 that solve two normal equations in the best way.  All (B, 3)."""
-    determinant = aa * bb - ab * ab
-    is_regular = determinant > 1e-6 * aa * bb  # float32: below, shading is as good as constant
-    safe = np.where(is_regular, determinant, 1)
-    strength, ambient = (aa * by - ab * ay) / safe, (bb * ay - ab * by) / safe
-    is_dark = ~is_regular | (strength < 0)
-    is_black = ~is_dark & (ambient < 0)
-    strength = np.where(is_dark, 0, np.where(is_black, _ratio(by, bb), strength))
-    ambient = np.where(is_dark, _ratio(ay, aa), np.where(is_black, 0, ambient))
-    return strength, ambient
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:

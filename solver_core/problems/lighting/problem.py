@@ -12,13 +12,15 @@ from solver_core.problem import Features, take
 from solver_core.problems.lighting import features as lighting_features
 from solver_core.problems.lighting.least_squares import shading_solution
 from solver_core.problems.lighting.lights import Light
+from solver_core.problems.lighting.lights.several import Lamps
 from solver_core.problems.lighting.observation import (
+    UNIFORM_SKY,
     Arriving,
     Known,
     LightingObservation,
     LightingPrediction,
+    Sky,
     black_cost,
-    compose,
     fit_linear,
     fit_tinted,
     robust_cost,
@@ -33,13 +35,14 @@ MAP_SIZE = 96  # texels of a shadow map against 64 cells of a grid
 
 @dataclass(frozen=True, eq=False)
 class LightingProblem:
-    """A batch of scenes of known geometry, each lit by one light.
+    """A batch of scenes of known geometry, each lit by lamps and a sky.
 
-    kind: of the light; it says what x (B, 3) is.  observation: what strength and ambient are fitted to inside f
-    (variable projection), which keeps the unknown at the paper's three numbers.  strength: (B, 3) in bright levels where
-    it is known, NaN elsewhere.  tinted: indexes of the objects whose albedo is multiplied by an unknown colour, which is fitted
-    likewise.  alone: (B,) bool, where there is no ambient light; None = where the strength is known.  surroundings: of
-    the scene, which is then the same in the whole batch; None = nothing hides the ambient light, and no surface lights another.
+    kind: of the light; it says what x (B, 3) is.  observation: what strength and sky are fitted to inside f (variable
+    projection), which keeps the unknown at the paper's three numbers.  strength: (B, 3) in bright levels where it is known, NaN
+    elsewhere.  tinted: indexes of the objects whose albedo is multiplied by an unknown colour, which is fitted likewise.
+    alone: (B,) bool, where there is no sky; None = where the strength is known.  surroundings: of the scene, which is then the
+    same in the whole batch; None = no surface lights another.  sky: its parts, as they arrive at the points.  more: kinds of
+    further lamps, whose numbers follow in x, (B, 3 K).
     """
 
     kind: Light
@@ -50,6 +53,12 @@ class LightingProblem:
     tinted: tuple[int, ...] = ()
     alone: np.ndarray | None = None
     surroundings: Surroundings | None = None
+    sky: Sky = UNIFORM_SKY
+    more: tuple[Light, ...] = ()
+
+    @property
+    def lamps(self) -> Lamps:
+        return Lamps((self.kind, *self.more))
 
     def of(self, rows: np.ndarray) -> LightingProblem:
         """The problem of the given instances, which may repeat."""
@@ -63,25 +72,30 @@ class LightingProblem:
 
     @property
     def manifold(self) -> Manifold:
-        return self.kind.manifold
+        return self.lamps.manifold
 
     def forward(self, x: np.ndarray, rows: np.ndarray) -> LightingPrediction:
-        return self.explain(self.kind.shade(self.scene.of(rows), x, self.map_size), rows)
+        return self.explain(self.lamps.shade(self.scene.of(rows), x, self.map_size), rows)
 
     def explain(self, shading: np.ndarray, rows: np.ndarray) -> LightingPrediction:
-        """What of the observation lights of this shading (B, P) explain, with what is linear fitted."""
+        """What of the observation lamps of this shading (B, K, P) explain, with what is linear fitted."""
         surface, observed, known = take(self.scene.surface, rows), take(self.observation, rows), self._known(rows)
-        albedo, around = surface.albedo, self.surroundings
-        arriving = Arriving.straight(shading) if around is None else around.arriving(shading, albedo)
+        albedo, lamps = surface.albedo, shading[..., None]
+        if self.surroundings is not None:
+            lamps = self.surroundings.with_bounces(lamps, albedo[:, None])
+        arriving = Arriving(lamps, self.sky)
         if self.tinted:
-            is_of = surface.object_index[:, None] == np.array(self.tinted)[:, None]  # (B, K, P)
+            is_of = surface.object_index[:, None] == np.array(self.tinted)[:, None]  # (B, M, P)
             is_of = is_of.astype(np.float32)
             linear, tint = fit_tinted(arriving, albedo, is_of, observed, known)
             albedo = tint_albedo(albedo, is_of, tint)
+            lights = arriving.on(albedo)
         else:
-            linear = fit_linear(arriving, albedo, observed, known)
+            lights = arriving.on(albedo)
+            linear = fit_linear(lights, observed, known)
             tint = np.ones((len(rows), 0, 3), np.float32)
-        return LightingPrediction(shading, *linear, albedo, tint, compose(arriving, albedo, linear))
+        ambient = np.einsum("t,btc->bc", self.sky.mean, linear.sky)
+        return LightingPrediction(shading, *linear, ambient, albedo, tint, lights.mixed(linear))
 
     def energy(self, prediction: LightingPrediction, observation: LightingObservation, rows: np.ndarray) -> np.ndarray:
         """The image energy and, where the ambient light is not known, what an unusual one costs."""

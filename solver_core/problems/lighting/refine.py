@@ -48,7 +48,7 @@ def shading_update(problem: LightingProblem) -> Update:
 
 
 class Linearised(NamedTuple):
-    """The robust energy around a light, as a quadratic of moves.  moves: (B, K, 3) steps; curvature: (B, K, K), slope: (B, K).
+    """The robust energy around a light, as a quadratic of moves.  moves: (B, K, D) steps; curvature: (B, K, K), slope: (B, K).
 
     Amounts a (K,) of the moves add slope . a + a . curvature a / 2 to the energy.
     """
@@ -66,10 +66,10 @@ def linearised(
     rows: np.ndarray,
     reach: float,
 ) -> Linearised:
-    """The energy around lights (B, 3), by images of lights moved by the reach to either side."""
-    moves = reach * problem.kind.unit_moves(x)  # (B, K, 3)
-    count, num_moves, _ = moves.shape
-    both_ways = np.stack([moves, -moves], axis=2).reshape(-1, 3)  # (B K 2, 3)
+    """The energy around lights (B, D), by images of lights moved by the reach to either side."""
+    moves = reach * problem.lamps.unit_moves(x)  # (B, K, D)
+    count, num_moves, numbers = moves.shape
+    both_ways = np.stack([moves, -moves], axis=2).reshape(-1, numbers)  # (B K 2, D)
     probes = problem.manifold.retract(np.repeat(x, 2 * num_moves, axis=0), both_ways).astype(np.float32)
     images = problem.forward(probes, np.repeat(rows, 2 * num_moves)).image
     images = images.reshape(count, num_moves, 2, *images.shape[1:])

@@ -34,7 +34,7 @@ LIT = 0.01  # of the points: fewer lit ones show no light
 
 
 class Answers(NamedTuple):
-    """Distinct lights x (B, 3) and their energies (B,), the answer first."""
+    """Distinct lights x (B, 3 K) of K lamps each and their energies (B,), the answer first; the lamps are in its order."""
 
     x: np.ndarray
     energy: np.ndarray
@@ -60,19 +60,23 @@ def log_evidence(energy: np.ndarray) -> np.ndarray:
     return -EVIDENCE * np.log(energy + FLOOR)
 
 
-def examine(fine: LightingProblem, middle: LightingProblem, answers: Answers) -> Report:
-    """Report on the first of the answers.
+def examine(fine: LightingProblem, middle: LightingProblem, answers: Answers, lamp: int = 0) -> Report:
+    """Report on a lamp of the first of the answers.
 
-    fine: problem of one instance on the grid that the answers were found on.  middle: the same on a grid for many looks.
+    Args:
+        fine: problem of one instance on the grid that the answers were found on.
+        middle: the same on a grid for many looks.
+        answers: all that were found.
+        lamp: which one.
     """
-    x = answers.x[:1]
-    covariance = _covariance(fine, x)
-    rings, around = _around(middle, x, covariance[:2, :2])
+    x, lights = answers.x[:1], fine.lamps.each(answers.x)[lamp]
+    covariance = _covariance(fine, x, lamp)
+    rings, around = _around(middle, x, lamp, covariance[:2, :2])
     near = np.degrees(np.linalg.norm(_normal_pairs() @ np.linalg.cholesky(covariance[:2, :2]).T, axis=1))
     # All answers are taken to be as narrow as the first.
     relative = np.exp(log_evidence(answers.energy) - log_evidence(answers.energy[:1]))
     relative *= 1 + around[rings < DISTINCT_DEG].sum()
-    angles = np.concatenate([near, _angles_deg(x, answers.x[1:]), np.outer(ANNULUS, rings).ravel()])
+    angles = np.concatenate([near, _angles_deg(lights[:1], lights[1:]), np.outer(ANNULUS, rings).ravel()])
     mass = np.concatenate([np.full(NUM_SAMPLES, 1 / NUM_SAMPLES), relative[1:], np.tile(around / len(ANNULUS), len(ANNULUS))])
     order = np.argsort(angles)
     within = np.cumsum(mass[order]) / mass.sum()
@@ -80,35 +84,38 @@ def examine(fine: LightingProblem, middle: LightingProblem, answers: Answers) ->
         float(angles[order][np.searchsorted(within, SHARE)]),
         float(np.sqrt(covariance[2, 2])) if len(covariance) > 2 else 0.0,
         relative / mass.sum(),
-        _notes(fine, middle, x),
+        _notes(fine, middle, x, lamp),
     )
 
 
-def _covariance(problem: LightingProblem, x: np.ndarray) -> np.ndarray:
-    """(K, K) of a light (1, 3) in radians across and, for a position, parts of its distance along."""
+def _covariance(problem: LightingProblem, x: np.ndarray, lamp: int) -> np.ndarray:
+    """(K, K) of a lamp of x (1, D), whatever the others do: radians across and, for a position, parts of its distance."""
     row = np.zeros(1, dtype=int)
     prediction = problem.forward(x, row)
     energy = problem.image_energy(prediction, problem.observation)
     curvature = linearised(problem, x, prediction, problem.observation, row, REACH).curvature[0] / REACH**2
     precision = EVIDENCE * curvature / (energy[0] + FLOOR)
     covariance = np.linalg.inv(precision + np.eye(len(precision)) / np.radians(WIDEST_DEG) ** 2)
+    own = np.any(problem.lamps.unit_moves(x)[0][:, 3 * lamp : 3 * lamp + 3], axis=1)
+    covariance = covariance[own][:, own]
     if not problem.is_alone[0]:
         covariance[:2, :2] += np.eye(2) * np.radians(MODEL_DEG) ** 2
     return covariance
 
 
-def _around(problem: LightingProblem, x: np.ndarray, covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Angles (R,) of lights on rings around x (1, 3), degrees, and the probability (R,) around each beside that of x.
+def _around(problem: LightingProblem, x: np.ndarray, lamp: int, covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Angles (R,) of lights on rings around a lamp of x (1, D), degrees, and the probability (R,) around each beside that of x.
 
     Counted is what goes beyond the normal distribution that the covariance (2, 2) stands for.
     """
     azimuth = 2 * np.pi * np.arange(PER_RING) / PER_RING
     around = np.stack([np.cos(azimuth), np.sin(azimuth)], axis=1)  # (PER_RING, 2)
     angle = np.radians(RING_DEG)[:, None]
-    towards, distance = x / np.linalg.norm(x), np.linalg.norm(x)
-    sideways = around @ across(x)[0]  # (PER_RING, 3)
+    here = problem.lamps.each(x)[lamp]
+    distance = np.linalg.norm(here)
+    towards, sideways = here / distance, around @ across(here)[0]  # (PER_RING, 3)
     lights = np.cos(angle)[..., None] * towards + np.sin(angle)[..., None] * sideways  # (rings, PER_RING, 3)
-    energy = problem.image_energies(np.concatenate([x, distance * lights.reshape(-1, 3)]))
+    energy = problem.image_energies(_moved(x, lamp, np.concatenate([here, distance * lights.reshape(-1, 3)])))
     relative = np.exp(log_evidence(energy[1:]) - log_evidence(energy[:1])).reshape(angle.size, PER_RING)
     steps = angle[..., None] * around  # (rings, PER_RING, 2)
     normal = np.exp(-np.einsum("rai,ij,raj->ra", steps, np.linalg.inv(covariance), steps) / 2)
@@ -117,6 +124,13 @@ def _around(problem: LightingProblem, x: np.ndarray, covariance: np.ndarray) -> 
     area = 2 * np.pi * -np.diff(np.cos(edges)) / PER_RING  # of the sphere around each light
     density = np.maximum(relative - normal, 0) / (2 * np.pi * np.sqrt(np.linalg.det(covariance)))
     return np.repeat(RING_DEG, PER_RING), (density * area[:, None]).ravel()
+
+
+def _moved(x: np.ndarray, lamp: int, lights: np.ndarray) -> np.ndarray:
+    """(N, D) x (1, D) with a lamp of it replaced by lights (N, 3)."""
+    moved = np.repeat(x, len(lights), axis=0)
+    moved[:, 3 * lamp : 3 * lamp + 3] = lights
+    return moved
 
 
 def _normal_pairs() -> np.ndarray:
@@ -130,19 +144,20 @@ def _angles_deg(x: np.ndarray, others: np.ndarray) -> np.ndarray:
     return np.degrees(np.arctan2(np.linalg.norm(np.cross(x, others), axis=1), others @ x[0]))
 
 
-def _notes(fine: LightingProblem, middle: LightingProblem, x: np.ndarray) -> list[str]:
+def _notes(fine: LightingProblem, middle: LightingProblem, x: np.ndarray, lamp: int) -> list[str]:
     surface, row = fine.scene.surface, np.zeros(1, dtype=int)
     notes = []
     prediction = fine.forward(x, row)
-    is_lit = prediction.shading[0][surface.weight[0] > 0] > 0
-    if is_lit.mean() < LIT or prediction.strength.max() == 0:
+    is_lit = prediction.shading[0, lamp][surface.weight[0] > 0] > 0
+    if is_lit.mean() < LIT or prediction.strength[0, lamp].max() == 0:
         notes.append("No pixel is lit directly: the light is behind what is seen, or there is only ambient light.")
     normals = surface.normal[0]
     spread = np.linalg.eigvalsh(np.cov(normals.T))[-1] if len(normals) > 1 else 0.0
     if spread < FLAT:
         notes.append("What is seen is flat, which leaves open where the light comes from.")
-    for doubt in middle.kind.doubts(x):
-        here, there = log_evidence(middle.image_energies(np.concatenate([x, doubt.x])))
-        if np.exp(there - here) >= PROBABLE:
+    here = middle.lamps.each(x)[lamp]
+    for doubt in middle.lamps.kinds[lamp].doubts(here):
+        near, there = log_evidence(middle.image_energies(_moved(x, lamp, np.concatenate([here, doubt.x]))))
+        if np.exp(there - near) >= PROBABLE:
             notes.append(doubt.sentence)
     return notes

@@ -19,7 +19,7 @@ from solver_core.mesh_library import MeshEntry, MeshPool, load_library
 from solver_core.problem import Samples
 from solver_core.problems.lighting.features import GRID_SIZE
 from solver_core.problems.lighting.lights import LIGHTS
-from solver_core.problems.lighting.observation import Arriving, Linear, compose, observe
+from solver_core.problems.lighting.observation import Arriving, Linear, observe
 from solver_core.problems.lighting.problem import MAP_SIZE, LightingProblem
 from solver_core.problems.lighting.surface import LitScene, choose_pixels, lit_scene
 from solver_core.render.gbuffer import GBuffer, join_scene, render_gbuffer
@@ -95,11 +95,11 @@ class LightingSampler:
         ambient = np.where(is_unknown, rng.uniform(0, sampling.max_ambient, (count, 1)), 0)
         shading = self.kind.shade(scene, x_true, MAP_SIZE)
         bright = np.maximum(shading.max(axis=1, keepdims=True), MIN_BRIGHT)
-        linear = Linear(np.repeat(1 / bright, 3, axis=1), np.repeat(ambient, 3, axis=1))
-        image = compose(Arriving.straight(shading), scene.surface.albedo, linear)
+        linear = Linear(np.repeat(1 / bright, 3, axis=1)[:, None], np.repeat(ambient, 3, axis=1)[:, None])
+        image = Arriving.straight(shading[:, None]).on(scene.surface.albedo).mixed(linear)
         image = np.maximum(image + rng.normal(scale=sampling.noise, size=image.shape), 0)
         observation = observe(image, scene.surface.weight)
-        strength = np.where(is_unknown, np.nan, linear.strength / observation.level[:, None]).astype(np.float32)
+        strength = np.where(is_unknown, np.nan, linear.strength[:, 0] / observation.level[:, None]).astype(np.float32)
         problem = LightingProblem(self.kind, scene, observation, strength)
         return Samples(problem, observation, np.repeat(self.kind.start, count, axis=0), x_true)
 

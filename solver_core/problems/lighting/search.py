@@ -8,18 +8,20 @@ has no hollows to fall into; what the coarse grid and the shadows in between los
 
 from __future__ import annotations
 
-from itertools import combinations
+from copy import copy
 from typing import NamedTuple
 
 import numpy as np
 
 from solver_core.problem import take
-from solver_core.problems.lighting.observation import USUAL_AMBIENT, USUAL_WEIGHT, Arriving
+from solver_core.problems.lighting.lights.several import NUMBERS, Lamps
+from solver_core.problems.lighting.non_negative import non_negative
+from solver_core.problems.lighting.observation import USUAL_AMBIENT, USUAL_WEIGHT
 from solver_core.problems.lighting.problem import LightingProblem
 
 KNOWN_WEIGHT = 0.3  # of a known strength against all of the image: off by a tenth costs 0.3 percent of it
+APART_DEG = 20.0  # sets of lamps that are followed differ by at least so much
 MISSED = 0.7  # of what an image leaves with a known light is left without it: then it is not in the image
-RIDGE = 1e-6  # of the largest curvature: images of neighbours may be the same
 
 
 class Mixtures(NamedTuple):
@@ -46,16 +48,12 @@ class BasisImages:
         )
         albedo = problem.scene.surface.albedo[0]
         if problem.tinted:  # the albedo as the best of the basis has it
-            prediction = problem.explain(self.shading.astype(np.float32), rows)
+            prediction = problem.explain(self.shading[:, None].astype(np.float32), rows)
             best = np.argmin(problem.energy(prediction, take(problem.observation, rows), rows))
             albedo = prediction.albedo[best]
-        arriving = (
-            Arriving.straight(self.shading)
-            if problem.surroundings is None
-            else problem.surroundings.arriving(self.shading, albedo[None])
-        )
-        images = np.concatenate([arriving.direct * albedo, arriving.sky * albedo])  # the last is by ambient light
-        self.images = images.mean(axis=2).astype(np.float64)
+        self.albedo = albedo
+        around = (problem.sky.radiance[0] * albedo).mean(axis=2)
+        self.images = np.concatenate([self._of_lamps(self.shading), around]).astype(np.float64)  # the sky's parts are the last
         self.weight = problem.observation.weight[0].astype(np.float64)
         self.squares = (self.images * self.weight) @ self.images.T
 
@@ -64,25 +62,82 @@ class BasisImages:
 
         strength: of the light; None = unknown, and then there may be ambient light.
         """
-        basis = self.kind.basis
+        basis, sky = self.kind.basis, self.problem.sky.mean
         members, size = basis.groups, basis.groups.shape[1]
         energy = float(np.sum(self.weight * image * image))
+        if strength is None or not self.problem.is_alone[0]:
+            around = np.broadcast_to(len(basis.x) + np.arange(len(sky)), (len(members), len(sky)))
+            members = np.concatenate([members, around], axis=1)
         if strength is None:
-            members = np.concatenate([members, np.full((len(members), 1), len(basis.x))], axis=1)
-            amounts, wanted = np.append(np.full(size, -USUAL_AMBIENT), 1)[None], 0.0
-            pull = USUAL_WEIGHT * self.squares[-1, -1]
+            amounts, wanted = np.append(np.full(size, -USUAL_AMBIENT), sky)[None], 0.0
+            pull = USUAL_WEIGHT * self.squares[len(basis.x) :, len(basis.x) :].sum()
         else:
-            amounts, wanted = basis.strength[members] / max(strength, np.finfo(np.float32).eps), 1.0
+            amounts, wanted = np.zeros(members.shape), 1.0
+            amounts[:, :size] = basis.strength[basis.groups] / max(strength, np.finfo(np.float32).eps)
             pull = KNOWN_WEIGHT * energy
         squares = self.squares[members[:, :, None], members[:, None, :]] + pull * amounts[:, :, None] * amounts[:, None, :]
         products = ((self.images * self.weight) @ image)[members] + pull * wanted * amounts
-        weights, gain = _non_negative(squares, products)
+        weights, gain = non_negative(squares, products)
         left = 1 + pull * wanted / energy - gain / energy
         weights = weights[:, :size]
         is_light = weights.any(axis=1)
         mixed = np.einsum("mk,mkc->mc", weights, basis.x[members[:, :size]])[is_light]
         mixed /= weights[is_light].sum(axis=1, keepdims=True)
         return Mixtures(self.kind.bounded(mixed).astype(np.float32), left[is_light])
+
+    def sets(self, image: np.ndarray, size: int, count: int) -> np.ndarray:
+        """Lamps of the basis that together explain an image best (orthogonal matching pursuit from many starts).
+
+        Args:
+            image: (P,) grey.
+            size: lamps in a set.
+            count: sets that are kept for the next lamp; the first time, all are.
+
+        Returns:
+            (N, size, 3) lights of distinct sets, the best first.
+        """
+        basis = self.kind.basis.x
+        sets = np.arange(len(basis))[:, None]
+        for _ in range(size - 1):
+            sets = np.concatenate(
+                [np.repeat(sets, len(basis), axis=0), np.tile(np.arange(len(basis)), len(sets))[:, None]], axis=1
+            )
+            sets = np.unique(np.sort(sets, axis=1), axis=0)
+            sets = sets[np.all(np.diff(sets, axis=1) > 0, axis=1)]
+            left = self._left_by(sets, image)
+            sets = sets[distinct_best(basis[sets].reshape(len(sets), -1), left, count, APART_DEG)]
+        return basis[sets]
+
+    def left_beside(self, x: np.ndarray, map_size: int) -> tuple[float, float]:
+        """Share of the squared image that lamps x (1, 3 K) and the sky leave, and that which they leave with one of the basis.
+
+        map_size: texels along a side of the shadow maps of x.
+        """
+        image = self.problem.observation.image[0].mean(axis=1)
+        own = self._of_lamps(Lamps((self.kind,) * (x.shape[1] // NUMBERS)).shade(self.problem.scene, x, map_size)[0])
+        given = len(self.images) + np.arange(len(own))
+        further = np.arange(len(self.kind.basis.x))[:, None]
+        more = np.concatenate([np.broadcast_to(given, (len(further), len(own))), further], axis=1)
+        beside = copy(self)
+        beside.images = np.concatenate([self.images, own])
+        beside.squares = (beside.images * self.weight) @ beside.images.T
+        return float(beside._left_by(given[None], image)[0]), float(beside._left_by(more, image).min())
+
+    def _of_lamps(self, shading: np.ndarray) -> np.ndarray:
+        """(N, P) grey images by lamps of a shading (N, P)."""
+        white = shading[..., None]
+        if self.problem.surroundings is not None:
+            white = self.problem.surroundings.with_bounces(white, self.albedo)
+        return (white * self.albedo).mean(axis=2)
+
+    def _left_by(self, sets: np.ndarray, image: np.ndarray) -> np.ndarray:
+        """(M,) share of the squared image (P,) that lamps (M, K), by their index in images, and the sky leave."""
+        first = len(self.kind.basis.x)
+        around = np.arange(first, first + len(self.problem.sky.mean))
+        members = np.concatenate([sets, np.broadcast_to(around, (len(sets), len(around)))], axis=1)
+        products = ((self.images * self.weight) @ image)[members]
+        _, gain = non_negative(self.squares[members[:, :, None], members[:, None, :]], products)
+        return 1 - gain / float(np.sum(self.weight * image * image))
 
     def least_left(self, taken: np.ndarray | float = 0.0) -> float:
         """Share of the squared image that the best mixture leaves.
@@ -128,42 +183,24 @@ def contradicted(problem: LightingProblem, parts: np.ndarray) -> list[int]:
 
 
 def distinct_best(lights: np.ndarray, energy: np.ndarray, count: int, angle_deg: float) -> np.ndarray:
-    """The best of many lights of which no two are alike.
+    """The best of many answers of which no two are alike.
 
     Args:
-        lights: (N, 3) directions or positions.
+        lights: (N, 3 K) directions or positions of K lamps each, in any order.
         energy: (N,) the smaller, the better.
         count: how many at most.
-        angle_deg: by which they differ at least, degrees.
+        angle_deg: by which a lamp of the one differs at least from all of the other, degrees.
 
     Returns:
         Indices of lights, the best first.
     """
-    towards = lights / np.linalg.norm(lights, axis=1, keepdims=True)
+    towards = lights.reshape(len(lights), -1, 3)
+    towards = towards / np.linalg.norm(towards, axis=2, keepdims=True)
     chosen: list[int] = []
     for row in np.argsort(energy, kind="stable"):
         if len(chosen) == count:
             break
-        if all(towards[row] @ towards[other] < np.cos(np.radians(angle_deg)) for other in chosen):
+        nearness = np.max(towards[row] @ towards[chosen].transpose(0, 2, 1), axis=2)  # (chosen, K)
+        if np.all(nearness.min(axis=1) < np.cos(np.radians(angle_deg))):
             chosen.append(int(row))
     return np.array(chosen, dtype=int)
-
-
-def _non_negative(squares: np.ndarray, products: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Non-negative solutions (M, K) of M small normal equations, by trying all sets of what is not zero.
-
-    squares: (M, K, K).  products: (M, K).  Second: (M,) by how much each lowers the squared error of zeros.
-    """
-    num_systems, size = products.shape
-    ridge = RIDGE * np.trace(squares, axis1=1, axis2=2)[:, None, None] + 1e-12
-    best, gain = np.zeros((num_systems, size)), np.zeros(num_systems)
-    for count in range(1, size + 1):
-        for chosen in map(list, combinations(range(size), count)):
-            part = squares[:, chosen][:, :, chosen] + ridge * np.eye(count)
-            solution = np.linalg.solve(part, products[:, chosen, None])[..., 0]
-            gained = np.sum(solution * products[:, chosen], axis=1)
-            is_better = (solution >= 0).all(axis=1) & (gained > gain)
-            gain[is_better] = gained[is_better]
-            best[is_better] = 0
-            best[np.ix_(is_better, chosen)] = solution[is_better]
-    return best, gain

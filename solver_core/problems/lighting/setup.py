@@ -17,6 +17,7 @@ from solver_core.problems.lighting.known import KnownLight, known_lights
 from solver_core.problems.lighting.lights import LIGHTS, Light
 from solver_core.problems.lighting.observation import observe
 from solver_core.problems.lighting.problem import LightingProblem
+from solver_core.problems.lighting.sky import SkyShape, SkySuns
 from solver_core.problems.lighting.surface import LitScene, Pixels, choose_pixels, lit_scene
 from solver_core.problems.lighting.surroundings import Surroundings
 from solver_core.render.gbuffer import Albedo, GBuffer, Passes, Scene, Texture, join_scene, render_gbuffer, with_passes
@@ -41,9 +42,9 @@ class LightingSetup:
 
     kind: of the light.  buffer: what the camera sees, its mask where the photograph may be used.  strength: (3,) as Blender
     has it, None = to be found.  start: (3,) light in the camera's frame, or None.  gauge: index of the mesh whose unknown
-    albedo the strength includes, if there is one.  tinted: indices of the others whose albedo is to be found.  known: other
-    lights, whose part is taken off the photograph.  has_indirect: whether surfaces hide the sky from each other and light
-    each other.
+    albedo the strength includes, if there is one.  tinted: indices of the others whose albedo is to be found.  up: (3,) unit,
+    away from the ground.  sky: what may shine from all around.  known: other lights, whose part is taken off the photograph.
+    has_indirect: whether surfaces hide the sky from each other and light each other.
     """
 
     kind: Light
@@ -54,6 +55,8 @@ class LightingSetup:
     start: np.ndarray | None
     gauge: int | None
     tinted: tuple[int, ...]
+    up: np.ndarray
+    sky: SkyShape
     known: tuple[KnownLight, ...] = ()
     has_indirect: bool = False
 
@@ -73,6 +76,7 @@ class LightingSetup:
         normals: np.ndarray | Sequence[np.ndarray | None] | None = None,
         known: Sequence[KnownLight | Mapping[str, Any]] | None = None,
         passes: Passes | Mapping[str, Any] | None = None,
+        up: np.ndarray | None = None,
     ) -> LightingSetup:
         """A setup from a user's arrays; the arguments are those of solve_lighting.
 
@@ -81,7 +85,7 @@ class LightingSetup:
         """
         light = checked_kind(kind)
         photograph = _checked_photograph(image, checked_camera(camera), mask)
-        scene, is_unknown = _checked_scene(vertices, faces, camera_from_object, albedo, normals)
+        scene, is_unknown, poses = _checked_scene(vertices, faces, camera_from_object, albedo, normals)
         buffer = render_gbuffer([scene], photograph.camera.intrinsics, *photograph.image.shape[:2])
         if not buffer.mask.any():
             raise ObservationError("the camera does not see the mesh; check camera_from_object and the camera")
@@ -103,7 +107,10 @@ class LightingSetup:
         gauge = int(seen[np.argmax(num_pixels)]) if has_gauge else None
         tinted = tuple(int(index) for index in seen if is_unknown[index] and index != gauge)
         buffer = buffer._replace(mask=usable[None])
-        return cls(light, scene, photograph, buffer, known_strength, _checked_start(start, light), gauge, tinted, others)
+        start = _checked_start(start, light)
+        axis = poses[0][:3, 2] if up is None else _checked_up(up)
+        sky = SkyShape("uniform" if known_strength is None else "none")
+        return cls(light, scene, photograph, buffer, known_strength, start, gauge, tinted, axis, sky, others)
 
     def problem(self, grid_size: int, map_size: int) -> LightingProblem:
         """The problem of one instance at a resolution: cells of its grid and texels of its shadow maps along a side."""
@@ -112,7 +119,10 @@ class LightingSetup:
     def problem_at(self, pixels: Pixels, map_size: int) -> LightingProblem:
         """The problem of one instance at chosen pixels."""
         lit = lit_scene([self.scene.mesh], self.buffer, [pixels])
-        around = Surroundings.of(lit, pixels, self.buffer.mask[0], self.photograph.camera) if self.has_indirect else None
+        suns = around = None
+        if self.has_indirect:
+            suns = SkySuns.of(lit)
+            around = Surroundings.of(lit, suns.openness, pixels, self.buffer.mask[0], self.photograph.camera)
         image = self.photograph.image[pixels.row, pixels.column][None]
         for light in self.known:
             image = image - lit.surface.albedo * self._known_radiance(light, lit, around, map_size)
@@ -120,7 +130,12 @@ class LightingSetup:
         strength = np.full((1, 3), np.nan, np.float32)
         if self.strength is not None:
             strength = (self.strength / self.strength_unit(lit) / observation.level[:, None]).astype(np.float32)
-        return LightingProblem(self.kind, lit, observation, strength, map_size, self.tinted, surroundings=around)
+        return LightingProblem(
+            *(self.kind, lit, observation, strength, map_size, self.tinted),
+            alone=np.array([self.sky.kind == "none"]),
+            surroundings=around,
+            sky=self.sky.arriving(lit, suns, around, self.up),
+        )
 
     def _known_radiance(self, light: KnownLight, scene: LitScene, around: Surroundings | None, map_size: int) -> np.ndarray:
         """(1, P, 3) of white points in a known light."""
@@ -200,8 +215,10 @@ def _checked_passes(passes: Any, colour_shape: tuple[int, ...], camera: Camera) 
     return Passes(**checked)
 
 
-def _checked_scene(vertices: Any, faces: Any, camera_from_object: Any, albedo: Any, normals: Any) -> tuple[Scene, np.ndarray]:
-    """Scene from one mesh or a list of them, and (M,) bool whose albedo is unknown.  Raises SetupError."""
+def _checked_scene(
+    vertices: Any, faces: Any, camera_from_object: Any, albedo: Any, normals: Any
+) -> tuple[Scene, np.ndarray, list[np.ndarray]]:
+    """Scene from one mesh or a list of them, (M,) bool whose albedo is unknown, and the M poses.  Raises SetupError."""
     is_list = isinstance(vertices, (list, tuple)) and len(vertices) > 0 and _is_matrix(vertices[0])
     many = [_as_list(value, is_list) for value in (vertices, faces, camera_from_object)]
     for value in (albedo, normals):
@@ -221,7 +238,7 @@ def _checked_scene(vertices: Any, faces: Any, camera_from_object: Any, albedo: A
     areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
     if not areas.any():
         raise SetupError("the mesh has no area; its faces must span a surface that light can fall on")
-    return scene, np.array([colour is None for colour in albedos])
+    return scene, np.array([colour is None for colour in albedos]), poses
 
 
 def _checked_albedo(albedo: Any) -> Albedo:
@@ -256,6 +273,15 @@ def _checked_start(start: Any, kind: Light) -> np.ndarray | None:
     if not (kind.has_position or start.any()):
         raise SetupError(f"start must not be zero; give the {kind.meaning} in the camera's frame")
     return start if kind.has_position else start / np.linalg.norm(start)
+
+
+def _checked_up(up: Any) -> np.ndarray:
+    """(3,) unit.  Raises SetupError."""
+    up = checked_numbers(up, "up", (3,))
+    if not up.any():
+        raise SetupError("up must not be zero; give the direction away from the ground in the camera's frame")
+    up = up / np.abs(up).max()  # first, so that squares neither vanish nor overflow
+    return up / np.linalg.norm(up)
 
 
 def _is_matrix(value: Any) -> bool:

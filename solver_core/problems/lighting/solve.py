@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import permutations
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from solver_core.errors import ConfigError, SetupError
 from solver_core.frames import Camera
 from solver_core.loop import LoopSettings
 from solver_core.network.update import network_update
@@ -21,6 +24,8 @@ from solver_core.problems.lighting.disc import SunSize, sun_size
 from solver_core.problems.lighting.features import GRID_SIZE, INPUT_LAYOUT
 from solver_core.problems.lighting.known import KnownLight
 from solver_core.problems.lighting.lights import LIGHTS
+from solver_core.problems.lighting.lights.several import NUMBERS
+from solver_core.problems.lighting.metrics import angle_deg
 from solver_core.problems.lighting.observation import mean_square
 from solver_core.problems.lighting.problem import MAP_SIZE, LightingPrediction, LightingProblem
 from solver_core.problems.lighting.refine import (
@@ -31,9 +36,10 @@ from solver_core.problems.lighting.refine import (
     gauss_newton_update,
     shading_update,
 )
-from solver_core.problems.lighting.report import DISTINCT_DEG, FLOOR, PROBABLE, Answers, Report, examine
+from solver_core.problems.lighting.report import DISTINCT_DEG, FLOOR, PROBABLE, Answers, Report, examine, log_evidence
 from solver_core.problems.lighting.search import BasisImages, contradicted, distinct_best
 from solver_core.problems.lighting.setup import LightingSetup
+from solver_core.problems.lighting.sky import SKIES, FoundSky, SkyShape
 from solver_core.problems.lighting.verdict import judge
 from solver_core.render.gbuffer import Albedo, Passes
 from solver_core.session import Phase, Session
@@ -53,7 +59,12 @@ LEAST_AMBIENT = 0.035
 HOPELESS = 1.3  # times as much is left of the image with indirect light: then it need not be tried
 SET_ASIDE = 1.1  # times as large must the energy be with the strength that is known before it is set aside
 FINE_GRID, FINE_MAP = 128, 384  # the last refinement
-FINE_STARTS, FINE_DISTINCT_DEG = 3, 3.0  # answers that it starts from: edges of shadows tell at full size which one is right
+STARTS_OF_SEVERAL = 6  # sets of lamps that are followed
+LEAST_GAIN = 6.0  # logarithm of how much likelier an image must be with one more lamp
+# With one more lamp a coarse look leaves less than this part of what it left, and so much less of the squared image.
+LEFT_BY_MORE, LEAST_LEFT = 0.4, 0.001
+NAMED = {2: "two", 3: "three"}
+FINE_STARTS, FINE_DISTINCT_DEG = 3, 1.5  # answers that it starts from: edges of shadows tell at full size which one is right
 
 
 @dataclass(frozen=True)
@@ -77,6 +88,15 @@ class LightingOptions(Options):
         "Indirect Light",
         "Lets surfaces hide the sky from each other and light each other, if that explains the image better; needs restarts",
     )
+    lamps: int = option(
+        1,
+        "Lamps",
+        "Number of lamps of this kind that are looked for at most; more than one if they explain the image better",
+        minimum=1,
+        maximum=3,
+    )
+    sky: str = option("auto", "Sky", "Light from all around that is fitted as well", choices=SKIES)
+    fill: bool = option(False, "Fill", "Lets what shines from below the horizon differ from the sky")
     size: bool = option(False, "Sun's Size", "Finds the angle across the sun's disc from how soft its shadows are")
     weights: Path | None = option(None, "Weights", "Networks of the first steps", unset="those that ship")
 
@@ -106,43 +126,125 @@ class LightingAlternative:
 
 
 @dataclass(frozen=True)
-class LightingSolution:
-    """Result of a solve, in the camera's frame.
+class FoundLamp:
+    """A lamp of a result, in the camera's frame.
 
-    direction: (3,) unit, from the scene towards the light.  position: (3,) of a light that has one, else None.
-    strength: (3,) linear RGB, W/m2 of a sun and W of a point light as in Blender; it includes the albedo where that is
-    unknown.  ambient: (3,) radiance of the light from all around.  albedo: (M, 3) found for each mesh, relative to that
-    which the strength includes; NaN where it was given or is not seen.  image_error: root mean square difference to the
-    relit image, of its bright level.  uncertainty_deg: the angle around the answer within which the light lies with a
-    probability of 90 %.
-    verdict and explanation: how far the light can be trusted, and why.  reason: why the last phase stopped.  history: all
-    steps.  seconds: time of the solve.  probability: that this answer is the right one of those found.  report: more on what
-    the image tells, with sentences on what it does not.  alternatives: other lights that explain the image, the likeliest
-    first.
+    kind: of the light.  direction: (3,) unit, from the scene towards it.  position: (3,) of one that has it, or None.
+    strength: (3,) linear RGB, W/m2 of a sun and W of a point light as in Blender; it includes the albedo where that is unknown.
+    report: what the image tells of it.  verdict and explanation: how far it can be trusted, and why.  alternatives: other
+    lights that explain the image, the likeliest first.  size: of a sun, if that was asked for.
     """
 
+    kind: str
     direction: np.ndarray
     position: np.ndarray | None
     strength: np.ndarray
-    ambient: np.ndarray
-    albedo: np.ndarray
-    image_error: float
-    uncertainty_deg: float
+    report: Report
     verdict: Verdict
     explanation: str
-    reason: StopReason
-    history: list[LightingStep]
-    seconds: float
-    probability: float
-    report: Report
-    alternatives: list[LightingAlternative] = field(default_factory=list)
-    known: tuple[KnownLight, ...] = ()
-    size: SunSize | None = None
+    alternatives: list[LightingAlternative]
+    size: SunSize | None
 
     @property
     def light(self) -> np.ndarray:
-        """(3,) position of a light that has one, else its direction."""
+        """(3,) position of a lamp that has one, else its direction."""
         return self.direction if self.position is None else self.position
+
+    @property
+    def uncertainty_deg(self) -> float:
+        """The angle around the answer within which the lamp lies with a probability of 90 %."""
+        return self.report.uncertainty_deg
+
+    @property
+    def probability(self) -> float:
+        """That this answer is the right one of those found."""
+        return float(self.report.probabilities[0])
+
+
+@dataclass(frozen=True)
+class LightingSolution:
+    """Result of a solve, in the camera's frame.
+
+    lamps: what was found, the one that lights the scene most first; direction, position, strength, uncertainty_deg,
+    probability, report, alternatives, size and light are those of the first.  sky: what shines from all around, None if nothing
+    was looked for.  albedo: (M, 3) found for each mesh, relative to that which the strength includes; NaN where it was given
+    or is not seen.  image_error: root mean square difference to the relit image, of its bright level.  verdict and explanation:
+    how far the lamps can be trusted, and why; they are those of the worst.  reason: why the last phase stopped.  history: all
+    steps.  seconds: time of the solve.  known: the known lights that were counted.
+    """
+
+    lamps: list[FoundLamp]
+    sky: FoundSky | None
+    albedo: np.ndarray
+    image_error: float
+    reason: StopReason
+    history: list[LightingStep]
+    seconds: float
+    known: tuple[KnownLight, ...]
+
+    @property
+    def direction(self) -> np.ndarray:
+        """(3,) unit, towards the first lamp."""
+        return self.lamps[0].direction
+
+    @property
+    def position(self) -> np.ndarray | None:
+        """(3,) of the first lamp, None of a sun."""
+        return self.lamps[0].position
+
+    @property
+    def light(self) -> np.ndarray:
+        """(3,) position or direction of the first lamp."""
+        return self.lamps[0].light
+
+    @property
+    def strength(self) -> np.ndarray:
+        """(3,) of the first lamp."""
+        return self.lamps[0].strength
+
+    @property
+    def ambient(self) -> np.ndarray:
+        """(3,) mean radiance of the sky."""
+        return np.zeros(3) if self.sky is None else self.sky.mean
+
+    @property
+    def uncertainty_deg(self) -> float:
+        """Of the first lamp."""
+        return self.lamps[0].uncertainty_deg
+
+    @property
+    def probability(self) -> float:
+        """Of the first lamp."""
+        return self.lamps[0].probability
+
+    @property
+    def report(self) -> Report:
+        """On the first lamp; its notes are on all of them."""
+        return self.lamps[0].report
+
+    @property
+    def alternatives(self) -> list[LightingAlternative]:
+        """To the first lamp."""
+        return self.lamps[0].alternatives
+
+    @property
+    def size(self) -> SunSize | None:
+        """Of the first lamp."""
+        return self.lamps[0].size
+
+    @property
+    def verdict(self) -> Verdict:
+        """Of the lamp that is known worst."""
+        return self._worst.verdict
+
+    @property
+    def explanation(self) -> str:
+        """Of that verdict."""
+        return self._worst.explanation
+
+    @property
+    def _worst(self) -> FoundLamp:
+        return max(self.lamps, key=lambda lamp: list(Verdict).index(lamp.verdict))
 
 
 OnStep = Callable[[LightingStep], None]
@@ -163,6 +265,7 @@ def solve_lighting(
     normals: np.ndarray | Sequence[np.ndarray | None] | None = None,
     known: Sequence[KnownLight | Mapping[str, Any]] | None = None,
     passes: Passes | Mapping[str, Any] | None = None,
+    up: np.ndarray | None = None,
     options: LightingOptions,
     on_step: OnStep | None = None,
 ) -> LightingSolution:
@@ -185,6 +288,7 @@ def solve_lighting(
             KnownLight.  They need the albedo.  One that the image contradicts is set aside, and a note says so.
         passes: pictures by another renderer of albedo, normal and depth, as large as the image and seen through its lens, which
             count instead of those of the meshes; see Passes.
+        up: (3,) away from the ground, in the camera's frame, for sky and fill; None = the z axis of the first mesh.
         options: the following all at once, instead of as keyword arguments.
         {options}
         on_step: called with every LightingStep; it cancels the solve by raising Cancelled.
@@ -199,13 +303,14 @@ def solve_lighting(
         WeightsError: if the weights are no networks for this kind of light.
     """
     setup = LightingSetup.checked(
-        image, vertices, faces, camera, camera_from_object, options.kind, albedo, strength, mask, start, normals, known, passes
+        *(image, vertices, faces, camera, camera_from_object, options.kind),
+        *(albedo, strength, mask, start, normals, known, passes, up),
     )
     return LightingSession(setup, options).run(on_step)
 
 
 class _Found(NamedTuple):
-    """Lights (B, 3) in the scene's frame, and how well they explain the image.
+    """Lights (B, 3 K) in the scene's frame, and how well they explain the image.
 
     energy: (B,) with what it costs to set the known strength aside; is_free: (B,) whether that is done.  reasons: why each
     stopped.
@@ -229,8 +334,11 @@ class LightingSession(Session[LightingStep, LightingSolution]):
 
     def __init__(self, setup: LightingSetup, options: LightingOptions) -> None:
         super().__init__()
+        if options.lamps > 1 and setup.strength is not None:
+            raise SetupError("a known strength is that of a single light: leave it out, or count the other lights as known")
         missing = _contradicted_lights(setup)
-        setup = replace(setup, known=tuple(light for light in setup.known if light not in missing))
+        counted = tuple(light for light in setup.known if light not in missing)
+        setup = replace(setup, known=counted, sky=_sky_shape(setup, options))
         self.setup, self.options = setup, options
         task, weights = setup.kind.weights, options.weights
         is_known = weights is not None or shipped_weights(task).exists()
@@ -246,46 +354,73 @@ class LightingSession(Session[LightingStep, LightingSolution]):
         if not self.options.refine:
             return first
         refine_steps = SORT_LOOP.steps + REFINE_LOOP.steps
-        return [*first, Phase(self._refine, refine_steps), Phase(self._finish, FINE_LOOP.steps)]
+        one = [*first, Phase(self._refine, refine_steps), Phase(self._finish, FINE_LOOP.steps)]
+        more = [
+            Phase(partial(self._with_lamps, count), refine_steps + FINE_LOOP.steps)
+            for count in range(2, self.options.lamps + 1)
+        ]
+        return one + more
 
     def result(self) -> LightingSolution:
-        x, is_free = self.best.x, self.best.is_free
-        final = _hypotheses(self.final, is_free)
-        prediction = final.forward(x, np.zeros(1, dtype=int))
+        is_free = self.best.is_free
+        final, middle = _hypotheses(self.final, is_free), _hypotheses(self.problem, is_free)
+        prediction = final.forward(self.best.x, np.zeros(1, dtype=int))
+        answers = self._answers(_brightest_first(final, prediction))
         image_error = self._image_error(prediction)
-        answers = self._answers()
-        report = examine(final, _hypotheses(self.problem, is_free), answers)
-        alternatives = [
-            LightingAlternative(self._to_camera(other), float(probability))
-            for other, probability in zip(answers.x[1:], report.probabilities[1:], strict=True)
-            if probability >= PROBABLE
-        ]
-        level = self.final.observation.level[:, None]
-        strength = (prediction.strength * (self.setup.strength_unit(self.final.scene) * level))[0]
+        prediction = final.forward(answers.x[:1], np.zeros(1, dtype=int))
+        level = self.final.observation.level[0]
+        strength = prediction.strength[0] * (self.setup.strength_unit(final.scene)[0] * level)
+        notes = list(self.notes)
         if self.setup.strength is not None and is_free[0]:
             ratio = float(strength.mean() / max(self.setup.strength.mean(), TINY))
-            report.notes.append(
-                f"The image is {ratio:.2g} times as bright as the known strength makes it, so the strength was fitted."
+            notes.insert(
+                0, f"The image is {ratio:.2g} times as bright as the known strength makes it, so the strength was fitted."
             )
-        report.notes.extend(self.notes)
-        light = self._to_camera(x[0])
+        lamps = []
+        for index, lights in enumerate(final.lamps.each(answers.x)):
+            report = examine(final, middle, answers, index)
+            lamps.append(self._lamp(final, answers, index, lights, strength[index], report, image_error))
+        notes = [note for lamp in lamps for note in lamp.report.notes] + notes
+        lamps[0].report.notes[:] = dict.fromkeys(notes)
+        sky = None
+        if self.setup.sky.kind != "none":
+            sky = FoundSky(self.setup.sky, prediction.sky[0] * level, self.setup.up)
         return LightingSolution(
-            x[0] / np.linalg.norm(x[0]),
-            light if self.setup.kind.has_position else None,
-            strength,
-            (prediction.ambient * level)[0],
+            lamps,
+            sky,
             self._albedo(prediction),
             image_error,
-            report.uncertainty_deg,
-            *judge(image_error, report.uncertainty_deg, len(alternatives)),
             StopReason.CANCELLED if self.is_cancelled else self.best.reasons[0],
             self.history,
             self.seconds,
-            float(report.probabilities[0]),
-            report,
-            alternatives,
             self.setup.known,
-            sun_size(final, x) if self.options.size and not self.setup.kind.has_position else None,
+        )
+
+    def _lamp(
+        self,
+        final: LightingProblem,
+        answers: Answers,
+        index: int,
+        lights: np.ndarray,
+        strength: np.ndarray,
+        report: Report,
+        image_error: float,
+    ) -> FoundLamp:
+        kind, x = self.setup.kind, lights[0]
+        others = [
+            LightingAlternative(self._to_camera(other), float(probability))
+            for other, probability in zip(lights[1:], report.probabilities[1:], strict=True)
+            if probability >= PROBABLE and angle_deg(x[None], other[None])[0] >= DISTINCT_DEG
+        ]
+        return FoundLamp(
+            kind.name,
+            x / np.linalg.norm(x),
+            self._to_camera(x) if kind.has_position else None,
+            strength,
+            report,
+            *judge(image_error, report.uncertainty_deg, len(others)),
+            others,
+            sun_size(final, answers.x[:1], index) if self.options.size and not kind.has_position else None,
         )
 
     def _first(self) -> Iterator[LightingStep]:
@@ -353,10 +488,43 @@ class LightingSession(Session[LightingStep, LightingSolution]):
     def _finish(self) -> Iterator[LightingStep]:
         """The likeliest answers on a finer grid."""
         self.final = self.setup.problem(FINE_GRID, FINE_MAP)
-        likely = _likely(self.found, LIKELY_RATIO, LIKELY_MORE)
+        yield from self._fine(self.found)
+        if self.options.lamps == 1 and self._may_be_more():
+            self.notes.append(
+                "Another lamp, or a sky that is brighter to one side, seems to shine as well: "
+                "look for more lamps, or count it as known."
+            )
+
+    def _may_be_more(self) -> bool:
+        """Whether the image holds another lamp, if the one that was found is what it seems."""
+        left, with_one_more = BasisImages(self.setup.problem(SEARCH_GRID, SEARCH_MAP)).left_beside(self.best.x, FINE_MAP)
+        return with_one_more < LEFT_BY_MORE * left and left - with_one_more > LEAST_LEFT
+
+    def _fine(self, found: _Found) -> Iterator[LightingStep]:
+        likely = _likely(found, LIKELY_RATIO, LIKELY_MORE)
         likely = likely.of(distinct_best(likely.x, likely.energy, FINE_STARTS, FINE_DISTINCT_DEG))
         finest = _hypotheses(self.final, likely.is_free)
         yield from self._run("fine", finest, gauss_newton_update(finest, FINE_REACHES), likely, FINE_LOOP)
+
+    def _with_lamps(self, count: int) -> Iterator[LightingStep]:
+        """As many lamps, if one fewer was found and the image is explained better by them."""
+        if len(self.problem.lamps.kinds) != count - 1:
+            return
+        before = self.problem, self.final, self.found, self.best
+        images = BasisImages(self.setup.problem(SEARCH_GRID, SEARCH_MAP))
+        sets = images.sets(images.problem.observation.image[0].mean(axis=1), count, STARTS_OF_SEVERAL)
+        more = (self.setup.kind,) * (count - 1)
+        self.problem, self.final = replace(self.problem, more=more), replace(self.final, more=more)
+        x = sets.reshape(len(sets), -1).astype(np.float32)
+        starts = _Found(x, np.zeros(len(x)), np.zeros(len(x), bool), [StopReason.MAX_STEPS] * len(x))
+        yield from self._follow(starts, SORT_LOOP)
+        yield from self._follow(_likely(self.found, LIKELY_RATIO, LIKELY_MORE), REFINE_LOOP)
+        yield from self._fine(self.found)
+        gain = float(log_evidence(self.best.energy)[0] - log_evidence(before[-1].energy)[0])
+        if gain < LEAST_GAIN:
+            self.problem, self.final, self.found, self.best = before
+            fewer = "One lamp explains" if count == 2 else "Two lamps explain"
+            self.notes.append(f"{fewer} the image as well as {NAMED[count]}, so no more were counted.")
 
     def _follow(self, starts: _Found, settings: LoopSettings) -> Iterator[LightingStep]:
         """Refinement on the middle grid."""
@@ -394,7 +562,7 @@ class LightingSession(Session[LightingStep, LightingSolution]):
 
     def _to_camera(self, x: np.ndarray) -> np.ndarray:
         """(3,) light in the camera's frame."""
-        return self.setup.kind.to_camera(x[None], self.problem.scene)[0]
+        return self.setup.kind.to_camera(x[None, :NUMBERS], self.problem.scene)[0]
 
     def _albedo(self, prediction: LightingPrediction) -> np.ndarray:
         """(M, 3) what was found for each mesh."""
@@ -409,8 +577,8 @@ class LightingSession(Session[LightingStep, LightingSolution]):
         squared = mean_square(prediction.image - observation.image)
         return math.sqrt(np.sum(observation.weight * squared) / np.sum(observation.weight))
 
-    def _answers(self) -> Answers:
-        """The answer and the other lights that were followed to the end and are elsewhere."""
+    def _answers(self, order: np.ndarray) -> Answers:
+        """The answer, its lamps (K,) in an order, and the other lights that were followed to the end and are elsewhere."""
         followed = _Found(
             np.concatenate([self.best.x, self.found.x]),
             np.concatenate([[0], self.found.energy]),
@@ -420,8 +588,32 @@ class LightingSession(Session[LightingStep, LightingSolution]):
         rows = np.arange(len(followed.x))
         problem = _hypotheses(self.final, followed.is_free)
         energy = _cost(problem.image_energy(problem.forward(followed.x, rows), problem.observation), followed.is_free)
-        order = distinct_best(followed.x, np.concatenate([[-1], energy[1:]]), len(rows), DISTINCT_DEG)
-        return Answers(followed.x[order], energy[order])
+        chosen = distinct_best(followed.x, np.concatenate([[-1], energy[1:]]), len(rows), DISTINCT_DEG)
+        lamps = followed.x[chosen].reshape(len(chosen), -1, NUMBERS)
+        lamps = np.stack([_matched(one, lamps[0, order]) for one in lamps])
+        return Answers(lamps.reshape(len(chosen), -1), energy[chosen])
+
+
+def _sky_shape(setup: LightingSetup, options: LightingOptions) -> SkyShape:
+    """What was asked for; a fill needs a sky."""
+    kind = options.sky
+    if kind == "auto":
+        kind = "uniform" if setup.strength is None or options.fill else "none"
+    if options.fill and kind == "none":
+        raise ConfigError("fill is the lower half of the sky: choose a sky, or leave fill off")
+    return SkyShape(kind, options.fill)
+
+
+def _brightest_first(problem: LightingProblem, prediction: LightingPrediction) -> np.ndarray:
+    """(K,) order of the lamps by how much light they bring to what is seen."""
+    weight = problem.observation.weight[0]
+    return np.argsort(-(prediction.shading[0] @ weight) * prediction.strength[0].mean(axis=1), kind="stable")
+
+
+def _matched(lamps: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Lamps (K, 3) in the order in which they are nearest to others (K, 3)."""
+    orders = [list(order) for order in permutations(range(len(lamps)))]
+    return lamps[min(orders, key=lambda order: float(angle_deg(lamps[order], wanted).sum()))]
 
 
 def unexplained(setup: LightingSetup) -> float:

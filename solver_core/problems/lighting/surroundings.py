@@ -12,8 +12,6 @@ from typing import NamedTuple
 import numpy as np
 
 from solver_core.frames import Camera
-from solver_core.problems.lighting.known import openness
-from solver_core.problems.lighting.observation import Arriving
 from solver_core.problems.lighting.surface import LitScene, Pixels
 
 BLOCKS = 12  # along the longer side of what is seen: one patch each, for every mesh that a block shows
@@ -23,21 +21,20 @@ GRAZING = 0.1  # least cosine between a patch and the line of sight: flatter one
 class Surroundings(NamedTuple):
     """Of the P points of a single scene.
 
-    sky: (1, P, 3) what a uniform sky of radiance one makes of white ones, also by way of others.  patches: (S,) which of the
-    points stand for patches.  transport: (P, S) what a patch of radiance one adds to the radiance of a white point; in sum
-    what hides the sky.
+    patches: (S,) which of the points stand for patches.  transport: (P, S) what a patch of radiance one adds to the radiance of
+    a white point; in sum what hides the sky.
     """
 
-    sky: np.ndarray
     patches: np.ndarray
     transport: np.ndarray
 
     @classmethod
-    def of(cls, scene: LitScene, pixels: Pixels, seen: np.ndarray, camera: Camera) -> Surroundings:
+    def of(cls, scene: LitScene, open_to_sky: np.ndarray, pixels: Pixels, seen: np.ndarray, camera: Camera) -> Surroundings:
         """Surroundings of a scene's points.
 
         Args:
             scene: a single one.
+            open_to_sky: (P,) share of the light of a uniform sky that reaches the points.
             pixels: where its points are in the image.
             seen: (H, W) bool, where the image shows a surface.
             camera: of the image.
@@ -62,17 +59,11 @@ class Surroundings(NamedTuple):
         arriving = np.maximum(np.einsum("psk,pk->ps", offset, normal), 0)
         leaving = np.maximum(-np.einsum("psk,sk->ps", offset, normal[patches]), 0)
         seen_of = area * arriving * leaving / (squared * (np.pi * squared + area) + np.finfo(np.float32).tiny)
-        open_to_sky = np.minimum(openness(scene), 1).astype(np.float32)
-        hidden = (1 - open_to_sky) / np.maximum(seen_of.sum(axis=1), np.finfo(np.float32).tiny)
-        dark = cls(np.zeros((1, len(key), 3), np.float32), patches, (hidden[:, None] * seen_of).astype(np.float32))
-        return dark._replace(sky=dark.with_bounces(open_to_sky[None, :, None], surface.albedo))
-
-    def arriving(self, shading: np.ndarray, albedo: np.ndarray) -> Arriving:
-        """With two bounces, of a light that shades (B, P) and of the sky; albedo: (B, P, 3) linear RGB."""
-        return Arriving(self.with_bounces(shading[..., None], albedo), self.sky)
+        hidden = (1 - np.minimum(open_to_sky, 1)) / np.maximum(seen_of.sum(axis=1), np.finfo(np.float32).tiny)
+        return cls(patches, (hidden[:, None] * seen_of).astype(np.float32))
 
     def with_bounces(self, straight: np.ndarray, albedo: np.ndarray) -> np.ndarray:
-        """(B, P, 3) radiance of white points, of that without a bounce (B, P, 1 or 3); albedo: (B, P, 3)."""
-        albedo = albedo[:, self.patches]
-        first = straight[:, self.patches] * albedo  # what leaves the patches (B, S, 3), then with what came from others
+        """(..., P, 3) radiance of white points, of that without a bounce (..., P, 1 or 3); albedo: (..., P, 3)."""
+        albedo = albedo[..., self.patches, :]
+        first = straight[..., self.patches, :] * albedo  # what leaves the patches, then with what came from others
         return straight + self.transport @ (first + albedo * (self.transport[self.patches] @ first))

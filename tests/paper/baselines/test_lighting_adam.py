@@ -6,7 +6,7 @@ import pytest
 
 from solver_core.mesh import Mesh
 from solver_core.problems.lighting.lights import LIGHTS as KINDS
-from solver_core.problems.lighting.observation import Arriving, Linear, compose, observe
+from solver_core.problems.lighting.observation import Arriving, Linear, observe
 from solver_core.problems.lighting.problem import MAP_SIZE, LightingProblem
 from solver_core.problems.lighting.surface import choose_pixels, lit_scene
 from solver_core.render.gbuffer import join_scene, render_gbuffer
@@ -34,9 +34,8 @@ def dome_problem(kind: str) -> LightingProblem:
     buffer = render_gbuffer([scene], np.array([60.0, 60.0, SIZE / 2, SIZE / 2]), SIZE, SIZE)
     lit = lit_scene([scene.mesh], buffer, [choose_pixels(buffer.mask[0], SIZE)])
     shading = KINDS[kind].shade(lit, LIGHTS[kind].astype(np.float32), MAP_SIZE)
-    image = compose(
-        Arriving.straight(shading), lit.surface.albedo, Linear(np.ones((1, 3), np.float32), np.zeros((1, 3), np.float32))
-    )
+    linear = Linear(np.ones((1, 1, 3), np.float32), np.zeros((1, 1, 3), np.float32))
+    image = Arriving.straight(shading[:, None]).on(lit.surface.albedo).mixed(linear)
     observation = observe(image, lit.surface.weight)
     return LightingProblem(KINDS[kind], lit, observation, np.repeat(1 / observation.level[:, None], 3, axis=1))
 

@@ -10,18 +10,21 @@ from solver_core.command.files import read_radiance, write_radiance
 from solver_core.errors import ConfigError
 from solver_core.problems.lighting.environment import found_environment
 from solver_core.problems.lighting.known import environment_directions
+from solver_core.problems.lighting.sky import FoundSky, SkyShape
 
 from .conftest import camera_from_world
 from .test_command import files, solve  # noqa: F401  (files is a fixture)
 
 SUN_WORLD = np.array([0.0, 0.6, 0.8])
+UP = camera_from_world()[:3, 2]
 STRENGTH, AMBIENT = np.array([3.0, 2.0, 1.0]), np.array([0.1, 0.2, 0.3])
 
 
-def solution(angle_deg: float | None = None, position=None) -> SimpleNamespace:
+def solution(angle_deg: float | None = None, position=None, sky=None) -> SimpleNamespace:
     size = None if angle_deg is None else SimpleNamespace(angle_deg=angle_deg)
-    direction = camera_from_world()[:3, :3] @ SUN_WORLD
-    return SimpleNamespace(direction=direction, strength=STRENGTH, ambient=AMBIENT, size=size, position=position)
+    lamp = SimpleNamespace(direction=camera_from_world()[:3, :3] @ SUN_WORLD, strength=STRENGTH, size=size)
+    sky = FoundSky(SkyShape(), AMBIENT[None], UP) if sky is None else sky
+    return SimpleNamespace(lamps=[lamp], sky=sky, position=position)
 
 
 @pytest.mark.parametrize("angle_deg", [None, 1e-3, 20.0])
@@ -35,6 +38,17 @@ def test_the_sun_of_an_environment_makes_its_strength(angle_deg):
     rows, columns = np.nonzero(around[..., 0] > 2 * AMBIENT[0])
     assert (rows.mean() + 0.5) / height == pytest.approx((90 - np.degrees(np.arcsin(0.8))) / 180, abs=0.01)
     assert (columns.mean() + 0.5) / width == pytest.approx(0.25, abs=0.01)  # y is in the middle of the left half
+
+
+def test_a_fill_is_the_lower_half_of_an_environment():
+    fill = np.array([0.9, 0.5, 0.1])
+
+    around = found_environment(
+        solution(sky=FoundSky(SkyShape(has_fill=True), np.stack([AMBIENT, fill]), UP)), camera_from_world()
+    )
+
+    np.testing.assert_allclose(around[5], np.broadcast_to(AMBIENT, around[5].shape), rtol=1e-5)
+    np.testing.assert_allclose(around[-5], np.broadcast_to(fill, around[5].shape), rtol=1e-5)
 
 
 def test_a_light_that_is_near_has_no_environment():

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from solver_core.errors import SetupError
-from solver_core.problems.lighting.known import KnownLight, environment_suns, openness
+from solver_core.problems.lighting.known import KnownLight, environment_suns
 from solver_core.problems.lighting.metrics import angle_deg
 from solver_core.problems.lighting.setup import LightingSetup
+from solver_core.problems.lighting.sky import SkySuns
 from solver_core.problems.lighting.solve import solve_lighting
 from solver_core.solution import Verdict
 
@@ -95,7 +96,7 @@ def test_a_bright_spot_of_an_environment_is_a_sun(row, column, direction):
 def test_a_sky_reaches_the_foot_of_a_box_less_than_the_open_floor(sun_case):
     scene = LightingSetup.checked(**sun_case.arguments()).problem(64, 96).scene
 
-    share = openness(scene)
+    share = SkySuns.of(scene).openness
 
     surface = scene.surface
     is_floor = surface.object_index[0] == 0

@@ -163,10 +163,12 @@ def test_strength_and_ambient_are_fitted_in_spite_of_highlights(rng, ambient):
     image[0, :20] += 3
     observation = observe(image, np.ones((1, 500)))
 
-    linear = fit_linear(Arriving.straight(shading), albedo, observation, Known(np.full((1, 3), np.nan), np.array([False])))
+    linear = fit_linear(
+        Arriving.straight(shading[None]).on(albedo), observation, Known(np.full((1, 3), np.nan), np.array([False]))
+    )
 
     np.testing.assert_allclose(linear.strength * observation.level, 2, rtol=0.05)
-    np.testing.assert_allclose(linear.ambient * observation.level, ambient, atol=0.05)
+    np.testing.assert_allclose(linear.sky * observation.level, ambient, atol=0.05)
 
 
 def test_negative_ambient_is_not_fitted(rng):
@@ -174,13 +176,12 @@ def test_negative_ambient_is_not_fitted(rng):
     image = np.repeat((shading - 0.3)[..., None], 3, axis=2)
 
     linear = fit_linear(
-        Arriving.straight(shading),
-        np.ones((1, 500, 3), np.float32),
+        Arriving.straight(shading[None]).on(np.ones((1, 500, 3), np.float32)),
         observe(image, np.ones((1, 500))),
         Known(np.full((1, 3), np.nan), np.array([False])),
     )
 
-    assert not linear.ambient.any()
+    assert not linear.sky.any()
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,9 @@ import pytest
 from solver_core.problems.lighting.lights import LIGHTS
 from solver_core.problems.lighting.lights.light import half_sphere, triangles
 from solver_core.problems.lighting.metrics import angle_deg
+from solver_core.problems.lighting.non_negative import non_negative
 from solver_core.problems.lighting.sampler import draw_lights
-from solver_core.problems.lighting.search import BasisImages, _non_negative
+from solver_core.problems.lighting.search import BasisImages
 from solver_core.problems.lighting.setup import LightingSetup
 
 from .conftest import make_case
@@ -76,7 +77,7 @@ def test_non_negative_solutions_fulfil_their_conditions(rng):
     squares = np.einsum("mpi,mpj->mij", matrix, matrix)
     products = np.einsum("mpi,mp->mi", matrix, rng.normal(size=(50, 20)))
 
-    solution, gain = _non_negative(squares, products)
+    solution, gain = non_negative(squares, products)
 
     slope = np.einsum("mij,mj->mi", squares, solution) - products
     assert (solution >= 0).all()

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Light that surfaces hide from each other and send to each other."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from solver_core.problems.lighting.known import openness
 from solver_core.problems.lighting.metrics import angle_deg
 from solver_core.problems.lighting.setup import LightingSetup
+from solver_core.problems.lighting.sky import SkySuns
 from solver_core.problems.lighting.solve import solve_lighting
 from solver_core.problems.lighting.surface import choose_pixels
 from solver_core.problems.lighting.surroundings import Surroundings
@@ -24,12 +26,13 @@ def around(sun_case):
     setup = setup_of(sun_case)
     pixels = choose_pixels(setup.buffer.mask[0], 64)
     problem = setup.problem_at(pixels, 96)
-    return problem, Surroundings.of(problem.scene, pixels, setup.buffer.mask[0], setup.photograph.camera)
+    open_to_sky = SkySuns.of(problem.scene).openness
+    return problem, Surroundings.of(problem.scene, open_to_sky, pixels, setup.buffer.mask[0], setup.photograph.camera)
 
 
 def test_in_a_uniform_light_what_hides_the_sky_replaces_it(around):
     problem, surroundings = around
-    open_to_sky = np.minimum(openness(problem.scene), 1)
+    open_to_sky = np.minimum(SkySuns.of(problem.scene).openness, 1)
 
     from_others = surroundings.transport.sum(axis=1)
 
@@ -54,14 +57,13 @@ def test_a_box_gets_light_from_the_floor_and_the_open_floor_hardly_any(around):
 
 
 def test_a_scene_that_lights_itself_is_solved_with_its_indirect_light(sun_case):
-    setup = setup_of(sun_case)
+    setup = replace(setup_of(sun_case), has_indirect=True)
     pixels = choose_pixels(setup.buffer.mask[0], 96)
     fine = setup.problem_at(pixels, 192)
-    fine_surroundings = Surroundings.of(fine.scene, pixels, setup.buffer.mask[0], setup.photograph.camera)
     straight = fine.kind.shade(fine.scene, sun_case.light[None].astype(np.float32), 192)
-    arriving = fine_surroundings.arriving(straight, fine.scene.surface.albedo)
+    arriving = fine.surroundings.with_bounces(straight[..., None], fine.scene.surface.albedo)
     image = np.zeros_like(sun_case.image)
-    image[pixels.row, pixels.column] = (ALBEDO * (0.8 * arriving.direct + 0.3 * arriving.sky))[0]
+    image[pixels.row, pixels.column] = (ALBEDO * (0.8 * arriving + 0.3 * fine.sky.radiance[0]))[0]
     mask = np.zeros(image.shape[:2])
     mask[pixels.row, pixels.column] = 1
     arguments = sun_case.arguments(image=image, mask=mask, albedo=[np.full(3, ALBEDO)] * 2)

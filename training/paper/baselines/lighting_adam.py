@@ -42,9 +42,9 @@ def lambert_descent(problem: LightingProblem) -> Descent:
         residual = prediction.image - observation.image
         # Of the robust cost by the shading: residual / sqrt(ROBUST^2 + residual^2), by way of albedo and strength.
         outer = observation.weight / np.sqrt(ROBUST**2 + mean_square(residual))
-        by_shading = outer * np.mean(residual * prediction.albedo * prediction.strength[:, None], axis=2)  # (B, P)
+        by_shading = outer * np.mean(residual * prediction.albedo * prediction.strength, axis=2)  # (B, P)
         slopes = problem.kind.slopes(take(problem.scene.surface, rows), x)
-        unshadowed, shading = problem.kind.irradiance(take(problem.scene.surface, rows), x), prediction.shading
+        unshadowed, shading = problem.kind.irradiance(take(problem.scene.surface, rows), x), prediction.shading[:, 0]
         visible = np.divide(shading, unshadowed, out=np.zeros_like(shading), where=unshadowed > 0)
         gradient = np.einsum("bp,bpk->bk", by_shading * visible, slopes) / black_cost(observation)[:, None]
         return Slope(problem.image_energy(prediction, observation), gradient)

@@ -107,7 +107,7 @@ def _baseline(find: Callable[[Any], Solution]) -> Method:
         level, observation = problem.observation.level[0], problem.observation
         squared = np.mean((prediction.image - observation.image) ** 2, axis=2)
         image_error = float(np.sqrt(np.average(squared, weights=observation.weight)))
-        strength = prediction.strength[0] * level * setup.strength_unit(problem.scene)[0]
+        strength = prediction.strength[0, 0] * level * setup.strength_unit(problem.scene)[0]
         return _measured(scene, best[0], strength, prediction.ambient[0] * level, image_error, np.nan, False, seconds)
 
     return method

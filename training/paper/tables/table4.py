@@ -289,5 +289,5 @@ def _draw_ranked(cases: list[LightingCase], squared: np.ndarray, lights: np.ndar
     for rank, row in best_median_worst(squared).items():
         canvas = LightingCanvas.of(setup_of(cases[row], is_strength_known=True))
         captions = [f"{rank}: squared error {squared[row]:.2g}", "estimate", "difference"]
-        pictures.append(draw_result(canvas, lights[row], captions))
+        pictures.append(draw_result(canvas, lights[[row]], captions))
     return np.concatenate(pictures)

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Several unknown lamps at once, in pictures that were drawn without the solver."""
+
+import numpy as np
+import pytest
+
+from solver_core.errors import SetupError
+from solver_core.manifolds import UnitSphere
+from solver_core.problems.lighting.lights import LIGHTS
+from solver_core.problems.lighting.lights.several import Lamps
+from solver_core.problems.lighting.metrics import angle_deg
+from solver_core.problems.lighting.solve import solve_lighting
+from solver_core.solution import Verdict
+
+from .conftest import make_case
+
+
+def together(*cases):
+    """All lamps of the cases in one picture."""
+    return cases[0]._replace(image=np.sum([case.image for case in cases], axis=0))
+
+
+@pytest.fixture(scope="module")
+def left_case():
+    """A weaker sun from the other side."""
+    return make_case("sun", [-0.7, -0.5, 0.4], strength=1.2, ambient=0)
+
+
+def test_two_suns_are_found_with_their_intervals(sun_case, left_case):
+    result = solve_lighting(**together(sun_case, left_case).arguments(), lamps=2)
+
+    assert len(result.lamps) == 2
+    for lamp, case, strength in zip(result.lamps, (sun_case, left_case), (2.5, 1.2), strict=True):
+        assert angle_deg(lamp.direction[None], case.light[None])[0] < min(1, lamp.uncertainty_deg)
+        np.testing.assert_allclose(lamp.strength, strength, rtol=0.08)
+        assert lamp.verdict is Verdict.GOOD
+    np.testing.assert_allclose(result.direction, result.lamps[0].direction)
+    np.testing.assert_allclose(result.ambient, 0.05, atol=0.02)
+
+
+def test_two_point_lights_are_found():
+    first = make_case("point", [0.7, -0.6, 1.1], strength=60.0, ambient=0.05)
+    second = make_case("point", [-0.9, -0.3, 0.7], strength=30.0, ambient=0)
+
+    result = solve_lighting(**together(first, second).arguments(), lamps=2)
+
+    found = np.array([lamp.position for lamp in result.lamps])
+    for case in (first, second):
+        assert np.linalg.norm(found - case.light, axis=1).min() < 0.1
+
+
+def test_a_second_lamp_that_the_image_does_not_show_is_not_counted(sun_case):
+    one = solve_lighting(**sun_case.arguments())
+
+    result = solve_lighting(**sun_case.arguments(), lamps=2)
+
+    assert len(result.lamps) == 1
+    assert any("One lamp explains the image as well as two" in note for note in result.report.notes)
+    np.testing.assert_allclose(result.direction, one.direction, atol=1e-6)
+
+
+def test_a_lamp_that_was_not_looked_for_is_noticed(sun_case, left_case):
+    with_two, with_one = (solve_lighting(**case.arguments()) for case in (together(sun_case, left_case), sun_case))
+
+    assert any("Another lamp" in note for note in with_two.report.notes)
+    assert not any("Another lamp" in note for note in with_one.report.notes)
+
+
+def test_several_lamps_have_no_known_strength(sun_case):
+    with pytest.raises(SetupError, match="of a single light"):
+        solve_lighting(**sun_case.arguments(strength=2.5), lamps=2)
+
+
+def test_a_move_of_one_lamp_leaves_the_others(rng):
+    lamps = Lamps((LIGHTS["sun"], LIGHTS["point"]))
+    x = np.concatenate([UnitSphere().random(rng, 4), rng.normal(size=(4, 3))], axis=1)
+
+    moves = lamps.unit_moves(x)
+
+    assert moves.shape == (4, 2 + 3, 6)
+    assert not moves[:, :2, 3:].any()
+    assert not moves[:, 2:, :3].any()
