@@ -18,7 +18,7 @@
 #define EXPORT __attribute__((visibility("default")))
 #endif
 
-#define KERNEL_VERSION 6 /* loader.py asks for the same; raise both when an interface or a result changes */
+#define KERNEL_VERSION 7 /* loader.py asks for the same; raise both when an interface or a result changes */
 
 EXPORT int32_t solver_core_kernel_version(void);
 
@@ -143,14 +143,24 @@ EXPORT int64_t solver_core_outline_points(int64_t num_vertices, const float *ver
                                           const double *intrinsics, int32_t height, int32_t width, const float *depth,
                                           double spacing, double *seen, int64_t capacity, OutlinePoint *points);
 
-/* How far points of an outline are from where an image shows it, along lines of up to 128 samples across it.
+/* Gauss-Newton steps to where an image shows points of an outline, each on its line of up to 128 samples across it.
  *
- * matrix: (4, 4) camera from object.  intrinsics: (4).  image: (height, width).  log_odds: (256) that pixels of a value show the
- * object.  step: pixels between samples.  matches: (num_points).
+ * intrinsics: (4).  image: (height, width).  log_odds: (256) that pixels of a value show the object.  step_px: pixels between
+ * samples.  robust: Cauchy scale in pixels.  damping: of the Hessian's diagonal.  settled: a step that moves the outline by less, in
+ * pixels, is the last of up to num_steps.  matrix: (4, 4) camera from object, before and after.  matches: (num_points) how far the
+ * points are off after the steps.  Returns how many were taken.
  */
-EXPORT void solver_core_match_lines(int64_t num_points, const OutlinePoint *points, const double *matrix,
-                                    const double *intrinsics, int32_t height, int32_t width, const uint8_t *image,
-                                    const float *log_odds, double step, int32_t num_samples, ContourPoint *matches);
+EXPORT int32_t solver_core_follow_lines(int64_t num_points, const OutlinePoint *points, const double *intrinsics,
+                                        int32_t height, int32_t width, const uint8_t *image, const float *log_odds,
+                                        double step_px, int32_t num_samples, double robust, double damping, double settled,
+                                        int32_t num_steps, double *matrix, ContourPoint *matches);
+
+/* What a table of 32 x 32 x 32 colours holds for pixels.
+ *
+ * colours: (height, width, 3), rows row_bytes apart.  table: (32768).  values: (height, width).
+ */
+EXPORT void solver_core_look_up(int32_t height, int32_t width, int64_t row_bytes, const uint8_t *colours,
+                                const uint8_t *table, uint8_t *values);
 
 /* First object pixel of each row of masks (count, height, width), and the one after the last: spans (count, height, 2).  Both
  * are the width in a row without object.

@@ -7,6 +7,7 @@
 #define HIDDEN_BY 8.0 /* pixels: what lies nearer by the length that they have there hides an edge */
 #define MOST_SAMPLES 128
 #define NO_WEIGHT 30.0 /* log odds: what is less likely than the best by more does not count */
+#define LEAST_CURVATURE 1e-3 /* of the largest, for directions of which lines tell nothing */
 
 /* Column, row and depth of a vertex. */
 static void project_vertex(const double *matrix, const double *intrinsics, const float *vertex, double *seen)
@@ -123,12 +124,11 @@ static void mean_of_line(const float *odds, int32_t num_samples, double *mean, d
     *variance = fmax(second / mass - *mean * *mean, 0);
 }
 
-void solver_core_match_lines(int64_t num_points, const OutlinePoint *points, const double *matrix, const double *intrinsics,
-                             int32_t height, int32_t width, const uint8_t *image, const float *log_odds, double step,
-                             int32_t num_samples, ContourPoint *matches)
+static void match_lines(int64_t num_points, const OutlinePoint *points, const double *matrix, const double *intrinsics,
+                        int32_t height, int32_t width, const uint8_t *image, const float *log_odds, double step,
+                        int32_t num_samples, ContourPoint *matches)
 {
     const double centre[3] = {matrix[3], matrix[7], matrix[11]};
-    num_samples = num_samples < MOST_SAMPLES ? num_samples : MOST_SAMPLES;
     for (int64_t k = 0; k < num_points; k++) {
         ContourPoint match = {0, 0, {0, 0, 0, 0, 0, 0}};
         double arm[3], plane[3];
@@ -165,5 +165,93 @@ void solver_core_match_lines(int64_t num_points, const OutlinePoint *points, con
         match.jacobian[4] = -by_point[1] * centre[2];
         match.jacobian[5] = by_point[0] * centre[0] + by_point[1] * centre[1] + by_point[2] * centre[2];
         matches[k] = match;
+    }
+}
+
+/* Solves hessian (6, 6) step = -gradient by Cholesky's method; the Hessian is overwritten.  Returns 0, or -1 if it cannot be. */
+static int solve_step(double *hessian, const double *gradient, double *step)
+{
+    for (int i = 0; i < 6; i++) {
+        for (int j = 0; j <= i; j++) {
+            double sum = hessian[6 * i + j];
+            for (int k = 0; k < j; k++) sum -= hessian[6 * i + k] * hessian[6 * j + k];
+            if (j < i)
+                hessian[6 * i + j] = sum / hessian[6 * j + j];
+            else if (sum > 0)
+                hessian[7 * i] = sqrt(sum);
+            else
+                return -1;
+        }
+    }
+    for (int i = 0; i < 6; i++) {
+        step[i] = -gradient[i];
+        for (int k = 0; k < i; k++) step[i] -= hessian[6 * i + k] * step[k];
+        step[i] /= hessian[7 * i];
+    }
+    for (int i = 5; i >= 0; i--) {
+        for (int k = i + 1; k < 6; k++) step[i] -= hessian[6 * k + i] * step[k];
+        step[i] /= hessian[7 * i];
+    }
+    return 0;
+}
+
+/* Takes an SE3 step, as manifolds.py says. */
+static void retract(double *matrix, const double *step)
+{
+    const double angle = sqrt(step[0] * step[0] + step[1] * step[1] + step[2] * step[2]);
+    const double sine = angle > 1e-9 ? sin(angle) / angle : 1, bend = angle > 1e-9 ? (1 - cos(angle)) / (angle * angle) : 0.5;
+    for (int column = 0; column < 3; column++) { /* Rodrigues */
+        const double axis[3] = {matrix[column], matrix[4 + column], matrix[8 + column]};
+        double once[3], twice[3];
+        cross(step, axis, once);
+        cross(step, once, twice);
+        for (int i = 0; i < 3; i++) matrix[4 * i + column] = axis[i] + sine * once[i] + bend * twice[i];
+    }
+    const double depth = -matrix[11], farther = depth * exp(step[5]);
+    matrix[3] = (matrix[3] / depth + step[3]) * farther;
+    matrix[7] = (matrix[7] / depth + step[4]) * farther;
+    matrix[11] = -farther;
+}
+
+int32_t solver_core_follow_lines(int64_t num_points, const OutlinePoint *points, const double *intrinsics, int32_t height,
+                                 int32_t width, const uint8_t *image, const float *log_odds, double step_px,
+                                 int32_t num_samples, double robust, double damping, double settled, int32_t num_steps,
+                                 double *matrix, ContourPoint *matches)
+{
+    if (num_samples > MOST_SAMPLES) num_samples = MOST_SAMPLES;
+    int32_t taken = 0;
+    while (1) {
+        match_lines(num_points, points, matrix, intrinsics, height, width, image, log_odds, step_px, num_samples, matches);
+        if (taken >= num_steps || num_points == 0) return taken;
+        double hessian[36] = {0}, gradient[6] = {0}, step[6], moved = 0, largest = 0;
+        for (int64_t k = 0; k < num_points; k++) {
+            const ContourPoint *match = matches + k;
+            const double far = match->residual / robust, weight = match->weight / (1 + far * far);
+            for (int i = 0; i < 6; i++) {
+                gradient[i] += weight * match->jacobian[i] * match->residual;
+                for (int j = 0; j <= i; j++) hessian[6 * i + j] += weight * match->jacobian[i] * match->jacobian[j];
+            }
+        }
+        for (int i = 0; i < 6; i++) largest = fmax(largest, hessian[7 * i]);
+        for (int i = 0; i < 6; i++) hessian[7 * i] += damping * (hessian[7 * i] + LEAST_CURVATURE * largest) + 1e-12;
+        if (solve_step(hessian, gradient, step)) return taken;
+        retract(matrix, step);
+        taken++;
+        for (int64_t k = 0; k < num_points; k++) {
+            double across = 0;
+            for (int i = 0; i < 6; i++) across += matches[k].jacobian[i] * step[i];
+            moved += across * across;
+        }
+        if (moved < settled * settled * (double)num_points) num_steps = taken;
+    }
+}
+
+void solver_core_look_up(int32_t height, int32_t width, int64_t row_bytes, const uint8_t *colours, const uint8_t *table,
+                         uint8_t *values)
+{
+    for (int32_t row = 0; row < height; row++) {
+        const uint8_t *colour = colours + row * row_bytes;
+        for (int32_t column = 0; column < width; column++, colour += 3)
+            *values++ = table[(colour[0] >> 3) << 10 | (colour[1] >> 3) << 5 | colour[2] >> 3];
     }
 }

@@ -23,6 +23,8 @@ SIDE_STEP = 0.75  # pixels beside an edge that are looked at: the centre of that
 HIDDEN_BY = 8.0  # pixels: what lies nearer by the length that they have there hides an edge
 MOST_SAMPLES = 128  # of a line
 LONGEST_EDGE = 65536.0  # pixels
+LEAST_CURVATURE = 1e-3  # of the largest, for directions of which lines tell nothing
+NUM_COLOURS = 32768
 
 
 class MeshEdges(NamedTuple):
@@ -36,6 +38,20 @@ class MeshEdges(NamedTuple):
     ends: np.ndarray
     first_wing: np.ndarray
     wings: np.ndarray
+
+
+class Lines(NamedTuple):
+    """How lines are sampled, and how steps follow from them.
+
+    step_px: pixels between samples.  num_samples: of a line, at most MOST_SAMPLES, half of them outside.  robust_px: Cauchy
+    scale of a residual.  damping: of the Hessian's diagonal.  settled_px: a step that moves the outline by less is the last.
+    """
+
+    step_px: float
+    num_samples: int
+    robust_px: float
+    damping: float
+    settled_px: float
 
 
 def edges_of(mesh: Mesh) -> MeshEdges:
@@ -70,20 +86,19 @@ def outline_points(
     return _outline_points_in_c(library, edges, matrix, intrinsics, depth, spacing_px)
 
 
-def match_lines(
+def follow_lines(
     points: np.ndarray,
     camera_from_object: np.ndarray,
     intrinsics: np.ndarray,
     image: np.ndarray,
     log_odds: np.ndarray,
-    step_px: float,
-    num_samples: int,
-) -> ContourPoints:
-    """How far points of the outline are from where an image shows it, each along its own line, as points of one instance.
+    lines: Lines,
+    num_steps: int,
+) -> tuple[np.ndarray, ContourPoints]:
+    """(4, 4) camera_from_object after Gauss-Newton steps to where an image shows an outline, and how far that is off then.
 
     points: (N, 6) as outline_points gives them.  camera_from_object: (4, 4).  intrinsics: (4,) of the image.  image: (H, W)
-    uint8.  log_odds: (256,) that a pixel of each value is object.  step_px: pixels between samples.  num_samples: of a line, at
-    most MOST_SAMPLES, half of them outside.
+    uint8.  log_odds: (256,) that a pixel of each value is object.  num_steps: at most.
     A residual is positive where the outline lies outside of the image's, and a weight is 1 where the place is certain, and 0
     where a part of the line is not in the image.
     """
@@ -94,19 +109,38 @@ def match_lines(
         log_odds=(log_odds, (256,)),
     )
     loader.check_image_size(*image.shape)
-    num_samples = min(num_samples, MOST_SAMPLES)
-    matrix, intrinsics = (np.ascontiguousarray(one, np.float64) for one in (camera_from_object, intrinsics))
+    lines = lines._replace(num_samples=min(lines.num_samples, MOST_SAMPLES))
+    matrix, intrinsics = np.array(camera_from_object, np.float64), np.ascontiguousarray(intrinsics, np.float64)
     library = loader.library()
     if library is None:
-        numbers = _match_lines_in_numpy(points, matrix, intrinsics, image, log_odds, step_px, num_samples)
+        matrix, numbers = _follow_lines_in_numpy(points, matrix, intrinsics, image, log_odds, lines, num_steps)
     else:
         numbers = np.empty(len(points), loader.CONTOUR_POINT)
-        library.solver_core_match_lines(
-            *(len(points), np.ascontiguousarray(points, np.float64), matrix, intrinsics, *image.shape),
-            *(np.ascontiguousarray(image, np.uint8), np.ascontiguousarray(log_odds, np.float32), step_px, num_samples),
-            numbers,
+        library.solver_core_follow_lines(
+            *(len(points), np.ascontiguousarray(points, np.float64), intrinsics, *image.shape),
+            *(np.ascontiguousarray(image, np.uint8), np.ascontiguousarray(log_odds, np.float32)),
+            *(*lines, num_steps, matrix, numbers),
         )
-    return ContourPoints(np.zeros(len(points), np.int64), numbers)
+    return matrix, ContourPoints(np.zeros(len(points), np.int64), numbers)
+
+
+def look_up_colours(colours: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """(H, W) uint8, what a table (32768,) uint8 of 32 x 32 x 32 colours holds for pixels (H, W, 3) uint8."""
+    loader.check_shapes(colours=(colours, (*colours.shape[:2], 3)), table=(table, (NUM_COLOURS,)))
+    library = loader.library()
+    if library is None:
+        return table[colour_index(colours)]
+    if colours.dtype != np.uint8 or colours.strides[1:] != (3, 1) or colours.strides[0] < 0:
+        colours = np.ascontiguousarray(colours, np.uint8)
+    values = np.empty(colours.shape[:2], np.uint8)
+    library.solver_core_look_up(*colours.shape[:2], colours.strides[0], colours.ctypes.data, table, values)
+    return values
+
+
+def colour_index(colours: np.ndarray) -> np.ndarray:
+    """(...) where colours (..., 3) uint8 stand in a table of 32 x 32 x 32."""
+    red, green, blue = np.moveaxis(colours.astype(np.int32) >> 3, -1, 0)
+    return red << 10 | green << 5 | blue
 
 
 def _outline_points_in_c(
@@ -183,6 +217,48 @@ def _depth_at(depth: np.ndarray, place: np.ndarray) -> np.ndarray:
     return found
 
 
+def _follow_lines_in_numpy(
+    points: np.ndarray,
+    matrix: np.ndarray,
+    intrinsics: np.ndarray,
+    image: np.ndarray,
+    log_odds: np.ndarray,
+    lines: Lines,
+    num_steps: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """As follow_lines."""
+    taken = 0
+    while True:
+        numbers = _match_lines_in_numpy(points, matrix, intrinsics, image, log_odds, lines.step_px, lines.num_samples)
+        if taken >= num_steps or len(points) == 0:
+            return matrix, numbers
+        residual, weight, jacobian = numbers[:, 0], numbers[:, 1], numbers[:, 2:]
+        weighted = jacobian * (weight / (1 + (residual / lines.robust_px) ** 2))[:, None]
+        hessian = weighted.T @ jacobian
+        diagonal = np.diag(hessian)
+        hessian = hessian + np.diag(lines.damping * (diagonal + LEAST_CURVATURE * diagonal.max()) + 1e-12)
+        step = -np.linalg.solve(hessian, weighted.T @ residual)
+        matrix = _retracted(matrix, step)
+        taken += 1
+        if np.sum((jacobian @ step) ** 2) < lines.settled_px**2 * len(points):
+            num_steps = taken
+
+
+def _retracted(matrix: np.ndarray, step: np.ndarray) -> np.ndarray:
+    """(4, 4) after an SE3 step (6,), as manifolds.py says."""
+    x, y, z = step[:3]
+    spin = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    angle = np.sqrt(x * x + y * y + z * z)
+    sine, bend = (np.sin(angle) / angle, (1 - np.cos(angle)) / angle**2) if angle > 1e-9 else (1.0, 0.5)
+    turn = np.eye(3) + sine * spin + bend * spin @ spin  # Rodrigues
+    depth = -matrix[2, 3]
+    farther = depth * np.exp(step[5])
+    moved = matrix.copy()
+    moved[:3, :3] = turn @ matrix[:3, :3]
+    moved[:3, 3] = [*((matrix[:2, 3] / depth + step[3:5]) * farther), -farther]
+    return moved
+
+
 def _match_lines_in_numpy(
     points: np.ndarray,
     matrix: np.ndarray,
@@ -192,7 +268,7 @@ def _match_lines_in_numpy(
     step_px: float,
     num_samples: int,
 ) -> np.ndarray:
-    """(N, 8) residuals, weights and jacobians, as match_lines gives them."""
+    """(N, 8) how far points are off: residuals, weights and jacobians, as follow_lines gives them."""
     centre = np.broadcast_to(matrix[:3, 3], (len(points), 3))
     camera = points[:, :3] @ matrix[:3, :3].T + centre
     plane = points[:, 3:] @ matrix[:3, :3].T

@@ -21,7 +21,7 @@ from solver_core.errors import SetupError
 
 logger = logging.getLogger(__name__)
 
-KERNEL_VERSION = 6  # of the interface and results; equals KERNEL_VERSION in kernel.h
+KERNEL_VERSION = 7  # of the interface and results; equals KERNEL_VERSION in kernel.h
 HOW_TO_BUILD = "`python -m pip install ziglang` and `python -m solver_core.kernel.build` make one"
 MAX_SIDE = 65536  # pixels of an image; the rasteriser clips what is farther from its corner (GUARD in raster.c)
 
@@ -141,12 +141,16 @@ FUNCTIONS = {
             *(_filled(np.float64, 2), _INT64, _filled(np.float64, 2)),
         ],
     ),
-    "solver_core_match_lines": (
-        None,
+    "solver_core_follow_lines": (
+        _INT32,
         [
-            *(_INT64, _given(np.float64, 2), _given(np.float64, 2), _given(np.float64, 1), _INT32, _INT32),
-            *(_given(np.uint8, 2), _given(np.float32, 1), _DOUBLE, _INT32, _filled(np.float64, 2)),
+            *(_INT64, _given(np.float64, 2), _given(np.float64, 1), _INT32, _INT32, _given(np.uint8, 2), _given(np.float32, 1)),
+            *(_DOUBLE, _INT32, _DOUBLE, _DOUBLE, _DOUBLE, _INT32, _filled(np.float64, 2), _filled(np.float64, 2)),
         ],
+    ),
+    "solver_core_look_up": (
+        None,
+        [_INT32, _INT32, _INT64, ctypes.c_void_p, _given(np.uint8, 1), _filled(np.uint8, 2)],
     ),
     "solver_core_mask_spans": (None, [_INT64, _INT32, _INT32, _given(np.bool_, 3), _filled(np.int32, 3)]),
     "solver_core_warp": (

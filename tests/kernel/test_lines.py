@@ -6,11 +6,12 @@ import pytest
 
 from solver_core import render, rotations
 from solver_core.frames import Camera, matrix_from_pose
-from solver_core.kernel.lines import MeshEdges, edges_of, match_lines, outline_points
+from solver_core.kernel.lines import Lines, MeshEdges, edges_of, follow_lines, look_up_colours, outline_points
 from solver_core.manifolds import SE3
 from solver_core.mesh import Mesh
 
 CAMERA = Camera.from_fov(96, 80, np.radians(40))
+SHORT = Lines(step_px=1.0, num_samples=12, robust_px=2.0, damping=1e-3, settled_px=0.0)
 SURE = np.where(np.arange(256) > 127, 4.0, -4.0)
 
 
@@ -33,9 +34,11 @@ def view_of(mesh, rng) -> tuple[np.ndarray, np.ndarray]:
     return matrix, depth
 
 
-def lines_of(mesh, matrix, depth, image) -> tuple[np.ndarray, np.ndarray]:
+def lines_of(mesh, matrix, depth, image, num_steps=0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Points, how far they are off after some steps, and where the steps have led."""
     points = outline_points(edges_of(mesh), matrix, CAMERA.intrinsics, depth, 1.5)
-    return points, match_lines(points, matrix, CAMERA.intrinsics, image, SURE, 1.0, 12).numbers
+    moved, matches = follow_lines(points, matrix, CAMERA.intrinsics, image, SURE, SHORT, num_steps)
+    return points, matches.numbers, moved
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -45,13 +48,14 @@ def test_kernel_and_numpy_agree(seed, lump, use):
     image = np.round(255 * np.isfinite(depth) * rng.uniform(0.5, 1, depth.shape)).astype(np.uint8)
 
     with use("kernel"):
-        points, matches = lines_of(lump, matrix, depth, image)
+        points, *found = lines_of(lump, matrix, depth, image, num_steps=2)
     with use("numpy"):
-        expected_points, expected = lines_of(lump, matrix, depth, image)
+        expected_points, *expected = lines_of(lump, matrix, depth, image, num_steps=2)
 
     assert len(points) > 20
     np.testing.assert_allclose(points, expected_points, atol=1e-9)
-    np.testing.assert_allclose(matches, expected, atol=1e-6)  # sums of float32 log odds
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
 
 
 @pytest.mark.usefixtures("implementation")
@@ -73,7 +77,7 @@ def test_faces_that_share_places_but_no_vertices_share_edges(box):
 def test_points_lie_on_the_outline_of_the_render(box, rng):
     matrix, depth = view_of(box, rng)
 
-    _, matches = lines_of(box, matrix, depth, 255 * np.isfinite(depth).astype(np.uint8))
+    _, matches, _ = lines_of(box, matrix, depth, 255 * np.isfinite(depth).astype(np.uint8))
 
     assert np.median(np.abs(matches[:, 0])) < 0.4
     assert np.mean(np.abs(matches[:, 0]) < 1) > 0.9
@@ -92,7 +96,8 @@ def test_jacobian_is_the_change_of_the_residual(direction):
 
     def residual(moved):
         matrix = matrix_from_pose(SE3().retract(pose, moved)[0])
-        return match_lines(point, matrix, CAMERA.intrinsics, image, np.log(share / (1 - share)), 1.0, 24)
+        odds = np.log(share / (1 - share))
+        return follow_lines(point, matrix, CAMERA.intrinsics, image, odds, SHORT._replace(num_samples=24), 0)[1]
 
     change = (residual(step).residual - residual(-step).residual) / 0.04
 
@@ -105,7 +110,7 @@ def test_lines_that_leave_the_image_have_no_weight(box):
     matrix = matrix_from_pose(np.array([1.0, 0, 0, 0, 0, 0, -0.7]))
     depth = render.render_depth([box], matrix[None], CAMERA.intrinsics[None], CAMERA.height, CAMERA.width)[0]
 
-    points, matches = lines_of(box, matrix, depth, 255 * np.isfinite(depth).astype(np.uint8))
+    points, matches, _ = lines_of(box, matrix, depth, 255 * np.isfinite(depth).astype(np.uint8))
 
     place = points[:, :3] + matrix[:3, 3]
     column = CAMERA.cx - CAMERA.fx * place[:, 0] / place[:, 2]
@@ -128,3 +133,28 @@ def test_mesh_of_points_has_no_outline():
     none = MeshEdges(np.zeros((1, 3), np.float32), np.zeros((0, 2), np.int32), np.zeros(1, np.int32), np.zeros(0, np.int32))
 
     assert outline_points(none, np.eye(4), CAMERA.intrinsics, np.full((80, 96), np.inf, np.float32), 1.0).shape == (0, 6)
+
+
+@pytest.mark.usefixtures("implementation")
+def test_steps_lead_to_where_the_image_shows_the_object(box, rng):
+    matrix, depth = view_of(box, rng)
+    image = 255 * np.isfinite(depth).astype(np.uint8)
+    start = matrix.copy()
+    start[:3, 3] += [0.03, -0.02, 0]
+
+    points = outline_points(edges_of(box), matrix, CAMERA.intrinsics, depth, 1.0)
+    found, _ = follow_lines(points, start, CAMERA.intrinsics, image, SURE, SHORT, 8)
+
+    assert np.linalg.norm(found[:2, 3] - matrix[:2, 3]) < 0.005
+
+
+def test_colours_are_looked_up_alike(rng, use):
+    image, table = rng.integers(0, 256, (20, 30, 3), np.uint8), rng.integers(0, 256, 32768).astype(np.uint8)
+
+    with use("kernel"):
+        found = look_up_colours(image[3:, 5:], table)
+    with use("numpy"):
+        expected = look_up_colours(image[3:, 5:], table)
+
+    assert found.shape == (17, 25)
+    assert np.array_equal(found, expected)

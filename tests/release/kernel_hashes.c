@@ -65,6 +65,7 @@ static int32_t ends[FACES][2], first_wing[FACES + 1], wings[2 * FACES];
 static double projected[3 * VERTICES];
 static OutlinePoint outline[FACES];
 static float log_odds[256];
+static uint8_t table[32768];
 
 /* A lump about as large as 1: a grid of rings on the square from -1 to 1, drawn to a ball by rational numbers alone. */
 static void make_mesh(void)
@@ -136,8 +137,11 @@ static void try_lines(void *library)
     int64_t (*outline_points)(int64_t, const float *, int64_t, const int32_t *, const int32_t *, int64_t, const int32_t *,
                               const double *, const double *, int32_t, int32_t, const float *, double, double *, int64_t, OutlinePoint *) =
         find(library, "solver_core_outline_points");
-    void (*match_lines)(int64_t, const OutlinePoint *, const double *, const double *, int32_t, int32_t, const uint8_t *,
-                        const float *, double, int32_t, ContourPoint *) = find(library, "solver_core_match_lines");
+    int32_t (*follow_lines)(int64_t, const OutlinePoint *, const double *, int32_t, int32_t, const uint8_t *, const float *, double,
+                            int32_t, double, double, double, int32_t, double *, ContourPoint *) =
+        find(library, "solver_core_follow_lines");
+    void (*look_up)(int32_t, int32_t, int64_t, const uint8_t *, const uint8_t *, uint8_t *) =
+        find(library, "solver_core_look_up");
     int count = 0;
     for (int ring = 1; ring < RINGS; ring++)
         for (int turn = 0; turn < TURNS; turn++, count++) {
@@ -154,12 +158,15 @@ static void try_lines(void *library)
     print_hash("outline", outline, (size_t)found * sizeof *outline);
     for (int i = 0; i < 256; i++) log_odds[i] = (float)(i - 128) / 32;
     for (int i = 0; i < SIDE * SIDE; i++) evidence[i] = (uint8_t)(255 * mask[i]);
-    match_lines(found, outline, matrix, intrinsics, SIDE, SIDE, evidence, log_odds, 1, 16, points);
+    follow_lines(found, outline, intrinsics, SIDE, SIDE, evidence, log_odds, 1, 16, 2, 1e-3, 0, 2, matrix, points);
     for (int64_t k = 0; k < found; k++) { /* exp differs in the last bit from machine to machine */
         int32_t rounded[2] = {(int32_t)(1024 * points[k].residual + 0.5), (int32_t)(1024 * points[k].weight + 0.5)};
         memcpy(instance + k, rounded, sizeof rounded);
     }
     print_hash("lines", instance, (size_t)found * sizeof *instance);
+    for (int i = 0; i < 32768; i++) table[i] = (uint8_t)(i % 251);
+    look_up(SIDE / 3, SIDE / 3, SIDE, evidence, table, seen_evidence);
+    print_hash("colours", seen_evidence, SIDE / 3 * (SIDE / 3));
     fprintf(stderr, "%d lines across the outline\n", (int)found);
 }
 

@@ -13,12 +13,11 @@ from typing import NamedTuple
 import numpy as np
 
 from solver_core import render, rotations
-from solver_core.frames import Camera, matrix_from_pose, project
+from solver_core.frames import Camera, matrix_from_pose, pose_from_matrix, project
 from solver_core.kernel.contour import ContourPoints, normal_equations
-from solver_core.kernel.lines import MeshEdges, edges_of, match_lines, outline_points
-from solver_core.manifolds import SE3
+from solver_core.kernel.lines import Lines, MeshEdges, edges_of, follow_lines, outline_points
 from solver_core.mesh import Mesh
-from solver_core.problems.pose.contour import damped, step_of
+from solver_core.problems.pose.contour import damped
 from solver_core.problems.pose.evidence import MAX_GAP, PIXEL_NOISE, Evidence, Looked, spreads
 from solver_core.problems.pose.likelihood import CUT, HIDDEN_WEIGHT
 from solver_core.problems.pose.symmetry import Symmetries, find_symmetries
@@ -35,7 +34,9 @@ ROBUST = 0.25  # of a line's reach: Cauchy scale of the first steps
 FINE_ROBUST_PX = 1.0
 FINE_REACH_PX = 6.0
 MOVED_PX = 0.15  # of the small render: the outline's points are found anew where the object moved by more
-SETTLED_PX = 0.02  # of the image: a step that moves the outline by less is the last
+SETTLED_PX = 0.02  # a step that moves the outline by less is the last
+COARSELY_SETTLED = 0.3  # of the pixels between samples: the same with long lines
+DAMPING = 1e-4  # of the diagonal: steps lead nearly to the answer
 FREE_VARIANCE = 1e6  # of a step that no line sees
 
 
@@ -51,11 +52,14 @@ class View(NamedTuple):
 
 
 class Followed(NamedTuple):
-    """pose: (7,) of the unit mesh.  looked: what speaks for it.  is_object: (h, w) bool, the view with larger pixels."""
+    """pose: (7,) of the unit mesh.  looked: what speaks for it.  is_object: (h, w) bool, the view with larger pixels.
+    points: (N, 6) of the outline, as lines.py takes them.
+    """
 
     pose: np.ndarray
     looked: Looked
     is_object: np.ndarray
+    points: np.ndarray
 
 
 class Follower:
@@ -82,56 +86,42 @@ class Follower:
         )
         return None if right - left < MIN_WINDOW_PX or bottom - top < MIN_WINDOW_PX else (left, top, right - left, bottom - top)
 
-    def follow(self, view: View, pose: np.ndarray) -> Followed:
-        """The pose near a pose (7,) whose outline fits the view."""
-        across = self._across(view, pose)
-        points, _ = self._points(view, pose, max(1, math.ceil(across / FIRST_PX)))
+    def follow(self, view: View, pose: np.ndarray, points: np.ndarray | None = None) -> Followed:
+        """The pose near a pose (7,) whose outline fits the view.  points: of the outline in the frame before, if there was."""
+        across, matrix = self._across(view, pose), matrix_from_pose(pose)
+        if points is None:
+            points, _ = self._points(view, matrix, max(1, math.ceil(across / FIRST_PX)))
         for reach in REACHES:
-            lines = 2 * reach * across / NUM_COARSE_SAMPLES, NUM_COARSE_SAMPLES, ROBUST * reach * across
-            pose = self._steps(view, points, pose, lines)[0]
-        num_samples = 2 * math.ceil(max(FINE_REACH_PX, CUT * across))
+            step_px = 2 * reach * across / NUM_COARSE_SAMPLES
+            lines = Lines(step_px, NUM_COARSE_SAMPLES, ROBUST * reach * across, DAMPING, COARSELY_SETTLED * step_px)
+            matrix, _ = self._steps(view, points, matrix, lines)
         reduction = max(1, math.ceil(across / SMALL_PX))
+        lines = Lines(1.0, 2 * math.ceil(max(FINE_REACH_PX, CUT * across)), FINE_ROBUST_PX, DAMPING, SETTLED_PX)
         for _ in range(ROUNDS):
-            points, is_seen = self._points(view, pose, reduction)
-            moved, matches = self._steps(view, points, pose, (1.0, num_samples, FINE_ROBUST_PX))
-            shift_px = _shift_px(matches, SE3().difference(pose[None], moved[None])[0])
-            pose = moved
-            if shift_px < MOVED_PX * reduction:
+            before = matrix
+            points, is_seen = self._points(view, matrix, reduction)
+            matrix, matches = self._steps(view, points, matrix, lines)
+            if _shift_px(view, points, before, matrix) < MOVED_PX * reduction:
                 break
-        is_object = _shown(view, reduction)
-        return Followed(pose, self._looked(self._across(view, pose), reduction, pose, matches, is_object, is_seen), is_object)
+        pose, is_object = pose_from_matrix(matrix), _shown(view, reduction)
+        looked = self._looked(across, reduction, pose, matches, is_object, is_seen)
+        return Followed(pose, looked, is_object, points)
 
     def _across(self, view: View, pose: np.ndarray) -> float:
         """The object's size in the image, pixels."""
         return max(view.camera.fx, view.camera.fy) / -pose[6]
 
-    def _points(self, view: View, pose: np.ndarray, reduction: int) -> tuple[np.ndarray, np.ndarray]:
-        """(N, 6) points of the outline at a pose (7,), and (h, w) bool where a render with larger pixels shows the object."""
+    def _points(self, view: View, matrix: np.ndarray, reduction: int) -> tuple[np.ndarray, np.ndarray]:
+        """(N, 6) points of the outline at camera_from_object (4, 4), and (h, w) bool what a render with larger pixels shows."""
         height, width = (size // reduction for size in view.image.shape)
         # The centres of its pixels are those of the view's that _shown takes.
         intrinsics = (view.camera.intrinsics - [0, 0, *[(reduction // 2 + 0.5) - reduction / 2] * 2]) / reduction
-        matrix = matrix_from_pose(pose)
         depth = render.render_depth([self.mesh], matrix[None], intrinsics[None], height, width)[0]
         return outline_points(self.edges, matrix, intrinsics, depth, SPACING_PX), depth < np.inf
 
-    def _steps(
-        self, view: View, points: np.ndarray, pose: np.ndarray, lines: tuple[float, int, float]
-    ) -> tuple[np.ndarray, ContourPoints]:
-        """The pose (7,) after some steps, and the lines before the last.
-
-        lines: pixels between samples, number of samples, Cauchy scale in pixels.
-        """
-        step_px, num_samples, robust_px = lines
-        intrinsics = view.camera.intrinsics
-        matches = ContourPoints(np.zeros(0, np.int64), np.zeros((0, 8)))
-        for _ in range(STEPS):
-            matches = match_lines(points, matrix_from_pose(pose), intrinsics, view.image, view.log_odds, step_px, num_samples)
-            hessian, gradient = normal_equations(matches, np.array([robust_px]))
-            step = step_of(damped(hessian), gradient)
-            pose = SE3().retract(pose[None], step)[0]
-            if _shift_px(matches, step[0]) < SETTLED_PX * step_px:
-                break
-        return pose, matches
+    def _steps(self, view: View, points: np.ndarray, matrix: np.ndarray, lines: Lines) -> tuple[np.ndarray, ContourPoints]:
+        """camera_from_object (4, 4) after some steps, and the lines then."""
+        return follow_lines(points, matrix, view.camera.intrinsics, view.image, view.log_odds, lines, STEPS)
 
     def _looked(
         self,
@@ -174,12 +164,12 @@ def _shown(view: View, reduction: int) -> np.ndarray:
     return view.image[rows, columns] >= 128
 
 
-def _shift_px(matches: ContourPoints, step: np.ndarray) -> float:
-    """How far a step (6,) moves the outline across itself, pixels."""
-    if len(matches.residual) == 0:
+def _shift_px(view: View, points: np.ndarray, before: np.ndarray, after: np.ndarray) -> float:
+    """How far points of the outline have moved between two camera_from_object (4, 4), pixels, on average."""
+    if len(points) == 0:
         return 0.0
-    moved = matches.jacobian @ step
-    return math.sqrt(float(moved @ moved) / len(moved))
+    seen = [project(points[:, :3] @ one[:3, :3].T + one[:3, 3], view.camera.intrinsics) for one in (before, after)]
+    return float(np.abs(seen[1] - seen[0]).mean())
 
 
 def _covariance(matches: ContourPoints, cut_px: float, spacing_px: float) -> np.ndarray:

@@ -60,7 +60,9 @@ class TrackedPose:
 
 
 class _Found(NamedTuple):
-    """A pose (7,) of the unit mesh in one frame, and the rest as in TrackedPose.  energy: how badly it fits the frame."""
+    """A pose (7,) of the unit mesh in one frame, and the rest as in TrackedPose.  energy: how badly it fits the frame.
+    points: of its outline, as Followed has them.
+    """
 
     pose: np.ndarray
     verdict: Verdict
@@ -70,6 +72,7 @@ class _Found(NamedTuple):
     covariance: np.ndarray
     iou: float
     energy: float
+    points: np.ndarray | None
 
 
 @keyword_options(PoseOptions)
@@ -148,6 +151,7 @@ class Tracker:
         self.last: np.ndarray | None = None if setup.start is None else setup.unit_pose(setup.start)
         self.motion = np.zeros((1, 6))
         self.energies: deque[float] = deque(maxlen=USUAL_FRAMES)
+        self.points: np.ndarray | None = None  # of the outline in the last frame
         self.last_repair = -REPAIR_FRAMES
 
     def track(self, number: int, mask: np.ndarray) -> TrackedPose:
@@ -194,14 +198,14 @@ class Tracker:
         if self.motion.any():
             guesses.append(self.last)
         for guess in guesses:
-            found = self._found_from(mask, guess)
+            found = self._found_from(mask, guess, self.points)
             if found is not None and (best is None or found.energy < best.energy):
                 best = found
             if best is not None and not self._is_unusual(best.energy):
                 break
         return best
 
-    def _found_from(self, mask: np.ndarray, guess: np.ndarray) -> _Found | None:
+    def _found_from(self, mask: np.ndarray, guess: np.ndarray, points: np.ndarray | None = None) -> _Found | None:
         """What the outline leads to from a pose (7,); None if nothing is seen there."""
         window = self.follower.window(self.setup.camera, guess)
         if window is None:
@@ -209,7 +213,7 @@ class Tracker:
         left, top, width, height = window
         part = mask[top : top + height, left : left + width]
         image = part.view(np.uint8) * np.uint8(255) if part.dtype == bool else np.rint(255 * part.clip(0, 1)).astype(np.uint8)
-        followed = self.follower.follow(View(image, LOG_ODDS_OF_MASK, self.setup.camera.window(*window)), guess)
+        followed = self.follower.follow(View(image, LOG_ODDS_OF_MASK, self.setup.camera.window(*window)), guess, points)
         if not followed.is_object.any():
             return None
         evidence, covariance = followed.looked
@@ -223,6 +227,7 @@ class Tracker:
             calibrated(covariance, evidence, within),
             evidence.iou,
             evidence.energy,
+            followed.points,
         )
 
     def _solved(self, mask: np.ndarray) -> _Found:
@@ -237,7 +242,7 @@ class Tracker:
             pose,
             *(solution.verdict, solution.explanation, solution.confidence),
             *(solution.interval, solution.covariance, solution.iou),
-            np.inf if as_followed is None else as_followed.energy,
+            *((np.inf, None) if as_followed is None else (as_followed.energy, as_followed.points)),
         )
 
     def _repaired(self, number: int, mask: np.ndarray) -> _Found | None:
@@ -253,7 +258,7 @@ class Tracker:
         assert self.last is not None
         pose = SE3().retract(self.last[None], GOES_ON * self.motion)[0]
         unknown = PoseInterval(180.0, np.inf, np.inf)
-        return _Found(pose, *judge_out_of_view(), 0.0, unknown, np.diag(np.full(6, np.inf)), 0.0, np.inf)
+        return _Found(pose, *judge_out_of_view(), 0.0, unknown, np.diag(np.full(6, np.inf)), 0.0, np.inf, None)
 
     def _remember(self, found: _Found, is_new: bool) -> None:
         """Goes on from a pose that may be right; how the object moves is known from two of them in a row."""
@@ -262,5 +267,5 @@ class Tracker:
             return
         assert self.last is not None
         self.motion = np.zeros((1, 6)) if is_new else SE3().difference(self.last[None], found.pose[None])
-        self.last = found.pose
+        self.last, self.points = found.pose, found.points
         self.energies.append(found.energy)
