@@ -52,14 +52,16 @@ class View(NamedTuple):
 
 
 class Followed(NamedTuple):
-    """pose: (7,) of the unit mesh.  looked: what speaks for it.  is_object: (h, w) bool, the view with larger pixels.
-    points: (N, 6) of the outline, as lines.py takes them.
+    """pose: (7,) of the unit mesh.  looked: what speaks for it.  points: (N, 6) of the outline, as lines.py takes them.
+    is_object, is_seen: (h, w) bool, the view and a render with larger pixels, as many as the reduction a side.
     """
 
     pose: np.ndarray
     looked: Looked
     is_object: np.ndarray
     points: np.ndarray
+    is_seen: np.ndarray
+    reduction: int
 
 
 class Follower:
@@ -105,7 +107,7 @@ class Follower:
                 break
         pose, is_object = pose_from_matrix(matrix), _shown(view, reduction)
         looked = self._looked(across, reduction, pose, matches, is_object, is_seen)
-        return Followed(pose, looked, is_object, points)
+        return Followed(pose, looked, is_object, points, is_seen, reduction)
 
     def _across(self, view: View, pose: np.ndarray) -> float:
         """The object's size in the image, pixels."""

@@ -7,34 +7,35 @@ tells that this went wrong, the full solver looks for the object anew.
 
 from __future__ import annotations
 
+import functools
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
-from solver_core.checks import checked_array, checked_camera, checked_coverage
+from solver_core import render
+from solver_core.checks import checked_camera
 from solver_core.errors import ObservationError
-from solver_core.frames import Camera
+from solver_core.frames import Camera, matrix_from_pose
 from solver_core.manifolds import SE3
 from solver_core.mesh import UnitMesh
 from solver_core.options import keyword_options
 from solver_core.problems.pose.confidence import PoseInterval, calibrated, confidence
-from solver_core.problems.pose.follow import Follower, View
+from solver_core.problems.pose.follow import Follower
 from solver_core.problems.pose.setup import UP_AXES, PoseSetup, checked_start, checked_up
-from solver_core.problems.pose.solve import PoseOptions, PoseSession
+from solver_core.problems.pose.shots import Part, Shot, shot_of
+from solver_core.problems.pose.solve import PoseOptions
 from solver_core.problems.pose.verdict import judge, judge_out_of_view, judge_unusual
 from solver_core.solution import Verdict
 
-SURE = 0.99  # that a pixel of a mask shows the object or does not: masks are wrong here and there
 USUAL_FRAMES = 25  # before this one, whose median says how well poses fit in this shot
 USUAL_ENERGY, WORSE = 0.03, 1.6  # energies up to the first are as good as any; above, so many times the usual one is suspicious
 CLEARLY = 0.8  # of the energy: a pose that was looked for anew must fit so much better
 REPAIR_FRAMES = 5  # a pose that stays suspicious is looked for anew once in so many frames
 GOES_ON = 0.9  # share of the last motion that the next one is taken to have
-LOG_ODDS_OF_MASK = np.log(np.clip(np.arange(256) / 255, 1 - SURE, SURE) / np.clip(1 - np.arange(256) / 255, 1 - SURE, SURE))
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class TrackedPose:
 
     frame: its number, from 0 on.  camera_from_object: (4, 4).  verdict, explanation, confidence, interval, covariance and
     iou: as of a PoseSolution.  lost: whether the object may be elsewhere; the pose is then the best guess.  is_repaired:
-    whether the full solver found it anew.  seconds: that the frame took.
+    whether the full solver found it anew.  seconds: that the frame took.  setup: mesh and camera.
     """
 
     frame: int
@@ -57,11 +58,19 @@ class TrackedPose:
     lost: bool
     is_repaired: bool
     seconds: float
+    setup: PoseSetup = field(repr=False)
+
+    @functools.cached_property
+    def mask(self) -> np.ndarray:
+        """(H, W) bool where the object is by its pose, also where something hides it."""
+        camera, pose = self.setup.camera, matrix_from_pose(self.setup.unit_pose(self.camera_from_object))
+        depth = render.render_depth([self.setup.mesh], pose[None], camera.intrinsics[None], camera.height, camera.width)
+        return np.isfinite(depth[0])
 
 
 class _Found(NamedTuple):
     """A pose (7,) of the unit mesh in one frame, and the rest as in TrackedPose.  energy: how badly it fits the frame.
-    points: of its outline, as Followed has them.
+    points: of its outline, as Followed has them.  seen: where it is, as Shot.learn takes it.
     """
 
     pose: np.ndarray
@@ -73,6 +82,7 @@ class _Found(NamedTuple):
     iou: float
     energy: float
     points: np.ndarray | None
+    seen: tuple[Part, int, np.ndarray] | None
 
 
 @keyword_options(PoseOptions)
@@ -89,12 +99,14 @@ def track_pose(
     """Poses of a known object in the frames of a shot, one after the other, each from the one before.
 
     Args:
-        frames: masks (H, W), bool or float coverage in [0, 1], as a list, or as an iterator that reads one when it is asked;
-            the first shows the object.
+        frames: masks (H, W), bool or float coverage in [0, 1], or photographs (H, W, 3) sRGB, uint8 or float in [0, 1], as a
+            list, or as an iterator that reads one when it is asked; the first shows the object.  Colours of photographs are
+            learned on the way.
         vertices: (V, 3) in any unit of length.
         faces: (F, 3) int, indices into vertices.
         camera: of the frames' size; the distortion of its lens is taken out of them.
-        start: (4, 4) camera_from_object in the first frame, as solve_pose takes it; None tries views from around.
+        start: (4, 4) camera_from_object in the first frame, as solve_pose takes it; None tries views from around, in
+            masks.
         up: which axis of the mesh points up, where there is no start, as solve_pose takes it.
         options: of the full solver, all at once, instead of as keyword arguments.
         {options}
@@ -106,47 +118,33 @@ def track_pose(
         SetupError: if mesh, camera or start cannot be used.
         ConfigError: if an option is out of its range.
         WeightsError: if the weights are no networks for this.
-        ObservationError: from the iterator, if there are no frames, the first shows no object, or one is no mask or has another
-            size than the camera.
+        ObservationError: from the iterator, if there are no frames, the first shows no object, or one is no mask or
+            photograph, or has another size than the camera.
     """
     mesh, centre, diagonal = UnitMesh.checked(vertices, faces)
     start = None if start is None else checked_start(start, centre, diagonal)
     if not isinstance(frames, Iterable):
-        raise ObservationError(f"frames must be masks one after the other, got {type(frames).__name__}")
+        raise ObservationError(f"frames must be masks or photographs one after the other, got {type(frames).__name__}")
     camera = checked_camera(camera)
     nothing = np.zeros((camera.height, camera.width), np.float32)
     setup = PoseSetup(nothing, None, mesh, centre, diagonal, camera.pinhole, start, checked_up(up), None)
-    return _tracked(frames, camera, Tracker(setup, options))
+    return _tracked(frames, camera, setup, options)
 
 
-def _tracked(frames: Iterable[np.ndarray], camera: Camera, tracker: Tracker) -> Iterator[TrackedPose]:
-    frame = None
+def _tracked(frames: Iterable[np.ndarray], camera: Camera, setup: PoseSetup, options: PoseOptions) -> Iterator[TrackedPose]:
+    tracker: Tracker | None = None
     for number, frame in enumerate(frames):
-        yield tracker.track(number, _checked_mask(frame, camera, number))
-    if frame is None:
-        raise ObservationError("there are no frames; give masks of the object, at least one")
-
-
-def _checked_mask(frame: Any, camera: Camera, number: int) -> np.ndarray:
-    """(H, W) bool or float without distortion; what a full solve checks of its values is left to it."""
-    mask = checked_array(frame, f"frame {number}", "(H, W)", ObservationError)
-    if mask.ndim != 2 or mask.dtype.kind not in "fb":
-        raise ObservationError(
-            f"frame {number} must be a mask (H, W), bool or float in [0, 1], got shape {mask.shape} of {mask.dtype}"
-        )
-    if mask.shape != (camera.height, camera.width):
-        raise ObservationError(
-            f"all frames must have the size of the camera, {camera.width} x {camera.height} pixels; frame {number} has "
-            f"{mask.shape[1]} x {mask.shape[0]}"
-        )
-    return camera.undistorted(mask.astype(np.float32)) if camera.distortion else mask
+        tracker = tracker or Tracker(setup, shot_of(frame, setup, camera, options))
+        yield tracker.track(number, tracker.shot.checked(frame, number))
+    if tracker is None:
+        raise ObservationError("there are no frames; give masks or photographs of the object, at least one")
 
 
 class Tracker:
     """What is known between two frames of a shot: the last pose, how the object moved, and how well poses fit."""
 
-    def __init__(self, setup: PoseSetup, options: PoseOptions) -> None:
-        self.setup, self.options = setup, options
+    def __init__(self, setup: PoseSetup, shot: Shot) -> None:
+        self.setup, self.shot = setup, shot
         self.follower = Follower(setup.mesh)
         self.last: np.ndarray | None = None if setup.start is None else setup.unit_pose(setup.start)
         self.motion = np.zeros((1, 6))
@@ -154,13 +152,13 @@ class Tracker:
         self.points: np.ndarray | None = None  # of the outline in the last frame
         self.last_repair = -REPAIR_FRAMES
 
-    def track(self, number: int, mask: np.ndarray) -> TrackedPose:
-        """The pose in the next frame, a mask (H, W).  Raises ObservationError if it is the first and shows no object."""
+    def track(self, number: int, frame: np.ndarray) -> TrackedPose:
+        """The pose in the next frame.  Raises ObservationError if it is the first and shows no object."""
         began = time.perf_counter()
-        found = self._solved(mask) if number == 0 else self._followed(mask)
+        found = self._solved(frame) if number == 0 else self._followed(frame)
         is_repaired = False
         if number > 0 and (found is None or found.verdict is Verdict.BAD or self._is_due(found, number)):
-            repaired = self._repaired(number, mask)
+            repaired = self._repaired(number, frame)
             if repaired is not None and (found is None or repaired.energy < CLEARLY * found.energy):
                 found, is_repaired = repaired, True
             self.energies.clear()  # nothing better is known of: the object is hidden in part, or the mask has become worse
@@ -168,7 +166,7 @@ class Tracker:
             found = self._moved_on()
         elif self._is_unusual(found.energy) and found.verdict is Verdict.GOOD:
             found = found._replace(**judge_unusual(found.iou)._asdict())
-        self._remember(found, is_repaired or number == 0)
+        self._remember(frame, found, is_repaired or number == 0)
         return TrackedPose(
             frame=number,
             camera_from_object=self.setup.user_matrix(found.pose),
@@ -181,6 +179,7 @@ class Tracker:
             lost=found.verdict is not Verdict.GOOD,
             is_repaired=is_repaired,
             seconds=time.perf_counter() - began,
+            setup=self.setup,
         )
 
     def _is_due(self, found: _Found, number: int) -> bool:
@@ -190,7 +189,7 @@ class Tracker:
     def _is_unusual(self, energy: float) -> bool:
         return len(self.energies) > 0 and energy > max(USUAL_ENERGY, WORSE * float(np.median(self.energies)))
 
-    def _followed(self, mask: np.ndarray) -> _Found | None:
+    def _followed(self, frame: np.ndarray) -> _Found | None:
         """What fits best of what is found from where the motion leads, and, if that fits badly, from the last pose."""
         assert self.last is not None
         best: _Found | None = None
@@ -198,58 +197,57 @@ class Tracker:
         if self.motion.any():
             guesses.append(self.last)
         for guess in guesses:
-            found = self._found_from(mask, guess, self.points)
+            found = self._found_from(frame, guess, self.points)
             if found is not None and (best is None or found.energy < best.energy):
                 best = found
             if best is not None and not self._is_unusual(best.energy):
                 break
         return best
 
-    def _found_from(self, mask: np.ndarray, guess: np.ndarray, points: np.ndarray | None = None) -> _Found | None:
+    def _found_from(self, frame: np.ndarray, guess: np.ndarray, points: np.ndarray | None = None) -> _Found | None:
         """What the outline leads to from a pose (7,); None if nothing is seen there."""
         window = self.follower.window(self.setup.camera, guess)
         if window is None:
             return None
         left, top, width, height = window
-        part = mask[top : top + height, left : left + width]
-        image = part.view(np.uint8) * np.uint8(255) if part.dtype == bool else np.rint(255 * part.clip(0, 1)).astype(np.uint8)
-        followed = self.follower.follow(View(image, LOG_ODDS_OF_MASK, self.setup.camera.window(*window)), guess, points)
-        if not followed.is_object.any():
+        part = slice(top, top + height), slice(left, left + width)
+        followed = self.follower.follow(self.shot.view(frame, part, self.setup.camera.window(*window)), guess, points)
+        if not (followed.is_object.any() and followed.is_seen.any()):
             return None
         evidence, covariance = followed.looked
         sure = confidence(evidence)
         within, diagonal = sure.interval, self.setup.diagonal
         return _Found(
             self.follower.symmetries.nearest(followed.pose, guess[:4]),
-            *judge(followed.is_object, evidence, sure.probability, 0),
+            *judge(followed.is_seen, evidence, sure.probability, 0),
             sure.probability,
             within._replace(across=diagonal * within.across, along=diagonal * within.along),
             calibrated(covariance, evidence, within),
             evidence.iou,
             evidence.energy,
             followed.points,
+            (part, followed.reduction, followed.is_seen),
         )
 
-    def _solved(self, mask: np.ndarray) -> _Found:
+    def _solved(self, frame: np.ndarray) -> _Found:
         """What the full solver finds.  Raises ObservationError if the mask shows no object."""
-        coverage = checked_coverage(mask, self.setup.camera)
         start = None if self.last is None else self.setup.user_matrix(self.last)
-        solution = PoseSession(replace(self.setup, coverage=coverage, start=start), self.options).run()
+        solution = self.shot.solve(frame, start)
         pose = self.setup.unit_pose(solution.camera_from_object)
         self.last = pose if self.last is None else self.last
-        as_followed = self._found_from(mask, pose)
+        as_followed = self._found_from(frame, pose)
         return _Found(
             pose,
             *(solution.verdict, solution.explanation, solution.confidence),
             *(solution.interval, solution.covariance, solution.iou),
-            *((np.inf, None) if as_followed is None else (as_followed.energy, as_followed.points)),
+            *((np.inf, None, None) if as_followed is None else as_followed[-3:]),
         )
 
-    def _repaired(self, number: int, mask: np.ndarray) -> _Found | None:
+    def _repaired(self, number: int, frame: np.ndarray) -> _Found | None:
         """The same in a later frame, where the object may be gone."""
         self.last_repair = number
         try:
-            return self._solved(mask)
+            return self._solved(frame)
         except ObservationError:
             return None
 
@@ -258,9 +256,9 @@ class Tracker:
         assert self.last is not None
         pose = SE3().retract(self.last[None], GOES_ON * self.motion)[0]
         unknown = PoseInterval(180.0, np.inf, np.inf)
-        return _Found(pose, *judge_out_of_view(), 0.0, unknown, np.diag(np.full(6, np.inf)), 0.0, np.inf, None)
+        return _Found(pose, *judge_out_of_view(), 0.0, unknown, np.diag(np.full(6, np.inf)), 0.0, np.inf, None, None)
 
-    def _remember(self, found: _Found, is_new: bool) -> None:
+    def _remember(self, frame: np.ndarray, found: _Found, is_new: bool) -> None:
         """Goes on from a pose that may be right; how the object moves is known from two of them in a row."""
         if found.verdict is Verdict.BAD:
             self.motion = np.zeros((1, 6))
@@ -269,3 +267,5 @@ class Tracker:
         self.motion = np.zeros((1, 6)) if is_new else SE3().difference(self.last[None], found.pose[None])
         self.last, self.points = found.pose, found.points
         self.energies.append(found.energy)
+        if found.seen is not None and found.verdict is Verdict.GOOD:
+            self.shot.learn(frame, *found.seen)

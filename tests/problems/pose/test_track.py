@@ -132,6 +132,35 @@ def test_start_is_not_needed(chair):
     assert degrees_off(results[-1], poses[-1]) < 0.5
 
 
+def test_photographs_are_followed_by_colours(chair):
+    rng = np.random.default_rng(3)
+    poses = poses_of(6)
+    rows, columns = np.mgrid[: CAMERA.height, : CAMERA.width]
+    stripes, squares = ((rows + columns) // 8 % 2)[..., None], ((rows // 10 + columns // 13) % 2)[..., None]
+    inside, outside = np.where(stripes, [180, 80, 60], [140, 90, 50]), np.where(squares, [80, 130, 80], [100, 140, 115])
+    photos = [
+        np.clip(np.where(mask[..., None], inside, outside) + rng.normal(scale=5, size=inside.shape), 0, 255).astype(np.uint8)
+        for mask in masks_of(chair, poses)
+    ]
+
+    results = list(tracked(photos, chair))
+
+    assert max(degrees_off(one, truth) for one, truth in zip(results[1:], poses[1:], strict=True)) < 2.0
+    assert not any(one.lost for one in results)
+    assert np.mean(results[-1].mask == masks_of(chair, poses[-1:])[0]) > 0.99
+
+
+def test_frames_of_two_kinds_are_told(chair):
+    masks = masks_of(chair, poses_of(2))
+    with pytest.raises(ObservationError, match="frame 1 must be a mask"):
+        list(tracked([masks[0], np.zeros((180, 240, 3), np.uint8)], chair))
+
+
+def test_photographs_need_a_start(chair):
+    with pytest.raises(SetupError, match="needs a start"):
+        next(tracked([np.zeros((180, 240, 3), np.uint8)], chair, start=None))
+
+
 @pytest.mark.parametrize(
     ("frames", "words"),
     [
