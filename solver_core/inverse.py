@@ -15,6 +15,7 @@ The network sees x, f(x), y and y - f(x), each in its usual size: numbers as a v
 from __future__ import annotations
 
 import functools
+from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ import numpy as np
 
 from solver_core.checks import checked_array, checked_numbers
 from solver_core.errors import ConfigError, ObservationError, SetupError, shown
-from solver_core.gauss_newton import derivatives, gauss_newton_update, least_squares_step
+from solver_core.gauss_newton import Known, derivatives, gauss_newton_update, least_squares_step
 from solver_core.manifolds import Box, Manifold
 from solver_core.network.spec import NetworkSpec
 from solver_core.problem import Features, Samples, Update
@@ -150,10 +151,12 @@ class InverseKind(ProblemKind):
         y = y[None] if y.shape == shape else y
         if y.shape[1:] != shape or not np.isfinite(y).all():
             raise ObservationError(f"the observation must be finite numbers of shape {shape}, or a batch, got {y.shape}")
-        return Instance(ProgramProblem(self), y, np.repeat(self.start_point[None], len(y), axis=0))
+        return Instance(ProgramProblem(self, is_kept=True), y, np.repeat(self.start_point[None], len(y), axis=0))
 
     def refinement(self, instance: Instance) -> Update:
-        return gauss_newton_update(instance.problem, self.residual, TRIED * self.typical_step, self.typical_step)
+        assert isinstance(instance.problem, ProgramProblem)
+        tried = TRIED * self.typical_step
+        return gauss_newton_update(instance.problem, self.residual, tried, self.typical_step, instance.problem.known)
 
     def starts(self, rng: np.random.Generator, count: int) -> np.ndarray:
         return self.points(rng, count)
@@ -252,13 +255,37 @@ class Usual:
 
 
 class ProgramProblem:
-    """The inverse problem of an InverseKind; all instances have the same f."""
+    """The inverse problem of an InverseKind; all instances have the same f.
 
-    def __init__(self, kind: InverseKind) -> None:
-        self.kind, self.manifold = kind, kind.space
+    is_kept: whether what f gave last for each instance is kept, so that f is not called again for the same x.
+    """
+
+    def __init__(self, kind: InverseKind, is_kept: bool = False) -> None:
+        self.kind, self.manifold, self.run, self.is_kept = kind, kind.space, kind.run, is_kept
+        self.num_kept = 2 * kind.space.dim + 2  # the points for all derivatives at one x, and those of the last steps
+        self.tried: defaultdict[int, deque[tuple[np.ndarray, np.ndarray]]] = defaultdict(lambda: deque(maxlen=self.num_kept))
 
     def forward(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        return self.kind.run(x)
+        if not self.is_kept:
+            return self.run(x)
+        found = [self._found(one, row) for one, row in zip(x, rows, strict=True)]
+        unknown = [number for number, y in enumerate(found) if y is None]
+        for number, y in zip(unknown, self.run(x[unknown]) if unknown else (), strict=True):
+            found[number] = y
+            self.tried[rows[number]].append((x[number].copy(), y))
+        return np.stack([y for y in found if y is not None])
+
+    def _found(self, x: np.ndarray, row: int) -> np.ndarray | None:
+        return next((y for other, y in self.tried[row] if np.array_equal(x, other)), None)
+
+    def known(self, rows: np.ndarray) -> Known:
+        """What f gave last for some of the instances."""
+        shapes = self.kind.start_point.shape, self.kind.usual.mean.shape
+        x, y = (np.full((len(rows), self.num_kept, *shape), np.nan) for shape in shapes)
+        for number, row in enumerate(rows):
+            for place, (one, prediction) in enumerate(self.tried[row]):
+                x[number, place], y[number, place] = one, prediction
+        return Known(x, y)
 
     def energy(self, prediction: np.ndarray, observation: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Mean square of what is left, in units of the noise or of what is usual."""

@@ -23,7 +23,7 @@ from solver_core.problem_kind import Instance, ProblemKind
 from solver_core.problems import find_problem
 from solver_core.solution import Cancelled, Iteration, Judgement, StopReason, Verdict
 
-REFINE = LoopSettings(steps=30, halvings=6, min_decrease=1e-6)
+REFINE = LoopSettings(steps=30, halvings=6, min_decrease=1e-6, patience=2)  # for an update that learns from a step that fails
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,23 @@ def test_solve_finds_what_was_observed_without_any_weights(name, rng):
     assert result.verdict is sc.Verdict.GOOD
 
 
+def test_solve_never_asks_twice_for_the_same_unknown(rng):
+    asked = []
+
+    def counted(x):
+        asked.append(tuple(x))
+        return curve(x)
+
+    kind = sc.inverse_problem(counted, BOX, noise=0.01)
+    observed = curve(BOX.random(rng, 1)[0])
+    kind.usual  # noqa: B018  (asked for once, and not of this observation)
+    asked.clear()
+
+    sc.solve(kind, observed)
+
+    assert len(set(asked)) == len(asked) > 4
+
+
 def test_spread_is_that_of_answers_to_noisy_observations(rng):
     kind = KINDS["noise"]
     x = np.repeat([[1.2, 0.3]], 200, axis=0)

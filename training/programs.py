@@ -141,7 +141,7 @@ def by_ours(networks: list[Any], is_refined: bool) -> Callable[[Calls], None]:
         kind = calls.kind
         instance = kind.instance(calls.observation)
         problem = instance.problem
-        problem.forward = lambda x, rows: np.stack([calls.residual(one) for one in x]) * kind.noise + calls.observation
+        problem.run = lambda x: np.stack([calls.residual(one) for one in x]) * kind.noise + calls.observation
         for number, start in enumerate(starts(kind)):
             x = start[None]
             if networks:
