@@ -13,11 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from solver_core.gauss_newton import least_squares_step
-from solver_core.kernel.contour import ContourPoints, contour_points
+from solver_core.kernel.contour import ContourPoints
 from solver_core.loop import LoopSettings, solve
+from solver_core.problems.pose.freedom import by_surface_point, freer_fit
 from solver_core.problems.pose.refine import RefineLevel
-from solver_core.problems.pose.settle import noise_scale
 
 FACTORS = np.array([1.0, 0.35, 0.5, 0.7, 0.85, 1.18, 1.4, 2.0, 3.0])  # the given one first, refined as far as the others
 FOCAL_LOOP = LoopSettings(steps=12, halvings=2, patience=4)
@@ -31,7 +30,6 @@ AS_GOOD_SHARE = 0.1  # and this part of the lowest energy
 # A fit of pose and focal length together that leaves the given one by so many standard deviations, and by this share: else
 # pixels or a mesh of few corners may be to blame.  Of right ones on validation meshes the farthest came to 3.3 and 0.006.
 SURE_DEVIATIONS, SURE_SHARE = 5.0, 0.015
-NUM_KNOWN = 7  # numbers that are fitted: an SE3 step and the log of the focal length
 
 
 class FocalFit(NamedTuple):
@@ -51,35 +49,15 @@ def better_focal(level: RefineLevel, pose: np.ndarray) -> float | None:
 
 
 def is_focal_doubtful(level: RefineLevel, pose: np.ndarray) -> bool:
-    """Whether a focal length free to move leaves the given one, from a settled pose (7,) of a clean mask at its own resolution.
-
-    It is one Gauss-Newton step, which falls short of the true focal length but goes the right way.
-    """
-    problem, observation = level
-    depth = problem.forward(pose[None], np.array([0]))
-    points = contour_points(pose[None, 4:], depth, observation.distance, observation.evidence, problem.intrinsics)
-    if len(points.residual) <= NUM_KNOWN:
-        return False
-    jacobian = np.column_stack([points.jacobian, by_log_focal(points, pose[4:])])
-    weight = points.weight / (1 + (points.residual / noise_scale(points, level)) ** 2)
-    step, covariance = least_squares_step(np.sqrt(weight)[None, :, None] * jacobian, (np.sqrt(weight) * points.residual)[None])
-    noise = float(weight @ points.residual**2 / max(weight.sum(), 1e-9))
-    shift, deviation = abs(float(step[0, 6])), np.sqrt(noise * covariance[0, 6, 6])
-    return shift > max(SURE_SHARE, SURE_DEVIATIONS * deviation)
+    """Whether a focal length free to move leaves the given one, from a settled pose (7,) of a clean mask at its resolution."""
+    fit = freer_fit(level, pose, lambda points: by_log_focal(points, pose[4:]))
+    return fit is not None and abs(fit.step[0]) > max(SURE_SHARE, SURE_DEVIATIONS * np.sqrt(fit.covariance[0, 0]))
 
 
 def by_log_focal(points: ContourPoints, position: np.ndarray) -> np.ndarray:
-    """(P,) derivative of the residual by the log of the focal length, with the object at a position (3,).
-
-    It follows from that by an SE3 step: the derivative by the surface point is seen in the object's shift and depth, and the
-    point in the rotation, but for its part along that derivative, which is zero, as it lies on the ray of a pixel.
-    """
-    by_shift = points.jacobian[:, 3:5] / -position[2]
-    by_depth = (points.jacobian[:, 5] - by_shift @ position[:2]) / position[2]
-    by_point = np.column_stack([by_shift, by_depth])
-    turned = np.cross(by_point, points.jacobian[:, :3])  # the arm from the centre, by the squared length of by_point
-    arm = (turned - by_point * (by_point @ position)[:, None]) / np.maximum(np.sum(by_point**2, axis=1, keepdims=True), 1e-12)
-    return -by_depth * (arm[:, 2] + position[2])
+    """(P,) derivative of the residual by the log of the focal length, with the object at a position (3,)."""
+    by_point, arm = by_surface_point(points, position)
+    return -by_point[:, 2] * (arm[:, 2] + position[2])
 
 
 def fit_focal(level: RefineLevel, pose: np.ndarray, low: float, high: float) -> tuple[FocalFit, np.ndarray]:

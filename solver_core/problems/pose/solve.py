@@ -29,6 +29,7 @@ from solver_core.problems.pose.features import INPUT_LAYOUT
 from solver_core.problems.pose.focal import better_focal, fit_focal, is_focal_doubtful
 from solver_core.problems.pose.observation import PoseObservation, overlap
 from solver_core.problems.pose.polish import MAX_FACES, POLISH_LOOP, polish_update
+from solver_core.problems.pose.proportions import doubted_axis
 from solver_core.problems.pose.refine import (
     FINE_LOOP,
     REFINE_LOOP,
@@ -267,6 +268,7 @@ class PoseSession(Session[PoseStep, PoseSolution]):
         self.final: Candidates | None = None
         self.focal_range: tuple[float, float] | None = None  # of what explains the mask about as well as what was found
         self.focal_factor: float | None = None  # on the focal length, if that explains the mask better
+        self.doubted_axis: str | None = None  # of the mesh, if other proportions explain the mask better
         self.edge_px = 0.0  # how far the mask's edge lies outside of the object's outline
 
     def phases(self) -> list[Phase]:
@@ -306,7 +308,7 @@ class PoseSession(Session[PoseStep, PoseSolution]):
         return PoseSolution(
             self.setup.user_matrix(pose),
             evidence.iou,
-            *judge(self.setup.coverage, evidence, sure.probability, num_others, self.focal_factor),
+            *judge(self.setup.coverage, evidence, sure.probability, num_others, self.focal_factor, self.doubted_axis),
             sure.probability,
             interval,
             calibrated(spread, evidence, within),
@@ -415,6 +417,8 @@ class PoseSession(Session[PoseStep, PoseSolution]):
             final = final._replace(x=self.symmetries.nearest(final.x[0], self.starts[0, :4])[None])
         if self.options.refine and self.focal_range is None:
             self.focal_factor = self._better_focal(final.x[0])
+        if self.options.refine:
+            self.doubted_axis = doubted_axis(self.levels[-1], final.x[0], has_offset=self.edge_px != 0)
         matrix = self.setup.user_matrix(final.x[0])
         yield self._step("result", matrix, float(final.energy[0]), self._iou(final.x[0]), 1.0)
         self.final = final

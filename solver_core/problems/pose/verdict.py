@@ -18,7 +18,12 @@ NOTED, NOTED_PX = 0.05, 0.5  # share of object or mask, and pixels of edge, that
 
 
 def judge(
-    coverage: np.ndarray, evidence: Evidence, confidence: float, num_alternatives: int, focal_factor: float | None = None
+    coverage: np.ndarray,
+    evidence: Evidence,
+    confidence: float,
+    num_alternatives: int,
+    focal_factor: float | None = None,
+    doubted_axis: str | None = None,
 ) -> Judgement:
     """Verdict on a pose.
 
@@ -28,6 +33,7 @@ def judge(
         confidence: probability that it is right, by the evidence.
         num_alternatives: other poses that fit about as well.
         focal_factor: on the focal length, where that explains the mask better.
+        doubted_axis: of the mesh, where a longer or shorter one explains the mask better.
     """
     is_object = coverage >= 0.5
     size = max(np.ptp(np.flatnonzero(is_object.any(axis=axis))) + 1 for axis in (0, 1))
@@ -46,6 +52,12 @@ def judge(
             Verdict.DOUBTFUL,
             f"The distance is most likely wrong: {fit}, but a focal length of {focal_factor:.0%} of the given one "
             "explains the mask better. Check the camera, and whether the mesh has the object's proportions.",
+        )
+    if doubted_axis is not None:
+        return Judgement(
+            Verdict.DOUBTFUL,
+            f"The pose may be turned wrongly: {fit}, but a mesh of other proportions along its {doubted_axis} axis explains "
+            "the mask better. Check whether the mesh has the object's proportions, and the camera.",
         )
     if size < MIN_SIZE_PX:
         return Judgement(

@@ -6,7 +6,7 @@ import pytest
 
 from solver_core import render, rotations
 from solver_core.frames import project
-from solver_core.kernel.contour import _jacobian, contour_points, normal_equations, sum_by_instance
+from solver_core.kernel.contour import contour_points, jacobian_of_points, normal_equations, sum_by_instance
 from solver_core.loop import LoopSettings, solve
 from solver_core.manifolds import SE3
 from solver_core.problems.pose.contour import contour_update, gauss_newton_step
@@ -45,7 +45,7 @@ def test_jacobian_equals_finite_differences(rng):
     points = rotations.rotate(x[:, :4], arms_object) + x[:, 4:]
     numeric = np.stack([(distance(epsilon * unit) - distance(-epsilon * unit)) / (2 * epsilon) for unit in np.eye(6)], axis=1)
 
-    jacobian = _jacobian(points, x[:, 4:], gradient, intrinsics)
+    jacobian = jacobian_of_points(points, x[:, 4:], gradient, intrinsics)
 
     np.testing.assert_allclose(jacobian, numeric, rtol=1e-4, atol=1e-3)  # differences of pixels over 2e-6
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from solver_core.frames import Camera, matrix_from_pose
-from solver_core.kernel.contour import ContourPoints, _jacobian
+from solver_core.kernel.contour import ContourPoints, jacobian_of_points
 from solver_core.problems.pose.focal import by_log_focal
 from solver_core.problems.pose.solve import solve_pose
 
@@ -16,7 +16,7 @@ def test_derivative_by_focal_length_is_that_of_the_image_point(rng):
     count, centre, intrinsics = 50, np.array([0.2, -0.1, -2.5]), np.array([300.0, 320.0, 80.0, 90.0])
     points = centre + rng.uniform(-0.4, 0.4, size=(count, 3))
     gradient = rng.normal(size=(count, 2))  # of the distance, by column and row
-    jacobian = _jacobian(points, np.tile(centre, (count, 1)), gradient, np.tile(intrinsics, (count, 1)))
+    jacobian = jacobian_of_points(points, np.tile(centre, (count, 1)), gradient, np.tile(intrinsics, (count, 1)))
 
     found = by_log_focal(ContourPoints(np.zeros(count, int), np.column_stack([np.zeros((count, 2)), jacobian])), centre)
 
