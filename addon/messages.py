@@ -79,6 +79,18 @@ def photo_obstacles(context: bpy.types.Context) -> Iterator[str]:
         yield "The silhouette is a mask already: choose the photograph to make another one."
 
 
+def picture_obstacles(context: bpy.types.Context) -> Iterator[str]:
+    """Why there is no picture whose size renders could have; see pose_obstacles."""
+    settings = context.scene.deep_feedback.pose
+    yield from running_obstacles()
+    camera = settings.camera or context.scene.camera
+    if camera is None and settings.silhouette.source == "BACKGROUND":
+        yield "The scene has no camera whose background image could be used: choose a camera."
+    yield from _image_obstacles(settings.silhouette, camera, "silhouette")
+    if settings.silhouette.source in {"MASK", "RENDER"}:
+        yield "The silhouette has the resolution of renders already."
+
+
 def lacks_mask(settings: bpy.types.PropertyGroup) -> bool:
     """Whether the silhouette is a plain photograph, as far as Blender has looked at it."""
     image = settings.silhouette.image if settings.silhouette.source == "IMAGE" and not settings.from_photo else None

@@ -11,6 +11,7 @@ import bpy
 import gpu
 import numpy as np
 from gpu_extras.batch import batch_for_shader
+from gpu_extras.presets import draw_texture_2d
 
 from solver_core.colour import linear_from_srgb
 from solver_core.errors import SolverError
@@ -121,7 +122,8 @@ class Comparison:
         if self._pixels is not None:
             height, width = self._pixels.shape[:2]
             values = self._pixels / np.float32(255)
-            values[..., :3] = linear_from_srgb(values[..., :3])  # the viewport encodes what a shader of images draws
+            if bpy.app.version < (5, 0, 0):  # whose viewport encodes what is drawn of an image
+                values[..., :3] = linear_from_srgb(values[..., :3])
             values = gpu.types.Buffer("FLOAT", values.size, values.ravel())
             self.texture, self._pixels = gpu.types.GPUTexture((width, height), format="RGBA16F", data=values), None
         return True
@@ -221,11 +223,11 @@ def _draw() -> None:
     gpu.state.blend_set("NONE")
 
 
-def draw_box(context: bpy.types.Context, corners: np.ndarray) -> None:
-    """Draws the sides of a box between two corners (2, 2) in pixels."""
-    (x0, y0), (x1, y1) = corners
-    around = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)])
-    _stroke(context, np.stack([around[:-1], around[1:]], axis=1), preferences.find(context).color_observed, LINE_WIDTH)
+def draw_path(context: bpy.types.Context, points: np.ndarray, is_inside: bool = True, width: float = LINE_WIDTH) -> None:
+    """Draws a line through points (N, 2) in pixels, about what is in the object or what is not."""
+    colors = preferences.find(context)
+    color = colors.color_observed if is_inside else colors.color_current
+    _stroke(context, np.stack([points[:-1], points[1:]], axis=1), color, width)
     gpu.state.blend_set("NONE")
 
 
@@ -235,12 +237,7 @@ def _draw_comparison(context: bpy.types.Context, what: str) -> None:
     if frame is None or not _comparison.show(result, what):
         return
     gpu.state.blend_set("ALPHA")
-    shader = gpu.shader.from_builtin("IMAGE")
-    texture_corners = _rectangle(np.zeros(2), np.ones(2)).astype(np.float32)
-    corners = {"pos": _positions(_rectangle(frame.low, frame.high)), "texCoord": texture_corners}
-    batch = batch_for_shader(shader, "TRIS", corners)
-    shader.uniform_sampler("image", _comparison.texture)
-    batch.draw(shader)
+    draw_texture_2d(_comparison.texture, tuple(frame.low), *map(float, frame.high - frame.low))
 
 
 def _draw_mask(context: bpy.types.Context) -> None:

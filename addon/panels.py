@@ -41,8 +41,12 @@ class DEEP_FEEDBACK_PT_pose(SolverPanel, bpy.types.Panel):
         if lacks_mask(settings):
             draw_sentence(column, context, "The photograph has no alpha: solve it with From Photo, or make its mask.", "INFO")
         column.operator("deep_feedback.mask_from_photo", icon="SELECT_SET")
+        column.operator("deep_feedback.use_image_resolution", icon="FULLSCREEN_ENTER")
         if body := None if settings.from_photo else _section(layout, "Mask"):
             draw_mask_options(body, settings)
+            if settings.key == "COLOR":
+                picker = body.operator("ui.eyedropper_color", text="Pick Background", icon="EYEDROPPER")
+                picker.prop_data_path = "scene.deep_feedback.pose.color"
             body.prop(settings, "show_mask")
         if body := _section(layout, "Settings", "pose"):
             draw_pose_options(body, settings)
@@ -193,6 +197,7 @@ def draw_pose_options(layout: bpy.types.UILayout, options: object) -> None:
     row = split(layout).row()
     row.active = options.use_range
     row.prop(options, "backwards")
+    row.prop(options, "as_animated")
 
 
 def draw_lighting_options(layout: bpy.types.UILayout, options: object, elsewhere: tuple[str, ...] = ()) -> None:
@@ -255,6 +260,7 @@ def _draw_shot(layout: bpy.types.UILayout) -> None:
     row = layout.row(align=True)
     row.operator("deep_feedback.range_to_keyframe", text="To Previous Keyframe", icon="PREV_KEYFRAME").backwards = True
     row.operator("deep_feedback.range_to_keyframe", icon="NEXT_KEYFRAME").backwards = False
+    layout.operator("deep_feedback.range_between_keyframes", icon="ARROW_LEFTRIGHT")
     layout.operator("deep_feedback.clear_range", icon="KEY_DEHLT")
 
 

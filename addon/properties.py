@@ -49,6 +49,11 @@ class PoseProperties(FrameRange, options.mixin(MaskKey, PoseTaskOptions)):
         description="Solves a range from its end to its start: each frame starts from the one after it",
         default=False,
     )
+    as_animated: BoolProperty(
+        name="Start as Animated",
+        description="Starts each frame of a range where its animation has it, instead of where the frame before ended",
+        default=False,
+    )
     color: FloatVectorProperty(
         name="Background",
         description="Color of the background that is removed",

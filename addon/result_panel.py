@@ -12,6 +12,7 @@ from solver_core.solution import Verdict
 
 from . import results
 from .results import Result
+from .solves.shot import doubtful_frames
 from .translations import in_language
 
 # Squares of green, yellow and red, from Blender's bone color sets.
@@ -30,6 +31,7 @@ PHASES = {
     "bridge": "Fill gaps",
     "smooth": "Smooth",
 }  # in an artist's words; other names say it themselves
+FRAMES_IN_A_ROW, MOST_FRAMES = 4, 24  # buttons of frames that are not sure
 NARROWEST, WIDEST = 8, 40  # letters in a line of a sentence
 PIXELS_PER_LETTER = 7  # of Blender's interface font, before its scale
 
@@ -128,6 +130,12 @@ def _draw_pose(layout: bpy.types.UILayout, report: dict) -> None:
         _draw_value(layout, "Worst Frame", str(report["worst_frame"]))
         _draw_jump(layout, "pose")
         layout.operator("deep_feedback.next_doubtful_frame", icon="FRAME_NEXT")
+        doubtful = doubtful_frames(report)
+        grid = layout.grid_flow(row_major=True, columns=FRAMES_IN_A_ROW, even_columns=True, align=True)
+        for frame, verdict in list(doubtful.items())[:MOST_FRAMES]:
+            grid.operator("deep_feedback.look_at_frame", text=str(frame), icon=MARKS[verdict], translate=False).frame = frame
+        if len(doubtful) > MOST_FRAMES:
+            layout.label(text=f"{len(doubtful) - MOST_FRAMES} more are not sure.", translate=False)
         layout.operator("deep_feedback.mark_doubtful_frames", icon="MARKER_HLT")
         return
     _draw_value(layout, "IoU", f"{before:.3f} → {after:.3f}")

@@ -28,6 +28,13 @@ def render_size(scene: bpy.types.Scene) -> tuple[int, int]:
     return max(1, render.resolution_x * factor // 100), max(1, render.resolution_y * factor // 100)
 
 
+def set_render_size(scene: bpy.types.Scene, width: int, height: int) -> None:
+    """Gives renders a size in square pixels."""
+    render = scene.render
+    render.resolution_x, render.resolution_y, render.resolution_percentage = width, height, 100
+    render.pixel_aspect_x = render.pixel_aspect_y = 1
+
+
 def check_camera(camera: bpy.types.Object, kinds: Collection[str] = ("PERSP",)) -> None:
     """Raises SetupError unless it is a camera with one of these types of lens."""
     if camera.type != "CAMERA":

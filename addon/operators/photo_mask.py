@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Mask from Photo: a box that is drawn around the object in the camera's view becomes the object's mask."""
+"""Mask from Photo: what is drawn around the object and over it, in the camera's view, becomes the object's mask."""
 
 from __future__ import annotations
 
 import contextlib
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 
 import bpy
 import numpy as np
@@ -12,45 +13,72 @@ import numpy as np
 from solver_core.errors import SolverError
 
 from .. import messages, overlay, results
-from ..solves.photo_mask import Box, FoundMask, PhotoMask, PhotoMaskTask
+from ..solves.photo_mask import Drawn, FoundMask, PhotoMask, PhotoMaskTask, Stroke
 from .live import NAVIGATION, TICK
 from .result import look_through
 
 SMALLEST = 4  # pixels of the screen: a click is no box
+BRUSH = 8  # radius of strokes in pixels of the screen, before the interface's scale: who zooms in paints finer
 SIDES = ("left", "top", "right", "bottom")
+STATUS = (
+    "{label}: drag a {shape} around the object (L: {other}); Shift or Ctrl and drag: paint over the object or beside it; "
+    "Enter: {enter}; Esc or right click: end"
+)
 
 
 class Drawing:
-    """A box that is being drawn in a viewport, and the search that follows it.  corners: (2, 2) pixels of the region."""
+    """What is being drawn in a viewport, and the search that follows it.
+
+    trail: (N, 2) pixels of the region under the mouse since a button is held.  gesture: "box", "lasso", "inside" or "outside".
+    strokes: those that are done.  shape: what a drag without a key draws, "box" or "lasso".
+    """
 
     def __init__(self, context: bpy.types.Context, photo_mask: PhotoMask, camera: bpy.types.Object) -> None:
         self.photo_mask, self.camera, self.scene = photo_mask, camera, context.scene
+        self.earlier = photo_mask.drawn
         self.window, self.area = context.window, context.area
         self.region = next(one for one in context.area.regions if one.type == "WINDOW")
-        self.corners: np.ndarray | None = None
+        self.scale = context.preferences.system.ui_scale
+        self.gesture, self.shape = "", "box"
+        self.trail: list[np.ndarray] = []
+        self.strokes: list[Stroke] = []
         self.coming: Future[FoundMask] | None = None
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="deep_feedback")
         self._timer = context.window_manager.event_timer_add(TICK, window=self.window)
         self._handle = bpy.types.SpaceView3D.draw_handler_add(self._draw, (), "WINDOW", "POST_PIXEL")
         self.window.cursor_modal_set("CROSSHAIR")
 
-    def place(self, event: bpy.types.Event) -> np.ndarray:
-        """(2,) pixels of the region under the mouse."""
-        return np.array([event.mouse_x - self.region.x, event.mouse_y - self.region.y], float)
+    def begin(self, event: bpy.types.Event) -> None:
+        self.gesture = "inside" if event.shift else "outside" if event.ctrl else self.shape
+        self.trail = []
 
-    def box(self) -> Box | None:
-        """In pixels of the photograph; None if it was a click."""
-        if self.corners is None or np.ptp(self.corners, axis=0).min() < SMALLEST:
+    def follow(self, event: bpy.types.Event) -> None:
+        self.trail.append(np.array([event.mouse_x - self.region.x, event.mouse_y - self.region.y], float))
+        self.area.tag_redraw()
+
+    def end_gesture(self) -> Drawn | None:
+        """What is to be searched now; None after a stroke, or a click."""
+        gesture, trail, self.gesture = self.gesture, np.array(self.trail), ""
+        frame = self._frame()
+        places = (trail - frame.low) / (frame.high - frame.low)
+        if gesture in ("inside", "outside"):
+            a_pixel = np.ptp(self.photo_mask.pixels_at(np.stack([np.zeros(2), 1 / (frame.high - frame.low)])), axis=0)[0]
+            points = _listed(self.photo_mask.pixels_at(places))
+            self.strokes.append(Stroke(gesture == "inside", float(BRUSH * self.scale * a_pixel), points))
             return None
-        space = self.area.spaces.active
-        size = np.array([self.region.width, self.region.height])
-        frame = overlay.camera_frame(self.camera, self.scene, overlay.View(np.array(space.region_3d.perspective_matrix), size))
-        places = (self.corners - frame.low) / (frame.high - frame.low)
-        return self.photo_mask.box_around(places)
+        if np.ptp(trail, axis=0).min() < SMALLEST:
+            return None
+        if gesture == "lasso":
+            return Drawn(lasso=_listed(self.photo_mask.pixels_at(places)), strokes=tuple(self.strokes))
+        return Drawn(self.photo_mask.box_around(places[[0, -1]]), strokes=tuple(self.strokes))
 
-    def search(self, box: Box | None) -> None:
+    def refined(self) -> Drawn:
+        """What was drawn for the mask that is there, with the strokes of now."""
+        return replace(self.earlier, strokes=(*self.earlier.strokes, *self.strokes))
+
+    def search(self, drawn: Drawn) -> None:
         """Starts the search in a thread."""
-        self.photo_mask.box = box
+        self.photo_mask.drawn = drawn
         self.coming = self._worker.submit(self.photo_mask.find)
         self.window.cursor_modal_set("WAIT")
 
@@ -65,9 +93,33 @@ class Drawing:
             workspace.status_text_set(None)
         results.redraw()
 
+    def _frame(self) -> overlay.Frame:
+        space = self.area.spaces.active
+        size = np.array([self.region.width, self.region.height])
+        return overlay.camera_frame(self.camera, self.scene, overlay.View(np.array(space.region_3d.perspective_matrix), size))
+
     def _draw(self) -> None:
-        if self.corners is not None and bpy.context.region == self.region:
-            overlay.draw_box(bpy.context, self.corners)
+        context = bpy.context
+        if context.region != self.region:
+            return
+        frame = self._frame()
+        for stroke in self.strokes:
+            points = frame.place(self.photo_mask.places_of(np.array(stroke.points)))
+            overlay.draw_path(context, points, stroke.is_inside, 2 * BRUSH)
+        if len(self.trail) < 2 or not self.gesture:
+            return
+        trail = np.array(self.trail)
+        if self.gesture == "box":
+            (x0, y0), (x1, y1) = trail[[0, -1]]
+            overlay.draw_path(context, np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)]))
+        else:
+            is_stroke = self.gesture != "lasso"
+            overlay.draw_path(context, trail, self.gesture != "outside", *([2 * BRUSH] if is_stroke else []))
+
+
+def _listed(points: np.ndarray) -> tuple[tuple[float, float], ...]:
+    """Points (N, 2) to a tenth of a pixel."""
+    return tuple((column, row) for column, row in np.round(points, 1).tolist())
 
 
 _drawing: Drawing | None = None
@@ -77,8 +129,8 @@ class DEEP_FEEDBACK_OT_mask_from_photo(bpy.types.Operator):
     bl_idname = "deep_feedback.mask_from_photo"
     bl_label = "Mask from Photo"
     bl_description = (
-        "Finds the object in a photograph without transparency: draw a box around it in the camera's view. "
-        "The photograph with the mask as its alpha becomes the silhouette"
+        "Finds the object in a photograph without transparency: draw a box or a lasso around it in the camera's view, or paint "
+        "over it and beside it. The photograph with the mask as its alpha becomes the silhouette; again, strokes refine it"
     )
     bl_options = {"REGISTER", "UNDO"}
 
@@ -88,6 +140,9 @@ class DEEP_FEEDBACK_OT_mask_from_photo(bpy.types.Operator):
         name="Right", description="Right side of the box in pixels; 0 if there is no box, but the object stands in place", min=0
     )
     bottom: bpy.props.IntProperty(name="Bottom", description="Bottom of the box, in pixels from the photograph's top", min=0)
+    marks: bpy.props.StringProperty(
+        name="Lasso and Strokes", description="What was drawn beside the box, as JSON", options={"HIDDEN"}
+    )
     use_object: bpy.props.BoolProperty(
         name="Use Object",
         description="Expects the outline near that of the object, where that stands in the box; off: only colors count",
@@ -101,7 +156,8 @@ class DEEP_FEEDBACK_OT_mask_from_photo(bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         sides = tuple(float(getattr(self, side)) for side in SIDES)
         try:
-            photo_mask = PhotoMask.gather(context.scene, self._task(context, sides if any(sides) else None))
+            drawn = replace(Drawn.from_json(self.marks or "{}"), box=sides if any(sides) else None)
+            photo_mask = PhotoMask.gather(context.scene, self._task(context, drawn))
             return self._conclude(context, photo_mask, photo_mask.find())
         except SolverError as error:
             messages.report_error(self, error)
@@ -114,16 +170,16 @@ class DEEP_FEEDBACK_OT_mask_from_photo(bpy.types.Operator):
         settings = context.scene.deep_feedback.pose
         camera = settings.camera or context.scene.camera
         try:
-            photo_mask = PhotoMask.gather(context.scene, self._task(context, None))
+            choice = settings.silhouette
+            earlier = Drawn.of_image(choice.image.name) if choice.source == "IMAGE" else Drawn()
+            photo_mask = PhotoMask.gather(context.scene, self._task(context, earlier))
         except SolverError as error:
             messages.report_error(self, error)
             return {"CANCELLED"}
         look_through(context.space_data, camera, context.scene)
         _drawing = self.drawing = Drawing(context, photo_mask, camera)
         context.window_manager.modal_handler_add(self)
-        context.workspace.status_text_set(
-            f"{self.bl_label}: drag a box around the object; Enter: where the object stands; Esc or right click: end"
-        )
+        self._show_status(context)
         return {"RUNNING_MODAL"}
 
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
@@ -136,7 +192,7 @@ class DEEP_FEEDBACK_OT_mask_from_photo(bpy.types.Operator):
                 return {"CANCELLED"}
             if drawing.coming is not None:
                 return self._wait(context)
-            return self._draw_box(context, event)
+            return self._follow(context, event)
         except SolverError as error:
             self.cancel(context)
             messages.report_error(self, error)
@@ -157,23 +213,39 @@ class DEEP_FEEDBACK_OT_mask_from_photo(bpy.types.Operator):
             column.prop(self, side)
         column.prop(self, "use_object")
 
-    def _draw_box(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+    def _follow(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         drawing = self.drawing
         if event.type == "LEFTMOUSE" and event.value == "PRESS":
-            drawing.corners = np.stack([drawing.place(event)] * 2)
-        elif drawing.corners is not None and event.type in {"MOUSEMOVE", "LEFTMOUSE"}:
-            drawing.corners[1] = drawing.place(event)
+            drawing.begin(event)
+            drawing.follow(event)
+        elif drawing.gesture and event.type in {"MOUSEMOVE", "LEFTMOUSE"}:
+            drawing.follow(event)
+            drawn = drawing.end_gesture() if event.type == "LEFTMOUSE" and event.value == "RELEASE" else None
+            if drawn is not None:
+                self._search(context, drawn)
+            elif not drawing.gesture:
+                self._show_status(context)
+        elif event.value == "PRESS" and event.type in {"RET", "NUMPAD_ENTER"}:
+            self._search(context, drawing.refined())
+        elif event.value == "PRESS" and event.type == "L":
+            drawing.shape = "box" if drawing.shape == "lasso" else "lasso"
+            self._show_status(context)
+        elif event.value == "PRESS" and event.type == "Z" and (event.ctrl or event.oskey):
+            del drawing.strokes[-1:]
             drawing.area.tag_redraw()
-            if event.type == "LEFTMOUSE" and event.value == "RELEASE":
-                self._search(context, drawing.box())
-        elif event.type in {"RET", "NUMPAD_ENTER"} and event.value == "PRESS":
-            self._search(context, None)
-        return {"PASS_THROUGH"} if event.type in NAVIGATION and drawing.corners is None else {"RUNNING_MODAL"}
+        return {"PASS_THROUGH"} if event.type in NAVIGATION and not drawing.gesture else {"RUNNING_MODAL"}
 
-    def _search(self, context: bpy.types.Context, box: Box | None) -> None:
-        for side, value in zip(SIDES, box or (0, 0, 0, 0), strict=True):
+    def _show_status(self, context: bpy.types.Context) -> None:
+        drawing = self.drawing
+        enter = "as drawn" if drawing.strokes else "as before" if drawing.earlier != Drawn() else "where the object stands"
+        other = "box" if drawing.shape == "lasso" else "lasso"
+        context.workspace.status_text_set(STATUS.format(label=self.bl_label, shape=drawing.shape, other=other, enter=enter))
+
+    def _search(self, context: bpy.types.Context, drawn: Drawn) -> None:
+        for side, value in zip(SIDES, drawn.box or (0, 0, 0, 0), strict=True):
             setattr(self, side, round(value))
-        self.drawing.search(box)
+        self.marks = replace(drawn, box=None).to_json()
+        self.drawing.search(drawn)
         context.workspace.status_text_set(f"{self.bl_label}: looking for the object; Esc or right click ends it")
 
     def _wait(self, context: bpy.types.Context) -> set[str]:
@@ -184,11 +256,11 @@ class DEEP_FEEDBACK_OT_mask_from_photo(bpy.types.Operator):
         self.cancel(context)
         return self._conclude(context, drawing.photo_mask, found)
 
-    def _task(self, context: bpy.types.Context, box: Box | None) -> PhotoMaskTask:
+    def _task(self, context: bpy.types.Context, drawn: Drawn) -> PhotoMaskTask:
         settings = context.scene.deep_feedback.pose
         thing = (settings.object or context.view_layer.objects.active) if self.use_object else None
         camera = settings.camera or context.scene.camera
-        return PhotoMaskTask(settings.silhouette.chosen, camera.name, thing.name if thing is not None else "", box)
+        return PhotoMaskTask(settings.silhouette.chosen, camera.name, thing.name if thing is not None else "", drawn)
 
     def _conclude(self, context: bpy.types.Context, photo_mask: PhotoMask, found: FoundMask) -> set[str]:
         settings = context.scene.deep_feedback.pose
@@ -204,7 +276,7 @@ CLASSES = (DEEP_FEEDBACK_OT_mask_from_photo,)
 
 
 def unregister() -> None:
-    """Ends a box that is being drawn."""
+    """Ends what is being drawn."""
     global _drawing
     if _drawing is not None:
         _drawing, drawing = None, _drawing

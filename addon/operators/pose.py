@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Solve Pose as a button, and its other answers."""
 
+from collections.abc import Iterator
+
 import bpy
 
-from solver_core.errors import SolverError
-
 from .. import messages, options, panels, preferences, results
+from ..bridge.camera import set_render_size
 from ..properties import PoseProperties
 from ..result_panel import pose_fit
 from ..solves.afterwards import bake_alternatives, place_alternative
 from ..solves.pose import PoseSolve, PoseTask, PoseTaskOptions
+from .action import Action
 from .live import LiveOperator
 
 
@@ -34,6 +36,7 @@ class DEEP_FEEDBACK_OT_solve_pose(LiveOperator, PoseProperties, bpy.types.Operat
             options=preferences.with_weights(context, options.read(PoseTaskOptions, self), "pose"),
             **self.frames,
             backwards=self.backwards,
+            as_animated=self.as_animated,
         )
 
     def summary(self, report: dict) -> str:
@@ -44,46 +47,58 @@ class DEEP_FEEDBACK_OT_solve_pose(LiveOperator, PoseProperties, bpy.types.Operat
         panels.draw_pose_options(self.layout, self)
 
 
-class DEEP_FEEDBACK_OT_apply_alternative(bpy.types.Operator):
+class DEEP_FEEDBACK_OT_apply_alternative(Action, bpy.types.Operator):
     bl_idname = "deep_feedback.apply_alternative"
     bl_label = "Apply Alternative"
     bl_description = "Places the object in another pose that fills the silhouette about as well"
-    bl_options = {"REGISTER", "UNDO"}
 
     index: bpy.props.IntProperty(name="Alternative", description="Its place in the list of results", min=0, options={"HIDDEN"})
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return messages.is_free(cls, messages.result_obstacles(context, "pose"))
+    def obstacles(cls, context: bpy.types.Context) -> Iterator[str]:
+        return messages.result_obstacles(context, "pose")
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        try:
-            place_alternative(context.scene, results.report_of("pose", context.scene), self.index)
-        except SolverError as error:
-            messages.report_error(self, error)
-            return {"CANCELLED"}
+    def act(self, context: bpy.types.Context) -> str:
+        place_alternative(context.scene, results.report_of("pose", context.scene), self.index)
         results.show(None)  # the outlines are those of the result
-        return {"FINISHED"}
+        return ""
 
 
-class DEEP_FEEDBACK_OT_bake_alternatives(bpy.types.Operator):
+class DEEP_FEEDBACK_OT_bake_alternatives(Action, bpy.types.Operator):
     bl_idname = "deep_feedback.bake_alternatives"
     bl_label = "Bake Alternatives"
     bl_description = "Puts copies of the object in all other poses that fit as well into a new collection, to compare them"
-    bl_options = {"REGISTER", "UNDO"}
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return messages.is_free(cls, messages.alternatives_obstacles(context))
+    def obstacles(cls, context: bpy.types.Context) -> Iterator[str]:
+        return messages.alternatives_obstacles(context)
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        try:
-            collection = bake_alternatives(context.scene, results.report_of("pose", context.scene))
-        except SolverError as error:
-            messages.report_error(self, error)
-            return {"CANCELLED"}
-        self.report({"INFO"}, f"The alternatives are in the collection '{collection.name}'")
-        return {"FINISHED"}
+    def act(self, context: bpy.types.Context) -> str:
+        collection = bake_alternatives(context.scene, results.report_of("pose", context.scene))
+        return f"The alternatives are in the collection '{collection.name}'"
 
 
-CLASSES = (DEEP_FEEDBACK_OT_solve_pose, DEEP_FEEDBACK_OT_apply_alternative, DEEP_FEEDBACK_OT_bake_alternatives)
+class DEEP_FEEDBACK_OT_use_image_resolution(Action, bpy.types.Operator):
+    bl_idname = "deep_feedback.use_image_resolution"
+    bl_label = "Use Image's Resolution"
+    bl_description = (
+        "Sets the resolution of renders to that of the picture, with square pixels, so that the camera sees it whole"
+    )
+
+    @classmethod
+    def obstacles(cls, context: bpy.types.Context) -> Iterator[str]:
+        return messages.picture_obstacles(context)
+
+    def act(self, context: bpy.types.Context) -> str:
+        scene, settings = context.scene, context.scene.deep_feedback.pose
+        picture = settings.silhouette.chosen.read(scene, settings.camera or scene.camera, scene.frame_current, is_range=False)
+        set_render_size(scene, *picture.size)
+        return f"Renders have {picture.size[0]} x {picture.size[1]} pixels"
+
+
+CLASSES = (
+    DEEP_FEEDBACK_OT_solve_pose,
+    DEEP_FEEDBACK_OT_apply_alternative,
+    DEEP_FEEDBACK_OT_bake_alternatives,
+    DEEP_FEEDBACK_OT_use_image_resolution,
+)

@@ -1,102 +1,122 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Along a shot: to the next keyframe, marks on frames to look at, and clearing a range."""
+"""Along a shot: ranges up to keyframes and between them, frames to look at, and clearing a range."""
+
+from collections.abc import Iterator
 
 import bpy
 
-from solver_core.errors import SolverError
-
 from .. import messages, results
 from ..solves.shot import clear_range, doubtful_frames, mark_frames, movers, next_key
+from .action import Action
 
 
-class DEEP_FEEDBACK_OT_range_to_keyframe(bpy.types.Operator):
+class ShotAction(Action):
+    """About what Solve Pose moves along a range."""
+
+    @classmethod
+    def obstacles(cls, context: bpy.types.Context) -> Iterator[str]:
+        return messages.shot_obstacles(context)
+
+
+class ResultAction(Action):
+    """About the frames of a result of Solve Pose."""
+
+    @classmethod
+    def obstacles(cls, context: bpy.types.Context) -> Iterator[str]:
+        return messages.result_obstacles(context, "pose")
+
+
+class DEEP_FEEDBACK_OT_range_to_keyframe(ShotAction, bpy.types.Operator):
     bl_idname = "deep_feedback.range_to_keyframe"
     bl_label = "To Next Keyframe"
     bl_description = "Sets the range of Solve Pose from the current frame up to the keyframe after it, or before, which stays"
-    bl_options = {"REGISTER", "UNDO"}
 
     backwards: bpy.props.BoolProperty(
         name="Backwards", description="Goes to the keyframe before the current frame, and solves in that direction"
     )
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return messages.is_free(cls, messages.shot_obstacles(context))
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def act(self, context: bpy.types.Context) -> str:
         scene, settings = context.scene, context.scene.deep_feedback.pose
         frame = scene.frame_current
-        try:
-            key = next_key(movers(scene, settings), frame, self.backwards)
-        except SolverError as error:
-            messages.report_error(self, error)
-            return {"CANCELLED"}
-        settings.use_range, settings.backwards = True, self.backwards
+        key = next_key(movers(scene, settings), frame, self.backwards)
         settings.frame_start, settings.frame_end = (key + 1, frame) if self.backwards else (frame, key - 1)
-        return {"FINISHED"}
+        settings.use_range, settings.backwards, settings.as_animated = True, self.backwards, False
+        return ""
 
 
-class DEEP_FEEDBACK_OT_clear_range(bpy.types.Operator):
+class DEEP_FEEDBACK_OT_range_between_keyframes(ShotAction, bpy.types.Operator):
+    bl_idname = "deep_feedback.range_between_keyframes"
+    bl_label = "Between Keyframes"
+    bl_description = (
+        "Sets the range of Solve Pose to the frames between the keyframes before and after the current frame, which stay; each "
+        "frame starts where the animation between them has it"
+    )
+
+    def act(self, context: bpy.types.Context) -> str:
+        scene, settings = context.scene, context.scene.deep_feedback.pose
+        before, after = (next_key(movers(scene, settings), scene.frame_current, back) for back in (True, False))
+        settings.frame_start, settings.frame_end = before + 1, after - 1
+        settings.use_range, settings.backwards, settings.as_animated = True, False, True
+        return ""
+
+
+class DEEP_FEEDBACK_OT_clear_range(ShotAction, bpy.types.Operator):
     bl_idname = "deep_feedback.clear_range"
     bl_label = "Clear Range"
     bl_description = "Removes the keyframes of location and rotation within the range of Solve Pose"
-    bl_options = {"REGISTER", "UNDO"}
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return messages.is_free(cls, messages.shot_obstacles(context))
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def act(self, context: bpy.types.Context) -> str:
         settings = context.scene.deep_feedback.pose
-        try:
-            number = clear_range(movers(context.scene, settings), settings.frame_start, settings.frame_end)
-        except SolverError as error:
-            messages.report_error(self, error)
-            return {"CANCELLED"}
-        self.report({"INFO"}, f"{number} frames lost their keyframes")
-        return {"FINISHED"}
+        number = clear_range(movers(context.scene, settings), settings.frame_start, settings.frame_end)
+        return f"{number} frames lost their keyframes"
 
 
-class DEEP_FEEDBACK_OT_mark_doubtful_frames(bpy.types.Operator):
+class DEEP_FEEDBACK_OT_mark_doubtful_frames(ResultAction, bpy.types.Operator):
     bl_idname = "deep_feedback.mark_doubtful_frames"
     bl_label = "Mark Doubtful Frames"
     bl_description = "Sets a marker in the timeline at every frame whose pose is not sure, in place of earlier ones"
-    bl_options = {"REGISTER", "UNDO"}
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return messages.is_free(cls, messages.result_obstacles(context, "pose"))
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def act(self, context: bpy.types.Context) -> str:
         number = mark_frames(context.scene, results.report_of("pose", context.scene))
-        self.report({"INFO"}, f"{number} frames are marked" if number else "All frames are good: no frame is marked")
-        return {"FINISHED"}
+        return f"{number} frames are marked" if number else "All frames are good: no frame is marked"
 
 
-class DEEP_FEEDBACK_OT_next_doubtful_frame(bpy.types.Operator):
+class DEEP_FEEDBACK_OT_next_doubtful_frame(ResultAction, bpy.types.Operator):
     bl_idname = "deep_feedback.next_doubtful_frame"
     bl_label = "Next Doubtful Frame"
     bl_description = "Goes to the next frame whose pose is not sure, after the last one to the first"
-    bl_options = {"REGISTER", "UNDO"}
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return messages.is_free(cls, messages.result_obstacles(context, "pose"))
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def act(self, context: bpy.types.Context) -> str:
         scene = context.scene
         frames = list(doubtful_frames(results.report_of("pose", scene)))
         if not frames:
-            self.report({"INFO"}, "All frames are good")
-            return {"CANCELLED"}
-        scene.frame_set(next((frame for frame in frames if frame > scene.frame_current), frames[0]))
-        results.show(results.find("pose", scene))
-        return {"FINISHED"}
+            return "All frames are good"
+        _look_at(scene, next((frame for frame in frames if frame > scene.frame_current), frames[0]))
+        return ""
+
+
+class DEEP_FEEDBACK_OT_look_at_frame(ResultAction, bpy.types.Operator):
+    bl_idname = "deep_feedback.look_at_frame"
+    bl_label = "Look at Frame"
+    bl_description = "Goes to this frame, whose pose is not sure, and shows its outlines"
+
+    frame: bpy.props.IntProperty(name="Frame", description="The frame of the scene", options={"HIDDEN"})
+
+    def act(self, context: bpy.types.Context) -> str:
+        _look_at(context.scene, self.frame)
+        return ""
+
+
+def _look_at(scene: bpy.types.Scene, frame: int) -> None:
+    scene.frame_set(frame)
+    results.show(results.find("pose", scene))
 
 
 CLASSES = (
     DEEP_FEEDBACK_OT_range_to_keyframe,
+    DEEP_FEEDBACK_OT_range_between_keyframes,
     DEEP_FEEDBACK_OT_clear_range,
     DEEP_FEEDBACK_OT_mark_doubtful_frames,
     DEEP_FEEDBACK_OT_next_doubtful_frame,
+    DEEP_FEEDBACK_OT_look_at_frame,
 )

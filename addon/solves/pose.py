@@ -76,7 +76,8 @@ class PoseTask:
     box: left, top, right and bottom around the object in a photograph, in pixels of the picture, row 0 on top; a task with a
     box is solved from the photograph, whatever the option says.
     frame_start, frame_end: a range, with keyframes; without both the current frame is solved and no keyframe is set.
-    backwards: solves a range from its end on.
+    backwards: solves a range from its end on.  as_animated: each frame of a range starts where its animation has it, not where
+    the frame before ended.
     """
 
     object: str
@@ -88,6 +89,7 @@ class PoseTask:
     frame_end: int | None = None
     box: tuple[float, float, float, float] | None = None
     backwards: bool = False
+    as_animated: bool = False
 
     @property
     def is_range(self) -> bool:
@@ -172,7 +174,7 @@ class PoseSolve:
         if self.task.is_range and not self.rounds:  # also at the current frame, which may not be as its animation plays it
             scene.frame_set(part)
         self.view = self._read(scene)
-        if self.kept and not self.rounds:
+        if self.kept and not self.rounds and not self.task.as_animated:
             first = self.things.moved[0]
             self.view.start_from(first, list(self.kept.values())[-1].place(first))
         self.view.require_in_front()

@@ -336,3 +336,24 @@ def test_clear_forgets_the_result_and_leaves_the_scene(registered, monkey):
     np.testing.assert_array_equal(world(monkey), after)
     assert results.find("pose", registered) is None
     assert results.shown() is None
+
+
+def test_renders_get_the_resolution_of_the_picture(registered, monkey):
+    render = registered.render
+    render.resolution_x, render.resolution_y, render.resolution_percentage, render.pixel_aspect_x = 640, 333, 50, 2
+
+    bpy.ops.deep_feedback.use_image_resolution()
+
+    assert (render.resolution_x, render.resolution_y, render.resolution_percentage) == (WIDTH, HEIGHT, 100)
+    assert render.pixel_aspect_x == render.pixel_aspect_y == 1
+    registered.deep_feedback.pose.silhouette.source = "RENDER"
+    assert not bpy.ops.deep_feedback.use_image_resolution.poll()
+
+
+def test_background_color_is_picked_where_it_is_the_key(registered, monkey):
+    registered.deep_feedback.pose.key = "COLOR"
+    layout = FakeLayout()
+
+    panels.DEEP_FEEDBACK_PT_pose.draw(SimpleNamespace(layout=layout), bpy.context)
+
+    assert ("operator", "ui.eyedropper_color") in layout.drawn

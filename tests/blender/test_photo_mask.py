@@ -10,7 +10,7 @@ import pytest
 from addon import panels, results
 from addon.schema import Invalid, read_record
 from addon.solves.image_source import ImageSource
-from addon.solves.photo_mask import ELSEWHERE, PhotoMask, PhotoMaskTask
+from addon.solves.photo_mask import ELSEWHERE, Drawn, PhotoMask, PhotoMaskTask, Stroke
 from addon.solves.pose import PoseSolve, PoseTask, PoseTaskOptions
 from addon.solves.solve import solve_all
 from tests.blender.fake_layout import FakeLayout
@@ -138,7 +138,7 @@ def test_mask_made_anew_replaces_the_earlier_one(registered, photo):
 def test_object_that_stands_elsewhere_is_left_out_and_said(registered, photo):
     box = tuple(box_of(photo).values())
     bpy.data.objects["Suzanne"].location.x = 1.6
-    task = PhotoMaskTask(registered.deep_feedback.pose.silhouette.chosen, "Camera", "Suzanne", box)
+    task = PhotoMaskTask(registered.deep_feedback.pose.silhouette.chosen, "Camera", "Suzanne", Drawn(box))
 
     found = PhotoMask.gather(registered, task).find()
 
@@ -173,6 +173,75 @@ def test_box_drawn_in_the_camera_view_is_in_pixels_of_the_photograph(registered,
 
     np.testing.assert_allclose(box, (0.6 * WIDTH, 0.25 * HEIGHT, 0.9 * WIDTH, 0.75 * HEIGHT), atol=0.5)
     assert photo_mask.box_around(np.array([[1.2, -1], [0.5, 0.5]])) == (WIDTH // 2, HEIGHT // 2, WIDTH, HEIGHT)
+
+
+def outline(truth, margin=6):
+    """Corners of a lasso around the object: its rows, each widened."""
+    rows = np.flatnonzero(truth.any(axis=1))[::4]
+    spans = [np.flatnonzero(truth[row])[[0, -1]] for row in rows]
+    left = [(float(low - margin), float(row)) for row, (low, _) in zip(rows, spans, strict=True)]
+    right = [(float(high + margin), float(row)) for row, (_, high) in zip(rows, spans, strict=True)]
+    top, bottom = (rows[0] - margin, rows[-1] + 4 + margin)
+    return (
+        (left[0][0], float(top)),
+        (right[0][0], float(top)),
+        *right,
+        (right[-1][0], float(bottom)),
+        (left[-1][0], float(bottom)),
+        *left[::-1],
+    )
+
+
+def test_lasso_makes_the_mask(registered, photo):
+    bpy.ops.deep_feedback.mask_from_photo(marks=Drawn(lasso=outline(photo)).to_json(), use_object=False)
+
+    assert overlap(alpha_of(registered.deep_feedback.pose.silhouette.image) >= 0.5, photo) > 0.95
+
+
+def test_strokes_refine_a_mask_and_are_kept_with_it(registered, photo):
+    box = tuple(map(float, box_of(photo).values()))
+    bpy.ops.deep_feedback.mask_from_photo(**box_of(photo), use_object=False)
+    first = registered.deep_feedback.pose.silhouette.image
+    middle = np.argwhere(photo).mean(axis=0)[::-1]
+    cut = Stroke(False, 6.0, ((middle[0] - 12, middle[1]), (middle[0] + 12, middle[1])))
+    assert Drawn.of_image(first.name) == Drawn(box)
+
+    refined = Drawn(box, strokes=(cut,))
+    bpy.ops.deep_feedback.mask_from_photo(**box_of(photo), marks=Drawn(strokes=(cut,)).to_json(), use_object=False)
+
+    alpha = alpha_of(first)
+    column, row = middle.astype(int)
+    assert alpha[row, column - 10 : column + 10].max() == 0  # though it looks like the object
+    assert overlap(alpha >= 0.5, photo) > 0.6
+    assert Drawn.of_image(first.name) == refined
+    assert Drawn.from_json(refined.to_json()) == refined
+
+
+def test_later_strokes_paint_over_earlier_ones():
+    first, second = Stroke(True, 2.0, ((3.0, 5.0), (9.0, 5.0))), Stroke(False, 1.5, ((6.0, 5.0),))
+
+    inside, outside = Drawn(strokes=(first, second)).painted(12, 14)
+
+    assert inside[4, 2]
+    assert inside[4, 8]
+    assert outside[4, 6]
+    assert not (inside & outside).any()
+    assert inside.sum() + outside.sum() == Drawn(strokes=(first,)).painted(12, 14)[0].sum()
+    assert not Drawn(strokes=(Stroke(True, 3.0, ((-20.0, 4.0), (-9.0, 90.0))),)).painted(12, 14)[0].any()
+
+
+def test_places_in_the_camera_view_and_pixels_are_inverse(registered, photo, rng):
+    registered.render.use_border = True
+    registered.render.border_min_x, registered.render.border_max_x = 0.5, 1.0
+    task = PhotoMaskTask(registered.deep_feedback.pose.silhouette.chosen, "Camera")
+    photo_mask, places = PhotoMask.gather(registered, task), rng.uniform(size=(5, 2))
+
+    np.testing.assert_allclose(photo_mask.places_of(photo_mask.pixels_at(places)), places, atol=1e-9)
+
+
+def test_marks_that_are_no_marks_give_a_sentence(registered, photo):
+    with pytest.raises(RuntimeError, match="draw it anew"):
+        bpy.ops.deep_feedback.mask_from_photo(marks='{"strokes": [1]}')
 
 
 def test_render_region_bounds_the_mask(registered, photo):

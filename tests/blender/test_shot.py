@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ranges of Solve Pose: directions, keyframes, and frames that are not sure."""
 
+from types import SimpleNamespace
+
 import bpy
 import numpy as np
 import pytest
 
-from addon import results
+from addon import panels, results
 from addon.bridge.keyframes import key_frames
+from tests.blender.fake_layout import FakeLayout
 from tests.blender.pose_scene import make_pose_scene
 
 QUICK = {"steps": 2, "restarts": 0, "refine": False}  # for tests that are not about the fit
@@ -28,6 +31,25 @@ def test_range_goes_from_the_current_frame_to_a_keyframe(registered, monkey, bac
     settings = registered.deep_feedback.pose
     assert (settings.use_range, settings.backwards) == (True, backwards)
     assert (settings.frame_start, settings.frame_end) == ends
+
+
+def test_frames_between_keyframes_start_where_their_animation_has_them(registered, monkey):
+    monkey.location.x = 0.3
+    monkey.keyframe_insert("location", frame=9)
+    registered.frame_set(8)
+    bpy.ops.deep_feedback.range_between_keyframes()
+    settings = registered.deep_feedback.pose
+    assert (settings.use_range, settings.frame_start, settings.frame_end, settings.as_animated) == (True, 3, 8, True)
+    settings.frame_start = 7
+
+    bpy.ops.deep_feedback.solve_pose(**QUICK)
+
+    before = results.find("pose", registered).report["iou_before"]
+    assert before[0] > before[1] + 0.01  # frame 8 starts farther off than 7, though 7 was solved
+    bpy.ops.deep_feedback.solve_pose(**QUICK, as_animated=False, frame_start=7, frame_end=8)
+    again = results.find("pose", registered).report["iou_before"]
+    assert again[1] > before[1]
+    assert {2, 7, 8, 9} <= key_frames(monkey, "location")
 
 
 def test_range_says_where_no_keyframe_follows(registered, monkey):
@@ -78,6 +100,12 @@ def test_doubtful_frames_are_marked_and_jumped_to(registered, monkey):
         bpy.ops.deep_feedback.next_doubtful_frame()
         seen.append(registered.frame_current)
     assert seen == [6, 4]
+    bpy.ops.deep_feedback.look_at_frame(frame=6)
+    assert registered.frame_current == 6
+    layout = FakeLayout()
+    panels.DEEP_FEEDBACK_PT_pose.draw(SimpleNamespace(layout=layout), bpy.context)
+    assert layout.drawn.count(("operator", "deep_feedback.look_at_frame")) == 2
+    assert {("text", "4"), ("text", "6")} <= set(layout.drawn)
 
 
 def test_good_frames_are_not_marked(registered, monkey):
@@ -87,5 +115,6 @@ def test_good_frames_are_not_marked(registered, monkey):
     bpy.ops.deep_feedback.mark_doubtful_frames()
 
     assert len(registered.timeline_markers) == 0
-    assert bpy.ops.deep_feedback.next_doubtful_frame() == {"CANCELLED"}
+    bpy.ops.deep_feedback.next_doubtful_frame()
+    assert registered.frame_current == 5  # as before the solve
     assert np.isfinite(results.find("pose", registered).report["iou"]).all()
