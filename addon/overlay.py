@@ -95,7 +95,7 @@ class MaskPreview:
         if scene is None:
             return
         self.key, self.notice = _mask_key(scene), ""
-        _, camera, silhouette, mask, thing, is_whole, *_ = self.key
+        _, camera, silhouette, mask, _, thing, is_whole, *_ = self.key
         try:
             self.rectangles = mask_rectangles(preview_mask(scene, silhouette, mask, camera, thing, is_whole) >= 0.5)
         except SolverError as error:
@@ -197,6 +197,7 @@ def _mask_key(scene: bpy.types.Scene) -> tuple:
         camera.name if camera else "",
         settings.silhouette.chosen,
         settings.mask,
+        settings.silhouette.image.session_uid if settings.silhouette.image else 0,
         thing.name if thing and settings.key in PASSES else "",
         settings.whole,
         scene.frame_current,

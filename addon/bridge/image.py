@@ -228,15 +228,18 @@ def _pixels(image: bpy.types.Image) -> Picture:
 
 
 def write_cutout(name: str, shown_rgb: np.ndarray, coverage: np.ndarray) -> bpy.types.Image:
-    """An image of the file with a mask (H, W) as its alpha, packed; an earlier cutout of the same name and size is replaced.
+    """An image of the file with a mask (H, W) as its alpha, packed; it takes the place of an earlier cutout of the same name.
 
     shown_rgb: (H, W, 3) as on the screen.
     """
     height, width = coverage.shape
-    image = bpy.data.images.get(name)
-    if image is None or CUTOUT not in image or tuple(image.size) != (width, height):
-        image = bpy.data.images.new(name, width, height, alpha=True)
-        image[CUTOUT] = True
+    earlier = bpy.data.images.get(name)
+    image = bpy.data.images.new(name, width, height, alpha=True)
+    image[CUTOUT] = True
+    if earlier is not None and CUTOUT in earlier:  # an undo brings images back, but not what their pixels were
+        earlier.user_remap(image)
+        bpy.data.images.remove(earlier)
+        image.name = name
     image.pixels.foreach_set(np.dstack([shown_rgb, coverage])[::-1].astype(np.float32).ravel())
     image.update()
     image.pack()

@@ -127,12 +127,16 @@ def test_cutout_is_kept_in_the_file_with_the_colors_of_the_photograph(registered
 
 def test_mask_made_anew_replaces_the_earlier_one(registered, photo):
     bpy.ops.deep_feedback.mask_from_photo(**box_of(photo))
-    first = registered.deep_feedback.pose.silhouette.image
+    name = registered.deep_feedback.pose.silhouette.image.name
+    user = bpy.data.objects.new("Card", None)
+    user.empty_display_type, user.data = "IMAGE", registered.deep_feedback.pose.silhouette.image
 
     bpy.ops.deep_feedback.mask_from_photo(**box_of(photo, margin=8))  # of the cutout, whose colors are the photograph's
 
-    assert registered.deep_feedback.pose.silhouette.image == first
-    assert overlap(alpha_of(first) >= 0.5, photo) > 0.95
+    second = registered.deep_feedback.pose.silhouette.image
+    assert (second.name, user.data) == (name, second)
+    assert [image.name for image in bpy.data.images if "mask" in image.name] == [name]
+    assert overlap(alpha_of(second) >= 0.5, photo) > 0.95
 
 
 def test_object_that_stands_elsewhere_is_left_out_and_said(registered, photo):
@@ -209,11 +213,12 @@ def test_strokes_refine_a_mask_and_are_kept_with_it(registered, photo):
     refined = Drawn(box, strokes=(cut,))
     bpy.ops.deep_feedback.mask_from_photo(**box_of(photo), marks=Drawn(strokes=(cut,)).to_json(), use_object=False)
 
-    alpha = alpha_of(first)
+    second = registered.deep_feedback.pose.silhouette.image
+    alpha = alpha_of(second)
     column, row = middle.astype(int)
     assert alpha[row, column - 10 : column + 10].max() == 0  # though it looks like the object
     assert overlap(alpha >= 0.5, photo) > 0.6
-    assert Drawn.of_image(first.name) == refined
+    assert Drawn.of_image(second.name) == refined
     assert Drawn.from_json(refined.to_json()) == refined
 
 
