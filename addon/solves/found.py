@@ -53,11 +53,24 @@ class FoundPose:
 
 
 @dataclass(frozen=True)
+class FurtherLight:
+    """Another light that was found beside the first, as it was solved; see FoundLight."""
+
+    light: str
+    direction_world: Vector | None
+    position_world: Vector | None
+    strength: Vector
+    uncertainty_deg: float
+    verdict: Literal["good", "doubtful", "bad"]
+
+
+@dataclass(frozen=True)
 class FoundLight:
     """The answer of a lighting, as it was measured in the solved scene.  convention: opengl, cameras look along -z, x right,
     y up.  Directions: unit vectors towards the sun, null for a point light.  Positions: Blender's units, null for a sun.
-    strength: linear RGB, in strength_unit.  ambient: radiance from all around, linear RGB.  uncertainty_deg: the light is
-    within this angle with a probability of 90 %.
+    strength: linear RGB, in strength_unit.  ambient: radiance from all around, linear RGB; sky_above, sky_below: from either
+    side of the horizon, null where no sky was looked for.  uncertainty_deg: the light is within this angle with a probability
+    of 90 %.  further: the other lights of the picture.
     """
 
     convention: Literal["opengl"]
@@ -72,8 +85,11 @@ class FoundLight:
     strength: Vector
     strength_unit: Literal["W/m2", "W"]
     ambient: Vector
+    sky_above: Vector | None
+    sky_below: Vector | None
     uncertainty_deg: float
     world_from_camera: Matrix
+    further: tuple[FurtherLight, ...]
 
 
 @dataclass(frozen=True)

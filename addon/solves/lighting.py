@@ -16,6 +16,7 @@ from solver_core.errors import ObservationError, SetupError
 from solver_core.frames import Camera
 from solver_core.images import block_mean
 from solver_core.options import option
+from solver_core.problems.lighting.disc import SunSize
 from solver_core.problems.lighting.drawing import LightingCanvas
 from solver_core.problems.lighting.known import KnownLight
 from solver_core.problems.lighting.lights import LIGHTS, Light
@@ -48,9 +49,10 @@ from ..bridge.material import glossy_materials, shining_materials, surface_albed
 from ..bridge.mesh import Surface, read_surfaces
 from ..bridge.passes import Render, cycles_passes
 from ..bridge.scene import Handle, as_played, evaluate, find_object, find_scene
+from ..bridge.sky import SkyBefore, remove_sky, write_sky
 from ..bridge.transform import AT_ORIGIN, Placement, place, read_channels, read_placement, write_channels
 from ..bridge.view_transform import ViewTransform, has_tone_curve
-from .found import FoundLight, matrix, vector
+from .found import FoundLight, FurtherLight, matrix, vector
 from .image_source import ImageSource
 from .measured import judge_gap
 from .solve import Step, mean_milliseconds
@@ -100,6 +102,9 @@ class LightingTaskOptions(LightingOptions):
         True,
         "Count World",
         "Takes the light of the world as known, too; off: the picture does not show it; needs Count Other Lights",
+    )
+    set_world: bool = option(
+        False, "Set World", "Shows the sky that was found in the world, in a node group of its own beside what counts there"
     )
 
 
@@ -203,6 +208,8 @@ class LightingSolve:
     doubts: list[str] = field(default_factory=list)  # sentences on how the scene was read
     judgement: Judgement | None = None
     found_light: FoundLight | None = None
+    further: tuple[str, ...] = ()  # names of the other lights that were found
+    sky_before: SkyBefore | None = None
 
     @classmethod
     def gather(cls, scene: bpy.types.Scene, task: LightingTask) -> Self:
@@ -265,10 +272,13 @@ class LightingSolve:
         session = LightingSession(self._setup(), task.options)
         centre, radius = inputs.bounds()
 
-        def show(phase: str, light_camera: np.ndarray, energy: float, seconds: float, strength: np.ndarray | None) -> Step:
+        def show(
+            phase: str, lights_camera: list[np.ndarray], energy: float, seconds: float, strength: np.ndarray | None
+        ) -> Step:
             index = len(session.history) - (strength is None)
-            answer = LightAnswer(self._light_world(light_camera), strength)
-            place = answer.light_world if kind.has_position else centre + 2 * radius * answer.light_world
+            lights = [self._light_world(light) for light in lights_camera]
+            answer = LightAnswer(lights[0], strength)
+            places = [light if kind.has_position else centre + 2 * radius * light for light in lights]
             return Step(
                 part,
                 index,
@@ -278,23 +288,29 @@ class LightingSolve:
                 f"{1 - energy:.1%} explained",
                 answer,
                 seconds,
-                world_lines=np.float32([[place, centre]]),
-                world_points=np.float32([place]),
+                world_lines=np.float32([[place, centre] for place in places]),
+                world_points=np.float32(places),
             )
 
         for step in session:
-            yield show(step.phase, step.light, step.energy, step.seconds, None)
+            yield show(step.phase, [step.light], step.energy, step.seconds, None)
         self.solution, self.setup = session.result(), session.setup
         first, last = session.history[0], session.history[-1]
         moved = (kind.offset_from(session.problem.scene.centre, light[None]) for light in (first.light, self.solution.light))
         self.moved_deg = float(angle_deg(*moved)[0])
-        yield show("result", self.solution.light, last.energy, self.solution.seconds, self.solution.strength)
+        lights = [lamp.light for lamp in self.solution.lamps]
+        yield show("result", lights, last.energy, self.solution.seconds, self.solution.strength)
 
     def apply(self, step: Step) -> None:
         self._write(step.answer)
 
     def keep(self) -> bool:
         self._write(LightAnswer(self._light_world(self.solution.light), self.solution.strength))
+        self._write_further()
+        if self.task.options.set_world and self.solution.sky is not None:
+            is_counted = any(light.kind in ("sky", "environment") for light in self.solution.known)
+            scene = find_scene(self.scene)
+            self.sky_before = write_sky(scene, self.solution.sky, self.inputs.world_from_camera, is_counted)
         self.has_kept = True
         return True
 
@@ -328,6 +344,12 @@ class LightingSolve:
 
     def reset(self) -> None:
         scene = bpy.data.scenes.get(self.scene)
+        if scene is not None and self.sky_before is not None:
+            remove_sky(scene, self.sky_before)
+        for name in self.further:
+            if scene is not None and name in scene.objects:
+                remove_light(scene.objects[name])
+        self.sky_before, self.further = None, ()
         light = scene and scene.objects.get(self.light)
         if light is None:
             return
@@ -353,6 +375,7 @@ class LightingSolve:
             "energy": energy,
             "color": list(color),
             "ambient": solution.ambient.tolist(),
+            "further_lamps": list(self.further),
             "uncertainty_deg": solution.uncertainty_deg,
             "image_error": solution.image_error,
             "sentences": self._sentences(),
@@ -368,7 +391,7 @@ class LightingSolve:
         camera_from_light = np.linalg.solve(world_from_camera, world_from_light)
         column = 3 if kind.has_position else 2
         columns = vector(world_from_light[:3, column]), vector(camera_from_light[:3, column])
-        nothing = (None, None)
+        nothing, sky = (None, None), self.solution.sky
         return FoundLight(
             "opengl",
             scene.unit_settings.scale_length,
@@ -380,9 +403,17 @@ class LightingSolve:
             vector(strength),
             "W" if kind.has_position else "W/m2",
             vector(self.solution.ambient),
+            *(nothing if sky is None else (vector(sky.above), vector(sky.below))),
             float(self.solution.uncertainty_deg),
             matrix(world_from_camera),
+            tuple(self._found_further()),
         )
+
+    def _found_further(self) -> Iterator[FurtherLight]:
+        for name, lamp in zip(self.further, self.solution.lamps[1:], strict=False):  # none before they are kept
+            place = vector(self._light_world(lamp.light))
+            places = (None, place) if self.task.kind.has_position else (place, None)
+            yield FurtherLight(name, *places, vector(lamp.strength), float(lamp.uncertainty_deg), lamp.verdict.value)
 
     def step_at(self, step: Step, frame: int) -> Step | None:
         return None
@@ -497,6 +528,10 @@ class LightingSolve:
         sentences = [*self.solution.report.notes, *self.doubts]
         if not self.task.options.use_base_color:
             sentences.append("The strength includes the brightness of the surfaces, because base colors were not used.")
+        for name, lamp in zip(self.further, self.solution.lamps[1:], strict=False):
+            sentences.append(f"{name} was found as well, within {lamp.uncertainty_deg:.1f} degrees.")
+        if self.sky_before is not None:
+            sentences.append("The sky that was found shines in the world, as the node group Solved Sky.")
         if (size := self.solution.size) is not None:
             alike = f"from {size.low_deg:.1f} to {size.high_deg:.1f} it would look much the same"
             sentences.append(f"The sun is {size.angle_deg:.1f} degrees across; {alike}.")
@@ -516,19 +551,40 @@ class LightingSolve:
         if self.before is None and scene.objects.get(self.light) is None:
             self.light = new_light(scene, self.task.kind.name).name
         light = find_object(scene, self.light, "light")
-        world_from_light = np.eye(4) if self.before is None else self.before.world_from_light.copy()
-        if self.task.kind.has_position:
-            world_from_light[:3, 3] = answer.light_world
-        else:
-            world_from_light = aim(world_from_light, answer.light_world)
-            if self.before is None:  # where a sun stands has no effect, but it should be found easily
-                centre, radius = self.inputs.bounds()
-                world_from_light[:3, 3] = centre + 2 * radius * answer.light_world
-        place(light, AT_ORIGIN if self.before is None else self.before.placement, world_from_light)
+        world_from_light = None if self.before is None else self.before.world_from_light
+        placement = AT_ORIGIN if self.before is None else self.before.placement
+        place(light, placement, self._moved(world_from_light, answer.light_world))
         if answer.strength is not None:
-            set_strength(light, answer.strength)
-            if self.solution.size is not None:
-                light.data.angle = math.radians(self.solution.size.angle_deg)
+            _shine(light, answer.strength, self.solution.size)
+
+    def _write_further(self) -> None:
+        """New lights for all lamps but the first."""
+        scene, names = find_scene(self.scene), []
+        for number, lamp in enumerate(self.solution.lamps[1:], 2):
+            light = new_light(scene, self.task.kind.name)
+            light.name = f"{self.light} {number}"
+            place(light, AT_ORIGIN, self._moved(None, self._light_world(lamp.light)))
+            _shine(light, lamp.strength, lamp.size)
+            names.append(light.name)
+        self.further = tuple(names)
+
+    def _moved(self, world_from_light: np.ndarray | None, light_world: np.ndarray) -> np.ndarray:
+        """(4, 4) a light, None = a new one, brought to a position or turned to a direction (3,)."""
+        moved = np.eye(4) if world_from_light is None else world_from_light.copy()
+        if self.task.kind.has_position:
+            moved[:3, 3] = light_world
+            return moved
+        moved = aim(moved, light_world)
+        if world_from_light is None:  # where a sun stands has no effect, but it should be found easily
+            centre, radius = self.inputs.bounds()
+            moved[:3, 3] = centre + 2 * radius * light_world
+        return moved
+
+
+def _shine(light: bpy.types.Object, strength: np.ndarray, size: SunSize | None) -> None:
+    set_strength(light, strength)
+    if size is not None:
+        light.data.angle = math.radians(size.angle_deg)
 
 
 def _is_chosen(thing: bpy.types.Object, names: tuple[str, ...]) -> bool:

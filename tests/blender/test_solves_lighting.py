@@ -13,10 +13,13 @@ from addon.bridge.camera import read_camera, read_camera_pose
 from addon.bridge.mesh import read_surfaces
 from addon.bridge.passes import world_panorama
 from addon.bridge.scene import evaluate
+from addon.bridge.sky import remove_sky, write_sky
 from addon.schema import schema_of
 from addon.solves.image_source import ImageSource
 from addon.solves.lighting import LightingSolve, LightingTask, LightingTaskOptions
 from solver_core.errors import SolverError
+from solver_core.problems.lighting.known import environment_directions
+from solver_core.problems.lighting.sky import FoundSky, SkyShape
 
 from .solve_scenes import add_camera, add_monkey, diffuse, drain, render, rendered
 
@@ -371,3 +374,68 @@ def test_what_cannot_be_solved_is_a_sentence(changes, sentence, lit):
 
     with pytest.raises(SolverError, match=sentence):
         drain(LightingSolve.gather(lit, LightingTask(**task)))
+
+
+def test_a_second_sun_and_its_sky_are_set_and_taken_out_again(lit, folder):
+    light = add_light(lit, "SUN")
+    light.data.color = (1, 1, 1)
+    second = bpy.data.objects.new("Second", bpy.data.lights.new("Second", "SUN"))
+    lit.collection.objects.link(second)
+    second.rotation_euler, second.data.energy, second.data.angle = (-0.6, -0.9, 0), 2, 0
+    lit.world = bpy.data.worlds.new("Blue")
+    lit.world.node_tree.nodes["Background"].inputs["Color"].default_value = (0.05, 0.1, 0.2, 1)
+    expected = [towards_sun(light), towards_sun(second)]
+    source = ImageSource(file=render(lit, folder / "two.exr", "OPEN_EXR", samples=48))
+    bpy.data.objects.remove(second)
+    light.rotation_euler, light.data.energy = (0.2, 0.1, 0.2), 1
+    nodes = len(lit.world.node_tree.nodes)
+    options = LightingTaskOptions(lamps=2, sky="uniform", set_world=True, use_world=False)
+
+    solve = LightingSolve.gather(lit, LightingTask(source, "Camera", light="Light", options=options))
+    drain(solve)
+
+    assert solve.further == ("Light 2",)
+    found = [lit.objects[name] for name in ("Light", "Light 2")]
+    for thing, direction, energy in zip(found, expected, (3, 2), strict=True):
+        assert angle_deg(towards_sun(thing), direction) < 4
+        assert thing.data.energy == pytest.approx(energy, rel=0.15)
+    assert solve.report()["further_lamps"] == ["Light 2"]
+    assert solve.found().further[0].direction_world == pytest.approx(expected[1], abs=0.08)
+    around = rendered(world_panorama(lit.world, np.eye(4)))
+    np.testing.assert_allclose(around.mean(axis=(0, 1)), solve.solution.sky.mean, atol=1e-3)  # instead of what was there
+    np.testing.assert_allclose(solve.solution.sky.mean, (0.05, 0.1, 0.2), atol=0.06)
+    solve.reset()
+    assert [thing.name for thing in lit.objects if thing.type == "LIGHT"] == ["Light"]
+    assert len(lit.world.node_tree.nodes) == nodes
+    assert "Solved Sky" not in bpy.data.node_groups
+
+
+@pytest.mark.parametrize(("kind", "has_fill"), [("uniform", True), ("gradient", False), ("gradient", True)])
+def test_blender_shows_a_sky_as_it_was_found(kind, has_fill, scene, rng):
+    shape = SkyShape(kind, has_fill)
+    rotation = np.transpose([[0, -1, 0], [0, 0, 1], [-1, 0, 0]])
+    world_from_camera = np.eye(4)
+    world_from_camera[:3, :3] = rotation
+    up = rotation.T @ [0, 0, 1]
+    sky = FoundSky(shape, rng.uniform(0.1, 0.6, (len(shape.profiles(up, up)), 3)), up)
+
+    before = write_sky(scene, sky, world_from_camera, is_added=False)
+
+    around = rendered(world_panorama(scene.world, world_from_camera))
+    expected = sky.radiance(environment_directions(*around.shape[:2])[0])
+    np.testing.assert_allclose(around, expected, atol=0.02)
+    remove_sky(scene, before)
+    assert scene.world is None
+
+
+def test_a_sky_is_added_to_what_the_world_holds(scene):
+    scene.world = bpy.data.worlds.new("Blue")
+    scene.world.node_tree.nodes["Background"].inputs["Color"].default_value = (0.1, 0.2, 0.3, 1)
+    sky = FoundSky(SkyShape(), np.array([[0.3, 0.2, 0.1]]), np.array([0.0, 1, 0]))
+
+    for _ in range(2):  # the second takes the place of the first
+        before = write_sky(scene, sky, np.eye(4), is_added=True)
+
+    np.testing.assert_allclose(rendered(world_panorama(scene.world, np.eye(4))), 0.4, atol=1e-3)
+    remove_sky(scene, before)
+    np.testing.assert_allclose(rendered(world_panorama(scene.world, np.eye(4)))[0, 0], (0.1, 0.2, 0.3), atol=1e-3)

@@ -106,6 +106,18 @@ class FoundSky:
         return np.moveaxis(self.shape.profiles(towards, self.up), 0, -1) @ self.amounts
 
     @property
+    def fill(self) -> np.ndarray | None:
+        """(3,) radiance from below the horizon, None where it is not another."""
+        return self.amounts[-1] if self.shape.has_fill else None
+
+    @property
+    def evenly(self) -> tuple[np.ndarray, np.ndarray]:
+        """The sky but its fill, which changes evenly: constant (3,) + slope (3, 3) times a direction."""
+        plain = FoundSky(SkyShape(self.shape.kind), self.amounts[:-1] if self.shape.has_fill else self.amounts, self.up)
+        ahead, behind = plain.radiance(np.eye(3)), plain.radiance(-np.eye(3))  # (3 axes, 3 colours)
+        return ((ahead + behind) / 2).mean(axis=0), (ahead - behind).T / 2
+
+    @property
     def mean(self) -> np.ndarray:
         """(3,) radiance over all directions."""
         return self.radiance(spread(MEAN_SAMPLES, lowest_z=-1.0)).mean(axis=0)
