@@ -42,6 +42,11 @@ class Picture(NamedTuple):
     colorspace: str
     layers: Mapping[str, np.ndarray] = MappingProxyType({})
 
+    @classmethod
+    def blank(cls, width: int, height: int) -> Self:
+        """A picture whose size alone counts."""
+        return cls(np.broadcast_to(np.zeros(4, np.float32), (height, width, 4)), "Non-Color")
+
     @property
     def alpha(self) -> np.ndarray:
         """(H, W) in [0, 1]."""

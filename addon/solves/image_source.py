@@ -114,12 +114,14 @@ class MaskKey(Options):
                 )
             covered = PASSES[self.key](picture.layers, marks)
         elif self.key == "ALPHA":
-            if picture.alpha.min() == 1:
+            covered = picture.alpha
+            if covered.min() == 1:
                 raise ObservationError(
                     "The image has no transparent pixel: solve it with From Photo, make its mask with Mask from Photo, or "
                     "choose luminance or a color for the silhouette."
                 )
-            covered = np.interp(picture.alpha, (0, self.threshold, 1), (0, 0.5, 1))
+            if self.threshold != 0.5:
+                covered = np.interp(covered, (0, self.threshold, 1), (0, 0.5, 1))
         elif self.key == "LUMINANCE":
             covered = picture.shown_rgb() @ LUMINANCE >= self.threshold
         else:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple, Self
 
 import bpy
@@ -12,14 +12,19 @@ import numpy as np
 
 from solver_core import rotations
 from solver_core.errors import SetupError
+from solver_core.frames import Camera
 from solver_core.options import option
 from solver_core.problems.pose.photograph import PhotoSolution
-from solver_core.problems.pose.solve import PoseAlternative, PoseOptions, PoseSession, PoseSolution
+from solver_core.problems.pose.setup import PoseSetup
+from solver_core.problems.pose.shots import MaskShot
+from solver_core.problems.pose.solve import PoseAlternative, PoseOptions, PoseSession, PoseSolution, PoseStep
+from solver_core.problems.pose.track import Tracker
 from solver_core.solution import Judgement, Verdict
 
 from ..bridge.assembly import Trial, assembly_of, move, try_move
 from ..bridge.camera import FLAT_LENSES, check_camera, read_camera_pose
 from ..bridge.holds import animation_holds, holds, nla_holds, shape_holds
+from ..bridge.image import Picture
 from ..bridge.keyframes import Keys, require_keyable, set_keys
 from ..bridge.matte import Mark
 from ..bridge.moment import Moment
@@ -43,6 +48,7 @@ from .solve import Step, frames_of, mean_milliseconds
 
 IOU_TOLERANCE = 0.01  # by which the scene may differ from what was solved
 LOST_SHARE = 0.9  # of the overlap that was solved: a scene that shows less shows another pose
+SAME_SHAPE = 1e-4  # of an object's diagonal: how far vertices may be off in another frame
 MAX_ROUNDS = 4  # solves of one frame, where the object's shape changes as it moves
 
 
@@ -60,6 +66,11 @@ class PoseTaskOptions(PoseOptions):
         False,
         "From Photo",
         "Takes the image for a plain photograph: mask and pose are found together, from about where the object stands",
+    )
+    follow: bool = option(
+        True,
+        "Follow Outline",
+        "Follows the outline of masks from frame to frame of a range, and solves in full only frames where that is not sure",
     )
     whole: bool = option(
         True,
@@ -120,6 +131,17 @@ class _Kept(NamedTuple):
         return self.motion @ self.placements[one].world_from_thing
 
 
+class _Seen(NamedTuple):
+    """What counted as the object in a frame.  size: of its picture.  bits: of the part that counts, a bit for each pixel."""
+
+    size: tuple[int, int]
+    bits: np.ndarray
+
+    def mask(self, camera: Camera) -> np.ndarray:
+        """(H, W) bool, of the camera that sees the part that counts."""
+        return np.unpackbits(self.bits, count=camera.height * camera.width).reshape(camera.height, camera.width).astype(bool)
+
+
 @dataclass(eq=False)
 class PoseSolve:
     """See solves/solve.py.  A range warm starts each frame from the one before; its keyframes are set at the end.
@@ -144,7 +166,9 @@ class PoseSolve:
     iou_before: dict[int, float] = field(default_factory=dict)
     judgements: dict[int, tuple[float, Judgement]] = field(default_factory=dict)  # of what was measured
     found_poses: list[FramePose] = field(default_factory=list)
+    seen: dict[int, _Seen] = field(default_factory=dict)  # by frame
     photo_masks: dict[int, np.ndarray] = field(default_factory=dict)  # of photographs, by frame; in bytes, for they may be many
+    tracker: Tracker | None = None  # since the last frame that was solved in full, of a range whose frames may be followed
     end: str = ""
     keys: dict[Handle, Keys] = field(default_factory=dict)  # before any were set
 
@@ -182,28 +206,24 @@ class PoseSolve:
 
     def steps(self) -> Iterator[Step]:
         view, task, part = self.view, self.task, self._part
-        if task.is_from_photo:
-            session = view.photo_session(task.box, task.options)
+        solution = None
+        if not task.is_from_photo:
+            coverage = self._coverage(view, part)
+            view.prepare(coverage)
+            solution = self._followed(view, coverage)
+        if solution is not None:
+            yield self._shown(0, 0, PoseStep("follow", solution.camera_from_object, 1 - solution.iou, solution.iou, 1.0, 0.0))
         else:
-            view.prepare(self._coverage(view, part))
-            session = PoseSession(view.setup, task.options)
-        for index, step in enumerate(session):
-            yield Step(
-                part,
-                index,
-                session.expected_steps - 1,
-                step.phase,
-                step.energy,
-                f"IoU {step.iou:.3f}",
-                PoseAnswer(view.motion(step.camera_from_object), view.placements),
-                step.seconds,
-                image_lines=view.outline(step.camera_from_object),
-                observed_lines=view.observed_lines,
-            )
-        solution = session.result()
+            is_photo = task.is_from_photo
+            session = view.photo_session(task.box, task.options) if is_photo else PoseSession(view.setup, task.options)
+            for index, step in enumerate(session):
+                yield self._shown(index, session.expected_steps - 1, step)
+            solution = session.result()
+            self._follow_from(view, solution)
         if isinstance(solution, PhotoSolution):
             self.photo_masks[part] = np.round(255 * solution.mask).astype(np.uint8)
             view.prepare(self._coverage(view, part))
+        self.seen[part] = _Seen(view.picture_size, np.packbits(view.setup.coverage >= 0.5))
         self.iou_before.setdefault(part, view.iou(view.start))
         self.solutions.append(solution)
         self.iou = view.iou(solution.camera_from_object)
@@ -244,12 +264,10 @@ class PoseSolve:
                 self._key(one.require(scene), one)
         for frame, kept in sorted(self.kept.items()):
             with as_played(scene, frame, () if is_keyed else [one.require(scene) for one in self.things.moved]):
-                view = self._read(scene)
+                view = PoseView.of(scene, self.things, Picture.blank(*self.seen[frame].size))
                 matrices = self._matrices(scene)
             yield
-            coverage = self._coverage(view, frame)
-            yield
-            iou = view.overlap(coverage)
+            iou = view.overlap(self.seen[frame].mask(view.seen.camera))
             judgement = self._judge(scene, kept, iou, is_keyed)
             self.judgements[frame] = iou, judgement
             camera = None if view.seen.is_orthographic else view.seen.camera
@@ -311,6 +329,41 @@ class PoseSolve:
 
     def step_at(self, step: Step, frame: int) -> Step | None:
         return None
+
+    def _shown(self, index: int, count: int, step: PoseStep) -> Step:
+        """A step as the user may watch it."""
+        view = self.view
+        return Step(
+            self._part,
+            index,
+            count,
+            step.phase,
+            step.energy,
+            f"IoU {step.iou:.3f}",
+            PoseAnswer(view.motion(step.camera_from_object), view.placements),
+            step.seconds,
+            image_lines=view.outline(step.camera_from_object),
+            observed_lines=view.observed_lines,
+        )
+
+    def _follow_from(self, view: PoseView, solution: PoseSolution) -> None:
+        """Lets the next frames be followed from here, where things move as they are told and each from the frame before."""
+        task = self.task
+        is_shot = task.is_range and task.options.follow and not (task.as_animated or task.is_from_photo or self.trial.changes)
+        if is_shot and solution.verdict is Verdict.GOOD:
+            setup = replace(view.setup, start=solution.camera_from_object)
+            self.tracker = Tracker(setup, MaskShot(setup, setup.camera, task.options))
+
+    def _followed(self, view: PoseView, coverage: np.ndarray) -> PoseSolution | None:
+        """The pose to which the outline leads from the frame before; None where it must be solved in full."""
+        if self.tracker is None or not _is_same_shot(self.tracker.setup, view.setup):
+            return None
+        tracked = self.tracker.track(len(self.kept), coverage)
+        if tracked.verdict is not Verdict.GOOD:
+            self.tracker = None
+            return None
+        found = {one.name: getattr(tracked, one.name) for one in fields(tracked) if hasattr(self.solutions[-1], one.name)}
+        return replace(self.solutions[-1], **found, notes=[], history=[], alternatives=[])
 
     @property
     def _part(self) -> int:
@@ -377,6 +430,12 @@ class PoseSolve:
             "location": world_from_moved[:3, 3].tolist(),
             "rotation_wxyz": rotations.wxyz_from_matrix(world_from_moved[:3, :3]).tolist(),
         }
+
+
+def _is_same_shot(one: PoseSetup, other: PoseSetup) -> bool:
+    """Whether two frames differ in nothing but mask and pose."""
+    vertices, others = one.mesh.vertices, other.mesh.vertices
+    return one.camera == other.camera and vertices.shape == others.shape and np.abs(vertices - others).max() < SAME_SHAPE
 
 
 def preview_mask(

@@ -13,7 +13,6 @@ from solver_core import render
 from solver_core.errors import SetupError
 from solver_core.frames import Camera, matrix_from_pose
 from solver_core.mesh import Mesh
-from solver_core.problems.pose.observation import PoseObservation, overlap
 from solver_core.problems.pose.photograph import PhotoSession
 from solver_core.problems.pose.setup import PoseSetup
 from solver_core.problems.pose.solve import PoseOptions
@@ -53,11 +52,12 @@ class Things(NamedTuple):
 class PoseView:
     """A frame as it was read, and what is made of it in the thread of the steps.  start: (4, 4) camera_from_object.
 
-    picture: the part of it that counts.  placements: of what is moved.
+    picture: the part of it that counts, of a picture of picture_size.  placements: of what is moved.
     """
 
     things: Things
     picture: Picture
+    picture_size: tuple[int, int]
     seen: View
     mesh: RigidMesh
     placements: dict[Handle, Placement]
@@ -79,9 +79,8 @@ class PoseView:
             seen = read_view(scene, depsgraph, camera, *picture.size)
             mesh = things.read_mesh(scene, depsgraph)
             placements = {one: read_placement(depsgraph, one.require(scene)) for one in things.moved}
-        picture = picture.window(seen.rows, seen.columns)
         start = np.linalg.solve(seen.world_from_eye, mesh.world_from_object)
-        return cls(things, picture, seen, mesh, placements, start)
+        return cls(things, picture.window(seen.rows, seen.columns), picture.size, seen, mesh, placements, start)
 
     def start_from(self, one: Handle, world_from_thing: np.ndarray) -> None:
         """Starts where one of the moved things, and the others with it, are at a rigid (4, 4)."""
@@ -143,5 +142,5 @@ class PoseView:
 
 def _iou(mesh: Mesh, camera_from_mesh: np.ndarray, camera: Camera, coverage: np.ndarray) -> float:
     depth = render.render_depth([mesh], camera_from_mesh[None], camera.intrinsics, camera.height, camera.width)
-    is_object = (coverage >= 0.5).astype(np.float32)
-    return float(overlap(np.isfinite(depth), PoseObservation(is_object[None], np.ones_like(depth, bool), depth))[0])
+    is_seen, is_object = np.isfinite(depth[0]), coverage >= 0.5
+    return np.count_nonzero(is_seen & is_object) / max(np.count_nonzero(is_seen | is_object), 1)

@@ -9,8 +9,11 @@ import pytest
 
 from addon import panels, results
 from addon.bridge.keyframes import key_frames
+from addon.solves.image_source import ImageSource
+from addon.solves.pose import PoseSolve, PoseTask, PoseTaskOptions
+from addon.solves.solve import solve_all
 from tests.blender.fake_layout import FakeLayout
-from tests.blender.pose_scene import make_pose_scene
+from tests.blender.pose_scene import HEIGHT, WIDTH, make_pose_scene
 
 QUICK = {"steps": 2, "restarts": 0, "refine": False}  # for tests that are not about the fit
 
@@ -118,3 +121,39 @@ def test_good_frames_are_not_marked(registered, monkey):
     bpy.ops.deep_feedback.next_doubtful_frame()
     assert registered.frame_current == 5  # as before the solve
     assert np.isfinite(results.find("pose", registered).report["iou"]).all()
+
+
+def test_a_shot_is_followed_and_solved_in_full_where_that_is_not_sure(registered, monkey):
+    """The object is elsewhere from frame 6 on, and half of it is hidden in frame 7."""
+    task = PoseTask("Suzanne", "Camera", ImageSource(image="Silhouette"), frame_start=4, frame_end=8)
+    solve = PoseSolve.gather(registered, task)
+    phases, image = [], bpy.data.images["Silhouette"]
+    there = np.array(image.pixels[:], np.float32).reshape(HEIGHT, WIDTH, 4)
+    elsewhere = np.roll(there, 40, axis=1)
+    half = elsewhere.copy()
+    half[:, : int(np.nonzero(elsewhere[..., 3])[1].mean()), 3] = 0
+    after = {5: elsewhere, 6: half, 7: elsewhere}
+
+    def show(step):
+        phases.append((step.part, step.phase))
+        if step.part in after:  # what the next frame shows
+            image.pixels.foreach_set(after[step.part].ravel())
+
+    solve_all(solve, show)
+
+    followed = {part for part, phase in phases if phase == "follow"}
+    assert {5, 6} <= followed
+    assert 7 not in followed
+    iou = dict(zip(solve.report()["frames"], solve.report()["iou"], strict=True))
+    assert min(iou[frame] for frame in (4, 5, 6, 8)) > 0.95
+    assert solve.report()["verdicts"][3] != "good"
+
+
+def test_a_shot_is_solved_frame_by_frame_if_so_chosen(registered, monkey):
+    options = PoseTaskOptions(**QUICK, follow=False)
+    task = PoseTask("Suzanne", "Camera", ImageSource(image="Silhouette"), options=options, frame_start=4, frame_end=5)
+    phases = []
+
+    solve_all(PoseSolve.gather(registered, task), lambda step: phases.append(step.phase))
+
+    assert "follow" not in phases
