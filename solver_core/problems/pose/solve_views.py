@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from solver_core import rotations
 from solver_core.checks import checked_kind, checked_rigid
 from solver_core.errors import ConfigError, SetupError, SolverError
 from solver_core.frames import Camera
@@ -23,10 +24,11 @@ from solver_core.problems.pose.settle import SETTLE_LOOP, TOLERANCE
 from solver_core.problems.pose.setup import UP_AXES, PoseSetup
 from solver_core.problems.pose.several_views import ViewsLevel, carried, joint_covariance, where_rays_meet
 from solver_core.problems.pose.solve import BEST_FEW, OnStep, PoseOptions, PoseSession, PoseStep
-from solver_core.problems.pose.verdict import GOOD_IOU, judge, notes
+from solver_core.problems.pose.verdict import GOOD_IOU, judge, judge_views, notes
 from solver_core.session import Phase, Session
 from solver_core.solution import Iteration, Solution, StopReason, Verdict
 
+MIN_IOU = 0.5  # a view of which less is explained is not explained at all
 MAX_DISAGREEMENT = 0.15  # of energy: a view that is explained so much worse than it can be does not agree with the others
 
 
@@ -47,7 +49,9 @@ class PoseViewsSolution:
 
     world_from_object: (4, 4).  cameras_from_object: (V, 4, 4), the same as each camera sees it.  ious: overlap with each mask.
     verdict, explanation, confidence, notes, reason, history and seconds: as of a PoseSolution, by the evidence of all views
-    together; the steps are shown before the first camera.  interval and covariance: as the first camera sees them.
+    together, or of the one that is explained worst where the views do not agree; then the confidence is at most the share of
+    views that do, and the interval reaches what each says alone.  The steps are shown before the first camera.  interval and
+    covariance: as the first camera sees them.
     evidence: mean over the views, with the spread that all of them leave.  views: evidence of each alone.
     """
 
@@ -186,9 +190,14 @@ class ViewsSession(Session[PoseStep, PoseViewsSolution]):
         mean = Evidence(*np.mean(views, axis=0).tolist())
         others = self.candidates.others_than(pose, symmetries)
         gap = float(np.clip(np.min(others.energy, initial=np.inf) - mean.energy, 0, mean.gap))
-        evidence = mean._replace(gap=gap, rotation_deg=rotation_deg, across=across, along=along)
-        sure, diagonal = confidence(evidence), self.setup.diagonal
-        within = sure.interval
+        joint = {"gap": gap, "rotation_deg": rotation_deg, "across": across, "along": along}
+        unexplained, disagreeing = [view for view, one in enumerate(views) if one.iou < MIN_IOU], self._disagreeing(views)
+        evidence = judged = mean._replace(**joint)
+        if unexplained or disagreeing:  # what most views are sure of is none of it: the worst one speaks
+            judged = max(views, key=lambda one: one.energy)._replace(**joint)
+        sure, diagonal = confidence(judged), self.setup.diagonal
+        probability = min(sure.probability, 1 - len(disagreeing) / len(views))
+        within = PoseInterval(*np.maximum(sure.interval, self._farthest(pose, disagreeing)).tolist())
         largest = max((single.setup.coverage for single in self.singles), key=lambda coverage: (coverage >= 0.5).sum())
         num_others = len(others.as_good_as(evidence.energy).x)
         matrix = self.setup.user_matrix(pose)
@@ -196,13 +205,13 @@ class ViewsSession(Session[PoseStep, PoseViewsSolution]):
             self.worlds_from_cameras[0] @ matrix,
             np.stack([single.setup.user_matrix(seen) for single, seen in zip(self.singles, poses, strict=True)]),
             [one.iou for one in views],
-            *judge(largest, evidence, sure.probability, num_others),
-            sure.probability,
+            *judge_views(judge(largest, judged, probability, num_others), disagreeing, unexplained),
+            probability,
             within._replace(across=diagonal * within.across, along=diagonal * within.along),
             calibrated(covariance, evidence, within),
             evidence,
             views,
-            notes(evidence, 1.0, symmetries, num_others) + self._disagreements(views),
+            notes(evidence, 1.0, symmetries, num_others),
             reason,
             self.history,
             self.seconds,
@@ -212,18 +221,26 @@ class ViewsSession(Session[PoseStep, PoseViewsSolution]):
             ],
         )
 
-    def _disagreements(self, views: Sequence[Evidence]) -> list[str]:
-        """A sentence if some view is explained much worse than its own search has explained it."""
-        worse = []
-        for view, (single, evidence) in enumerate(zip(self.singles, views, strict=True)):
-            if len(single.candidates.x) and evidence.energy - single.best_energy > MAX_DISAGREEMENT:
-                worse.append(str(view + 1))
-        if not worse:
-            return []
+    def _disagreeing(self, views: Sequence[Evidence]) -> list[int]:
+        """Views that are explained much worse than their own search has explained them."""
         return [
-            f"The views do not agree: each mask of view {', '.join(worse)} alone is explained much better. Check where the "
-            "cameras stand, whether their unit is that of the mesh, and that the object did not move."
+            view
+            for view, (single, evidence) in enumerate(zip(self.singles, views, strict=True))
+            if len(single.candidates.x) and evidence.energy - single.best_energy > MAX_DISAGREEMENT
         ]
+
+    def _farthest(self, pose: np.ndarray, views: Sequence[int]) -> np.ndarray:
+        """(3,) how far the best poses of views by themselves lie from a pose (7,), as the parts of a PoseInterval."""
+        apart = np.zeros((1 + len(views), 3))
+        for row, view in enumerate(views, 1):
+            own = self.singles[view].best_pose()
+            seen = np.linalg.inv(self.worlds_from_cameras[0]) @ self.worlds_from_cameras[view] @ own
+            nearest = self.singles[0].symmetries.nearest(self.setup.unit_pose(seen), pose[:4])
+            shift, ray = nearest[4:] - pose[4:], pose[4:] / np.linalg.norm(pose[4:])
+            along = float(shift @ ray)
+            turn = rotations.angle_between(pose[None, :4], nearest[None, :4])[0]
+            apart[row] = np.degrees(turn), np.linalg.norm(shift - along * ray), abs(along)
+        return apart.max(axis=0)
 
     def _seen_from_first(self, view: int, steps: Generator[PoseStep, None, None]) -> Generator[PoseStep, None, None]:
         """Steps of a single view, their poses before the first camera."""

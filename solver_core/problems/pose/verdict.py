@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from solver_core.problems.pose.evidence import Evidence
@@ -13,6 +15,7 @@ GOOD_IOU = 0.97  # on clean masks practically no wrong pose fits this well (trai
 # Probabilities of being right: from the first on a pose is good, below the second it is bad.
 GOOD_CONFIDENCE, POOR_CONFIDENCE = 0.9, 0.4
 MIN_SIZE_PX = 16  # a pixel is a sixteenth of the object and hides turns of some ten degrees
+SMALL_IOU = 0.8  # of so small a mask is a fit
 MAX_SIDES_CUT = 3  # what is left is a single edge
 NOTED, NOTED_PX = 0.05, 0.5  # share of object or mask, and pixels of edge, that are worth a note
 
@@ -40,6 +43,12 @@ def judge(
     sides_cut = sum(side.any() for side in (is_object[0], is_object[-1], is_object[:, 0], is_object[:, -1]))
     fit = f"they overlap by {evidence.iou:.1%}, and {evidence.inliers:.0%} of the object's outline lies on the mask's"
     odds = f"of poses with such a fit {confidence:.1%} are right"
+    if size < MIN_SIZE_PX and evidence.iou > SMALL_IOU:
+        return Judgement(
+            Verdict.BAD if confidence < POOR_CONFIDENCE else Verdict.DOUBTFUL,
+            f"The pose fits the mask, but {'a single pixel is' if size == 1 else f'{size} pixels across are'} too few to tell "
+            "poses apart. Give a larger mask.",
+        )
     if confidence < POOR_CONFIDENCE:
         return Judgement(
             Verdict.BAD,
@@ -58,11 +67,6 @@ def judge(
             Verdict.DOUBTFUL,
             f"The pose may be turned wrongly: {fit}, but a mesh of other proportions along its {doubted_axis} axis explains "
             "the mask better. Check whether the mesh has the object's proportions, and the camera.",
-        )
-    if size < MIN_SIZE_PX:
-        return Judgement(
-            Verdict.DOUBTFUL,
-            f"The pose fits the mask, but {size} pixels across are too few to tell poses apart. Give a larger mask.",
         )
     if sides_cut >= MAX_SIDES_CUT:
         return Judgement(
@@ -86,6 +90,35 @@ def judge_unusual(iou: float) -> Judgement:
         f"The pose is not sure: it overlaps with the mask by {iou:.1%}, but fits worse than those of the frames before. "
         "Something may hide the object, or it may have moved too far.",
     )
+
+
+def judge_views(judgement: Judgement, disagreeing: Sequence[int], unexplained: Sequence[int]) -> Judgement:
+    """Verdict on a pose from several views.
+
+    Args:
+        judgement: by the view that is explained worst.
+        disagreeing: views, counted from 0, that another pose would explain much better.
+        unexplained: views that the pose does not explain.
+    """
+    if disagreeing:
+        is_hopeless = judgement.verdict is Verdict.BAD or bool(set(disagreeing) & set(unexplained))
+        return Judgement(
+            Verdict.BAD if is_hopeless else Verdict.DOUBTFUL,
+            f"The views do not agree: the {_masks(disagreeing)} explained much better alone. Check where the cameras stand and "
+            "in which convention, whether their unit is that of the mesh, and that the object did not move.",
+        )
+    if unexplained:
+        return Judgement(
+            Verdict.DOUBTFUL,
+            f"The pose is not sure: the {_masks(unexplained)} not explained by any pose. Check that the object is seen there, "
+            "or leave the view out.",
+        )
+    return judgement
+
+
+def _masks(views: Sequence[int]) -> str:
+    names = [str(view + 1) for view in views]
+    return f"mask of view {names[0]} is" if len(names) == 1 else f"masks of views {', '.join(names[:-1])} and {names[-1]} are"
 
 
 def judge_colours(alike: float) -> Judgement:

@@ -149,7 +149,32 @@ def test_camera_that_stands_elsewhere_is_said(chair, poses, masks, worlds_from_c
     result = solve_pose_views(masks, chair.vertices, chair.faces, [CAMERA] * 2, [worlds_from_cameras[0], moved], start, steps=0)
 
     assert result.verdict is not Verdict.GOOD
-    assert any("views do not agree" in note for note in result.notes)
+    assert "views do not agree" in result.explanation
+
+
+def test_camera_a_little_off_leaves_no_good_pose_and_widens_the_interval(chair, poses, masks, worlds_from_cameras, rng_world):
+    moved = worlds_from_cameras[1].copy()
+    moved[:3, 3] += 0.1 * moved[:3, 0]
+    start = rng_world @ matrix_from_pose(poses[0])
+
+    result = solve_pose_views(masks, chair.vertices, chair.faces, [CAMERA] * 2, [worlds_from_cameras[0], moved], start, steps=0)
+
+    off = np.linalg.norm(result.cameras_from_object[0][:3, 3] - poses[0, 4:])
+    assert off > 0.04
+    assert result.verdict is not Verdict.GOOD
+    assert result.confidence < 0.6
+    assert np.hypot(result.interval.across, result.interval.along) > 0.8 * off
+
+
+def test_mask_of_another_object_is_named(chair, poses, masks, worlds_from_cameras, rng_world):
+    other = masks[1] & (np.indices(masks[1].shape).sum(axis=0) % 160 < 30)
+    cameras, places = [CAMERA] * 3, [*worlds_from_cameras, worlds_from_cameras[1]]
+    start = rng_world @ matrix_from_pose(poses[0])
+
+    result = solve_pose_views([*masks, other], chair.vertices, chair.faces, cameras, places, start, steps=0, restarts=0)
+
+    assert result.verdict is not Verdict.GOOD
+    assert "view 3" in result.explanation
 
 
 @pytest.mark.parametrize(
