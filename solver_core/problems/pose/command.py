@@ -14,13 +14,14 @@ import solver_core
 from solver_core.camera_files import read_camera
 from solver_core.command import console
 from solver_core.command.arguments import add_options, add_places, options_from
-from solver_core.command.files import Surface, read_photo, read_pose
+from solver_core.command.files import Surface, read_photo
 from solver_core.command.folder import Task, Words, require_for_many, run_tasks, tasks_of
 from solver_core.command.hints import box_of, write_mask
 from solver_core.command.pictures import write_animation, write_picture
 from solver_core.errors import ConfigError, ObservationError
 from solver_core.problems.pose import drawing
-from solver_core.problems.pose.folder import is_pattern, masks_of
+from solver_core.problems.pose.film import Film, pose_before
+from solver_core.problems.pose.folder import images_of, is_pattern
 from solver_core.problems.pose.inputs import (
     ALL_LABELS,
     CONVENTIONS,
@@ -36,13 +37,12 @@ from solver_core.problems.pose.labels import solve_pose_labels
 from solver_core.problems.pose.photograph import solve_pose_from_image
 from solver_core.problems.pose.solve import OnStep, PoseOptions, PoseSolution, PoseStep, solve_pose
 from solver_core.problems.pose.solve_views import PoseViewsSolution, solve_pose_views
-from solver_core.reading import read_json
 from solver_core.solution import Verdict
 
 HELP = "Finds where an object stands from a mask or a photograph of it, its mesh and the camera."
 EXAMPLE = "solver_core solve pose --mesh car.obj --mask mask.png --camera camera.json --picture car.png"
 
-WORDS = Words("mask")
+WORDS, OF_PHOTOS = Words("mask"), Words("photo")
 OF_ONE_MASK = ("photo", "box", "mask_out", "picture", "animation")
 STEP_MILLISECONDS = 450  # long enough to see what a step changed
 
@@ -60,7 +60,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     files.add_argument("--animation", action=console.Output, metavar="GIF", help="draw outlines at every step")
     add_places(files, "masks of a folder solved")
-    files.add_argument("--track", action="store_true", help="they are frames of a film: each starts from the pose before")
+    files.add_argument(
+        "--track",
+        action="store_true",
+        help="they, or a folder of --photo, are frames of a film: each starts from the pose before",
+    )
     files.add_argument(
         "--view",
         type=Path,
@@ -93,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.mask.suffix and not args.mask.exists() and not is_pattern(args.mask):
         raise ObservationError(f"there is no folder of masks {args.mask}")
     if args.mask.is_dir() or is_pattern(args.mask):
-        return _run_several(args)
+        return _run_several(args, args.mask, WORDS)
     if args.track or args.jobs > 1 or args.cluster is not None:
         raise ConfigError(f"--track, --jobs and --cluster belong to a folder or pattern of masks, and {args.mask} is one file")
     if args.mesh_of and args.label != ALL_LABELS:
@@ -210,19 +214,27 @@ def _solve_photo(args: argparse.Namespace, on_step: OnStep) -> _Solved:
 
 
 def _run_photo(args: argparse.Namespace) -> int:
-    """The pose from a photograph without a mask."""
+    """The pose from a photograph without a mask, or from each of a film."""
     for_mask = [name for name in ("focal", "ignore", "label", "threshold", "cluster") if getattr(args, name) is not None]
-    for_mask += [name.replace("_", "-") for name in ("invert", "track", "mesh_of") if getattr(args, name)]
+    for_mask += [name.replace("_", "-") for name in ("invert", "mesh_of") if getattr(args, name)]
     if for_mask or args.jobs > 1:
         raise ConfigError(f"--{for_mask[0] if for_mask else 'jobs'} belongs to a --mask, which the photograph has none of")
+    is_film = args.photo.is_dir() or is_pattern(args.photo)
+    if is_film != args.track:
+        raise ConfigError(
+            f"--track and several photographs belong together; {args.photo} is {'several' if is_film else 'one file'}"
+        )
+    if is_film:
+        return _run_several(args, args.photo, OF_PHOTOS)
     if args.out is not None:
         console.name_output(args, "--out", args.out, console.ENDINGS["JSON"])
     with console.checked_outputs(args):
         return _run_one(args)
 
 
-def _run_several(args: argparse.Namespace) -> int:
-    require_for_many(args, WORDS, args.mask, OF_ONE_MASK)
+def _run_several(args: argparse.Namespace, sources: Path, words: Words) -> int:
+    """A record for each mask, or for each photograph of a film."""
+    require_for_many(args, words, sources, [name for name in OF_ONE_MASK if name != words.source])
     if args.track and (args.jobs > 1 or args.cluster is not None):
         raise ConfigError(
             "--track goes from one mask to the next, so there is nothing to do at a time; leave out --jobs and --cluster"
@@ -231,17 +243,19 @@ def _run_several(args: argparse.Namespace) -> int:
     check_shared_inputs(args)
     names = ("mesh", "camera", "start", "ignore", "weights")
     files = {f"--{name}": path for name in names if (path := getattr(args, name)) is not None}
-    tasks = tasks_of(masks_of(args.mask), args.out, WORDS, files, is_series=args.track)
+    tasks = tasks_of(images_of(sources, words.source), args.out, words, files, is_series=args.track)
     choices = (args.up, args.focal, args.label, args.threshold, args.invert, args.convention, args.track)
     settings = repr((solver_core.__version__, options, choices))
-    solve = partial(_solve_mask, args, options)
-    return run_tasks(tasks, solve, WORDS, args, list(files.values()), settings)
+    # What hides the object, or another focal length, is for the full solver to find in each frame.
+    is_followed = args.track and args.focal is None and args.ignore is None
+    solve = Film(args, options, is_of_photos=words is OF_PHOTOS) if is_followed else partial(_solve_mask, args, options)
+    return run_tasks(tasks, solve, words, args, list(files.values()), settings)
 
 
 def _solve_mask(args: argparse.Namespace, options: PoseOptions, task: Task) -> dict[str, Any]:
     """The result of one of several masks, without its steps."""
     inputs = read_inputs(argparse.Namespace(**{**vars(args), "mask": task.source}))
-    before = None if task.follows is None else _pose_before(task.follows, args.convention)
+    before = None if task.follows is None else pose_before(task.follows, args.convention)
     solve = partial(solve_pose, options=options, on_step=lambda step: console.print_step(_words_of(step)))
     result = solve(**(inputs if before is None else {**inputs, "start": before}))
     if before is not None and result.verdict is not Verdict.GOOD:
@@ -249,13 +263,6 @@ def _solve_mask(args: argparse.Namespace, options: PoseOptions, task: Task) -> d
     content = _content(result, args.convention)
     del content["steps"]
     return content
-
-
-def _pose_before(record: Path, convention: str) -> np.ndarray | None:
-    """(4, 4) camera_from_object of a record, None where its mask could not be solved."""
-    if read_json(record, "record").get("verdict") in (None, Verdict.BAD.value):
-        return None
-    return CONVENTIONS[convention] @ read_pose(record)
 
 
 def _photo_of_size(path: Path, mask: np.ndarray) -> np.ndarray:

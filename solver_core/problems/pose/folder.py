@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which files are the masks of a folder or pattern, in the order in which they were filmed."""
+"""Which files are the images of a folder or pattern, in the order in which they were filmed."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ def is_pattern(path: Path) -> bool:
     return any(letter in path.name for letter in "*?") and not path.exists()
 
 
-def masks_of(path: Path) -> list[Path]:
-    """Images of a folder, or files of a pattern, by the numbers in their names.  Raises ConfigError if there are none."""
+def images_of(path: Path, kind: str) -> list[Path]:
+    """Images of a folder, or files of a pattern, by the numbers in their names.  Raises ConfigError if there are none.
+
+    kind: "mask" or "photo".
+    """
     if path.is_dir():
         found = [file for file in path.iterdir() if _is_shown(file) and file.suffix.lower() in IMAGE_SUFFIXES]
         if not found:
-            raise ConfigError(f"there are no masks in the folder {path}; their names must end in {', '.join(IMAGE_SUFFIXES)}")
+            raise ConfigError(f"there are no {kind}s in the folder {path}; their names must end in {', '.join(IMAGE_SUFFIXES)}")
     else:
         found = [file for file in path.parent.glob(path.name) if _is_shown(file)]
         if not found:

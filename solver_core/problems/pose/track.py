@@ -121,14 +121,18 @@ def track_pose(
         ObservationError: from the iterator, if there are no frames, the first shows no object, or one is no mask or
             photograph, or has another size than the camera.
     """
-    mesh, centre, diagonal = UnitMesh.checked(vertices, faces)
-    start = None if start is None else checked_start(start, centre, diagonal)
+    setup = checked_setup(vertices, faces, camera, start, up)
     if not isinstance(frames, Iterable):
         raise ObservationError(f"frames must be masks or photographs one after the other, got {type(frames).__name__}")
-    camera = checked_camera(camera)
-    nothing = np.zeros((camera.height, camera.width), np.float32)
-    setup = PoseSetup(nothing, None, mesh, centre, diagonal, camera.pinhole, start, checked_up(up), None)
     return _tracked(frames, camera, setup, options)
+
+
+def checked_setup(vertices: np.ndarray, faces: np.ndarray, camera: Camera, start: np.ndarray | None, up: str) -> PoseSetup:
+    """What frames are solved with, from a user's arrays; it has no mask.  Raises SetupError."""
+    mesh, centre, diagonal = UnitMesh.checked(vertices, faces)
+    start = None if start is None else checked_start(start, centre, diagonal)
+    nothing = np.zeros((checked_camera(camera).height, camera.width), np.float32)
+    return PoseSetup(nothing, None, mesh, centre, diagonal, camera.pinhole, start, checked_up(up), None)
 
 
 def _tracked(frames: Iterable[np.ndarray], camera: Camera, setup: PoseSetup, options: PoseOptions) -> Iterator[TrackedPose]:
