@@ -30,6 +30,7 @@ def test_python_example_finds_the_pose_of_the_demo(demo_dir, capsys):
         "vertices": mesh.vertices,
         "faces": mesh.faces,
         "rough_camera_from_object": read_pose(demo_dir / "start.json"),
+        "frames": [read_mask(demo_dir / "pose_mask.png").coverage] * 2,
     }
 
     exec(example_with("solve_pose"), names)  # noqa: S102  (our own README)

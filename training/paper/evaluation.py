@@ -43,6 +43,7 @@ TABLES = {
     "light_trust": "training.paper.tables.light_trust",
     "light_real": "training.paper.tables.light_real",
     "photo": "training.paper.tables.photo",
+    "track": "training.paper.tables.track",
     "noise": "training.paper.tables.noise",
     "rigs": "training.paper.tables.rigs",
 }
