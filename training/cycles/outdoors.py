@@ -25,6 +25,9 @@ VIEW_DEG, SUN_DEG = (15, 50), (15, 75)  # elevations
 DISC_DEG = (0.5, 30)
 WITH_SKY, SKY = 0.7, (0.05, 0.4)  # share of the scenes, and radiance, where the sun alone makes about 0.95
 BOUNCES = (2, 4)
+BESIDE = ("nothing", "a second sun", "a sky brighter to one side")  # what may shine beside the sun
+SECOND, APART_DEG = (0.3, 0.8), 40.0  # strength of a second sun against the first, and how far it is from that at least
+UNEVEN = (0.5, 1.0)  # by how much of its mean a sky is brighter on one side of the horizon
 EXPOSED, BRIGHT_PERCENTILE = 0.7, 98  # some highlights clip
 BOX_FACES = np.array(
     [
@@ -37,7 +40,8 @@ BOX_FACES = np.array(
 class Outdoors(NamedTuple):
     """image: (H, W, 3) linear, as 8 bits of sRGB keep it.  direction: (3,) towards the sun in the camera's frame.
 
-    strength: (3,) W/m2 at the image's exposure.  angle_deg: across its disc.  sky: (3,) radiance, likewise.  bounces: of light.
+    strength: (3,) W/m2 at the image's exposure.  angle_deg: across its disc.  sky: (3,) mean radiance, likewise.  bounces: of
+    light.  second: (3,) towards a second, weaker sun, or None.
     """
 
     image: np.ndarray
@@ -49,33 +53,51 @@ class Outdoors(NamedTuple):
     angle_deg: float
     sky: np.ndarray
     bounces: int
+    second: np.ndarray | None
 
 
-def draw(rng: np.random.Generator, meshes: list[Mesh]) -> Outdoors:
-    """A random scene and its photograph."""
+def draw(rng: np.random.Generator, meshes: list[Mesh], beside: str = BESIDE[0]) -> Outdoors:
+    """A random scene and its photograph; beside: what shines beside the sun and a sky, one of BESIDE."""
     mesh = meshes[rng.integers(len(meshes))]
     lowest = mesh.vertices[:, 2].min()
     things = [mesh, *(_box(rng, lowest) for _ in range(NUM_BOXES)), _ground(lowest)]
     albedos = [rng.uniform(0.2, 0.8) * rng.uniform(0.4, 1, 3) for _ in things[:-1]]
     albedos.append(rng.uniform(0.2, 0.7) * rng.uniform(0.8, 1, 3))
     pose = view_matrices(rng.uniform(0, 2 * np.pi, 1), np.radians(rng.uniform(*VIEW_DEG, 1)))[0]
-    elevation, azimuth = np.radians(rng.uniform(*SUN_DEG)), rng.uniform(0, 2 * np.pi)
-    world = np.array([np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)])
+    world = _towards(rng)
     angle_deg = float(np.exp(rng.uniform(*np.log(DISC_DEG))))
     strength = 3 * rng.uniform([1, 0.8, 0.6], 1)
     sky = (rng.uniform() < WITH_SKY) * rng.uniform(*SKY) * rng.uniform([0.4, 0.6, 1], 1)
     bounces = int(rng.choice(BOUNCES))
-    direction = pose[:3, :3] @ world
+    direction, second = pose[:3, :3] @ world, None
 
     scene.new_scene(CAMERA, bounces, SAMPLES)
     for thing, albedo in zip(things, albedos, strict=True):
         scene.add_mesh(thing, pose, scene.matt(albedo))
     scene.add_sun(direction, strength, np.radians(angle_deg))
-    scene.set_ambient(sky)
+    if beside == BESIDE[1]:
+        other = _towards(rng)
+        while other @ world > np.cos(np.radians(APART_DEG)):
+            other = _towards(rng)
+        second = pose[:3, :3] @ other
+        scene.add_sun(second, rng.uniform(*SECOND) * strength[::-1], np.radians(angle_deg))
+    if beside == BESIDE[2]:
+        sky = rng.uniform(*SKY) * rng.uniform([0.4, 0.6, 1], 1)
+        azimuth = rng.uniform(0, 2 * np.pi)
+        along = pose[:3, :3] @ [np.cos(azimuth), np.sin(azimuth), 0]
+        scene.set_sky(sky, rng.uniform(*UNEVEN) * np.outer(sky, along))
+    else:
+        scene.set_ambient(sky)
     radiance = scene.render_linear()
     exposure = EXPOSED / np.percentile(radiance, BRIGHT_PERCENTILE)
     image = linear_from_srgb(np.round(255 * srgb_from_linear(exposure * radiance)) / 255)
-    return Outdoors(image, things, albedos, pose, direction, exposure * strength, angle_deg, exposure * sky, bounces)
+    return Outdoors(image, things, albedos, pose, direction, exposure * strength, angle_deg, exposure * sky, bounces, second)
+
+
+def _towards(rng: np.random.Generator) -> np.ndarray:
+    """(3,) towards a random sun, z up."""
+    elevation, azimuth = np.radians(rng.uniform(*SUN_DEG)), rng.uniform(0, 2 * np.pi)
+    return np.array([np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)])
 
 
 def _box(rng: np.random.Generator, lowest: float) -> Mesh:

@@ -78,6 +78,21 @@ def set_ambient(colour: np.ndarray) -> None:
     bpy.context.scene.world = world
 
 
+def set_sky(constant: np.ndarray, slope: np.ndarray) -> None:
+    """Light from all around that changes evenly: constant (3,) + slope (3, 3) times the direction, linear radiance."""
+    set_ambient(constant)
+    tree = bpy.context.scene.world.node_tree
+    towards = tree.nodes.new("ShaderNodeTexCoord").outputs["Generated"]  # of a world, the direction that is looked in
+    colour = tree.nodes.new("ShaderNodeCombineXYZ")
+    for channel, (least, along) in enumerate(zip(constant, slope, strict=True)):
+        dot, add = tree.nodes.new("ShaderNodeVectorMath"), tree.nodes.new("ShaderNodeMath")
+        dot.operation, dot.inputs[1].default_value, add.inputs[1].default_value = "DOT_PRODUCT", along, least
+        tree.links.new(towards, dot.inputs[0])
+        tree.links.new(dot.outputs["Value"], add.inputs[0])
+        tree.links.new(add.outputs[0], colour.inputs[channel])
+    tree.links.new(colour.outputs[0], tree.nodes["Background"].inputs["Color"])
+
+
 def matt(albedo: float | np.ndarray) -> bpy.types.Material:
     """A Lambert surface, grey or linear RGB."""
     material = new_material()

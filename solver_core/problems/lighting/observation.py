@@ -132,7 +132,7 @@ def fit_linear(lights: Images, observation: LightingObservation, known: Known) -
     given[:, :, :num_lamps] = np.where(is_given, known.strength, 0)[:, :, None]
     unusual = lights.unusual[:, None, :, None] * lights.unusual[:, None, None]
     drawn_to = np.where(known.is_alone, 0, USUAL_WEIGHT)[:, None]
-    observed = observation.image.transpose(0, 2, 1)[..., None]  # (B, 3, P, 1)
+    observed = np.ascontiguousarray(observation.image.transpose(0, 2, 1))[..., None]  # (B, 3, P, 1)
     weight = observation.weight
     if not allowed.any():
         return Linear(*np.split(given.transpose(0, 2, 1).astype(np.float32), [num_lamps], axis=1))
@@ -143,10 +143,10 @@ def fit_linear(lights: Images, observation: LightingObservation, known: Known) -
         squares += (drawn_to * sky_squared)[..., None, None] * unusual  # of what is unusual, beside the pixels
         products = (weighted @ observed)[..., 0] - (squares @ given[..., None])[..., 0]
         found, _ = non_negative(squares.reshape(-1, num_terms, num_terms), products.reshape(-1, num_terms), allowed)
-        amounts = (found.reshape(given.shape) + given).astype(np.float32)
-        linear = Linear(*np.split(amounts.transpose(0, 2, 1), [num_lamps], axis=1))
-        weight = observation.weight * robust_weight(observation.image - lights.mixed(linear))
-    return linear
+        amounts = (found.reshape(given.shape) + given).astype(np.float32)  # (B, 3, K + T)
+        residual = observed[..., 0] - (amounts[:, :, None] @ images)[:, :, 0]
+        weight = observation.weight * _robust_weight(np.einsum("bcp,bcp->bp", residual, residual) / colours)
+    return Linear(*np.split(amounts.transpose(0, 2, 1), [num_lamps], axis=1))
 
 
 def fit_tinted(
@@ -182,7 +182,7 @@ def tint_albedo(albedo: np.ndarray, is_of: np.ndarray, tint: np.ndarray) -> np.n
 
 def robust_weight(residual: np.ndarray) -> np.ndarray:
     """(B, P) factor by which least squares has to weigh residuals (B, P, 3) to count large ones by their size."""
-    return 1 / np.sqrt(1 + mean_square(residual) / ROBUST**2)
+    return _robust_weight(mean_square(residual))
 
 
 def robust_cost(residual: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -207,6 +207,11 @@ def unusual_cost(prediction: LightingPrediction, weight: np.ndarray) -> np.ndarr
 def mean_square(residual: np.ndarray) -> np.ndarray:
     """(B, P) mean over the colours of squared residuals (B, P, 3)."""
     return np.einsum("bpc,bpc->bp", residual, residual) / residual.shape[2]
+
+
+def _robust_weight(squared: np.ndarray) -> np.ndarray:
+    """(B, P) of mean squares of residuals."""
+    return 1 / np.sqrt(1 + squared / ROBUST**2)
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:

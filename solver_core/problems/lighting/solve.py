@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import permutations
+from itertools import combinations, permutations
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,6 +63,7 @@ STARTS_OF_SEVERAL = 6  # sets of lamps that are followed
 LEAST_GAIN = 6.0  # logarithm of how much likelier an image must be with one more lamp
 # With one more lamp a coarse look leaves less than this part of what it left, and so much less of the squared image.
 LEFT_BY_MORE, LEAST_LEFT = 0.4, 0.001
+LEAST_APART_DEG = 20.0  # lamps nearer to each other are one that is wide
 NAMED = {2: "two", 3: "three"}
 FINE_STARTS, FINE_DISTINCT_DEG = 3, 1.5  # answers that it starts from: edges of shadows tell at full size which one is right
 
@@ -521,7 +522,7 @@ class LightingSession(Session[LightingStep, LightingSolution]):
         yield from self._follow(_likely(self.found, LIKELY_RATIO, LIKELY_MORE), REFINE_LOOP)
         yield from self._fine(self.found)
         gain = float(log_evidence(self.best.energy)[0] - log_evidence(before[-1].energy)[0])
-        if gain < LEAST_GAIN:
+        if gain < LEAST_GAIN or _least_angle_deg(self.problem.lamps.each(self.best.x)) < LEAST_APART_DEG:
             self.problem, self.final, self.found, self.best = before
             fewer = "One lamp explains" if count == 2 else "Two lamps explain"
             self.notes.append(f"{fewer} the image as well as {NAMED[count]}, so no more were counted.")
@@ -608,6 +609,11 @@ def _brightest_first(problem: LightingProblem, prediction: LightingPrediction) -
     """(K,) order of the lamps by how much light they bring to what is seen."""
     weight = problem.observation.weight[0]
     return np.argsort(-(prediction.shading[0] @ weight) * prediction.strength[0].mean(axis=1), kind="stable")
+
+
+def _least_angle_deg(lamps: list[np.ndarray]) -> float:
+    """The smallest angle between two of K lamps (1, 3)."""
+    return min(float(angle_deg(*pair)[0]) for pair in combinations(lamps, 2))
 
 
 def _matched(lamps: np.ndarray, wanted: np.ndarray) -> np.ndarray:
