@@ -81,8 +81,10 @@ def cluster_pool(address: str) -> Iterator[Executor]:
     """
     with needed_for("a cluster", extra="dask"):
         from distributed import Client, KilledWorker
+    file = address if Path(address).is_file() else None
+    if file is None and "://" not in address and ":" not in address:
+        raise ConfigError(f"there is no file {address}, and a Dask scheduler's address is like tcp://host:8786")
     try:
-        file = address if Path(address).is_file() else None
         client = Client(None if file else address, scheduler_file=file, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
         raise ConfigError(

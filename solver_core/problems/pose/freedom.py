@@ -22,12 +22,14 @@ POSE_NUMBERS = 6
 class FreerFit(NamedTuple):
     """What K numbers beside the pose are moved by.
 
-    step: (K,).  covariance: (K, K) of its noise.  residual_px: root of the mean squared distance of the outlines before it.
+    step: (K,).  covariance: (K, K) of its noise.  residual_px, left_px: root of the mean squared distance of the outlines
+    before it and, as far as that is linear, after it.
     """
 
     step: np.ndarray
     covariance: np.ndarray
     residual_px: float
+    left_px: float
 
 
 def freer_fit(level: RefineLevel, pose: np.ndarray, derivatives: Callable[[ContourPoints], np.ndarray]) -> FreerFit | None:
@@ -43,9 +45,12 @@ def freer_fit(level: RefineLevel, pose: np.ndarray, derivatives: Callable[[Conto
         return None
     weight = points.weight / (1 + (points.residual / noise_scale(points, level)) ** 2)
     step, covariance = least_squares_step(np.sqrt(weight)[None, :, None] * jacobian, (np.sqrt(weight) * points.residual)[None])
-    noise = float(weight @ points.residual**2 / max(weight.sum(), 1e-9))
+    residual_px, left_px = (
+        float(np.sqrt(weight @ off**2 / max(weight.sum(), 1e-9)))
+        for off in (points.residual, points.residual + jacobian @ step[0])
+    )
     free = slice(POSE_NUMBERS, None)
-    return FreerFit(step[0, free], noise * covariance[0, free, free], float(np.sqrt(noise)))
+    return FreerFit(step[0, free], residual_px**2 * covariance[0, free, free], residual_px, left_px)
 
 
 def by_surface_point(points: ContourPoints, position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -19,26 +19,25 @@ STRETCHES = np.array([[1.0, -1.0, 0.0], [1.0, 1.0, -2.0]]) / np.sqrt([[2.0], [6.
 # Other proportions are told by a step of so many standard deviations, so large, from an outline that is off by more than
 # pixels alone: of right meshes under damaged validation masks none comes to all three.
 SURE_DEVIATIONS, SURE_STRETCH, SURE_PX = 3.5, 0.008, 0.1
+ABOUT_AS_WELL = 1.2  # times what an edge that lies off leaves of the distances
 
 
 def doubted_axis(level: RefineLevel, pose: np.ndarray, has_offset: bool) -> str | None:
     """The mesh's axis along which it is most likely too long or too short, from a settled pose (7,); None if none is.
 
-    has_offset: whether all of the mask's edge lies off, which is then fitted, too.
+    has_offset: whether all of the mask's edge was found to lie off; other proportions may look like that.
     """
-
-    def derivatives(points: ContourPoints) -> np.ndarray:
-        stretched = by_stretch(points, pose) @ STRETCHES.T
-        return np.column_stack([stretched, np.ones(len(stretched))]) if has_offset else stretched
-
-    fit = freer_fit(level, pose, derivatives)
+    fit = freer_fit(level, pose, lambda points: by_stretch(points, pose) @ STRETCHES.T)
     if fit is None or fit.residual_px < SURE_PX:
         return None
-    step, covariance = fit.step[: len(STRETCHES)], fit.covariance[: len(STRETCHES), : len(STRETCHES)]
-    deviations = np.sqrt(step @ np.linalg.solve(covariance, step))
-    if deviations < SURE_DEVIATIONS or np.linalg.norm(step) < SURE_STRETCH:
+    if has_offset:
+        with_offset = freer_fit(level, pose, lambda points: np.ones((len(points.residual), 1)))
+        if with_offset is None or fit.left_px > ABOUT_AS_WELL * with_offset.left_px:
+            return None
+    deviations = np.sqrt(fit.step @ np.linalg.solve(fit.covariance, fit.step))
+    if deviations < SURE_DEVIATIONS or np.linalg.norm(fit.step) < SURE_STRETCH:
         return None
-    return "xyz"[int(np.argmax(np.abs(STRETCHES.T @ step)))]
+    return "xyz"[int(np.argmax(np.abs(STRETCHES.T @ fit.step)))]
 
 
 def by_stretch(points: ContourPoints, pose: np.ndarray) -> np.ndarray:

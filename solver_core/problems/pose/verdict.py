@@ -65,8 +65,8 @@ def judge(
     if doubted_axis is not None:
         return Judgement(
             Verdict.DOUBTFUL,
-            f"The pose may be turned wrongly: {fit}, but a mesh of other proportions along its {doubted_axis} axis explains "
-            "the mask better. Check whether the mesh has the object's proportions, and the camera.",
+            f"The pose may be turned or placed wrongly: {fit}, but a mesh of other proportions along its {doubted_axis} axis "
+            "explains the mask better. Check whether the mesh has the object's proportions, and the camera.",
         )
     if sides_cut >= MAX_SIDES_CUT:
         return Judgement(

@@ -4,6 +4,7 @@
 import numpy as np
 import pytest
 
+from solver_core import render
 from solver_core.frames import Camera, matrix_from_pose
 from solver_core.kernel.contour import ContourPoints, jacobian_of_points
 from solver_core.problems.pose.proportions import by_stretch
@@ -29,7 +30,6 @@ def test_derivative_by_length_is_that_of_the_image_point(rng, chair_case):
 
     found = by_stretch(ContourPoints(np.zeros(count, int), np.column_stack([np.zeros((count, 2)), jacobian])), pose)
 
-    # The part of a point along its ray is not seen: stretches are told from those of a point that the ray's shift leaves.
     for axis in range(3):
         longer = np.ones(3)
         longer[axis] += 1e-6
@@ -48,3 +48,14 @@ def test_mesh_that_is_too_long_is_not_called_good(chair, chair_case, axis):
 
     assert right.verdict is Verdict.GOOD
     assert wrong.verdict is not Verdict.GOOD
+
+
+def test_edge_that_lies_off_is_no_matter_of_proportions(chair, chair_case):
+    camera = Camera.from_fov(240, 240, np.radians(30))
+    case = make_case(chair, camera, chair_case.truth, np.array([0.05, -0.05, 0.05, 0.0, 0.01, 0.0]))
+    grown = render.signed_distance(case.mask[None])[0] < 2.0
+
+    result = solve_pose(grown, chair.vertices, chair.faces, camera, matrix_from_pose(case.start))
+
+    assert result.verdict is Verdict.GOOD
+    assert any("edge lies" in note for note in result.notes)
