@@ -112,3 +112,8 @@ def test_jobs_and_cluster_contradict_each_other(tmp_path, capsys):
 
     assert main(["evaluate", "ik", str(tmp_path), "--jobs", "2", "--cluster", "tcp://127.0.0.1:9"]) == 2
     assert "give one of them" in capsys.readouterr().err
+
+
+def test_scheduler_file_that_is_not_there_is_said_at_once():
+    with pytest.raises(ConfigError, match=r"there is no file nosuch\.json"):
+        list(results(refuse, [5], Places(cluster="nosuch.json"), "wait"))
