@@ -246,8 +246,7 @@ def _run_several(args: argparse.Namespace, sources: Path, words: Words) -> int:
     tasks = tasks_of(images_of(sources, words.source), args.out, words, files, is_series=args.track)
     choices = (args.up, args.focal, args.label, args.threshold, args.invert, args.convention, args.track)
     settings = repr((solver_core.__version__, options, choices))
-    # What hides the object, or another focal length, is for the full solver to find in each frame.
-    is_followed = args.track and args.focal is None and args.ignore is None
+    is_followed = args.track and args.ignore is None  # what hides the object is for the full solver to leave out
     solve = Film(args, options, is_of_photos=words is OF_PHOTOS) if is_followed else partial(_solve_mask, args, options)
     return run_tasks(tasks, solve, words, args, list(files.values()), settings)
 

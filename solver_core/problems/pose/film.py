@@ -29,6 +29,7 @@ class Film:
         self.tracker: Tracker | None = None
         self.last: Path | None = None
         self.known: np.ndarray | None = None  # (4, 4) camera_from_object of the last frame that was not lost
+        self.fx: float | None = None  # that was found
         self.number = 0
 
     def __call__(self, task: Task) -> dict[str, Any]:
@@ -45,7 +46,10 @@ class Film:
             raise
         self.number, self.last = self.number + 1, task.record
         self.known = self.known if result.lost else result.camera_from_object
-        return _content(result, self.args.convention)
+        if self.args.focal is None:
+            return _content(result, self.args.convention)
+        self.fx = result.setup.camera.fx
+        return {**_content(result, self.args.convention), "fx": self.fx}
 
     def _read(self, task: Task) -> dict[str, Any]:
         """Image and camera of a frame."""
@@ -57,11 +61,15 @@ class Film:
 
     def _begin(self, task: Task, image: np.ndarray, camera: Any) -> None:
         """Begins with a frame, from the pose of the record before, or from the user's start."""
-        mesh = mesh_of(self.args.mesh)
+        mesh, focal_range = mesh_of(self.args.mesh), self.args.focal
+        if self.fx is None and focal_range is not None and task.follows is not None:
+            self.fx = read_json(task.follows, "record").get("fx")
+        if self.fx is not None:
+            camera, focal_range = camera.with_focal(self.fx), None
         before = None if task.follows is None else pose_before(task.follows, self.args.convention)
         self.known = self.known if before is None else before
         start = read_start(self.args) if self.known is None else self.known
-        setup = checked_setup(mesh.vertices, mesh.faces, camera, start, self.args.up)
+        setup = checked_setup(mesh.vertices, mesh.faces, camera, start, self.args.up, focal_range)
         self.tracker, self.number = Tracker(setup, shot_of(image, setup, camera, self.options)), 0
 
 

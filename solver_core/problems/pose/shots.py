@@ -32,7 +32,9 @@ Part = tuple[slice, slice]
 
 
 class Shot(Protocol):
-    """How frames of one kind are read."""
+    """How frames of one kind are read, with a mesh and a camera."""
+
+    setup: PoseSetup
 
     def checked(self, frame: Any, number: int) -> np.ndarray:
         """A frame, without distortion.  Raises ObservationError."""
@@ -55,6 +57,8 @@ def shot_of(first: Any, setup: PoseSetup, camera: Camera, options: PoseOptions) 
     """Of a shot that begins with this frame: of masks if it has no colours.  Raises SetupError."""
     if getattr(first, "ndim", 2) != 3:
         return MaskShot(setup, camera, options)
+    if setup.focal_range is not None:
+        raise SetupError("the focal length is found from masks only; give that of the camera of the photographs")
     if setup.start is None:
         raise SetupError("the first photograph of a shot needs a start, about where the object is and how it is turned")
     return PhotoShot(setup, camera, options)

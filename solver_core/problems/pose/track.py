@@ -11,7 +11,7 @@ import functools
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +25,7 @@ from solver_core.mesh import UnitMesh
 from solver_core.options import keyword_options
 from solver_core.problems.pose.confidence import PoseInterval, calibrated, confidence
 from solver_core.problems.pose.follow import Follower
-from solver_core.problems.pose.setup import UP_AXES, PoseSetup, checked_start, checked_up
+from solver_core.problems.pose.setup import UP_AXES, PoseSetup, checked_focal_range, checked_start, checked_up
 from solver_core.problems.pose.shots import Part, Shot, shot_of
 from solver_core.problems.pose.solve import PoseOptions
 from solver_core.problems.pose.verdict import judge, judge_out_of_view, judge_unusual
@@ -44,7 +44,8 @@ class TrackedPose:
 
     frame: its number, from 0 on.  camera_from_object: (4, 4).  verdict, explanation, confidence, interval, covariance and
     iou: as of a PoseSolution.  lost: whether the object may be elsewhere; the pose is then the best guess.  is_repaired:
-    whether the full solver found it anew.  seconds: that the frame took.  setup: mesh and camera.
+    whether the full solver found it anew.  seconds: that the frame took.  setup: mesh and camera,
+    with the focal length that was found if none was known.
     """
 
     frame: int
@@ -93,6 +94,7 @@ def track_pose(
     camera: Camera,
     start: np.ndarray | None = None,
     up: str = UP_AXES[0],
+    focal_range: tuple[float, float] | None = None,
     *,
     options: PoseOptions,
 ) -> Iterator[TrackedPose]:
@@ -108,6 +110,8 @@ def track_pose(
         start: (4, 4) camera_from_object in the first frame, as solve_pose takes it; None tries views from around, in
             masks.
         up: which axis of the mesh points up, where there is no start, as solve_pose takes it.
+        focal_range: lowest and highest focal length (fx) in pixels, where that of the camera is not known, of masks; what
+            explains the first one best is kept for all.
         options: of the full solver, all at once, instead of as keyword arguments.
         {options}
 
@@ -121,18 +125,26 @@ def track_pose(
         ObservationError: from the iterator, if there are no frames, the first shows no object, or one is no mask or
             photograph, or has another size than the camera.
     """
-    setup = checked_setup(vertices, faces, camera, start, up)
+    setup = checked_setup(vertices, faces, camera, start, up, focal_range)
     if not isinstance(frames, Iterable):
         raise ObservationError(f"frames must be masks or photographs one after the other, got {type(frames).__name__}")
     return _tracked(frames, camera, setup, options)
 
 
-def checked_setup(vertices: np.ndarray, faces: np.ndarray, camera: Camera, start: np.ndarray | None, up: str) -> PoseSetup:
+def checked_setup(
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    camera: Camera,
+    start: np.ndarray | None,
+    up: str,
+    focal_range: tuple[float, float] | None,
+) -> PoseSetup:
     """What frames are solved with, from a user's arrays; it has no mask.  Raises SetupError."""
     mesh, centre, diagonal = UnitMesh.checked(vertices, faces)
     start = None if start is None else checked_start(start, centre, diagonal)
+    focal_range = None if focal_range is None else checked_focal_range(focal_range)
     nothing = np.zeros((checked_camera(camera).height, camera.width), np.float32)
-    return PoseSetup(nothing, None, mesh, centre, diagonal, camera.pinhole, start, checked_up(up), None)
+    return PoseSetup(nothing, None, mesh, centre, diagonal, camera.pinhole, start, checked_up(up), focal_range)
 
 
 def _tracked(frames: Iterable[np.ndarray], camera: Camera, setup: PoseSetup, options: PoseOptions) -> Iterator[TrackedPose]:
@@ -237,6 +249,8 @@ class Tracker:
         """What the full solver finds.  Raises ObservationError if the mask shows no object."""
         start = None if self.last is None else self.setup.user_matrix(self.last)
         solution = self.shot.solve(frame, start)
+        if self.setup.focal_range is not None:
+            self.setup = self.shot.setup = replace(self.setup, camera=solution.camera, focal_range=None)
         pose = self.setup.unit_pose(solution.camera_from_object)
         self.last = pose if self.last is None else self.last
         as_followed = self._found_from(frame, pose)

@@ -99,6 +99,15 @@ def test_tracking_goes_on_from_the_record_of_an_earlier_run(film, truth, capsys)
     assert degrees_off(film, truth)[-1] < RIGHT_DEG
 
 
+def test_focal_length_of_a_film_is_that_of_its_first_mask(film):
+    solve(film, "--track", "--focal", "150", "320")
+    (film / "out" / "frame_11.json").unlink()
+
+    solve(film, "--track", "--focal", "150", "320")
+
+    assert len({record["fx"] for record in records(film)}) == 1
+
+
 def test_photographs_of_a_film_are_tracked(film, truth, capsys):
     (film / "photos").mkdir()
     rng = np.random.default_rng(0)

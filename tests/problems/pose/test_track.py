@@ -124,6 +124,19 @@ def test_coverage_is_taken_as_masks_are(chair):
     assert degrees_off(results[-1], poses[-1]) < 0.5
 
 
+def test_focal_length_of_the_first_frame_is_kept(chair):
+    poses = poses_of(4)
+    poses[:, 6] += 1.2  # nearer, so that perspective tells
+    wrong = CAMERA.with_focal(1.2 * CAMERA.fx)
+
+    results = list(tracked(masks_of(chair, poses), chair, camera=wrong, focal_range=(0.7 * CAMERA.fx, 1.4 * CAMERA.fx)))
+
+    found = {one.setup.camera.fx for one in results}
+    assert len(found) == 1
+    assert found.pop() == pytest.approx(CAMERA.fx, rel=0.08)
+    assert degrees_off(results[-1], poses[-1]) < 2
+
+
 def test_start_is_not_needed(chair):
     poses = poses_of(3)
 
@@ -154,6 +167,11 @@ def test_frames_of_two_kinds_are_told(chair):
     masks = masks_of(chair, poses_of(2))
     with pytest.raises(ObservationError, match="frame 1 must be a mask"):
         list(tracked([masks[0], np.zeros((180, 240, 3), np.uint8)], chair))
+
+
+def test_photographs_do_not_tell_the_focal_length(chair):
+    with pytest.raises(SetupError, match="from masks only"):
+        next(tracked([np.zeros((180, 240, 3), np.uint8)], chair, focal_range=(100, 200)))
 
 
 def test_photographs_need_a_start(chair):
