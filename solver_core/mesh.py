@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from solver_core.errors import SetupError
+from solver_core.frames import matrix_from_pose, pose_from_matrix
 
 LARGEST = 1e15  # coordinates; squares of what is larger, or of its inverse, leave float32
 
@@ -83,6 +84,18 @@ class UnitMesh(NamedTuple):
         """
         mesh = Mesh.checked(vertices, faces)
         return _unit_mesh(np.asarray(vertices, np.float64), mesh.faces)
+
+    def unit_pose(self, camera_from_object: np.ndarray) -> np.ndarray:
+        """(7,) pose of the unit mesh for (4, 4) of the original."""
+        pose = pose_from_matrix(camera_from_object)
+        pose[4:] = (camera_from_object[:3, :3] @ self.centre + pose[4:]) / self.diagonal
+        return pose
+
+    def original_matrix(self, unit_pose: np.ndarray) -> np.ndarray:
+        """(4, 4) of the original for a pose (7,) of the unit mesh."""
+        matrix = matrix_from_pose(unit_pose)
+        matrix[:3, 3] = unit_pose[4:] * self.diagonal - matrix[:3, :3] @ self.centre
+        return matrix
 
 
 def _unit_mesh(vertices: np.ndarray, faces: np.ndarray) -> UnitMesh:

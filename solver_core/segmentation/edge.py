@@ -13,10 +13,13 @@ from solver_core import render
 
 BAND_PX = 1.5  # coarse pixels on either side of the edge of which the coarse mask does not tell what they show
 NEAR_PX = 5  # half a side of the windows in which colours beside the edge are averaged, in coarse pixels
-ALIKE = 0.08  # colours that differ by less than this, of the full range, tell little
+LEAST_NEAR = 10  # coarse pixels of either side in these windows, or their colours are not known
+ALIKE = 0.2  # colours that differ by less than this, of the full range, tell little
 
 
-def fine_mask(image: np.ndarray, colours: np.ndarray, coarse: np.ndarray, reduction: int) -> np.ndarray:
+def fine_mask(
+    image: np.ndarray, colours: np.ndarray, coarse: np.ndarray, reduction: int, expected: np.ndarray | None = None
+) -> np.ndarray:
     """(H, W) float32 in [0, 1] of a mask whose pixels are blocks of the image's.
 
     Args:
@@ -24,40 +27,47 @@ def fine_mask(image: np.ndarray, colours: np.ndarray, coarse: np.ndarray, reduct
         colours: (h, w, 3) float32 in [0, 1], its means over blocks.
         coarse: (h, w) in [0, 1], h and w being H and W over reduction, rounded up.
         reduction: pixels of the image that are one of the mask's, on each side.
+        expected: (H, W) in [0, 1] the same mask in the image's own pixels, where more is known of it than its blocks.
     """
     is_inside = coarse >= 0.5
     height, width = image.shape[:2]
     if is_inside.all() or not is_inside.any():
         return np.full((height, width), np.float32(is_inside.all()))
     distance = render.signed_distance(is_inside[None])[0]
-    inner, outer = (_colour_near(colours, distance * side > BAND_PX) for side in (-1, 1))
+    (inner, num_inner), (outer, num_outer) = (_colour_near(colours, distance * side > BAND_PX) for side in (-1, 1))
     blocks = np.nonzero(np.abs(distance) < BAND_PX + 1)
-    mask = np.repeat(np.repeat(is_inside.astype(np.float32), reduction, axis=0), reduction, axis=1)[:height, :width]
+    if expected is None:
+        mask = np.repeat(np.repeat(is_inside.astype(np.float32), reduction, axis=0), reduction, axis=1)[:height, :width]
+    else:
+        mask = expected.astype(np.float32)
     offsets = np.arange(reduction)
     rows = (blocks[0][:, None] * reduction + np.repeat(offsets, reduction)).ravel()
     columns = (blocks[1][:, None] * reduction + np.tile(offsets, reduction)).ravel()
     is_in_image = (rows < height) & (columns < width)
     rows, columns = rows[is_in_image], columns[is_in_image]
     at = ((rows + 0.5) / reduction - 0.5, (columns + 0.5) / reduction - 0.5)
-    expected = np.clip(0.5 - _between(distance[..., None], *at)[:, 0], 0, 1)
+    known = np.clip(0.5 - _between(distance[..., None], *at)[:, 0], 0, 1) if expected is None else mask[rows, columns]
     inside, outside = _between(inner, *at), _between(outer, *at)
     colour = _as_float(image[rows, columns])
     line = inside - outside
-    share = (np.einsum("nc,nc->n", colour - outside, line) + ALIKE**2 * expected) / (
-        np.einsum("nc,nc->n", line, line) + ALIKE**2
-    )
-    mask[rows, columns] = np.clip(share, 0, 1)
+    share = (np.einsum("nc,nc->n", colour - outside, line) + ALIKE**2 * known) / (np.einsum("nc,nc->n", line, line) + ALIKE**2)
+    is_told = (np.minimum(num_inner, num_outer) >= LEAST_NEAR)[rows // reduction, columns // reduction]
+    mask[rows, columns] = np.where(is_told, np.clip(share, 0, 1), known)
     return mask
 
 
-def _colour_near(colours: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """(h, w, 3) mean colour of the coarse pixels that count in the window around each; of all that count where none does."""
+def _colour_near(colours: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean colour (h, w, 3) of the coarse pixels that count in the window around each, and (h, w) how many these are.
+
+    Where there is none, it is the mean of all that count.
+    """
     if not counts.any():
         counts = np.ones_like(counts)
     weighted = np.concatenate([colours * counts[..., None], counts[..., None]], axis=2, dtype=np.float64)
     sums = _window_sums(_window_sums(weighted, 0), 1)
+    near = sums[..., 3].copy()
     sums += 1e-6 * weighted.sum(axis=(0, 1))
-    return (sums[..., :3] / sums[..., 3:]).astype(np.float32)
+    return (sums[..., :3] / sums[..., 3:]).astype(np.float32), near
 
 
 def _window_sums(values: np.ndarray, axis: int) -> np.ndarray:

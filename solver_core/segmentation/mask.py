@@ -9,20 +9,19 @@ about where its outline runs.
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from solver_core import render
-from solver_core.checks import checked_camera, checked_rigid
-from solver_core.errors import ObservationError, SetupError
-from solver_core.frames import Camera, project
+from solver_core.errors import ObservationError
+from solver_core.frames import Camera
 from solver_core.images import block_mean
-from solver_core.mesh import Mesh
 from solver_core.segmentation.cut import minimum_cut
 from solver_core.segmentation.edge import fine_mask
-from solver_core.segmentation.hints import Hints, checked_hints, checked_image
+from solver_core.segmentation.hints import MARGIN, Hints, checked_hints, checked_image, window_around
 from solver_core.segmentation.mixture import Mixture, fit_mixture, log_density
+from solver_core.segmentation.placing import Model, checked_model, place
 
 WORKING_PX = 256  # longer side of what is cut; the edge is found in the image's own pixels afterwards
 NUM_INSIDE, NUM_OUTSIDE = 5, 12  # Gaussians
@@ -33,7 +32,8 @@ TURNS = 6  # of mixtures and cuts
 SURE = 30.0  # log odds of what the user marked
 LIMIT = 20.0  # of the log odds of a colour: none is a proof
 OUTLINE, SMOOTH = 15.0, 0.1  # cost of a pixel's length of outline, where the image has no edge; and the least share of it
-TOLERANCE = 0.08  # of the silhouette's longer side: standard deviation of where its outline is thought to be
+TOLERANCE = 0.02  # of the silhouette's longer side: standard deviation of where its outline is thought to be once it was placed
+PLACED_PX = 1.0  # of the image: how far a model that was placed may be off at its outline
 SETTLED = 0.002  # share of the pixels that still change sides
 ALIKE = 0.5  # log odds: colours on the two sides of an outline that differ by less are alike
 NOTED = 0.2  # share of the outline
@@ -90,19 +90,56 @@ def mask_from_image(
     image = checked_image(image)
     size = image.shape[0], image.shape[1]
     model = checked_model(vertices, faces, camera, start, size)
-    silhouette = None if model is None else silhouette_of(*model)
-    hints = checked_hints(size, box, lasso, inside, outside, silhouette)
-    if model is not None and (box is not None or lasso is not None):
-        silhouette = silhouette_of(*model, fitted_to=~hints.is_outside)
-    return segment(image, hints, None if silhouette is None else prior_of(silhouette, TOLERANCE))
+    hints = checked_hints(size, box, lasso, inside, outside, None if model is None else model.silhouette(model.start))
+    if model is None:
+        return segment(image, hints, None)
+    if box is not None or lasso is not None:
+        model = model.fitted_to(~hints.is_outside)
+    pose = place(image, hints, model, np.random.default_rng(0))
+    return segment_model(image, hints, model, pose)._replace(coverage=model_coverage(image, hints, model, pose))
 
 
-def segment(image: np.ndarray, hints: Hints, prior: np.ndarray | None) -> ImageMask:
-    """Mask of a checked image (H, W, 3), with log odds (H, W) of each pixel before its colour is seen, or None."""
+def segment_model(image: np.ndarray, hints: Hints, model: Model, pose: np.ndarray) -> ImageMask:
+    """Mask of a checked image (H, W, 3) by its colours, in which a model stands about at a pose (7,)."""
+    silhouette = model.silhouette(pose)
+    return segment(image, _window_on(hints, silhouette), prior_of(silhouette, TOLERANCE))
+
+
+def model_coverage(image: np.ndarray, hints: Hints, model: Model, pose: np.ndarray) -> np.ndarray:
+    """(H, W) float32 what a model covers at a pose (7,), whose edge is where the image has it within a pixel or two."""
+    silhouette = model.silhouette(pose)
+    hints = _window_on(hints, silhouette)
+    window, reduction, colours = _working(image, hints)
+    distance = render.signed_distance(silhouette[window][None])[0]
+    expected = np.clip(0.5 - distance, 0, 1)
+    coarse = block_mean(expected[None], reduction)[0]
+    coverage = np.zeros(image.shape[:2], np.float32)
+    found = fine_mask(image[window], colours, coarse, reduction, expected)
+    coverage[window] = np.where(np.abs(distance) < PLACED_PX, found, expected)
+    return _marked(coverage, hints)
+
+
+def _window_on(hints: Hints, silhouette: np.ndarray) -> Hints:
+    return hints._replace(window=window_around(silhouette | hints.is_inside, MARGIN))
+
+
+def _working(image: np.ndarray, hints: Hints) -> tuple[tuple[slice, slice], int, np.ndarray]:
+    """The window of an image, pixels of it that are one when it is cut, each way, and (h, w, 3) its means in [0, 1]."""
     left, top, right, bottom = hints.window
     window = slice(top, bottom), slice(left, right)
     reduction = math.ceil(max(right - left, bottom - top) / WORKING_PX)
     colours = block_mean(image[window][None], reduction)[0] / np.float32(255 if image.dtype == np.uint8 else 1)
+    return window, reduction, colours
+
+
+def _marked(coverage: np.ndarray, hints: Hints) -> np.ndarray:
+    """The coverage (H, W) with what a user marked."""
+    return np.where(hints.is_outside, 0, np.where(hints.is_inside, 1, coverage)).astype(np.float32)
+
+
+def segment(image: np.ndarray, hints: Hints, prior: np.ndarray | None) -> ImageMask:
+    """Mask of a checked image (H, W, 3), with log odds (H, W) of each pixel before its colour is seen, or None."""
+    window, reduction, colours = _working(image, hints)
     inside, outside = (
         block_mean(one[window][None].astype(np.float32), reduction)[0] > 0.5 for one in (hints.is_inside, hints.is_outside)
     )
@@ -110,7 +147,7 @@ def segment(image: np.ndarray, hints: Hints, prior: np.ndarray | None) -> ImageM
     coarse, ratio = _take_turns(colours, inside, outside, odds, has_model=prior is not None)
     coverage = np.zeros(image.shape[:2], np.float32)
     coverage[window] = fine_mask(image[window], colours, coarse, reduction)
-    coverage[hints.is_outside], coverage[hints.is_inside] = 0, 1
+    coverage = _marked(coverage, hints)
     if not (coverage >= 0.5).any():
         raise ObservationError("no pixel there looks like an object; mark some of it with strokes inside")
     alike = _share_alike(coarse >= 0.5, ratio)
@@ -204,45 +241,3 @@ def _share_cut_off(is_inside: np.ndarray, is_outside: np.ndarray, ratio: np.ndar
             cut_off += int(np.sum(crossed & is_outside[outer] & (ratio[outer] > ALIKE)))
             total += int(crossed.sum())
     return cut_off / max(total, 1)
-
-
-Model = tuple[Mesh, Camera, np.ndarray]
-
-
-def checked_model(vertices: Any, faces: Any, camera: Any, start: Any, size: tuple[int, int]) -> Model | None:
-    """Mesh, camera and (4, 4) start, or None if there is none.  Raises SetupError."""
-    given = {"vertices": vertices, "faces": faces, "camera": camera, "start": start}
-    missing = [name for name, value in given.items() if value is None]
-    if len(missing) == len(given):
-        return None
-    if missing:
-        raise SetupError(f"the model is vertices, faces, camera and start together; {', '.join(missing)} is missing")
-    if (checked_camera(camera).height, camera.width) != size:
-        raise SetupError(
-            f"image and camera must have the same size, got {size[1]} x {size[0]} pixels for a camera of "
-            f"{camera.width} x {camera.height}"
-        )
-    return Mesh.checked(vertices, faces), camera, checked_rigid(start, "start")
-
-
-def silhouette_of(mesh: Mesh, camera: Camera, pose: np.ndarray, fitted_to: np.ndarray | None = None) -> np.ndarray:
-    """(H, W) bool where a mesh is seen; moved and sized so that its box is that of an area (H, W) if one is given.
-
-    Raises SetupError if it is not in view.
-    """
-    points = mesh.vertices @ pose[:3, :3].T + pose[:3, 3]
-    if (points[:, 2] >= 0).any():
-        raise SetupError("the start puts a part of the object behind the camera; move it into view")
-    intrinsics = camera.intrinsics
-    if fitted_to is not None:
-        seen = project(points, intrinsics)
-        low, high = seen.min(axis=0), seen.max(axis=0)
-        spans = [np.flatnonzero(fitted_to.any(axis=axis))[[0, -1]] + [0, 1] for axis in (0, 1)]
-        factor = float(np.mean([np.ptp(span) for span in spans]) / np.mean(high - low))
-        shift = [span.mean() for span in spans] - factor * (low + high) / 2
-        intrinsics = factor * intrinsics
-        intrinsics[2:] += shift
-    depth = render.render_depth([mesh], pose[None].astype(np.float64), intrinsics[None], camera.height, camera.width)[0]
-    if not np.isfinite(depth).any():
-        raise SetupError("at the start the object is out of view; move it into the image")
-    return np.isfinite(depth)

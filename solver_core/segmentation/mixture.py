@@ -43,7 +43,7 @@ def fit_mixture(
         before: a mixture to begin from.
     """
     samples = samples.astype(np.float64)
-    share = _nearest(samples, _spread_out(samples, weights, count, noise, rng), noise) if before is None else None
+    share = _nearest(samples, spread_out(samples, weights, count, noise, rng), noise) if before is None else None
     mixture = before
     for _ in range(rounds):
         if share is None:
@@ -60,9 +60,7 @@ def log_density(mixture: Mixture, samples: np.ndarray) -> np.ndarray:
     return _log_sum(_log_densities(mixture, samples))[0]
 
 
-def _spread_out(
-    samples: np.ndarray, weights: np.ndarray, count: int, noise: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
+def spread_out(samples: np.ndarray, weights: np.ndarray, count: int, noise: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """(K, D) samples that are far from each other, as k-means++ draws them (Arthur and Vassilvitskii 2007)."""
     chance, centres = weights, []
     far = np.full(len(samples), np.inf)

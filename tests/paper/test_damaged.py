@@ -10,7 +10,7 @@ pytest.importorskip("scipy")
 
 from solver_core.problems.pose.confidence import FEATURES
 from solver_core.problems.pose.damage import BOX, ELLIPSE
-from training.paper.calibrate_pose import QUANTILE, fitted_quantile, fitted_weights
+from training.paper.calibrate_pose import QUANTILE, RIDGE, fitted_quantile, fitted_weights
 from training.paper.tables.damaged import SHARE_TOLERANCE, blob, hidden_by, hole, moved_edge
 
 
@@ -52,7 +52,7 @@ def test_weights_of_what_speaks_against_a_pose_are_not_positive(rng):
     inputs[:, 0] *= 3
     is_right = rng.uniform(size=400) < 1 / (1 + np.exp(inputs[:, 0] - inputs[:, 1]))  # the second seems to speak for it
 
-    weights = fitted_weights(inputs, is_right)
+    weights = fitted_weights(inputs, is_right, FEATURES, RIDGE)
 
     assert weights[0] == pytest.approx(-1, abs=0.35)  # 400 samples
     assert weights[1] == 0

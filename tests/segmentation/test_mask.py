@@ -116,22 +116,32 @@ def test_equal_colours_are_said(rng):
     assert "same colours along" in found.notes[0]
 
 
-def test_model_tells_the_object_from_a_thing_of_its_colours(rng):
-    vertices, faces = TETRAHEDRON
-    start = np.eye(4)
-    start[:3, 3] = (-0.5, -0.3, -2.0)
-    coverage = np.zeros((HEIGHT, WIDTH), np.float32)
+BESIDE_TRIANGLE = strokes(slice(85, 110), slice(10, 30))
+TRIANGLE_START = np.array([[1.0, 0, 0, -0.5], [0, 1, 0, -0.3], [0, 0, 1, -2], [0, 0, 0, 1]])
+
+
+def triangle(rng) -> tuple[np.ndarray, np.ndarray]:
+    """The triangle that the tetrahedron shows from its front, beside a square of its colours: image and coverage."""
     rows, columns = np.mgrid[:HEIGHT, :WIDTH] + 0.5
-    # The triangle that the tetrahedron shows from its front, and a square of its colours beside it.
     x, y = (columns - 80) / 75 + 0.5, (60 - rows) / 75 + 0.3
-    coverage[(x > 0) & (y > 0) & (x + y < 1)] = 1
-    beside = strokes(slice(85, 110), slice(10, 30))
-    image = photograph(np.maximum(coverage, beside), rng)
+    coverage = ((x > 0) & (y > 0) & (x + y < 1)).astype(np.float32)
+    return photograph(np.maximum(coverage, BESIDE_TRIANGLE), rng), coverage
+
+
+@pytest.mark.parametrize(
+    ("turn", "shift"), [pytest.param(0.0, 0.0, id="in place"), pytest.param(0.35, 0.12, id="turned and moved")]
+)
+def test_model_tells_the_object_from_a_thing_of_its_colours(rng, turn, shift):
+    vertices, faces = TETRAHEDRON
+    image, coverage = triangle(rng)
+    start = TRIANGLE_START.copy()
+    start[:2, :2] = [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]
+    start[:2, 3] += shift
 
     found = mask_from_image(image, vertices=vertices, faces=faces, camera=CAMERA, start=start)
 
-    assert overlap(found.coverage, coverage) > 0.9
-    assert found.coverage[beside].mean() < 0.1
+    assert overlap(found.coverage, coverage) > 0.95
+    assert found.coverage[BESIDE_TRIANGLE].mean() < 0.1
 
 
 GREY = np.full((HEIGHT, WIDTH, 3), 127, np.uint8)

@@ -21,7 +21,7 @@ from solver_core import render
 from solver_core.mesh_library import MeshPool, load_library
 from solver_core.network.weights import SHIPPED
 from solver_core.problems.pose.confidence import FEATURES, FILE, PoseInterval, features, interval_features, logit
-from solver_core.problems.pose.evidence import Evidence
+from solver_core.problems.pose.evidence import Evidence, ImageEvidence
 from solver_core.problems.pose.solve import PoseOptions
 from solver_core.writing import whole_file
 from training.paper.evaluation import Errors, Run
@@ -30,7 +30,7 @@ from training.paper.tables.damaged import draw_damaged, is_wrong, kinds, measure
 SEED = 41  # of the samples; no table's
 LEFT_OUT = ("another mesh", "focal length", "principal point", "longer on an axis")
 # Which way each of FEATURES may turn the probability: evidence against a pose never speaks for it.
-SIGNS = {"gap": 1, "size": 1}
+SIGNS = {"gap": 1, "size": 1, "contrast": 1, "edges": 1, "image gap": 1}
 BLOCK = 10  # samples of a kind before the next one: what was measured by then covers all kinds
 RIDGE = 0.002  # on weights of features that are brought to a standard deviation of 1
 QUANTILE = 0.9
@@ -44,19 +44,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=SHIPPED / FILE)
     args = parser.parse_args()
     errors = solve_all(args.data, args.parts, args.samples)
-    is_first = errors["number"] % 2 == 0
-    for name, fitted, kept in (("first", is_first, ~is_first), ("second", ~is_first, is_first)):
-        weights, interval = fit(taken(errors, fitted))
-        print(f"fitted on the {name} half, {kept.sum()} others: {quality(taken(errors, kept), weights, interval)}")
-    weights, interval = fit(errors)
-    content = {
-        "about": f"fitted by training/paper/calibrate_pose.py, {len(is_first)} solves, {args.samples} of each kind",
-        "features": list(FEATURES),
-        "weights": weights.round(4).tolist(),
-        "interval": interval.round(4).tolist(),
-    }
-    with whole_file(args.out, "calibration") as part:
-        part.write_text(json.dumps(content, indent=1) + "\n")
+    about = f"fitted by training/paper/calibrate_pose.py, {len(errors['number'])} solves, {args.samples} of each kind"
+    write(errors, FEATURES, RIDGE, about, args.out)
 
 
 def solve_all(data: Path, parts: Path, count: int) -> Errors:
@@ -81,29 +70,60 @@ def solve_all(data: Path, parts: Path, count: int) -> Errors:
     return {key: np.concatenate([errors[key] for errors in measured]) for key in measured[0]}
 
 
-def fit(errors: Errors) -> tuple[np.ndarray, np.ndarray]:
-    """The numbers of a Calibration: by logistic regression, and by regression of the 90 % quantiles of the errors."""
-    seen = [Evidence(*row) for row in errors["evidence"]]
-    weights = fitted_weights(np.stack([features(one) for one in seen]), ~is_wrong(errors))
-    inputs = np.stack([interval_features(one, logit(one, weights)) for one in seen])  # (N, 3, 3)
-    interval = [
-        fitted_quantile(inputs[:, k], np.log(np.maximum(errors["parts"][:, k], 1e-6))) for k in range(len(PoseInterval._fields))
-    ]
-    return weights, np.stack(interval)
+def write(
+    errors: Errors, names: tuple[str, ...], ridge: float, about: str, out: Path, slopes: np.ndarray | None = None
+) -> None:
+    """Fits and writes a calibration; prints what one that was fitted to half of the solves does on the other half."""
+    is_first = errors["number"] % 2 == 0
+    for name, fitted, kept in (("first", is_first, ~is_first), ("second", ~is_first, is_first)):
+        weights, interval = fit(taken(errors, fitted), names, ridge, slopes)
+        print(f"fitted on the {name} half, {kept.sum()} others: {quality(taken(errors, kept), weights, interval)}")
+    weights, interval = fit(errors, names, ridge, slopes)
+    content = {
+        "about": about,
+        "features": list(names),
+        "weights": weights.round(4).tolist(),
+        "interval": interval.round(4).tolist(),
+    }
+    with whole_file(out, "calibration") as part:
+        part.write_text(json.dumps(content, indent=1) + "\n")
 
 
-def fitted_weights(inputs: np.ndarray, is_right: np.ndarray) -> np.ndarray:
-    """(F + 1,) weights of features (N, F + 1), the last of which is 1."""
+def evidence_of(errors: Errors) -> list[tuple[Evidence, ImageEvidence | None]]:
+    """What was seen of each solve, of photographs also in the image."""
+    images = [ImageEvidence(*row) for row in errors["image_evidence"]] if "image_evidence" in errors else None
+    return [(Evidence(*row), None if images is None else images[k]) for k, row in enumerate(errors["evidence"])]
+
+
+def fit(
+    errors: Errors, names: tuple[str, ...], ridge: float, slopes: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers of a Calibration: by logistic regression, and by regression of the 90 % quantiles of the errors.
+
+    slopes: (3, 2) factors of the intervals' log spread and logit where they are known and only the constant is fitted.
+    """
+    seen = evidence_of(errors)
+    weights = fitted_weights(np.stack([features(*one) for one in seen]), ~is_wrong(errors), names, ridge)
+    inputs = np.stack([interval_features(one, logit(one, weights, image)) for one, image in seen])  # (N, 3, 3)
+    log_errors = np.log(np.maximum(errors["parts"], 1e-6))
+    if slopes is not None:
+        constants = np.quantile(log_errors - (inputs[..., :2] * slopes).sum(axis=2), QUANTILE, axis=0)
+        return weights, np.column_stack([slopes, constants])
+    return weights, np.stack([fitted_quantile(inputs[:, k], log_errors[:, k]) for k in range(len(PoseInterval._fields))])
+
+
+def fitted_weights(inputs: np.ndarray, is_right: np.ndarray, names: tuple[str, ...], ridge: float) -> np.ndarray:
+    """(F + 1,) weights of features (N, F + 1) of these names, the last of which is 1."""
     mean, scale = inputs[:, :-1].mean(axis=0), inputs[:, :-1].std(axis=0) + 1e-6
     standard = np.column_stack([(inputs[:, :-1] - mean) / scale, np.ones(len(inputs))])
 
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
         odds = standard @ weights
         residual = 1 / (1 + np.exp(-odds)) - is_right
-        value = np.mean(np.logaddexp(0, odds) - is_right * odds) + RIDGE / 2 * weights[:-1] @ weights[:-1]
-        return value, standard.T @ residual / len(inputs) + np.append(RIDGE * weights[:-1], 0)
+        value = np.mean(np.logaddexp(0, odds) - is_right * odds) + ridge / 2 * weights[:-1] @ weights[:-1]
+        return value, standard.T @ residual / len(inputs) + np.append(ridge * weights[:-1], 0)
 
-    bounds = [(0, None) if SIGNS.get(name, -1) > 0 else (None, 0) for name in FEATURES] + [(None, None)]
+    bounds = [(0, None) if SIGNS.get(name, -1) > 0 else (None, 0) for name in names] + [(None, None)]
     found = minimize(loss, np.zeros(len(mean) + 1), jac=True, bounds=bounds, method="L-BFGS-B").x
     return np.append(found[:-1] / scale, found[-1] - found[:-1] @ (mean / scale))
 
@@ -125,10 +145,10 @@ def taken(errors: Errors, rows: np.ndarray) -> Errors:
 
 def quality(errors: Errors, weights: np.ndarray, interval: np.ndarray) -> str:
     """How a calibration does on other solves."""
-    seen = [Evidence(*row) for row in errors["evidence"]]
-    odds = np.array([logit(one, weights) for one in seen])
+    seen = evidence_of(errors)
+    odds = np.array([logit(one, weights, image) for one, image in seen])
     probability, right = 1 / (1 + np.exp(-odds)), ~is_wrong(errors)
-    widths = np.exp([(interval_features(one, each) * interval).sum(axis=1) for one, each in zip(seen, odds, strict=True)])
+    widths = np.exp([(interval_features(one, each) * interval).sum(axis=1) for (one, _), each in zip(seen, odds, strict=True)])
     lines = [f"right {right.mean():.1%}, Brier score {np.mean((probability - right) ** 2):.4f}"]
     lines += [f"intervals hold {100 * np.mean(errors['parts'] <= widths, axis=0).round(3)}"]
     for least in (0.5, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97):

@@ -3,7 +3,8 @@
 
 Right is within 5 degrees and 0.05 diagonals of the truth, or of a pose that looks the same.  The probability is a logistic
 function of the evidence, an interval a power of the spread that the outline allows, wider where the probability is low.  The
-numbers were fitted on validation meshes with masks damaged in known ways (training/paper/calibrate_pose.py).
+numbers were fitted on validation meshes with masks damaged in known ways (training/paper/calibrate_pose.py), and those of
+photographs, where the image has its say, on photographs of validation meshes (training/paper/calibrate_photo.py).
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ import numpy as np
 
 from solver_core.errors import WeightsError
 from solver_core.network.weights import SHIPPED
-from solver_core.problems.pose.evidence import Evidence
+from solver_core.problems.pose.evidence import Evidence, ImageEvidence
 from solver_core.reading import numbers, read_json, reading
 
-FILE = "pose_confidence.json"
+FILE, PHOTO_FILE = "pose_confidence.json", "photo_confidence.json"
 FEATURES = ("outline", "unexplained", "hidden", "outliers", "edge", "gap", "rotation", "along", "size")
+PHOTO_FEATURES = (*FEATURES, "contrast", "edges", "weak", "image gap", "start", "alike")
 NORMAL_90 = 1.645  # standard deviations that hold nine of ten of what is normally distributed
 MAX_LOGIT = 7.0  # one in a thousand: nobody has seen enough cases to claim more
 
@@ -34,6 +36,10 @@ class PoseInterval(NamedTuple):
     rotation_deg: float
     across: float
     along: float
+
+    def in_unit(self, diagonal: float) -> PoseInterval:
+        """The same in the unit of a mesh, of an interval in its diagonals."""
+        return self._replace(across=diagonal * self.across, along=diagonal * self.along)
 
 
 class Confidence(NamedTuple):
@@ -54,23 +60,29 @@ class Calibration(NamedTuple):
     interval: np.ndarray
 
 
-def confidence(evidence: Evidence) -> Confidence:
-    """How sure a pose is, by the evidence."""
-    calibration = shipped_calibration()
-    chance = logit(evidence, calibration.weights)
+def confidence(evidence: Evidence, seen: ImageEvidence | None = None) -> Confidence:
+    """How sure a pose is, by the evidence; of a photograph also by what the image says."""
+    calibration = shipped_calibration(*((FILE, FEATURES) if seen is None else (PHOTO_FILE, PHOTO_FEATURES)))
+    chance = logit(evidence, calibration.weights, seen)
     widths = np.exp((interval_features(evidence, chance) * calibration.interval).sum(axis=1))
     return Confidence(float(1 / (1 + np.exp(-chance))), PoseInterval(*widths.tolist()))
 
 
 def calibrated(covariance: np.ndarray, evidence: Evidence, interval: PoseInterval) -> np.ndarray:
     """(6, 6) the covariance that the outline allows, made as wide as an interval (in diagonals)."""
-    widths = np.array(interval) / np.maximum([getattr(evidence, name) for name in PoseInterval._fields], 1e-12) / NORMAL_90
-    factors = np.repeat(widths, (3, 2, 1))
+    allowed = PoseInterval(*(NORMAL_90 * max(getattr(evidence, name), 1e-12) for name in PoseInterval._fields))
+    return widened(covariance, allowed, interval)
+
+
+def widened(covariance: np.ndarray, before: PoseInterval, after: PoseInterval) -> np.ndarray:
+    """(6, 6) a covariance that is as wide as an interval, made as wide as another one."""
+    factors = np.repeat(np.divide(after, before), (3, 2, 1))
     return covariance * np.outer(factors, factors)
 
 
-def features(evidence: Evidence) -> np.ndarray:
-    """(F + 1,) what the probability follows from, in the order of FEATURES, and 1."""
+def features(evidence: Evidence, seen: ImageEvidence | None = None) -> np.ndarray:
+    """(F + 1,) what the probability follows from, in the order of FEATURES or PHOTO_FEATURES, and 1."""
+    of_image = [] if seen is None else _image_features(seen)
     return np.array(
         [
             np.log(0.003 + evidence.outline),
@@ -82,14 +94,26 @@ def features(evidence: Evidence) -> np.ndarray:
             np.log(np.clip(evidence.rotation_deg, 0.02, 90)),
             np.log(np.clip(evidence.along, 1e-4, 1)),
             np.log(np.clip(evidence.size_px, 8, 1000)),
+            *of_image,
             1.0,
         ]
     )
 
 
-def logit(evidence: Evidence, weights: np.ndarray) -> float:
+def _image_features(seen: ImageEvidence) -> list[float]:
+    return [
+        np.log(0.03 + max(seen.contrast, 0)),
+        seen.edges,
+        seen.weak,
+        np.log(3 + seen.gap),
+        min(seen.start_deg / 45, 2),
+        np.log(0.03 + seen.alike),
+    ]
+
+
+def logit(evidence: Evidence, weights: np.ndarray, seen: ImageEvidence | None = None) -> float:
     """Log odds that a pose is right."""
-    return float(np.clip(features(evidence) @ weights, -MAX_LOGIT, MAX_LOGIT))
+    return float(np.clip(features(evidence, seen) @ weights, -MAX_LOGIT, MAX_LOGIT))
 
 
 def interval_features(evidence: Evidence, chance: float) -> np.ndarray:
@@ -99,12 +123,12 @@ def interval_features(evidence: Evidence, chance: float) -> np.ndarray:
 
 
 @functools.cache
-def shipped_calibration() -> Calibration:
-    """The numbers that ship.  Raises WeightsError if they are damaged or of another version."""
-    path, what = SHIPPED / FILE, "calibration of poses"
+def shipped_calibration(file: str, names: tuple[str, ...]) -> Calibration:
+    """The numbers that ship, for features of these names.  Raises WeightsError if they are damaged or of another version."""
+    path, what = SHIPPED / file, "calibration of poses"
     content = read_json(path, what, WeightsError)
     with reading(path, what, WeightsError):
-        if content["features"] != list(FEATURES):
+        if content["features"] != list(names):
             raise ValueError("it is of another version; install it again")
-        weights = numbers(content["weights"], (len(FEATURES) + 1,), "weights")
+        weights = numbers(content["weights"], (len(names) + 1,), "weights")
         return Calibration(weights, numbers(content["interval"], (len(PoseInterval._fields), 3), "interval"))

@@ -48,6 +48,24 @@ class Evidence(NamedTuple):
     along: float
 
 
+class ImageEvidence(NamedTuple):
+    """What a photograph says of a pose, beside the mask that was found in it.
+
+    contrast: by how many nats a pixel of the object is likelier with colours of its own.  edges: how much sharper the image is
+    along the outline than elsewhere, in [-1, 1].  weak: share of the outline, in [0, 1], along which it is less sharp.
+    gap: nats by which the next pose that looks different makes the image less likely.  start_deg: how far it is turned
+    from the start.  alike: share of the outline, in [0, 1], along which
+    object and surroundings have the same colours.
+    """
+
+    contrast: float
+    edges: float
+    weak: float
+    gap: float
+    start_deg: float
+    alike: float
+
+
 class Looked(NamedTuple):
     """Evidence, and the covariance (6, 6) of an SE3 step from the pose that its standard deviations are of."""
 

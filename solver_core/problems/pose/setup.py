@@ -10,7 +10,7 @@ import numpy as np
 from solver_core import rotations
 from solver_core.checks import checked_array, checked_camera, checked_coverage, checked_numbers, checked_rigid
 from solver_core.errors import ObservationError, SetupError, shown
-from solver_core.frames import Camera, matrix_from_pose, pose_from_matrix
+from solver_core.frames import Camera
 from solver_core.mesh import Mesh, UnitMesh
 from solver_core.views import view_rotation
 
@@ -85,17 +85,18 @@ class PoseSetup:
         wxyz = np.concatenate([rotations.multiply(upright, turn[None]) for turn in turns])
         return np.concatenate([wxyz, np.tile([0.0, 0.0, -3.0], (len(wxyz), 1))], axis=1)  # alignment sets the place
 
+    @property
+    def unit(self) -> UnitMesh:
+        """The mesh, and what its unit is."""
+        return UnitMesh(self.mesh, self.centre, self.diagonal)
+
     def unit_pose(self, camera_from_object: np.ndarray) -> np.ndarray:
         """(7,) pose of the unit mesh for (4, 4) of the user's."""
-        pose = pose_from_matrix(camera_from_object)
-        pose[4:] = (camera_from_object[:3, :3] @ self.centre + pose[4:]) / self.diagonal
-        return pose
+        return self.unit.unit_pose(camera_from_object)
 
     def user_matrix(self, unit_pose: np.ndarray) -> np.ndarray:
         """(4, 4) of the user's mesh for a pose (7,) of the unit mesh."""
-        matrix = matrix_from_pose(unit_pose)
-        matrix[:3, 3] = unit_pose[4:] * self.diagonal - matrix[:3, :3] @ self.centre
-        return matrix
+        return self.unit.original_matrix(unit_pose)
 
 
 def _checked_known(ignore: np.ndarray, coverage: np.ndarray, camera: Camera) -> np.ndarray:

@@ -97,7 +97,7 @@ class PoseOptions(Options):
 class PoseStep:
     """One step of a solve, as the user may watch it.
 
-    phase: "start", "align", "network", "refine", "restart", "polish" or "result".  camera_from_object: (4, 4).
+    phase: "start", "align", "network", "refine", "restart", "fine", "polish" or "result".  camera_from_object: (4, 4).
     energy: what the phase lowers, in the image that it works on: a crop for the start, alignment and networks, then the mask
     itself, if it is large first at a lower resolution.  Within a phase it never rises from step to step, but for "polish".
     iou: overlap with the mask in that image.  damping: factor by which the step was taken, 0 = not at all.  seconds since
@@ -300,17 +300,16 @@ class PoseSession(Session[PoseStep, PoseSolution]):
         reduction = self.setup.camera.fx / self.levels[0].problem.intrinsics[0, 0]
         evidence, spread = gather_evidence(self.levels[0], pose, edge_px, others.energy, symmetries)
         sure = confidence(evidence)
-        within, diagonal = sure.interval, self.setup.diagonal
+        within = sure.interval
         if self.focal_range is not None:  # the distance goes with the focal length
             within = within._replace(along=np.hypot(within.along, pose[6] * np.log(np.divide(*self.focal_range)) / 2))
-        interval = within._replace(across=diagonal * within.across, along=diagonal * within.along)
         num_others = len(others.as_good_as(evidence.energy).x)
         return PoseSolution(
             self.setup.user_matrix(pose),
             evidence.iou,
             *judge(self.setup.coverage, evidence, sure.probability, num_others, self.focal_factor, self.doubted_axis),
             sure.probability,
-            interval,
+            within.in_unit(self.setup.diagonal),
             calibrated(spread, evidence, within),
             evidence,
             notes(evidence, reduction, symmetries, num_others, self.focal_factor, self.focal_range),

@@ -17,6 +17,7 @@ GOOD_CONFIDENCE, POOR_CONFIDENCE = 0.9, 0.4
 MIN_SIZE_PX = 16  # a pixel is a sixteenth of the object and hides turns of some ten degrees
 SMALL_IOU = 0.8  # of so small a mask is a fit
 MAX_SIDES_CUT = 3  # what is left is a single edge
+NOTED_ALIKE = 0.2  # share of the outline
 NOTED, NOTED_PX = 0.05, 0.5  # share of object or mask, and pixels of edge, that are worth a note
 
 
@@ -121,12 +122,25 @@ def _masks(views: Sequence[int]) -> str:
     return f"mask of view {names[0]} is" if len(names) == 1 else f"masks of views {', '.join(names[:-1])} and {names[-1]} are"
 
 
-def judge_colours(alike: float) -> Judgement:
-    """Verdict on a pose from a photograph that explains its mask, where colours do not tell along a share of the outline."""
+def judge_photo(evidence: Evidence, alike: float, confidence: float) -> Judgement:
+    """Verdict on a pose from a photograph.
+
+    alike: share of the outline along which object and surroundings have the same colours.  confidence: probability that it is
+    right, by mask and image.
+    """
+    fit = f"it overlaps by {evidence.iou:.1%} with what looks like the object"
+    odds = f"of poses of which photographs tell as much {confidence:.1%} are right"
+    if confidence < POOR_CONFIDENCE:
+        return Judgement(
+            Verdict.BAD,
+            f"Nothing near the start looks like the object: {fit}; {odds}. Check mesh and camera, or give a better start.",
+        )
+    if confidence >= GOOD_CONFIDENCE:
+        return Judgement(Verdict.GOOD, f"The pose explains the photograph: {fit}; {odds}.")
+    why = f", and along {alike:.0%} of the outline both sides have the same colours" if alike > NOTED_ALIKE else ""
     return Judgement(
         Verdict.DOUBTFUL,
-        f"The pose is not sure: it explains the mask that was found, but along {alike:.0%} of the outline both "
-        "sides have the same colours. Look at the outlines, or mark the object by strokes.",
+        f"The pose is not sure: {fit}{why}; {odds}. Look at the outlines before you use it, or mark the object.",
     )
 
 
