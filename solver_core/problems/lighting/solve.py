@@ -345,7 +345,7 @@ class LightingSession(Session[LightingStep, LightingSolution]):
         is_known = weights is not None or shipped_weights(task).exists()
         self.networks = load_networks(weights, task, INPUT_LAYOUT) if is_known and options.steps else []
         self.problem = setup.problem(GRID_SIZE, MAP_SIZE)
-        self.final = self.problem
+        self.final, self.basis_shading = self.problem, None
         self.best = _Found(self._start(), np.array([np.inf]), np.array([False]), [StopReason.MAX_STEPS])
         self.found = self.best
         self.notes = [f"The image does not show the known light {light.name}, so it was not counted." for light in missing]
@@ -440,11 +440,11 @@ class LightingSession(Session[LightingStep, LightingSolution]):
     def _sort(self) -> Iterator[LightingStep]:
         """A few steps from many starts, without indirect light and, where shadows are not black, with it; the better stays."""
         setup, first = replace(self.setup, has_indirect=True), self.best
-        straight = BasisImages(self.setup.problem(SEARCH_GRID, SEARCH_MAP))
+        straight = self._look(self.setup)
         yield from self._follow(_likely(self._starts(straight, first), START_RATIO, START_MORE), SORT_LOOP)
         if not self.options.indirect or self._ambient_share() < LEAST_AMBIENT:
             return
-        indirect = BasisImages(setup.problem(SEARCH_GRID, SEARCH_MAP), straight.shading)
+        indirect = self._look(setup)
         if indirect.least_rest() > HOPELESS * straight.least_rest():
             return
         before = self.setup, self.problem, self.found, self.best
@@ -496,9 +496,15 @@ class LightingSession(Session[LightingStep, LightingSolution]):
                 "look for more lamps, or count it as known."
             )
 
+    def _look(self, setup: LightingSetup) -> BasisImages:
+        """At all lights, on a coarse grid."""
+        images = BasisImages(setup.problem(SEARCH_GRID, SEARCH_MAP), self.basis_shading)
+        self.basis_shading = images.shading
+        return images
+
     def _may_be_more(self) -> bool:
         """Whether the image holds another lamp, if the one that was found is what it seems."""
-        left, with_one_more = BasisImages(self.setup.problem(SEARCH_GRID, SEARCH_MAP)).left_beside(self.best.x, FINE_MAP)
+        left, with_one_more = self._look(self.setup).left_beside(self.best.x, FINE_MAP)
         return with_one_more < LEFT_BY_MORE * left and left - with_one_more > LEAST_LEFT
 
     def _fine(self, found: _Found) -> Iterator[LightingStep]:
@@ -512,7 +518,7 @@ class LightingSession(Session[LightingStep, LightingSolution]):
         if len(self.problem.lamps.kinds) != count - 1:
             return
         before = self.problem, self.final, self.found, self.best
-        images = BasisImages(self.setup.problem(SEARCH_GRID, SEARCH_MAP))
+        images = self._look(self.setup)
         sets = images.sets(images.problem.observation.image[0].mean(axis=1), count, STARTS_OF_SEVERAL)
         more = (self.setup.kind,) * (count - 1)
         self.problem, self.final = replace(self.problem, more=more), replace(self.final, more=more)
