@@ -111,6 +111,11 @@ def guide(window: Window, problem: str) -> None:
     save(take(window), problem)
     num_steps = solve(window, problem)
     save(take(window), f"{problem}-solved")
+    if problem == "lighting":
+        window.ask("bpy.context.scene.deep_feedback.lighting.comparison = 'DIFFERENCE'")
+        take(window)  # it is drawn first, and made then
+        save(take(window), "lighting-difference")
+        window.ask("bpy.context.scene.deep_feedback.lighting.comparison = 'OFF'")
     pictures = replay(window, problem, num_steps)
     animate(pictures + (play(window) if problem == "armature" else []), problem, MS_PER_STEP)
 

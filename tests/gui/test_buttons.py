@@ -82,6 +82,9 @@ answer = [(seen.min(axis=0) + (region.x, region.y)).tolist(), (seen.max(axis=0) 
 """
 
 
+COVERED = "sum(bpy.context.scene.deep_feedback.pose.silhouette.image.pixels[:][3::4])"
+
+
 def test_box_around_a_photograph_makes_the_mask_of_its_pose(window, keep_picture):
     window.open_demo("pose")
     window.ask("bpy.context.scene.deep_feedback.pose.silhouette.source = 'BACKGROUND'")
@@ -94,6 +97,17 @@ def test_box_around_a_photograph_makes_the_mask_of_its_pose(window, keep_picture
     window.drag(low + BOX[0] * (high - low), low + BOX[1] * (high - low))
     window.wait_for(f"{photo_mask} is not None and {photo_mask}.name.endswith(' mask')")
     keep_picture("mask")
+    covered = window.value(COVERED)
+    window.click(*window.find("deep_feedback.mask_from_photo"))
+    window.settle()
+    middle, aside = (low + high) / 2, np.array([60, 0])
+    window.drag(middle - aside, middle + aside, key="ctrl")  # a stroke over what is no object
+    window.settle()
+    keep_picture("stroke")
+    window.press("Return")
+    window.wait_until(lambda: window.value(COVERED) < covered, "the refined mask")
+    undo(window)
+    window.wait_until(lambda: window.value(COVERED) == covered, "the mask as it was")
     report = solve(window, "pose")
 
     keep_picture("solved")
@@ -117,6 +131,27 @@ def test_escape_ends_the_drawing_of_a_box(window):
 
     window.wait_for("len(bpy.context.window_manager.windows[0].modal_operators) == 0")
     assert window.value("bpy.context.scene.deep_feedback.pose.silhouette.source") == "BACKGROUND"
+
+
+def test_escape_ends_what_cycles_renders_for_a_solve(window, keep_picture):
+    window.open_demo("lighting")
+    window.open_panel("lighting")
+    window.ask(
+        "import sys\n"
+        "sys.modules['bl_ext.user_default.deep_feedback.bridge.passes'].CYCLES['samples'] = 4000\n"
+        "bpy.context.scene.deep_feedback.lighting.passes = 'ALWAYS'"
+    )
+
+    click_solve(window, "lighting")
+    window.wait_until(lambda: found(window, "lighting", "result.rendered"), "the render to begin")
+    keep_picture("rendering")  # the window is drawn meanwhile
+    assert window.value("bpy.app.is_job_running('RENDER')")
+    window.move_mouse(*window.empty_place)
+    window.press("Escape")
+
+    window.wait_until(lambda: found(window, "lighting", "True") is None, "the solve to end")
+    window.wait_for("len(bpy.data.scenes) == 1")
+    window.ask("sys = __import__('sys')\nsys.modules['bl_ext.user_default.deep_feedback.bridge.passes'].CYCLES['samples'] = 4")
 
 
 @pytest.mark.parametrize("problem", ["pose", "lighting"])
@@ -201,6 +236,11 @@ def test_lighting_button_finds_the_sun_of_the_picture(window, keep_picture):
     report = solve(window, "lighting")
 
     keep_picture("after")
+    for what in ("RELIT", "DIFFERENCE"):
+        window.ask(f"bpy.context.scene.deep_feedback.lighting.comparison = '{what}'")
+        window.settle()  # asks for the picture
+        keep_picture(what.lower())
+    assert "Traceback" not in window.log.read_text(encoding="utf-8")
     truth = json.loads((DEMO / "lighting_truth.json").read_text())
     assert angle_deg(matrix(window, "Sun")[:3, 2], np.array(truth["towards_sun_world"])) < 2
     assert report["angle_moved_deg"] > 30

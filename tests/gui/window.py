@@ -209,15 +209,20 @@ class Window:
         time.sleep(0.2)  # a button has to notice the mouse before it takes a click
         self._do(f"click --repeat {times} --delay 60 1")
 
-    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+    def drag(self, start: tuple[float, float], end: tuple[float, float], key: str = "") -> None:
+        """key: that is held meanwhile."""
         self.move_mouse(*start)
         time.sleep(0.2)
+        if key:
+            self._do(f"keydown {key}")
         self._do("mousedown 1")
         self.settle()  # Blender takes a press to be where the mouse is when it notices
         for share in (0.3, 0.7, 1.0):
             self.move_mouse(*(low + share * (high - low) for low, high in zip(start, end, strict=True)))
             time.sleep(0.2)
         self._do("mouseup 1")
+        if key:
+            self._do(f"keyup {key}")
 
     def press(self, *keys: str) -> None:
         self._do(f"key --delay 60 {' '.join(keys)}")
