@@ -61,7 +61,8 @@ class LightingCanvas:
         """(H, W, 3) uint8: orange where the photograph is brighter than the estimate, cyan where it is darker."""
         residual = self.problem.observation.image[0].mean(axis=1) - self._prediction(lights).mean(axis=1)
         tint = np.where(residual[:, None] > 0, np.array(ORANGE), np.array(CYAN)) / 255
-        return np.round(255 * self._spread(tint * np.clip(np.abs(residual), 0, 1)[:, None])).astype(np.uint8)
+        shown = srgb_from_linear(self._spread(tint * np.clip(np.abs(residual), 0, 1)[:, None]))
+        return np.round(255 * shown).astype(np.uint8)
 
     def draw_light(self, picture: np.ndarray, light: np.ndarray, colour: Colour) -> np.ndarray:
         """A copy of a picture with the light: an arrow from the scene towards it, or a dot where it is."""
