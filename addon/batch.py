@@ -17,13 +17,13 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import bpy
 
@@ -74,10 +74,10 @@ _registered: Any = None
 def main(arguments: Sequence[str]) -> int:
     """Runs a job; the exit code."""
     parser = _parser()
-    args = parser.parse_args(arguments)
-    if args.job is None and not (args.schema or args.record_schema):
-        parser.error("the following arguments are required: job.json")
     try:
+        args = parser.parse_args(arguments)
+        if args.job is None and not (args.schema or args.record_schema):
+            parser.error("the following arguments are required: job.json")
         jobs = _job_module()
     except ModuleNotFoundError as error:
         _complain([f"The Python module '{error.name}' is missing: install the extension, which brings it."])
@@ -111,6 +111,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run_job(args: argparse.Namespace, jobs: ModuleType) -> int:
+    from solver_core.shards import writing_to
     from solver_core.writing import make_folder, remove_unfinished
 
     tasks = jobs.read_job(args.job, args.out)
@@ -123,7 +124,7 @@ def _run_job(args: argparse.Namespace, jobs: ModuleType) -> int:
             _print(task.name)
         return 0
     if args.shard is not None:
-        tasks = tasks[args.shard.number - 1 :: args.shard.count]
+        tasks = args.shard.of(tasks)
     tasks = [replace(task, timeout=task.timeout or args.timeout) for task in tasks]
     make_folder(args.out)
     if args.worker:
@@ -131,7 +132,7 @@ def _run_job(args: argparse.Namespace, jobs: ModuleType) -> int:
     folders = {path.parent for task in tasks for path in task.outputs.values()}
     if args.shard is not None:  # others may be writing to the same folders; what a kill left there, a whole run removes
         folders = set()
-    with _locked(args.out, args.shard):
+    with writing_to(args.out, args.shard):
         for folder in folders:
             remove_unfinished(folder)
         if args.jobs == 1 and not any(task.timeout for task in tasks):
@@ -141,19 +142,6 @@ def _run_job(args: argparse.Namespace, jobs: ModuleType) -> int:
         finally:
             for folder in folders:
                 remove_unfinished(folder)  # of those whose time was up
-
-
-@contextmanager
-def _locked(folder: Path, shard: _Shard | None) -> Iterator[None]:
-    """Keeps others out of a folder: a whole run all of them, a shard whole runs and itself."""
-    from solver_core.locking import one_of_many_writers, sole_writer
-
-    if shard is None:
-        with sole_writer(folder):
-            yield
-    else:
-        with one_of_many_writers(folder), sole_writer(folder, shard.lock_name):
-            yield
 
 
 def _print_lines(lines: Generator[dict[str, Any], None, None]) -> int:
@@ -211,22 +199,10 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-class _Shard(NamedTuple):
-    """A part of a job: every task whose number, from 1 on, leaves the same remainder as `number` when divided by `count`."""
+def _shard(text: str) -> Any:
+    from solver_core.shards import Shard  # which may be missing, and then main says so
 
-    number: int
-    count: int
-
-    @property
-    def lock_name(self) -> str:
-        return f".solver_core.shard-{self.number}-of-{self.count}.lock"
-
-
-def _shard(text: str) -> _Shard:
-    number, _, count = text.partition("/")
-    if not (number.isdecimal() and count.isdecimal() and len(text) < 12 and 1 <= int(number) <= int(count)):
-        raise argparse.ArgumentTypeError(f"must be a part of the whole, from 1/N to N/N, not '{text}'")
-    return _Shard(int(number), int(count))
+    return Shard.parse(text)
 
 
 def _seconds(text: str) -> float:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from solver_core.command.console import Suggesting, positive_number
 from solver_core.errors import ConfigError
 from solver_core.options import Option, Options, options_of
+from solver_core.shards import Shard
 from solver_core.workers import Places
 
 OptionsT = TypeVar("OptionsT", bound=Options)
@@ -47,6 +48,13 @@ def add_places(group: Any, things: str) -> None:
         "--cluster",
         metavar="ADDRESS",
         help="of a Dask scheduler, or its file: its workers do it, and see the same files",
+    )
+
+
+def add_shard(group: Any) -> None:
+    """Adds the flag for commands that solve a folder together."""
+    group.add_argument(
+        "--shard", type=Shard.parse, metavar="I/N", help="every Nth from the Ith on; N commands solve a folder together"
     )
 
 

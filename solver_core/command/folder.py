@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 from solver_core.command import console
 from solver_core.command.arguments import places_of
 from solver_core.errors import ConfigError, SolverError
-from solver_core.locking import sole_writer
 from solver_core.reading import reading, without_limits
+from solver_core.shards import writing_to
 from solver_core.solution import Verdict
 from solver_core.workers import results
 from solver_core.writing import check_place, make_folder, refuse_overwriting, remove_unfinished, write_text
@@ -81,12 +81,18 @@ def tasks_of(
         check_place(place, what.removeprefix("the "))
     refuse_overwriting(outputs, {**inputs, **{f"the {words.source} {path.name}": path for path in sources}})
     for task in tasks:
-        others = [task.record] if task.record.exists() and _read_record(task.record, words) is None else []
-        if task.product is not None and task.product.exists() and task.product.name not in written:
-            others.append(task.product)
+        others = [task.record] if task.record.exists() and not _is_begun(task, words) else []
+        product = task.product
+        if product is not None and product.exists() and product.name not in written and not _is_begun(task, words):
+            others.append(product)
         if others:
             raise ConfigError(f"{others[0]} is there, and no run has written it; give another folder as --out")
     return tasks
+
+
+def _is_begun(task: Task, words: Words) -> bool:
+    """Whether there is a record, which is written before the product; another shard may have begun since they were listed."""
+    return _read_record(task.record, words) is not None
 
 
 def _written(out: Path, words: Words) -> set[str]:
@@ -104,14 +110,17 @@ def run_tasks(
 ) -> int:
     """Prints a line of JSON a task as it ends; 0 if all of them are good, else 1.
 
-    solve: gives the result of a task, with its "verdict", after it has written the product.  args: of the command, with out
-    and jobs.  inputs: other files, settings: what else the results depend on.  A task whose record is of the same files and
-    settings, and whose product is there as it was, is skipped; its record says so.  Raises ConfigError for a missing input.
+    solve: gives the result of a task, with its "verdict", after it has written the product.  args: of the command, with out,
+    jobs and shard.  inputs: other files, settings: what else the results depend on.  A task whose record is of the same files
+    and settings, and whose product is there as it was, is skipped; its record says so.  Raises ConfigError for a missing input.
     """
     worst = 0
     fingerprint = _digest(inputs, settings)
-    with sole_writer(args.out), console.progress_bars() as show:
-        remove_unfinished(args.out)
+    if args.shard is not None:
+        tasks = args.shard.of(tasks)
+    with writing_to(args.out, args.shard), console.progress_bars() as show:
+        if args.shard is None:  # others may be writing there; what a kill left, a whole run removes
+            remove_unfinished(args.out)
         for number, record in enumerate(_records(tasks, solve, words, args, fingerprint)):
             show(f"{words.source}s", number + 1, len(tasks))
             console.print_out(json.dumps(record) + "\n")

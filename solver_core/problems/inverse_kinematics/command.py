@@ -14,7 +14,7 @@ import numpy as np
 
 import solver_core
 from solver_core.command import console
-from solver_core.command.arguments import add_options, add_places, options_from
+from solver_core.command.arguments import add_options, add_places, add_shard, options_from
 from solver_core.command.folder import Task, Words, require_for_many, run_tasks, tasks_of
 from solver_core.command.pictures import write_animation, write_picture
 from solver_core.errors import ConfigError, SetupError
@@ -105,6 +105,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     folder = parser.add_argument_group("a folder of clips")
     add_places(folder, "clips solved")
+    add_shard(folder)
     kinds = [kind[1:] for kind in KINDS]
     folder.add_argument("--format", choices=kinds, metavar="KIND", help="of the motions: bvh, npz or csv (default: bvh)")
     add_options(parser, KinematicOptions)

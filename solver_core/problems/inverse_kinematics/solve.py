@@ -63,7 +63,7 @@ class KinematicOptions(Options):
     restarts: int = option(  # a 6-axis arm needs about 5 without networks, 1 with its own
         16,
         "Restarts",
-        "Number of other starts for a non-human skeleton that misses its targets",
+        "Other starts for a non-human skeleton that misses its targets",
         minimum=0,
         maximum=64,
     )

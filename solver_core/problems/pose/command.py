@@ -13,7 +13,7 @@ import numpy as np
 import solver_core
 from solver_core.camera_files import read_camera
 from solver_core.command import console
-from solver_core.command.arguments import add_options, add_places, options_from
+from solver_core.command.arguments import add_options, add_places, add_shard, options_from
 from solver_core.command.files import Surface, read_photo
 from solver_core.command.folder import Task, Words, require_for_many, run_tasks, tasks_of
 from solver_core.command.hints import box_of, write_mask
@@ -60,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     files.add_argument("--animation", action=console.Output, metavar="GIF", help="draw outlines at every step")
     add_places(files, "masks of a folder solved")
+    add_shard(files)
     files.add_argument(
         "--track",
         action="store_true",
@@ -98,8 +99,10 @@ def run(args: argparse.Namespace) -> int:
         raise ObservationError(f"there is no folder of masks {args.mask}")
     if args.mask.is_dir() or is_pattern(args.mask):
         return _run_several(args, args.mask, WORDS)
-    if args.track or args.jobs > 1 or args.cluster is not None:
-        raise ConfigError(f"--track, --jobs and --cluster belong to a folder or pattern of masks, and {args.mask} is one file")
+    if args.track or args.jobs > 1 or args.cluster is not None or args.shard is not None:
+        raise ConfigError(
+            f"--track, --jobs, --cluster and --shard belong to a folder or pattern of masks, and {args.mask} is one file"
+        )
     if args.mesh_of and args.label != ALL_LABELS:
         raise ConfigError(f"--mesh-of belongs to --label {ALL_LABELS}; give the mesh of one object as --mesh")
     if args.out is not None:
@@ -215,7 +218,8 @@ def _solve_photo(args: argparse.Namespace, on_step: OnStep) -> _Solved:
 
 def _run_photo(args: argparse.Namespace) -> int:
     """The pose from a photograph without a mask, or from each of a film."""
-    for_mask = [name for name in ("focal", "ignore", "label", "threshold", "cluster") if getattr(args, name) is not None]
+    of_masks = ("focal", "ignore", "label", "threshold", "cluster", "shard")
+    for_mask = [name for name in of_masks if getattr(args, name) is not None]
     for_mask += [name.replace("_", "-") for name in ("invert", "mesh_of") if getattr(args, name)]
     if for_mask or args.jobs > 1:
         raise ConfigError(f"--{for_mask[0] if for_mask else 'jobs'} belongs to a --mask, which the photograph has none of")
@@ -235,9 +239,9 @@ def _run_photo(args: argparse.Namespace) -> int:
 def _run_several(args: argparse.Namespace, sources: Path, words: Words) -> int:
     """A record for each mask, or for each photograph of a film."""
     require_for_many(args, words, sources, [name for name in OF_ONE_MASK if name != words.source])
-    if args.track and (args.jobs > 1 or args.cluster is not None):
+    if args.track and (args.jobs > 1 or args.cluster is not None or args.shard is not None):
         raise ConfigError(
-            "--track goes from one mask to the next, so there is nothing to do at a time; leave out --jobs and --cluster"
+            "--track goes from one mask to the next, so nothing is done at a time; leave out --jobs, --cluster and --shard"
         )
     options = options_from(args, PoseOptions)
     check_shared_inputs(args)

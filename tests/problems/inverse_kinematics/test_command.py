@@ -11,7 +11,7 @@ import pytest
 
 from solver_core import rotations
 from solver_core.command.cli import main
-from solver_core.locking import sole_writer
+from solver_core.locking import one_of_many_writers, sole_writer
 from solver_core.problems.inverse_kinematics import command
 from solver_core.problems.inverse_kinematics.files.bvh import read_bvh, write_bvh
 from solver_core.problems.inverse_kinematics.files.motions import write_motion
@@ -280,6 +280,43 @@ def test_clips_are_solved_on_several_cores_with_the_same_result(clips, demo_dir,
 
     assert one.keys() == two.keys()
     assert {path.name: path.read_bytes() for path in clips.with_name("solved").glob("*.bvh")} == motions
+
+
+def test_shards_solve_every_clip_once_and_share_a_folder(clips, demo_dir, capsys):
+    _, whole = solved(clips, demo_dir, capsys)
+    out = clips.with_name("solved")
+    motions = {path.name: path.read_bytes() for path in out.glob("*.bvh")}
+    for path in out.iterdir():
+        path.unlink()
+
+    with sole_writer(out, ".solver_core.shard-3-of-3.lock"):  # another machine at work
+        parts = [solved(clips, demo_dir, capsys, "--shard", f"{number}/3")[1] for number in (1, 2)]
+    parts.append(solved(clips, demo_dir, capsys, "--shard", "3/3")[1])
+
+    assert sorted(clip for part in parts for clip in part) == sorted(whole)
+    assert {path.name: path.read_bytes() for path in out.glob("*.bvh")} == motions
+
+
+@pytest.mark.parametrize(("held", "more"), [(one_of_many_writers, ()), (sole_writer, ("--shard", "1/2"))])
+def test_a_whole_run_and_a_shard_keep_each_other_out(held, more, clips, demo_dir, capsys):
+    out = clips.with_name("solved")
+    out.mkdir()
+
+    with held(out):
+        code = main(["solve", "ik", f"--skeleton={demo_dir / 'ik_rest.bvh'}", f"--targets={clips}", f"--out={out}", *more])
+
+    assert code == 2
+    assert "is writing to the folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flags", [["--jobs", "2"], ["--cluster", "tcp://x:1"], ["--shard", "1/2"], ["--format", "bvh"]])
+def test_what_belongs_to_a_folder_is_refused_for_one_clip(flags, demo_dir, capsys):
+    files = ["--skeleton", str(demo_dir / "ik_rest.bvh"), "--targets", str(demo_dir / "ik_targets.csv")]
+
+    code = main(["solve", "ik", *files, *flags])
+
+    assert code == 2
+    assert f"{flags[0]} is for a folder of clips, and" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -319,6 +319,7 @@ class TestCommand:
             ["--no-refine"],
             ["--jobs", "2"],
             ["--cluster", "tcp://x:1"],
+            ["--shard", "1/2"],
             ["--format", "bvh"],
         ],
     )

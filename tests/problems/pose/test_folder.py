@@ -238,6 +238,7 @@ def test_processes_say_no_more_than_this_one(film, capfd):
     ("mask", "options", "sentence"),
     [
         ("masks", ("--track", "--jobs", "2"), "leave out --jobs"),
+        ("masks", ("--track", "--shard", "1/2"), "leave out --jobs, --cluster and --shard"),
         ("masks", ("--focal", "5", "1"), "focal_range must be the lowest and the highest"),
         ("masks", ("--picture", "out.png"), "--picture belongs to one mask"),
         ("masks/frame_9.png", ("--track",), "is one file"),

@@ -16,7 +16,7 @@ from solver_core.problems.inverse_kinematics.robots.solve import RobotOptions, R
 from solver_core.problems.inverse_kinematics.robots.targets import check_kind, read_link_targets, write_joint_values
 from solver_core.problems.inverse_kinematics.solve import KinematicOptions
 
-OF_FOLDERS = {"jobs": 1, "cluster": None, "format": None}  # flags of folders of clips, with their defaults
+OF_FOLDERS = {"jobs": 1, "cluster": None, "shard": None, "format": None}  # flags of folders of clips, with their defaults
 OF_SKELETONS = ("map", "write_map", "limits", "rest", "picture", "animation", "skeleton_unit", "up")
 
 
