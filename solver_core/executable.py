@@ -60,7 +60,7 @@ class Executable:
         processes = None if processes is None else checked_count(processes, "processes")
         self.format, self.timeout, self.processes = format, timeout, processes or os.cpu_count() or 1
         self.shape: tuple[int, ...] | None = None  # of y, from the first run that did not fail
-        self.is_failure_told = False
+        self.failures: list[str] = []  # what the first run that failed said, if one did
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """(B, ...) float64.  Raises SetupError if no run, in this call or before, has shown what y looks like."""
@@ -100,6 +100,9 @@ class Executable:
             raise SetupError(f"{self.command[0]} wrote no {written.name}")
         with reading(written, "output", SetupError):
             answer: Any = read_arrays(written) if self.format == "npz" else read_json(written, "output")
+            if not isinstance(answer, dict) or "y" not in answer:
+                found = list(answer) if isinstance(answer, dict) else answer
+                raise SetupError(f"{self.command[0]} wrote nothing under the key 'y', only {shown(found)}")
             y = answer["y"]
             y = y if isinstance(y, np.ndarray) else numbers(y, np.shape(y), "y")
             return y.astype(float)
@@ -124,9 +127,9 @@ class Executable:
         return output
 
     def _tell(self, error: SolverError) -> None:
-        if not self.is_failure_told:
+        if not self.failures:
             logger.warning("a run failed, which counts as no answer; later ones are not told: %s", error)
-            self.is_failure_told = True
+            self.failures.append(str(error))
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

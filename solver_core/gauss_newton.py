@@ -22,6 +22,7 @@ REACH, LEAST = (
     1e-6,
 )  # how far off a known x tells of derivatives, in longest steps; nearer than the other there is only rounding
 ANGLE = 0.3  # sine of the least angle between a difference and those that were taken before it
+NO_CHANGE = 1e-3  # of the largest change of x by a step: rounding, while a step to a bound and back is half as large
 PROMISED = 0.5  # a step that brings less of what the derivatives promised has them measured anew
 
 Residual = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -58,6 +59,7 @@ def gauss_newton_update(
     def update(stage: int, x: np.ndarray, prediction: np.ndarray, observation: np.ndarray, rows: np.ndarray) -> np.ndarray:
         left = residual(prediction, observation)
         jacobian = derivatives_of.at(x, left, observation, rows)
+        jacobian = jacobian * scale @ tangent(problem.manifold, x, scale) / scale  # those from elsewhere have another tangent
         step, _ = least_squares_step(jacobian, left)
         for _ in range(len(scale) - 1):
             is_blocked = leads_nowhere(problem.manifold, x, np.sign(step) * scale)
@@ -216,6 +218,16 @@ def leads_nowhere(manifold: Manifold, x: np.ndarray, step: np.ndarray) -> np.nda
     tried = np.repeat(np.arange(count), dim)
     moved = manifold.retract(x[tried], np.tile(np.eye(dim), (count, 1)) * step[tried])
     return (moved == x[tried]).reshape(count, dim, -1).all(axis=2)
+
+
+def tangent(manifold: Manifold, x: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Projection (B, D, D) of steps, in units of scale, onto those that change x; a turn about a direction does not."""
+    count, dim = len(x), len(scale)
+    start, step = np.repeat(x, dim, axis=0), np.tile(np.diag(scale), (count, 1))
+    change = manifold.difference(manifold.retract(start, -step), manifold.retract(start, step)) / scale
+    directions, size, _ = np.linalg.svd(change.reshape(count, dim, dim))
+    directions = directions * (size > NO_CHANGE * size.max(axis=1, keepdims=True))[:, None]
+    return directions @ directions.transpose(0, 2, 1)
 
 
 def least_squares_step(jacobian: np.ndarray, left: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -17,19 +17,19 @@ from __future__ import annotations
 import functools
 from collections import defaultdict, deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from solver_core.checks import checked_array, checked_numbers
-from solver_core.errors import ConfigError, ObservationError, SetupError, shown
-from solver_core.gauss_newton import Known, derivatives, gauss_newton_update, least_squares_step
-from solver_core.manifolds import Box, Manifold
+from solver_core.errors import ConfigError, ObservationError, SetupError, plain_line, shown
+from solver_core.gauss_newton import Known, derivatives, gauss_newton_update, tangent
+from solver_core.manifolds import Box, Euclidean, Manifold, Product
 from solver_core.network.spec import NetworkSpec
 from solver_core.problem import Features, Samples, Update
-from solver_core.problem_kind import Instance, ProblemKind
+from solver_core.problem_kind import Ends, Instance, ProblemKind
 from solver_core.solution import Judgement, Verdict
 
 NUM_PROBED = 64  # random points whose predictions say what size is usual; as many runs of f, once in a process
@@ -43,6 +43,13 @@ HIDDEN = (128, 128, 128)
 CONVOLUTIONS = ((16, 2), (32, 2), (64, 2))
 GOOD_NOISES, DOUBTFUL_NOISES = 2.0, 4.0  # root mean square of what is left, where the noise is known
 GOOD_SHARE, DOUBTFUL_SHARE = 0.05, 0.3  # the same of the usual size of an observation, where it is not
+UNSEEN = 1e-3  # of the usual size of an observation: smaller changes tell nothing, where the noise is not known
+UNDETERMINED = 0.5  # of the standard deviation that the space allows: an answer that is known no better is not determined
+FLAT = 1e-12  # of the largest eigenvalue of a normal matrix: rounding
+ALIKE = 9.0  # more squared errors than the answer leaves (three sigma): another fits about as well
+DISTINCT_SPREADS, DISTINCT = 4.0, 0.03  # answers are distinct that are farther apart, in spreads and in what the space allows
+ELSEWHERE = 2  # starts far from a good answer that are followed, for others
+APART = 0.3  # of what the space allows, in root mean square: how far such starts are from the answer and from each other
 
 Forward = Callable[[np.ndarray], Any]
 Sampler = Callable[[np.random.Generator, int], np.ndarray]
@@ -61,8 +68,9 @@ def inverse_problem(
     """A problem to train, solve and measure, from a forward process f, where its unknown x lives, and which x are usual.
 
     Args:
-        forward: f, from x to what is observed: (K,) numbers, or a picture (H, W) or (H, W, C).  nan, or an exception of
-            ArithmeticError or ValueError, says that a run failed.  Or an Executable.  Derivatives are never asked for.
+        forward: f, from x to what is observed: a number, (K,) numbers, or a picture (H, W) or (H, W, C).  nan, or an
+            ArithmeticError or ValueError, says that a run failed; the first error is told with the verdict, and every other
+            exception, or one of a batched f, ends the solve.  Or an Executable.  Derivatives are never asked for.
         space: where x lives, such as Box(low, high), UnitSphere() or SO3Power(n); see manifolds.py.
         sampler: (rng, count) -> (count, ...) usual x to train on; None = random ones of the space.
         name: of the problem, in weights files and as it is registered.
@@ -106,6 +114,7 @@ class InverseKind(ProblemKind):
     start: Any
     noise: float | np.ndarray | None
     is_batched: bool
+    failures: list[str] = field(default_factory=list, repr=False)  # what the first run that failed said, if one did
 
     @property
     def input_layout(self) -> str:
@@ -148,6 +157,7 @@ class InverseKind(ProblemKind):
             raise ConfigError(f"noise must be one number or of shape {shape}, got {np.shape(self.noise)}")
         y = observation["y"] if isinstance(observation, dict) else observation
         y = checked_array(y, "the observation", str(shape), ObservationError).astype(float)
+        y = y[None] if y.ndim == 0 else y
         y = y[None] if y.shape == shape else y
         if y.shape[1:] != shape or not np.isfinite(y).all():
             raise ObservationError(f"the observation must be finite numbers of shape {shape}, or a batch, got {y.shape}")
@@ -161,16 +171,83 @@ class InverseKind(ProblemKind):
     def starts(self, rng: np.random.Generator, count: int) -> np.ndarray:
         return self.points(rng, count)
 
+    def elsewhere(self, instance: Instance, x: np.ndarray) -> np.ndarray | None:
+        """(ELSEWHERE, B, ...) of the unknowns that `usual` asked f for, those which explain the observation best."""
+        tried, prediction = self.usual.x, self.usual.prediction
+        starts = []
+        for one, observed in zip(x, instance.observation, strict=True):
+            energy = np.square(self.residual(prediction, np.broadcast_to(observed, prediction.shape))).mean(axis=1)
+            taken = [one]
+            for number in np.argsort(energy):
+                if len(taken) <= ELSEWHERE and all(self._apart(tried[number], other) > APART for other in taken):
+                    taken.append(tried[number])
+            if len(taken) <= ELSEWHERE:
+                return None
+            starts.append(taken[1:])
+        return np.stack(starts, axis=1)
+
+    def _apart(self, x: np.ndarray, other: np.ndarray) -> float:
+        """Distance of two x, as a share of what the space allows."""
+        step = self.space.difference(x[None], other[None])[0] / self._unit
+        return float(np.sqrt(np.mean(step**2)))
+
     def spread(self, instance: Instance, x: np.ndarray) -> np.ndarray | None:
-        """(B, D) standard deviation of x along each direction of a step, from the noise; None where that is not known."""
-        if self.noise is None:
-            return None
-        rows = np.arange(len(x))
+        """(B, D) standard deviation of x along each direction of a step, from the noise; None where that is not known.
+
+        What f does not tell of is as uncertain as the space allows.
+        """
+        return None if self.noise is None else self._spread(instance, x)
+
+    def _spread(self, instance: Instance, x: np.ndarray) -> np.ndarray:
+        """The same in any case; asked for once, which runs f."""
+        assert isinstance(instance.problem, ProgramProblem)
+        known = instance.problem.spread
+        if known is None or not np.array_equal(known[0], x):
+            known = instance.problem.spread = x, self._measured_spread(instance, x)
+        return known[1]
+
+    def _measured_spread(self, instance: Instance, x: np.ndarray) -> np.ndarray:
+        rows, scale = np.arange(len(x)), TRIED * self.typical_step
         left = self.residual(instance.problem.forward(x, rows), instance.observation)
-        scale = TRIED * self.typical_step
-        jacobian = derivatives(instance.problem, self.residual, scale, x, left, instance.observation, rows)
-        _, covariance = least_squares_step(jacobian, left)
-        return np.sqrt(np.einsum("bdd->bd", covariance))
+        jacobian = derivatives(instance.problem, self.residual, scale, x, left, instance.observation, rows) * self._unit
+        jacobian = jacobian if self.noise is not None else jacobian / UNSEEN
+        tangents, spread = tangent(self.space, x, TRIED * self._unit), np.empty((len(x), len(scale)))
+        for row in rows:
+            is_step, axes = np.linalg.eigh(tangents[row])
+            basis = axes[:, is_step > 0.5].T
+            value, turn = np.linalg.eigh(basis @ jacobian[row].T @ jacobian[row] @ basis.T)
+            axes = (turn.T @ basis) ** 2
+            reach = np.min((self.allowed / self._unit) ** 2 / np.maximum(axes, FLAT), axis=1)  # as far as every number may go
+            is_known = value > FLAT * max(value.max(), 1)
+            variance = np.where(is_known, np.minimum(1 / np.where(is_known, value, 1), reach), reach)[:, None]
+            with np.errstate(invalid="ignore"):  # none of what nothing bounds
+                spread[row] = np.sqrt(np.sum(np.where(axes > FLAT, axes * variance, 0), axis=0))
+        return np.minimum(spread * self._unit, self.allowed)
+
+    def doubts(self, instance: Instance, x: np.ndarray) -> list[str]:
+        """Which unknowns the observations do not determine."""
+        is_open = self._spread(instance, x) >= UNDETERMINED * self.allowed
+        if not is_open.any():
+            return []
+        name = "x[{}]" if isinstance(self.space, Box | Euclidean) else "direction {} of a step"
+        names = ", ".join(name.format(number) for number in np.flatnonzero(is_open.any(axis=0)))
+        which = "the observation does" if len(x) == 1 else f"{is_open.any(axis=1).sum()} of {len(x)} observations do"
+        return [f"{which} not determine {names}"]
+
+    def alternatives(self, instance: Instance, x: np.ndarray, energy: np.ndarray, ends: list[Ends]) -> list[np.ndarray]:
+        """Ends that leave about as little and are farther from the answer, and from each other, than the noise explains."""
+        size = instance.observation[0].size
+        apart = DISTINCT_SPREADS * self._spread(instance, x) + DISTINCT * self._unit
+        floor = UNSEEN**2 if self.noise is None else 1.0
+        found = []
+        for one, least, near, (others, left) in zip(x, energy, apart, ends, strict=True):
+            distinct = [one]
+            for number in np.argsort(left):
+                far = [np.abs(self.space.difference(known[None], others[number][None])[0]) > near for known in distinct]
+                if left[number] <= least + ALIKE * max(least, floor) / size and all(is_far.any() for is_far in far):
+                    distinct.append(others[number])
+            found.append(np.array(distinct[1:]).reshape(-1, *one.shape))
+        return found
 
     def judge(self, energy: np.ndarray, start_energy: np.ndarray) -> Judgement:
         misfit = float(np.sqrt(energy.max()))
@@ -178,29 +255,52 @@ class InverseKind(ProblemKind):
         if self.noise is not None:
             unit, good, doubtful = "the noise", GOOD_NOISES, DOUBTFUL_NOISES
         if misfit >= FAILED**0.5:
-            return Judgement(Verdict.BAD, "every run of the forward process failed")
+            return Judgement(Verdict.BAD, f"every run of the forward process failed{self._failures_told}")
         verdict = Verdict.GOOD if misfit <= good else Verdict.DOUBTFUL if misfit <= doubtful else Verdict.BAD
-        return Judgement(verdict, f"what the answer leaves unexplained is {misfit:.3g} times {unit}")
+        return Judgement(verdict, f"what the answer leaves unexplained is {misfit:.3g} times {unit}{self._failures_told}")
+
+    @property
+    def _failures_told(self) -> str:
+        failures = self.failures or getattr(self.forward, "failures", [])
+        return f"; some runs of f failed, the first with: {failures[0]}" if failures else ""
 
     def run(self, x: np.ndarray) -> np.ndarray:
         """F of every row, (B, ...) float64; nan where a run failed.  Raises SetupError for another shape."""
+        y = self._run(x)
+        return np.full((len(x), *self.usual.mean.shape), np.nan) if y is None else y
+
+    def _run(self, x: np.ndarray) -> np.ndarray | None:
+        """The same; None where every run failed, so that the shape is not known."""
         if self.is_batched:
-            y = np.asarray(self.forward(x), dtype=float)
+            y = self._numbers(self.forward(x))
             if y.ndim < 2 or len(y) != len(x):
                 raise SetupError(f"{self.name}: f of {len(x)} unknowns must give as many rows, got shape {y.shape}")
             return y
         runs = [self._run_one(one) for one in x]
         shapes = {run.shape for run in runs if run is not None}
-        if len(shapes) > 1 or () in shapes:
-            raise SetupError(f"{self.name}: f must give arrays of one shape, at least (1,), got {', '.join(map(str, shapes))}")
-        shape = shapes.pop() if shapes else self.usual.mean.shape
-        return np.stack([np.full(shape, np.nan) if run is None else run for run in runs])
+        if len(shapes) > 1:
+            raise SetupError(f"{self.name}: f must give arrays of one shape, got {', '.join(map(str, shapes))}")
+        if not shapes:
+            return None
+        failed = np.full(shapes.pop(), np.nan)
+        return np.stack([failed if run is None else run for run in runs])
 
     def _run_one(self, x: np.ndarray) -> np.ndarray | None:
         try:
-            return np.asarray(self.forward(x), dtype=float)
-        except (ArithmeticError, ValueError):
+            y = self.forward(x)
+        except (ArithmeticError, ValueError) as error:
+            if not self.failures:
+                self.failures.append(plain_line(f"{type(error).__name__}: {error}"))
             return None
+        return np.atleast_1d(self._numbers(y))
+
+    def _numbers(self, y: Any) -> np.ndarray:
+        if y is None:
+            raise SetupError(f"{self.name}: f returned nothing; it must return what would be observed")
+        try:
+            return np.asarray(y, dtype=float)
+        except (TypeError, ValueError) as error:
+            raise SetupError(f"{self.name}: f must return numbers, got {shown(y)}") from error
 
     def points(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """(B, ...) usual x.  Raises ConfigError for a sampler that gives something else."""
@@ -228,6 +328,16 @@ class InverseKind(ProblemKind):
         """(D,)"""
         return SHARE_OF_WIDTH * self.space.width if isinstance(self.space, Box) else np.ones(self.space.dim)
 
+    @functools.cached_property
+    def allowed(self) -> np.ndarray:
+        """(D,) standard deviation of unknowns of which only the space is known, along each direction of a step."""
+        return _allowed(self.space)
+
+    @property
+    def _unit(self) -> np.ndarray:
+        """(D,) the same; a typical step where nothing bounds the space."""
+        return np.where(np.isfinite(self.allowed), self.allowed, self.typical_step)
+
     @property
     def is_picture(self) -> bool:
         return self.usual.mean.ndim > 1
@@ -235,23 +345,27 @@ class InverseKind(ProblemKind):
     @functools.cached_property
     def usual(self) -> Usual:
         """Mean and size of predictions; asked for once, which runs f."""
-        y = self.run(self.points(np.random.default_rng(PROBE_SEED), NUM_PROBED))
-        y = y[np.isfinite(y).reshape(len(y), -1).all(axis=1)]
-        if len(y) < 2:
-            raise SetupError(f"{self.name}: f gave no answer for {NUM_PROBED} usual unknowns")
+        x = self.points(np.random.default_rng(PROBE_SEED), NUM_PROBED)
+        y = self._run(x)
+        is_known = np.zeros(len(x), dtype=bool) if y is None else np.isfinite(y).reshape(len(y), -1).all(axis=1)
+        if y is None or is_known.sum() < 2:
+            raise SetupError(f"{self.name}: f gave no answer for {NUM_PROBED} usual unknowns{self._failures_told}")
+        x, y = x[is_known], y[is_known]
         axes = 0 if y.ndim == 2 else (0, 1, 2)  # one size for all pixels of a picture
         mean, size = y.mean(axis=axes), y.std(axis=axes)
         floor = np.maximum(np.abs(mean).max(), size.max()) * 1e-6 or 1.0  # of a number that never changes
         size = np.maximum(size, floor)
-        return Usual(np.broadcast_to(mean, y.shape[1:]), np.broadcast_to(size, y.shape[1:]))
+        return Usual(np.broadcast_to(mean, y.shape[1:]), np.broadcast_to(size, y.shape[1:]), x, y)
 
 
 @dataclass(frozen=True, eq=False)
 class Usual:
-    """Mean and standard deviation of predictions for usual x, each of the shape of one."""
+    """Mean and standard deviation of predictions for usual x, each of the shape of one, and the x (K, ...) and all of them."""
 
     mean: np.ndarray
     size: np.ndarray
+    x: np.ndarray
+    prediction: np.ndarray
 
 
 class ProgramProblem:
@@ -262,6 +376,7 @@ class ProgramProblem:
 
     def __init__(self, kind: InverseKind, is_kept: bool = False) -> None:
         self.kind, self.manifold, self.run, self.is_kept = kind, kind.space, kind.run, is_kept
+        self.spread: tuple[np.ndarray, np.ndarray] | None = None  # of which x, and what it was
         self.num_kept = 2 * kind.space.dim + 2  # the points for all derivatives at one x, and those of the last steps
         self.tried: defaultdict[int, deque[tuple[np.ndarray, np.ndarray]]] = defaultdict(lambda: deque(maxlen=self.num_kept))
 
@@ -339,3 +454,15 @@ def _picture(y: np.ndarray) -> np.ndarray:
     height, width = y.shape[1:3]
     size = max(height, width)
     return np.pad(y, ((0, 0), (0, size - height), (0, size - width), (0, 0)))
+
+
+def _allowed(space: Manifold) -> np.ndarray:
+    """(D,) standard deviation of unknowns of which only the space is known."""
+    if isinstance(space, Product):
+        return np.concatenate([_allowed(part) for part in space.parts])
+    if isinstance(space, Euclidean):
+        return np.full(space.dim, np.inf)
+    if isinstance(space, Box):
+        return space.width / np.sqrt(12)
+    x = space.random(np.random.default_rng(PROBE_SEED), 2 * NUM_PROBED)
+    return np.full(space.dim, np.sqrt(np.mean(space.difference(x[::2], x[1::2]) ** 2) / 2))  # the same for every direction

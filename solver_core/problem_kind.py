@@ -25,6 +25,13 @@ class Instance(NamedTuple):
     x0: np.ndarray
 
 
+class Ends(NamedTuple):
+    """Where the starts of an instance led: x (N, ...) and energy (N,)."""
+
+    x: np.ndarray
+    energy: np.ndarray
+
+
 class ProblemKind(Protocol):
     """A kind of problem, under the name that it has in the registry.
 
@@ -66,9 +73,21 @@ class ProblemKind(Protocol):
         """Other x (B, ...) to start from where the answer is poor, if there are some."""
         return None
 
+    def elsewhere(self, instance: Instance, x: np.ndarray) -> np.ndarray | None:
+        """Starts (K, B, ...) far from good answers x (B, ...), to look for others from, if there are some."""
+        return None
+
     def spread(self, instance: Instance, x: np.ndarray) -> np.ndarray | None:
         """(B, D) standard deviation of answers x along each direction of a step, if the problem can tell."""
         return None
+
+    def doubts(self, instance: Instance, x: np.ndarray) -> list[str]:
+        """What makes answers x (B, ...) doubtful although they explain the observation, a clause each."""
+        return []
+
+    def alternatives(self, instance: Instance, x: np.ndarray, energy: np.ndarray, ends: list[Ends]) -> list[np.ndarray]:
+        """Others (K, ...) for each of the answers x (B, ...) of energies (B,), among the ends of all starts of its instance."""
+        return [one[:0] for one in x[:, None]]
 
     def judge(self, energy: np.ndarray, start_energy: np.ndarray) -> Judgement:
         """How far answers of these energies (B,) can be trusted, all of them; here by what is left of those at the start."""

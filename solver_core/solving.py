@@ -19,7 +19,7 @@ from solver_core.network.update import network_update
 from solver_core.network.weights import load_networks
 from solver_core.options import Options, keyword_options, option
 from solver_core.problem import Arrays, InverseProblem, Update, take
-from solver_core.problem_kind import Instance, ProblemKind
+from solver_core.problem_kind import Ends, Instance, ProblemKind
 from solver_core.problems import find_problem
 from solver_core.solution import Cancelled, Iteration, Judgement, StopReason, Verdict
 
@@ -45,6 +45,8 @@ class ProblemSolution:
 
     x: the unknowns.  prediction: f(x).  energy: (B,) of the problem.  spread: (B, D) standard deviation of x along each
     direction of a step, None where the problem does not say it.  verdict and explanation: of the worst of the batch.
+    alternatives: for each of the batch, other x (K, ...) that explain the observation about as well, the best first; those
+    that the starts of the solve led to, so there may be more.
     reasons: why each stopped.  history: all iterations, those of restarts of poor instances alone.  seconds: of the solve.
     """
 
@@ -52,6 +54,7 @@ class ProblemSolution:
     prediction: Arrays
     energy: np.ndarray
     spread: np.ndarray | None
+    alternatives: list[np.ndarray]
     verdict: Verdict
     explanation: str
     reasons: list[StopReason]
@@ -110,7 +113,7 @@ def solve_instance(
     if refinement is not None:
         phases.append(_Phase("refine", refinement, REFINE))
 
-    runs = _Runs(kind, instance, phases, on_step)
+    runs = _Runs(kind, instance, phases, options.restarts > 0, on_step)
     runs.from_start(instance.x0, np.arange(len(instance.x0)))
     rng = np.random.default_rng(options.seed)
     for _ in range(options.restarts):
@@ -131,11 +134,14 @@ class _Phase(NamedTuple):
 class _Runs:
     """The loop from one start after the other, and the best answer to every instance so far."""
 
-    def __init__(self, kind: ProblemKind, instance: Instance, phases: list[_Phase], on_step: OnStep | None) -> None:
-        self.kind, self.instance, self.phases, self.on_step = kind, instance, phases, on_step
+    def __init__(
+        self, kind: ProblemKind, instance: Instance, phases: list[_Phase], has_restarts: bool, on_step: OnStep | None
+    ) -> None:
+        self.kind, self.instance, self.phases, self.has_restarts, self.on_step = kind, instance, phases, has_restarts, on_step
         self.x, self.energy = instance.x0.copy(), np.full(len(instance.x0), np.inf)
         self.start_energy = self.energy.copy()
         self.reasons = [StopReason.CANCELLED] * len(self.x)
+        self.ends: list[list[tuple[np.ndarray, float]]] = [[] for _ in self.x]
         self.history: list[Iteration] = []
         self.is_cancelled = False
         self.started = time.perf_counter()
@@ -157,26 +163,47 @@ class _Runs:
         is_better = energy < self.energy[rows]
         better = rows[is_better]
         self.x[better], self.energy[better] = x[is_better], energy[is_better]
-        for row, reason, is_taken in zip(rows, reasons, is_better, strict=True):
+        for row, reason, is_taken, *end in zip(rows, reasons, is_better, x, energy, strict=True):
             self.reasons[row] = reason if is_taken else self.reasons[row]
+            self.ends[row].append((end[0], float(end[1])))
 
     def poor(self) -> np.ndarray:
         """Rows whose answers are not good."""
         return np.array([row for row in range(len(self.x)) if self._judgement(row).verdict is not Verdict.GOOD], dtype=int)
 
     def solution(self) -> ProblemSolution:
+        x, energy, reasons = self.x.copy(), self.energy.copy(), list(self.reasons)
+        prediction = self.instance.problem.forward(x, np.arange(len(x)))
+        spread, doubts = self.kind.spread(self.instance, x), self.kind.doubts(self.instance, x)
         judgement = self._judgement(slice(None))
+        alternatives = self._alternatives(x, energy)
+        count = sum(len(others) > 0 for others in alternatives)
+        if count:
+            whose = "" if len(x) == 1 else f" of {count} of {len(x)} observations"
+            doubts = [*doubts, f"other answers{whose} explain it about as well; they are listed as alternatives"]
         return ProblemSolution(
-            x=self.x,
-            prediction=self.instance.problem.forward(self.x, np.arange(len(self.x))),
-            energy=self.energy,
-            spread=self.kind.spread(self.instance, self.x),
-            verdict=judgement.verdict,
-            explanation=judgement.explanation,
-            reasons=self.reasons,
+            x=x,
+            prediction=prediction,
+            energy=energy,
+            spread=spread,
+            alternatives=alternatives,
+            verdict=Verdict.DOUBTFUL if doubts and judgement.verdict is Verdict.GOOD else judgement.verdict,
+            explanation="; ".join([judgement.explanation, *doubts]),
+            reasons=reasons,
             history=self.history,
             seconds=time.perf_counter() - self.started,
         )
+
+    def _alternatives(self, x: np.ndarray, energy: np.ndarray) -> list[np.ndarray]:
+        """Other answers to each instance; where that is good, others are looked for far from it."""
+        good = np.setdiff1d(np.arange(len(x)), self.poor())
+        starts = self.kind.elsewhere(self.instance, x) if len(good) and self.has_restarts else None
+        for start in () if starts is None else starts:
+            if not self.is_cancelled:
+                self.from_start(start[good].astype(x.dtype), good)
+        ends = [Ends(np.stack([x for x, _ in of_one]), np.array([energy for _, energy in of_one])) for of_one in self.ends]
+        found = self.kind.alternatives(self.instance, x, energy, ends)
+        return [others[:0] if self._judgement(row).verdict is Verdict.BAD else others for row, others in enumerate(found)]
 
     def _judgement(self, rows: int | slice) -> Judgement:
         rows = slice(rows, rows + 1) if isinstance(rows, int) else rows

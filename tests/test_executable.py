@@ -67,7 +67,8 @@ def test_a_run_that_takes_too_long_is_ended_with_what_it_started(tmp_path):
     ("code", "sentence"),
     [
         ("print('no JSON')", "not valid JSON"),
-        ("print('[1]')", "cannot read the output"),
+        ("print('{\"z\": [1]}')", r"nothing under the key 'y', only \['z'\]"),
+        ("print('[1]')", r"nothing under the key 'y', only \[1\]"),
         ('print(\'{"y": ["1"]}\')', "must be"),
     ],
 )

@@ -102,7 +102,7 @@ def test_solve_never_asks_twice_for_the_same_unknown(rng):
     kind.usual  # noqa: B018  (asked for once, and not of this observation)
     asked.clear()
 
-    sc.solve(kind, observed)
+    sc.solve(kind, observed, restarts=0)  # other starts may come to the same unknown
 
     assert len(set(asked)) == len(asked) > 4
 
@@ -218,6 +218,123 @@ def test_what_makes_no_problem_is_refused(arguments, sentence):
 def test_a_function_without_any_answer_is_refused():
     with pytest.raises(SetupError, match="f gave no answer"):
         sc.solve(sc.inverse_problem(lambda x: np.full(2, np.nan), BOX), [1.0, 2.0])
+
+
+def failing(x):
+    raise ValueError("boom")
+
+
+def area_and_outline(x):
+    return [x[0] * x[1], 2 * (x[0] + x[1])]
+
+
+SQUARE = sc.Box([0, 0], [1, 1])
+OF_A_BOX = 12**-0.5  # standard deviation of a number of which only that it is between 0 and 1 is known
+
+
+@pytest.mark.parametrize(
+    ("forward", "space", "observed", "open_unknowns", "spread"),
+    [
+        (lambda x: [x[0]], SQUARE, [0.3], "x[1]", [0.001, OF_A_BOX]),
+        (lambda x: [x[0] + x[1]], SQUARE, [1.0], "x[0], x[1]", [OF_A_BOX, OF_A_BOX]),
+        (lambda x: [1.0], sc.Box([0], [1]), [1.0], "x[0]", [OF_A_BOX]),
+        (lambda x: [np.floor(10 * x[0])], sc.Box([0], [1]), [7.0], "x[0]", [OF_A_BOX]),
+        (lambda x: [x[0]], sc.Euclidean(2), [0.3], "x[1]", [0.001, np.inf]),
+    ],
+)
+def test_what_an_observation_does_not_determine_is_said(forward, space, observed, open_unknowns, spread):
+    kind = sc.inverse_problem(forward, space, noise=0.001)
+
+    result = sc.solve(kind, observed)
+
+    np.testing.assert_allclose(result.spread, [spread], rtol=1e-3)
+    assert result.verdict is sc.Verdict.DOUBTFUL
+    assert result.explanation.endswith(f"does not determine {open_unknowns}")
+    unknown_noise = sc.solve(sc.inverse_problem(forward, space), observed)
+    assert unknown_noise.spread is None
+    assert unknown_noise.explanation.endswith(f"does not determine {open_unknowns}")
+
+
+@pytest.mark.parametrize(
+    ("forward", "space", "truth", "mirrored"),
+    [
+        (lambda x: [x[0] ** 2], sc.Box([-2], [2]), [1.5], [-1.5]),
+        (area_and_outline, sc.Box([1, 1], [2, 4]), [1.8, 1.3], [1.3, 1.8]),
+    ],
+)
+@pytest.mark.parametrize("noise", [None, 0.01])
+def test_other_answers_are_listed(forward, space, truth, mirrored, noise):
+    kind = sc.inverse_problem(forward, space, noise=noise)
+
+    result = sc.solve(kind, forward(np.array(truth)))
+
+    found = np.concatenate([result.x, result.alternatives[0]])
+    np.testing.assert_allclose(found[np.argsort(found[:, 0])], sorted([truth, mirrored]), atol=1e-3)
+    assert result.verdict is sc.Verdict.DOUBTFUL
+    assert "listed as alternatives" in result.explanation
+
+
+def test_many_answers_are_no_good_answer():
+    kind = sc.inverse_problem(lambda x: [np.sin(60 * x[0])], sc.Box([0], [1]), noise=0.01)
+
+    result = sc.solve(kind, [np.sin(60 * 0.77)])
+
+    assert len(result.alternatives[0]) > 0
+    np.testing.assert_allclose(np.sin(60 * result.alternatives[0]), np.sin(60 * 0.77), atol=0.03)
+    assert result.verdict is sc.Verdict.DOUBTFUL
+
+
+def test_one_answer_has_no_alternatives():
+    result = sc.solve(KINDS["noise"], np.stack([curve([1.2, 0.3]), curve([0.8, -0.4])]))
+
+    assert result.verdict is sc.Verdict.GOOD
+    assert [len(others) for others in result.alternatives] == [0, 0]
+
+
+def test_directions_are_found_and_known_as_well_as_they_are_seen(rng):
+    asked = []
+    kind = sc.inverse_problem(lambda x: asked.append(0) or list(x), sc.UnitSphere(), noise=0.01)
+    x = np.concatenate([[[0.48, 0.6, 0.64]], kind.space.random(rng, 5)])
+
+    result = sc.solve(kind, x)
+
+    np.testing.assert_allclose(result.x, x, atol=1e-4)
+    np.testing.assert_allclose(result.spread, 0.01 * np.sqrt(1 - x**2), rtol=1e-3)  # turns about x leave it as it is
+    assert result.verdict is sc.Verdict.GOOD
+    assert len(asked) < 250 * len(x)
+
+
+def test_the_first_error_of_a_run_is_told():
+    result = sc.solve(sc.inverse_problem(root, BOX, noise=0.01), [1.5, 0.5, 0.25])
+
+    assert result.verdict is sc.Verdict.GOOD
+    assert "some runs of f failed, the first with: ValueError: negative" in result.explanation
+
+
+@pytest.mark.parametrize(
+    ("forward", "sentence"),
+    [
+        (failing, "f gave no answer for 64 usual unknowns; .* the first with: ValueError: boom"),
+        (lambda x: None, "f returned nothing"),
+        (lambda x: "much", "f must return numbers, got 'much'"),
+        (lambda x: {}, "f must return numbers, got {}"),
+        (lambda x: [1.0] * (1 + int(10 * (x[0] - 0.5))), "arrays of one shape"),
+    ],
+)
+def test_what_f_may_not_return_is_refused(forward, sentence):
+    with pytest.raises(SetupError, match=sentence):
+        sc.solve(sc.inverse_problem(forward, BOX), [1.0])
+
+
+def test_a_mistake_in_f_is_no_failed_run():
+    with pytest.raises(KeyError, match="height"):
+        sc.solve(sc.inverse_problem(lambda x: {}["height"], BOX), [1.0])
+
+
+def test_f_may_return_a_number():
+    result = sc.solve(sc.inverse_problem(lambda x: x[0] ** 3, sc.Box([0], [1]), noise=0.01), 0.125)
+
+    np.testing.assert_allclose(result.x, [[0.5]], atol=1e-4)
 
 
 def test_a_box_whose_bounds_are_exchanged_is_refused():

@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import solver_core as sc
 from solver_core import problems
+from solver_core.command.registered import _content
 from solver_core.errors import ConfigError
 from solver_core.network.spec import NetworkSpec
 from solver_core.problems import Folder, find_problem
@@ -131,3 +133,11 @@ def test_what_is_no_problem_is_refused_with_what_it_lacks():
 def test_an_unknown_name_is_refused_with_those_known(monkeypatch):
     with pytest.raises(ConfigError, match=f"unknown problem 'riddle'; known: {', '.join(problems.PROBLEMS)}"):
         find_problem("riddle")
+
+
+def test_what_nothing_bounds_is_null_in_json():
+    kind = sc.inverse_problem(lambda x: [x[0]], sc.Euclidean(2), noise=0.001)
+
+    (spread,) = json.loads(json.dumps(_content(sc.solve(kind, [0.3])), allow_nan=False))["spread"]
+
+    assert spread == [pytest.approx(0.001), None]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -97,13 +98,19 @@ def _add_observation(parser: argparse.ArgumentParser) -> None:
 def _content(result: ProblemSolution) -> dict[str, Any]:
     return {
         "x": result.x.tolist(),
-        "spread": None if result.spread is None else result.spread.tolist(),
+        "spread": None if result.spread is None else [[_number(one) for one in row] for row in result.spread.tolist()],
+        "alternatives": [others.tolist() for others in result.alternatives],
         "energy": result.energy.tolist(),
         "verdict": result.verdict.value,
         "explanation": result.explanation,
         "steps": sum(iteration.index > 0 for iteration in result.history),
         "seconds": round(result.seconds, 3),
     }
+
+
+def _number(value: float) -> float | None:
+    """JSON has no infinite numbers."""
+    return value if math.isfinite(value) else None
 
 
 def _read(path: Path, what: str) -> Any:
