@@ -353,8 +353,9 @@ class InverseKind(ProblemKind):
         x, y = x[is_known], y[is_known]
         axes = 0 if y.ndim == 2 else (0, 1, 2)  # one size for all pixels of a picture
         mean, size = y.mean(axis=axes), y.std(axis=axes)
-        floor = np.maximum(np.abs(mean).max(), size.max()) * 1e-6 or 1.0  # of a number that never changes
-        size = np.maximum(size, floor)
+        largest = np.maximum(np.abs(mean).max(), size.max())
+        changes = size > np.maximum(1e-6 * np.abs(mean), 1e-12 * largest)  # by more than rounding
+        size = np.where(changes, size, 1e-6 * largest or 1.0)
         return Usual(np.broadcast_to(mean, y.shape[1:]), np.broadcast_to(size, y.shape[1:]), x, y)
 
 

@@ -284,6 +284,15 @@ def test_many_answers_are_no_good_answer():
     assert result.verdict is sc.Verdict.DOUBTFUL
 
 
+def test_numbers_of_very_different_size_are_seen_alike():
+    kind = sc.inverse_problem(lambda x: [x[0], 1e9 * x[1]], SQUARE)
+
+    result = sc.solve(kind, [0.3, 4e8])
+
+    np.testing.assert_allclose(result.x, [[0.3, 0.4]], atol=1e-6)
+    assert result.verdict is sc.Verdict.GOOD
+
+
 def test_one_answer_has_no_alternatives():
     result = sc.solve(KINDS["noise"], np.stack([curve([1.2, 0.3]), curve([0.8, -0.4])]))
 
