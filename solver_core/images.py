@@ -28,8 +28,9 @@ def gaussian_blur(image: np.ndarray, deviation_px: float) -> np.ndarray:
     weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / deviation_px) ** 2)
     blurred = image.astype(np.float32)
     for _ in range(2):  # rows, then columns: each pass turns the image
-        height = len(blurred)
         padded = np.pad(blurred, ((radius, radius), (0, 0)), mode="edge")
-        passes = (np.float32(w) * padded[first : first + height] for first, w in enumerate(weights / weights.sum()))
-        blurred = np.ascontiguousarray(sum(passes).T)
+        total = np.zeros_like(blurred)
+        for first, weight in enumerate(weights / weights.sum()):
+            total += np.float32(weight) * padded[first : first + len(blurred)]
+        blurred = np.ascontiguousarray(total.T)
     return blurred
