@@ -23,6 +23,7 @@ FILE, PHOTO_FILE = "pose_confidence.json", "photo_confidence.json"
 FEATURES = ("outline", "unexplained", "hidden", "outliers", "edge", "gap", "rotation", "along", "size")
 PHOTO_FEATURES = (*FEATURES, "contrast", "edges", "weak", "image gap", "start", "alike")
 NORMAL_90 = 1.645  # standard deviations that hold nine of ten of what is normally distributed
+HALF_TURN_DEG = 180.0  # nothing is farther off
 MAX_LOGIT = 7.0  # one in a thousand: nobody has seen enough cases to claim more
 
 
@@ -65,7 +66,8 @@ def confidence(evidence: Evidence, seen: ImageEvidence | None = None) -> Confide
     calibration = shipped_calibration(*((FILE, FEATURES) if seen is None else (PHOTO_FILE, PHOTO_FEATURES)))
     chance = logit(evidence, calibration.weights, seen)
     widths = np.exp((interval_features(evidence, chance) * calibration.interval).sum(axis=1))
-    return Confidence(float(1 / (1 + np.exp(-chance))), PoseInterval(*widths.tolist()))
+    rotation_deg, across, along = widths.tolist()
+    return Confidence(float(1 / (1 + np.exp(-chance))), PoseInterval(min(rotation_deg, HALF_TURN_DEG), across, along))
 
 
 def calibrated(covariance: np.ndarray, evidence: Evidence, interval: PoseInterval) -> np.ndarray:

@@ -74,8 +74,11 @@ class MaskShot:
         mask = checked_array(frame, f"frame {number}", "(H, W)", ObservationError)
         if mask.ndim != 2 or mask.dtype.kind not in "fb":
             raise ObservationError(
-                f"frame {number} must be a mask (H, W), bool or float in [0, 1], got shape {mask.shape} of {mask.dtype}"
+                f"frame {number} must be a mask (H, W), bool or float in [0, 1], got shape {mask.shape} of {mask.dtype}; "
+                "compare 8-bit masks with 128, or divide them by 255"
             )
+        if mask.dtype.kind == "f" and not np.isfinite(mask).all():
+            raise ObservationError(f"frame {number} holds numbers that are not finite; a mask is bool or float in [0, 1]")
         _check_size(mask, self.camera, number)
         return self.camera.undistorted(mask.astype(np.float32)) if self.camera.distortion else mask
 

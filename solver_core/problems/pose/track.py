@@ -167,6 +167,7 @@ class Tracker:
         self.energies: deque[float] = deque(maxlen=USUAL_FRAMES)
         self.points: np.ndarray | None = None  # of the outline in the last frame
         self.last_repair = -REPAIR_FRAMES
+        self.does_solving_pay = True  # whether the last frame that was solved anew came out good
 
     def track(self, number: int, frame: np.ndarray) -> TrackedPose:
         """The pose in the next frame.  Raises ObservationError if it is the first and shows no object."""
@@ -175,8 +176,10 @@ class Tracker:
         is_repaired = False
         if number > 0 and (found is None or found.verdict is Verdict.BAD or self._is_due(found, number)):
             repaired = self._repaired(number, frame)
-            if repaired is not None and (found is None or repaired.energy < CLEARLY * found.energy):
-                found, is_repaired = repaired, True
+            if repaired is not None:
+                self.does_solving_pay = repaired.verdict is Verdict.GOOD
+                if found is None or self._is_better(repaired, found):
+                    found, is_repaired = repaired, True
             self.energies.clear()  # nothing better is known of: the object is hidden in part, or the mask has become worse
         if found is None:
             found = self._moved_on()
@@ -199,8 +202,18 @@ class Tracker:
         )
 
     def _is_due(self, found: _Found, number: int) -> bool:
-        """Whether a pose that fits worse than is usual in this shot is looked for anew now."""
-        return self._is_unusual(found.energy) and number - self.last_repair >= REPAIR_FRAMES
+        """Whether a frame is solved anew, as its pose is doubtful or fits worse than is usual in this shot.
+
+        Lines tell little of thin shapes, and of what is hidden in part; where solving anew did not help, it waits.
+        """
+        is_rested = number - self.last_repair >= REPAIR_FRAMES
+        if found.verdict is Verdict.DOUBTFUL:
+            return self.does_solving_pay or is_rested
+        return self._is_unusual(found.energy) and is_rested
+
+    def _is_better(self, repaired: _Found, found: _Found) -> bool:
+        has_become_good = repaired.verdict is Verdict.GOOD and found.verdict is not Verdict.GOOD
+        return has_become_good or repaired.energy < CLEARLY * found.energy
 
     def _is_unusual(self, energy: float) -> bool:
         return len(self.energies) > 0 and energy > max(USUAL_ENERGY, WORSE * float(np.median(self.energies)))

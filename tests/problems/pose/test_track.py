@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Shots of a chair that turns, hides, jumps and leaves the image."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from solver_core import ObservationError, SetupError, Verdict, render, rotations, track_pose
+from solver_core.command.files import read_mesh
 from solver_core.frames import Camera, matrix_from_pose, pose_from_matrix
 from solver_core.manifolds import SE3
 from solver_core.mesh import Mesh
 from solver_core.views import view_rotation
 
+DEMO = Path(__file__).parents[3] / "assets" / "demo"
 CAMERA = Camera.from_fov(240, 180, np.radians(30))
 FIRST = np.concatenate([view_rotation(np.array([0.6]), np.array([0.4]), np.array([0.1]))[0], [0.05, -0.03, -2.7]])
 MOTION = np.array([0.03, 0.05, -0.02, 0.004, -0.002, 0.005])  # a frame: 3.5 degrees, and some pixels
@@ -48,6 +52,17 @@ def test_every_frame_of_a_shot_is_found(chair):
     assert [one.frame for one in results] == list(range(20))
     assert max(degrees_off(one, truth) for one, truth in zip(results, poses, strict=True)) < 0.5
     assert all(one.verdict is Verdict.GOOD and not one.lost and not one.is_repaired for one in results)
+
+
+def test_frames_of_a_thin_object_are_not_called_lost():
+    file = read_mesh(DEMO / "pose_model.ply")
+    plane = Mesh.checked(file.vertices, file.faces).unit().mesh  # struts and blades of a pixel or two
+    poses = poses_of(5)
+
+    results = list(tracked(masks_of(plane, poses), plane))
+
+    assert not any(one.lost for one in results)
+    assert max(degrees_off(one, truth) for one, truth in zip(results, poses, strict=True)) < 1
 
 
 def test_frames_are_taken_one_at_a_time(chair):
@@ -185,7 +200,8 @@ def test_photographs_need_a_start(chair):
         ([], "no frames"),
         ([np.zeros((180, 240), bool)], "empty"),
         ([np.ones((90, 120), bool)], "size of the camera"),
-        ([np.zeros((180, 240), np.uint8)], "bool or float"),
+        ([np.zeros((180, 240), np.uint8)], "divide them by 255"),
+        ([np.full((180, 240), np.nan)], "not finite"),
         (["frame.png"], "array"),
     ],
 )
