@@ -22,6 +22,7 @@ from solver_core.reading import outputs_not_read, read_json
 from solver_core.solution import Verdict
 from solver_core.writing import make_folder, whole_file
 
+from .bridge.passes import silent_handlers
 from .output_folder import check_blend, check_png, check_scene_files, clashes, output_path
 from .schema import Invalid, read_record, read_value, schema_of
 from .solves.armature import ArmatureSolve
@@ -232,7 +233,8 @@ def _render(camera: str, path: Path) -> None:
         render.image_settings.media_type = "IMAGE"
     render.image_settings.file_format = "PNG"
     render.filepath = str(path)
-    bpy.ops.render.render(write_still=True)
+    with silent_handlers():
+        bpy.ops.render.render(write_still=True)
 
 
 def _finished_record(task: BatchTask, fingerprint: str) -> dict[str, Any] | None:

@@ -15,6 +15,7 @@ from solver_core.network.weights import load_weights
 from solver_core.options import Options
 from solver_core.problems import find_problem
 
+from .options import RELATIVE_PATHS
 from .result_panel import draw_sentence
 
 OptionsT = TypeVar("OptionsT", bound=Options)
@@ -48,6 +49,7 @@ def _weights(name: str) -> object:
     return bpy.props.StringProperty(
         name=name,
         subtype="FILE_PATH",
+        options=RELATIVE_PATHS,
         description="Networks that solves take unless their settings name others; empty: those that ship",
     )
 
@@ -111,7 +113,7 @@ def kernel() -> str:
 
 def with_weights(context: bpy.types.Context, options: OptionsT, task: str) -> OptionsT:
     """Options of a solve with the networks that the preferences name for a task, where they name none themselves."""
-    path = getattr(find(context), f"weights_{task}")
+    path = bpy.path.abspath(getattr(find(context), f"weights_{task}"))
     return replace(options, weights=Path(path)) if path and options.weights is None else options
 
 
@@ -119,6 +121,7 @@ def _refusal(path: str, task: str, problem: str) -> str:
     """Why a file is not for a task, if it is not."""
     if not path:
         return ""
+    path = bpy.path.abspath(path)
     changed_ns = Path(path).stat().st_mtime_ns if Path(path).exists() else 0
     return _refusal_of(path, changed_ns, task, problem)
 

@@ -31,7 +31,8 @@ class Result:
     steps_of: of each part that was solved; but for the last part only the last step has its lines.  current: index of the step
     that the scene shows, frame: at which frame.  progress: from 0 to 1, never falls; num_done: parts that are; is_finishing:
     whether all are.  rendered: what Cycles renders before the first step, in words.  report: Solve.report(), None while the
-    solve runs.  notice: why the last replay could not be shown.  id: by which the scene knows its result.
+    solve runs.  notice: why the last replay could not be shown.  id: by which the scene knows its result.  previous: the result
+    before this one, which counts again if the solve is taken back.
     """
 
     problem: str
@@ -48,6 +49,7 @@ class Result:
     report: dict | None = None
     notice: str = ""
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    previous: Result | None = None
     _seen: Step | None = None
 
     @property
@@ -130,7 +132,7 @@ def conclude(result: Result, report: dict) -> None:
     """Ends a running result with its report, which is stored in the scene."""
     settings = getattr(find_scene(result.scene).deep_feedback, result.problem)
     settings.record = json.dumps({"format": RECORD_FORMAT, "id": result.id, "report": _rounded(report)}, separators=(",", ":"))
-    result.report, result.is_finishing = report, False
+    result.report, result.is_finishing, result.previous = report, False, None
     redraw()
 
 
@@ -165,6 +167,7 @@ def _rounded(value: Any) -> Any:
 
 def keep(result: Result) -> None:
     """Makes a result the newest of its problem and lets the overlay show it."""
+    result.previous = _results.get(result.problem)
     _results[result.problem] = result
     show(result)
 
@@ -173,6 +176,15 @@ def forget(problem: str) -> None:
     result = _results.pop(problem, None)
     if result is _shown:
         show(None)
+
+
+def take_back(result: Result) -> None:
+    """Makes the result before this one the newest again, if there was one."""
+    if _results.get(result.problem) is not result:  # another file was opened
+        return
+    forget(result.problem)
+    if result.previous is not None:
+        keep(result.previous)
 
 
 def show(result: Result | None) -> None:

@@ -132,7 +132,7 @@ def try_move(scene: bpy.types.Scene, movers: tuple[Handle, ...], parts: tuple[Ha
     stopped = [one for one in movers if answers[one].frame_off > FOLLOWS]
     for one in stopped:
         if answers[one].frame_off > STOPS or is_held(things[one]):
-            raise SetupError(next(holds(things[one]), f"'{one.name}' stays where it is, whatever its location is set to."))
+            raise SetupError(next(holds(things[one]), _why_it_stays(things[one])))
     staying = [one for one in parts if answers[one].moved < FOLLOWS]
     moving = tuple(one for one in parts if one not in staying)
     if parts and not moving:
@@ -143,6 +143,13 @@ def try_move(scene: bpy.types.Scene, movers: tuple[Handle, ...], parts: tuple[Ha
         changes = [f"The shape of '{bent[0].name}' changes as '{movers[0].name}' moves."]
     notices = tuple(f"'{one.name}' does not move along with '{movers[0].name}', so it does not count." for one in staying)
     return Trial(moving, tuple(changes), notices)
+
+
+def _why_it_stays(thing: bpy.types.Object) -> str:
+    """A sentence on an object that nothing holds."""
+    if not thing.visible_get():
+        return f"'{thing.name}' is hidden in the viewport, itself or with its collection, so it cannot be moved: show it."
+    return f"'{thing.name}' stays where it is, whatever its location is set to."
 
 
 def move(scene: bpy.types.Scene, placements: Mapping[Handle, Placement], motion: np.ndarray) -> None:

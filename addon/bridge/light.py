@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Collection, Generator
+from collections.abc import Collection, Generator, Iterator
 from typing import Any
 
 import bpy
@@ -16,7 +17,8 @@ from solver_core.problems.lighting.known import KnownLight
 from solver_core.problems.lighting.lights import LIGHTS
 
 from .passes import Render, world_panorama
-from .scene import require_editable, used_nodes
+from .scene import evaluate, rendered_objects, require_editable, used_nodes
+from .sky import take_sky_out
 from .transform import float64, split_rigid, world_matrix
 
 # What else changes a light's strength, and what it is where energy and color say all; Blender 4.2 has none of these.
@@ -105,11 +107,45 @@ def read_known_lights(
     depsgraph: bpy.types.Depsgraph, world_from_camera: np.ndarray, left_out: Collection[str]
 ) -> list[KnownLight]:
     """All lights that renders show but those of some names, in the frame of a camera (4, 4)."""
+    shown = rendered_objects(depsgraph.view_layer)
+    lights = _visible_lights(depsgraph, shown, world_from_camera, left_out)
+    seen = {instance.object.original for instance in depsgraph.object_instances if not instance.is_instance}
+    hidden = [one for one in lights_of(depsgraph.scene) if one in shown - seen and one.name not in left_out]
+    if hidden:
+        with _shown_in_viewports(hidden, depsgraph.scene) as others:
+            lights += _visible_lights(others, shown, world_from_camera, left_out)
+    return lights
+
+
+@contextlib.contextmanager
+def _shown_in_viewports(things: list[bpy.types.Object], scene: bpy.types.Scene) -> Iterator[bpy.types.Depsgraph]:
+    """Objects that viewports hide, at the frame of a scene, in one of their own."""
+    stage = bpy.data.scenes.new("deep feedback hidden lights")
+    hidden = [thing for thing in things if thing.hide_viewport]
+    try:
+        stage.frame_current, stage.frame_subframe = scene.frame_current, scene.frame_subframe
+        for thing in things:
+            stage.collection.objects.link(thing)
+        for thing in hidden:
+            thing.hide_viewport = False
+        yield evaluate(stage)
+    finally:
+        for thing in hidden:
+            thing.hide_viewport = True
+        bpy.data.scenes.remove(stage)
+
+
+def _visible_lights(
+    depsgraph: bpy.types.Depsgraph,
+    shown: Collection[bpy.types.Object],
+    world_from_camera: np.ndarray,
+    left_out: Collection[str],
+) -> list[KnownLight]:
     lights = []
     for instance in depsgraph.object_instances:
         light = instance.object
         owner = (instance.parent if instance.is_instance else light).original
-        if light.type != "LIGHT" or light.original.name in left_out or owner.hide_render or light.original.hide_render:
+        if light.type != "LIGHT" or light.original.name in left_out or owner not in shown or light.original.hide_render:
             continue
         strength = _whole_strength(light.data)
         if strength.any():
@@ -121,26 +157,61 @@ def read_known_lights(
     return lights
 
 
-def read_world(world: bpy.types.World | None, world_from_camera: np.ndarray) -> Generator[Render, None, list[KnownLight]]:
+def read_world(
+    world: bpy.types.World | None, world_from_camera: np.ndarray, without_sky: bool = False
+) -> Generator[Render, None, list[KnownLight]]:
     """The light of a world, nothing if it is black, in the frame of a camera (4, 4).
 
-    Where nodes make it, such as a picture, Cycles renders it (see passes.py).  Raises SetupError if that fails.
+    Where nodes make it, such as a picture, Cycles renders it (see passes.py).  without_sky: leaves out the sky that an earlier
+    solve set.  Raises SetupError if the light cannot be told.
     """
-    name = "" if world is None else world.name
-    background = _background(world)
-    if background is None:
-        color = (0, 0, 0) if world is None or used_nodes(world) else tuple(world.color)
-    elif any(background.inputs[name].is_linked for name in ("Color", "Strength")):
-        image = yield from world_panorama(world, world_from_camera)
-        light = {"kind": "environment", "strength": 1.0, "image": image, "name": name}
-        return [KnownLight.checked(light)] if image.any() else []
-    else:
-        color = np.array(background.inputs["Color"].default_value[:3]) * background.inputs["Strength"].default_value
-    return [KnownLight.checked({"kind": "sky", "strength": np.array(color), "name": name})] if np.any(color) else []
+    if world is None:
+        return []
+    lighting = world.copy()
+    try:
+        if without_sky:
+            take_sky_out(lighting)
+        color = _even_color(lighting)
+        if color is None:
+            _light_surfaces(lighting)
+            image = yield from world_panorama(lighting, world_from_camera)
+            light = {"kind": "environment", "strength": 1.0, "image": image, "name": world.name}
+            return [KnownLight.checked(light)] if image.any() else []
+        return [KnownLight.checked({"kind": "sky", "strength": color, "name": world.name})] if color.any() else []
+    finally:
+        with contextlib.suppress(ReferenceError):  # another file was opened
+            bpy.data.worlds.remove(lighting)
 
 
-def _background(world: bpy.types.World | None) -> bpy.types.Node | None:
-    return next((node for node in used_nodes(world) if node.type == "BACKGROUND"), None)
+def _even_color(world: bpy.types.World) -> np.ndarray | None:
+    """(3,) radiance of a world that is alike all around, None where nodes make it."""
+    if not used_nodes(world):
+        return np.array(world.color)
+    output = world.node_tree.get_output_node("CYCLES")
+    if output is None or not output.inputs["Surface"].is_linked:
+        return np.zeros(3)
+    background = output.inputs["Surface"].links[0].from_node
+    if background.type != "BACKGROUND" or background.mute or any(socket.is_linked for socket in background.inputs):
+        return None
+    return np.array(background.inputs["Color"].default_value[:3]) * background.inputs["Strength"].default_value
+
+
+def _light_surfaces(world: bpy.types.World) -> None:
+    """Makes a world look as it lights surfaces, where its nodes tell what the camera sees from that.  Raises SetupError."""
+    if any(_has_light_path(node.node_tree) for node in used_nodes(world) if node.type == "GROUP"):
+        raise SetupError("A node group of the world has a Light Path, which is not read.")
+    nodes, links = world.node_tree.nodes, world.node_tree.links
+    for path in [node for node in nodes if node.type == "LIGHT_PATH"]:
+        for name, is_so in (("Is Camera Ray", 0.0), ("Is Diffuse Ray", 1.0)):
+            value = nodes.new("ShaderNodeValue").outputs[0]
+            value.default_value = is_so
+            for link in list(path.outputs[name].links):
+                links.new(value, link.to_socket)
+
+
+def _has_light_path(tree: bpy.types.NodeTree | None) -> bool:
+    nodes = () if tree is None else tree.nodes
+    return any(node.type == "LIGHT_PATH" or (node.type == "GROUP" and _has_light_path(node.node_tree)) for node in nodes)
 
 
 def _whole_strength(data: bpy.types.Light) -> np.ndarray:

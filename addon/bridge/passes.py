@@ -163,7 +163,7 @@ def _render(stage: bpy.types.Scene, path: Path, what: str) -> Iterator[Render]:
     """Renders a scene into a file.  Raises SetupError."""
     stage.render.filepath = str(path)
     render = Render(stage, path, what)
-    with _kept_render_result(), _silent_handlers():
+    with _kept_render_result(), silent_handlers():
         yield render
     render.check()
 
@@ -223,7 +223,7 @@ def _kept_render_result() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _silent_handlers() -> Iterator[None]:
+def silent_handlers() -> Iterator[None]:
     """Keeps scripts that wait for renders of the user's from being called; takes away what is added in the meantime."""
     lists = [getattr(bpy.app.handlers, name) for name in dir(bpy.app.handlers) if name.startswith("render_")]
     kept = [list(handlers) for handlers in lists]

@@ -73,6 +73,20 @@ def evaluate(scene: bpy.types.Scene) -> bpy.types.Depsgraph:
         return bpy.context.evaluated_depsgraph_get()
 
 
+def rendered_objects(layer: bpy.types.ViewLayer) -> set[bpy.types.Object]:
+    """Those that renders of a view layer show, whatever viewports hide."""
+
+    def within(part: bpy.types.LayerCollection) -> Iterator[bpy.types.Object]:
+        if part.collection.hide_render:
+            return
+        if not part.exclude:
+            yield from (thing for thing in part.collection.objects if not thing.hide_render)
+        for child in part.children:
+            yield from within(child)
+
+    return set(within(layer.layer_collection))
+
+
 def show_frame(scene: bpy.types.Scene, frame: int) -> None:
     """Goes to a frame, unless it is shown already: what was moved without a keyframe stays as it is then."""
     if scene.frame_current != frame:

@@ -174,7 +174,7 @@ def cancel() -> None:
 
 
 def take_back(result: Result) -> None:
-    results.forget(result.problem)
+    results.take_back(result)
     result.solve.restore()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
@@ -48,7 +48,7 @@ from ..bridge.light import (
 from ..bridge.material import glossy_materials, shining_materials, surface_albedo, unread_materials
 from ..bridge.mesh import Surface, read_surfaces
 from ..bridge.passes import Render, cycles_passes
-from ..bridge.scene import Handle, as_played, evaluate, find_object, find_scene
+from ..bridge.scene import Handle, as_played, evaluate, find_object, find_scene, rendered_objects
 from ..bridge.sky import SkyBefore, remove_sky, write_sky
 from ..bridge.transform import AT_ORIGIN, Placement, place, read_channels, read_placement, write_channels
 from ..bridge.view_transform import ViewTransform, has_tone_curve
@@ -499,28 +499,31 @@ class LightingSolve:
         """The other lights, in the camera's frame."""
         options = self.task.options
         is_counting = options.use_other_lights and options.use_base_color
-        self._say_left_out(scene, is_counting)
+        self._say_left_out(scene, rendered_objects(depsgraph.view_layer), is_counting)
         if not is_counting:
             return []
         lights = read_known_lights(depsgraph, world_from_camera, {self.light, *self.task.ignored})
         try:
             if options.use_world:
-                lights += yield from read_world(scene.world, world_from_camera)
+                is_replaced = options.set_world and options.sky != "none"
+                lights += yield from read_world(scene.world, world_from_camera, without_sky=is_replaced)
         except SetupError as error:
             self.doubts.append(f"{error} So the world's light was not counted.")
         return lights
 
-    def _say_left_out(self, scene: bpy.types.Scene, is_counting: bool) -> None:
-        """Names the other lights that do not count as known."""
+    def _say_left_out(self, scene: bpy.types.Scene, rendered: Collection[bpy.types.Object], is_counting: bool) -> None:
+        """Names the other lights that do not count as known, and the one that is solved if renders do not show it."""
+        if self.before is not None and scene.objects[self.light] not in rendered:
+            self.doubts.append(f"'{self.light}', which is solved, is hidden in renders: show it there, or they lack its light.")
         others = [light for light in lights_of(scene) if light.name != self.light]
-        shining = [light.name for light in others if not light.hide_render]
+        shining = [light.name for light in others if light in rendered]
         left_out = [name for name in shining if not is_counting or name in self.task.ignored]
         if left_out:
             self.doubts.append(
                 f"Lights that were not counted, though renders show them: {', '.join(left_out)}. Where the picture shows them "
                 "as well, count them; else hide them in renders."
             )
-        if hidden := [light.name for light in others if light.hide_render]:
+        if hidden := [light.name for light in others if light not in rendered]:
             self.doubts.append(f"Lights that are hidden in renders were not counted: {', '.join(hidden)}.")
 
     def _sentences(self) -> list[str]:

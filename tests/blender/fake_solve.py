@@ -61,6 +61,9 @@ class FakeSolve:
         if self.object in bpy.data.objects:
             bpy.data.objects[self.object].location.x = 0
 
+    def reset(self):
+        self.restore()
+
     def report(self):
         return {
             "verdict": "good",

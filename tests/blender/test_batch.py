@@ -335,8 +335,18 @@ def test_a_picture_is_rendered_though_the_scene_renders_movies(scene, tmp_path, 
         "outputs": {"png": "monkey.png"},
     }
 
+    fired = []
+    handlers = [getattr(bpy.app.handlers, f"render_{when}") for when in ("init", "pre", "write", "complete")]
+    for calls in handlers:
+        calls.append(bpy.app.handlers.persistent(lambda *_: fired.append(1)))
+    before = [list(calls) for calls in handlers]
+
     _, (line,) = run(capsys, tmp_path, task)
 
+    assert not fired  # the picture is no render of the user's
+    assert [list(calls) for calls in handlers] == before
+    for calls in handlers:
+        calls.pop()
     assert line["verdict"] == "bad"  # no pose of a monkey's head is a rectangle
     assert tuple(bpy.data.images.load(str(tmp_path / "out" / "monkey.png")).size) == (128, 96)
 

@@ -419,6 +419,31 @@ def test_execute_takes_back_when_a_step_fails(operator, thing):
     assert operator.messages == [("ERROR", "Solve Nothing: The step cannot be taken.")]
 
 
+@pytest.mark.parametrize("how", ["execute", "fails", "esc"])
+def test_result_before_a_solve_that_is_taken_back_can_still_be_reset(how, operator, thing):
+    operator.execute(bpy.context)
+    before = results.find("pose", bpy.context.scene)
+    operator.task = {"object": "Thing", "failing_step": 2}
+
+    if how == "execute":
+        operator.execute(bpy.context)
+    else:
+        operator.start()
+        operator.send("ESC") if how == "esc" else operator.drain({"CANCELLED"})
+
+    assert results.find("pose", bpy.context.scene) is before
+    assert bpy.ops.deep_feedback.reset_result(problem="pose") == {"FINISHED"}
+    assert thing.location.x == 0
+    assert results.find("pose", bpy.context.scene) is None
+
+
+def test_result_before_a_solve_that_is_kept_is_let_go(operator):
+    operator.execute(bpy.context)
+    operator.execute(bpy.context)
+
+    assert results.find("pose", bpy.context.scene).previous is None
+
+
 def test_slider_replays_a_step_and_stays_within_them(operator, thing):
     operator.execute(bpy.context)
     settings = bpy.context.scene.deep_feedback.pose

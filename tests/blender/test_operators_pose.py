@@ -106,6 +106,16 @@ def test_button_takes_networks_of_the_preferences_unless_its_settings_name_other
     assert (Path(by_preferences), Path(by_settings)) == (of_preferences, of_settings)
 
 
+def test_networks_of_the_preferences_may_lie_beside_the_scene(registered, monkey, tmp_path):
+    shutil.copy(shipped_weights("pose"), tmp_path / "own.st")
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
+    preferences.find(bpy.context).weights_pose = "//own.st"
+
+    bpy.ops.deep_feedback.solve_pose(**QUICK)
+
+    assert Path(results.find("pose", registered).solve.task.options.weights) == tmp_path / "own.st"
+
+
 def test_button_refuses_networks_of_the_preferences_that_are_for_something_else(registered, monkey):
     preferences.find(bpy.context).weights_pose = str(shipped_weights("lighting_sun"))
 

@@ -10,6 +10,7 @@ import pytest
 
 import solver_core as sc
 from addon.bridge.camera import read_camera, read_camera_pose
+from addon.bridge.light import read_known_lights, read_world
 from addon.bridge.mesh import read_surfaces
 from addon.bridge.passes import world_panorama
 from addon.bridge.scene import evaluate
@@ -238,6 +239,68 @@ def test_lights_that_do_not_count_are_named(choice, said, unsaid, lit, folder):
     assert unsaid not in sentences
 
 
+@pytest.mark.parametrize(
+    ("how", "is_known"),
+    [("eye", True), ("monitor", True), ("collection eye", True), ("collection in renders", False), ("excluded", False)],
+)
+def test_lights_are_known_as_renders_show_them(how, is_known, lit):
+    add_area(lit)
+    fill = lit.objects["Fill"]
+    collection = bpy.data.collections.new("Lights")
+    lit.collection.children.link(collection)
+    lit.collection.objects.unlink(fill)
+    collection.objects.link(fill)
+    bpy.context.view_layer.update()
+    (expected,) = read_known_lights(evaluate(lit), np.eye(4), ())
+    layer = bpy.context.view_layer.layer_collection.children["Lights"]
+    fill.location.x += 1
+    if how == "eye":
+        fill.hide_set(True)
+    elif how == "monitor":
+        fill.hide_viewport = True
+    elif how == "collection eye":
+        layer.hide_viewport = True
+    elif how == "collection in renders":
+        collection.hide_render = True
+    else:
+        layer.exclude = True
+
+    known = read_known_lights(evaluate(lit), np.eye(4), ())
+
+    assert len(known) == is_known
+    for light in known:
+        np.testing.assert_allclose(light.values["position"] - expected.values["position"], (1, 0, 0), atol=1e-6)
+        np.testing.assert_allclose(light.strength, expected.strength)
+    assert fill.hide_viewport == (how == "monitor")
+    assert len(bpy.data.scenes) == 1
+
+
+@pytest.mark.parametrize("how", ["object", "collection"])
+def test_a_lamp_that_renders_do_not_show_is_named(how, lit, folder):
+    light = add_light(lit, "SUN")
+    source = ImageSource(file=render(lit, folder / "SUN.exr", "OPEN_EXR", samples=16))
+    if how == "object":
+        light.hide_render = True
+    else:
+        collection = bpy.data.collections.new("Lights")
+        lit.collection.children.link(collection)
+        lit.collection.objects.unlink(light)
+        collection.objects.link(light)
+        collection.hide_render = True
+
+    solve = LightingSolve.gather(lit, LightingTask(source, "Camera", light="Light"))
+    rendered(solve.read(1))
+
+    assert any("'Light', which is solved, is hidden in renders" in sentence for sentence in solve.doubts)
+
+
+def test_a_lamp_that_viewports_hide_is_refused_with_the_cause(lit):
+    add_light(lit, "SUN").hide_viewport = True
+
+    with pytest.raises(SolverError, match="'Light' is hidden in the viewport"):
+        LightingSolve.gather(lit, LightingTask(ImageSource(file="a.png"), "Camera", light="Light"))
+
+
 def test_a_task_names_lights_that_are_there(lit):
     with pytest.raises(SolverError, match="Choose a light: there is no object 'Lost'"):
         LightingSolve.gather(lit, LightingTask(ImageSource(file="a.png"), "Camera", ignored=("Lost",)))
@@ -285,6 +348,64 @@ def test_the_light_of_a_world_of_nodes_is_known(lit, folder):
     assert angle_deg(towards_sun(light), expected) < 4
     assert light.data.energy == pytest.approx(3, rel=0.1)
     assert "1 other light counts as known: Studio." in solve.report()["sentences"]
+
+
+def even_world(scene, rgb):
+    """A world of one color; its nodes and its links."""
+    scene.world = bpy.data.worlds.new("Even")
+    if bpy.app.version < (5, 0, 0):
+        scene.world.use_nodes = True
+    scene.world.node_tree.nodes["Background"].inputs["Color"].default_value = (*rgb, 1)
+    return scene.world.node_tree.nodes, scene.world.node_tree.links
+
+
+def test_a_background_that_is_not_linked_does_not_shine(scene):
+    _, links = even_world(scene, (1, 1, 1))
+    links.remove(links[0])
+
+    assert rendered(read_world(scene.world, np.eye(4))) == []
+    assert len(bpy.data.worlds) == 1
+
+
+def test_a_world_counts_as_it_lights_surfaces_and_not_as_the_camera_sees_it(scene):
+    nodes, links = even_world(scene, (1, 1, 1))
+    lights, mix, path = (nodes.new(f"ShaderNode{name}") for name in ("Background", "MixShader", "LightPath"))
+    lights.inputs["Color"].default_value = (0.05, 0.1, 0.2, 1)
+    links.new(path.outputs["Is Camera Ray"], mix.inputs[0])
+    links.new(lights.outputs[0], mix.inputs[1])
+    links.new(nodes["Background"].outputs[0], mix.inputs[2])
+    links.new(mix.outputs[0], nodes["World Output"].inputs["Surface"])
+
+    (known,) = rendered(read_world(scene.world, np.eye(4)))
+
+    np.testing.assert_allclose(known.values["image"] - (0.05, 0.1, 0.2), 0, atol=1e-3)
+    assert path.outputs["Is Camera Ray"].is_linked
+    assert len(bpy.data.worlds) == 1
+
+
+def test_a_light_path_in_a_node_group_is_a_sentence(scene):
+    nodes, links = even_world(scene, (1, 1, 1))
+    group = nodes.new("ShaderNodeGroup")
+    group.node_tree = bpy.data.node_groups.new("Studio", "ShaderNodeTree")
+    group.node_tree.nodes.new("ShaderNodeLightPath")
+    group.node_tree.interface.new_socket("Shader", in_out="OUTPUT", socket_type="NodeSocketShader")
+    links.new(group.outputs[0], nodes["World Output"].inputs["Surface"])
+
+    with pytest.raises(SolverError, match="A node group of the world has a Light Path"):
+        rendered(read_world(scene.world, np.eye(4)))
+    assert len(bpy.data.worlds) == 1
+
+
+def test_the_sky_of_an_earlier_solve_counts_unless_it_is_replaced(scene):
+    even_world(scene, (0.1, 0.1, 0.1))
+    sky = FoundSky(SkyShape("uniform", False), np.array([[0.1, 0.2, 0.3]]), np.array([0.0, 0, 1]))
+    write_sky(scene, sky, np.eye(4), True)
+
+    (replaced,) = rendered(read_world(scene.world, np.eye(4), without_sky=True))
+    (counted,) = rendered(read_world(scene.world, np.eye(4)))
+
+    np.testing.assert_allclose(replaced.strength, 0.1, atol=1e-6)
+    np.testing.assert_allclose(counted.values["image"][0, 0], (0.2, 0.3, 0.4), atol=1e-3)
 
 
 def test_a_panorama_of_a_world_has_its_lamp_where_the_camera_sees_it(scene):
