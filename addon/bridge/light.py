@@ -51,8 +51,11 @@ def new_light(scene: bpy.types.Scene, kind: str) -> bpy.types.Object:
 
 
 def remove_light(light: bpy.types.Object) -> None:
-    """Removes an object and its light."""
-    bpy.data.lights.remove(light.data)
+    """Removes an object, and its light unless others have it as well."""
+    data = light.data
+    bpy.data.objects.remove(light)
+    if data.users == 0:
+        bpy.data.lights.remove(data)
 
 
 def read_light_pose(depsgraph: bpy.types.Depsgraph, light: bpy.types.Object) -> np.ndarray:

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator
-from typing import NamedTuple, Self
+from collections.abc import Collection, Iterable, Iterator
+from typing import NamedTuple, Self, TypeVar
 
 import bpy
 
@@ -33,6 +33,14 @@ def _missing(scene: bpy.types.Scene, name: str) -> str:
     return f"there is no object '{name}' in the scene '{scene.name}'." if name else "none is given."
 
 
+_Block = TypeVar("_Block", bound=bpy.types.ID)
+
+
+def find_by_uid(blocks: Iterable[_Block], uid: int) -> _Block | None:
+    """The data-block with Blender's own number of it in this session, None if it is gone."""
+    return next((block for block in blocks if block.session_uid == uid), None)
+
+
 class Handle(NamedTuple):
     """What finds an object again after an undo and under another name.  uid: Blender's own number of it in this session."""
 
@@ -50,7 +58,7 @@ class Handle(NamedTuple):
         named = scene.objects.get(self.name)
         if named is not None and named.session_uid == self.uid:
             return named
-        return next((thing for thing in scene.objects if thing.session_uid == self.uid), None)
+        return find_by_uid(scene.objects, self.uid)
 
     def require(self, scene: bpy.types.Scene) -> bpy.types.Object:
         """The object.  Raises SetupError if it is gone."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from solver_core.problems.lighting.sky import HORIZON, FoundSky
 
-from .scene import used_nodes
+from .scene import find_by_uid, used_nodes
 
 GROUP = "Solved Sky"  # of the node group, of its node in the world, and of the node that joins it to what was there
 JOINED = f"{GROUP} Join"
@@ -18,9 +18,13 @@ NEW_WORLD = "Solved World"
 
 
 class SkyBefore(NamedTuple):
-    """What a scene had.  world: its name, "" if there was none.  had_nodes: whether it used them."""
+    """What a scene had.  world: the uid of the one that shows the sky; is_new: whether that was made for it.
 
-    world: str
+    had_nodes: whether the world used them.
+    """
+
+    world: int
+    is_new: bool
     had_nodes: bool
 
 
@@ -30,21 +34,23 @@ def write_sky(scene: bpy.types.Scene, sky: FoundSky, world_from_camera: np.ndarr
     is_added: whether the light that the world has goes on to shine, too.
     """
     world = scene.world
-    before = SkyBefore("" if world is None else world.name, bool(used_nodes(world)))
+    is_new, had_nodes = world is None, bool(used_nodes(world))
     if world is None:
         scene.world = world = bpy.data.worlds.new(NEW_WORLD)
+    before = SkyBefore(world.session_uid, is_new, had_nodes)
     take_sky_out(world)
     if not used_nodes(world):
         world.use_nodes = True
+    if not had_nodes:
         for node in world.node_tree.nodes:
             if node.type == "BACKGROUND":
-                node.inputs["Color"].default_value = (*(world.color if before.world else (0, 0, 0)), 1)
+                node.inputs["Color"].default_value = (*((0, 0, 0) if is_new else world.color), 1)
     nodes, links = world.node_tree.nodes, world.node_tree.links
     output = _output(world) or nodes.new("ShaderNodeOutputWorld")
     ours = nodes.new("ShaderNodeGroup")
     ours.name = ours.label = GROUP
     ours.node_tree = _group(sky, world_from_camera[:3, :3])
-    joined = nodes.new("ShaderNodeAddShader" if is_added and before.world else "ShaderNodeMixShader")
+    joined = nodes.new("ShaderNodeAddShader" if is_added and not is_new else "ShaderNodeMixShader")
     joined.name = JOINED
     if joined.type == "MIX_SHADER":
         joined.inputs["Fac"].default_value = 1.0
@@ -57,31 +63,34 @@ def write_sky(scene: bpy.types.Scene, sky: FoundSky, world_from_camera: np.ndarr
 
 
 def remove_sky(scene: bpy.types.Scene, before: SkyBefore) -> None:
-    """Leaves a scene as it was before write_sky."""
-    if not before.world:
-        world, scene.world = scene.world, None
-        if world is not None and world.users == 0:
-            bpy.data.worlds.remove(world)
-    elif (world := bpy.data.worlds.get(before.world)) is not None:
-        take_sky_out(world)
+    """Leaves a scene as it was before write_sky; a world that the user gave it since then stays."""
+    world = find_by_uid(bpy.data.worlds, before.world)
+    if world is None:
+        return
+    take_sky_out(world)
+    if not before.is_new:
         if not before.had_nodes:
             world.use_nodes = False
-    group = bpy.data.node_groups.get(GROUP)
-    if group is not None and group.users == 0:
-        bpy.data.node_groups.remove(group)
+        return
+    if scene.world == world:
+        scene.world = None
+    if world.users == 0:
+        bpy.data.worlds.remove(world)
 
 
 def take_sky_out(world: bpy.types.World) -> None:
-    """Links what was there before straight to the world's output again."""
-    nodes = used_nodes(world)
-    joined = next((node for node in nodes if node.name == JOINED), None)
-    if joined is not None:
-        there, output = joined.inputs[-2], _output(world)
-        if there.is_linked and output is not None:
-            world.node_tree.links.new(there.links[0].from_socket, output.inputs["Surface"])
-    for node in nodes:
-        if node.name in (GROUP, JOINED):
+    """Links what was there before straight to where the sky was linked, and nothing else."""
+    for joined in [node for node in used_nodes(world) if node.name == JOINED]:
+        there = joined.inputs[-2]
+        for link in list(joined.outputs[0].links) if there.is_linked else ():
+            world.node_tree.links.new(there.links[0].from_socket, link.to_socket)
+        world.node_tree.nodes.remove(joined)
+    for node in used_nodes(world):
+        if node.type == "GROUP" and node.name == GROUP:
+            group = node.node_tree
             world.node_tree.nodes.remove(node)
+            if group is not None and group.users == 0:
+                bpy.data.node_groups.remove(group)
 
 
 def _output(world: bpy.types.World) -> bpy.types.Node | None:
@@ -91,9 +100,6 @@ def _output(world: bpy.types.World) -> bpy.types.Node | None:
 
 def _group(sky: FoundSky, rotation: np.ndarray) -> bpy.types.NodeTree:
     """A group whose output shines like a sky; rotation: (3, 3) world from camera."""
-    old = bpy.data.node_groups.get(GROUP)
-    if old is not None and old.users == 0:
-        bpy.data.node_groups.remove(old)
     group = bpy.data.node_groups.new(GROUP, "ShaderNodeTree")
     group.interface.new_socket("Background", in_out="OUTPUT", socket_type="NodeSocketShader")
     nodes, links = group.nodes, group.links

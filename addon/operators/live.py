@@ -202,6 +202,9 @@ class LiveOperator:
     def make_task(self, context: bpy.types.Context) -> Any:
         raise NotImplementedError
 
+    def follow(self, solve: Solve, earlier: Solve) -> None:
+        """Lets a solve that begins take the place of the scene's last one, where more than its report is replaced."""
+
     def summary(self, report: dict) -> str:
         """How the result fits, in a phrase, for what Blender shows at the end."""
         raise NotImplementedError
@@ -272,6 +275,9 @@ class LiveOperator:
                 setattr(self, name, getattr(settings, name))
         task = self.make_task(context)
         solve = self.solve_class.gather(context.scene, task)
+        earlier = results.find(self.problem, context.scene)
+        if earlier is not None:
+            self.follow(solve, earlier.solve)
         result = Result(self.problem, context.scene.name, getattr(task, "camera", ""), solve)
         results.keep(result)
         return result

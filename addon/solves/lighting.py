@@ -48,7 +48,7 @@ from ..bridge.light import (
 from ..bridge.material import glossy_materials, shining_materials, surface_albedo, unread_materials
 from ..bridge.mesh import Surface, read_surfaces
 from ..bridge.passes import Render, cycles_passes
-from ..bridge.scene import Handle, as_played, evaluate, find_object, find_scene, rendered_objects
+from ..bridge.scene import Handle, as_played, evaluate, find_object, find_scene, rendered_objects, require_editable
 from ..bridge.sky import SkyBefore, remove_sky, write_sky
 from ..bridge.transform import AT_ORIGIN, Placement, place, read_channels, read_placement, write_channels
 from ..bridge.view_transform import ViewTransform, has_tone_curve
@@ -190,6 +190,17 @@ class _Light(NamedTuple):
     channels: dict[str, tuple[float, ...]]
     strength: dict[str, Any]
 
+    @classmethod
+    def of(cls, scene: bpy.types.Scene, light: bpy.types.Object) -> Self:
+        depsgraph = evaluate(scene)
+        return cls(
+            read_placement(depsgraph, light), read_light_pose(depsgraph, light), read_channels(light), read_strength(light)
+        )
+
+    def put_back(self, light: bpy.types.Object) -> None:
+        write_channels(light, self.channels)
+        write_strength(light, self.strength)
+
 
 @dataclass(eq=False)
 class LightingSolve:
@@ -198,8 +209,8 @@ class LightingSolve:
     scene: str
     task: LightingTask
     parts: tuple[int, ...]
-    light: str  # its name, "" while a new one is not there
-    before: _Light | None = None
+    handle: Handle | None  # of the light, None while a new one is not there
+    before: _Light | None = None  # None for a new one
     inputs: _Inputs | None = None
     solution: LightingSolution | None = None
     setup: LightingSetup | None = None  # that of the solution
@@ -208,8 +219,12 @@ class LightingSolve:
     doubts: list[str] = field(default_factory=list)  # sentences on how the scene was read
     judgement: Judgement | None = None
     found_light: FoundLight | None = None
-    further: tuple[str, ...] = ()  # names of the other lights that were found
+    further: tuple[Handle, ...] = ()  # the other lights that were found
     sky_before: SkyBefore | None = None
+    reused: _Light | None = None  # the new light of an earlier solve, which is used again, as that left it
+    outdated: tuple[Handle, ...] = ()  # the other lights of an earlier solve, until those of this one are there
+    outdated_sky: SkyBefore | None = None
+    moved_earlier: tuple[tuple[Handle, _Light], ...] = ()  # lights, as they were before earlier solves, the first solve last
 
     @classmethod
     def gather(cls, scene: bpy.types.Scene, task: LightingTask) -> Self:
@@ -218,16 +233,43 @@ class LightingSolve:
             find_object(scene, name, "object")
         for name in task.ignored:
             find_object(scene, name, "light")
-        before = None
+        if task.options.set_world and task.options.sky != "none" and scene.world is not None:
+            require_editable(scene.world)
+        handle, before = None, None
         if task.light:
             light = find_object(scene, task.light, "light")
             check_light(light, task.kind.name)
-            try_move(scene, (Handle.of(light),), (), ())
-            depsgraph = evaluate(scene)
-            before = _Light(
-                read_placement(depsgraph, light), read_light_pose(depsgraph, light), read_channels(light), read_strength(light)
-            )
-        return cls(scene.name, task, (scene.frame_current,), task.light, before)
+            handle = Handle.of(light)
+            try_move(scene, (handle,), (), ())
+            before = _Light.of(scene, light)
+        return cls(scene.name, task, (scene.frame_current,), handle, before)
+
+    def follow(self, earlier: LightingSolve) -> None:
+        """Takes the place of an earlier solve, if that was of the same light, or of a new one as this is.
+
+        The lights and the sky that it made do not count as known, and give way to those that are found.
+        """
+        is_new_again = self.handle is None and earlier.before is None
+        is_same = self.handle is not None and earlier.handle is not None and self.handle.uid == earlier.handle.uid
+        if not (is_new_again or is_same):
+            return
+        self.outdated, self.outdated_sky = earlier.further, earlier.sky_before
+        self.moved_earlier = earlier.moved_earlier
+        if earlier.handle is not None and earlier.before is not None:
+            self.moved_earlier = ((earlier.handle, earlier.before), *self.moved_earlier)
+        scene = find_scene(self.scene)
+        light = earlier.handle.find(scene) if is_new_again and earlier.handle is not None else None
+        if light is None:
+            return
+        if light.data.type == self.task.kind.name.upper():
+            self.handle, self.reused = Handle.of(light), _Light.of(scene, light)
+        else:
+            self.outdated += (Handle.of(light),)
+
+    @property
+    def light(self) -> str:
+        """The name of the light, "" while a new one is not there."""
+        return "" if self.handle is None else self.handle.name
 
     def read(self, part: int) -> Iterator[Render]:
         scene, task = find_scene(self.scene), self.task
@@ -306,17 +348,21 @@ class LightingSolve:
 
     def keep(self) -> bool:
         self._write(LightAnswer(self._light_world(self.solution.light), self.solution.strength))
+        scene = find_scene(self.scene)
+        _remove(scene, self.outdated)
+        if self.outdated_sky is not None:
+            remove_sky(scene, self.outdated_sky)
+        self.outdated, self.outdated_sky = (), None
         self._write_further()
         if self.task.options.set_world and self.solution.sky is not None:
             is_counted = any(light.kind in ("sky", "environment") for light in self.solution.known)
-            scene = find_scene(self.scene)
             self.sky_before = write_sky(scene, self.solution.sky, self.inputs.world_from_camera, is_counted)
         self.has_kept = True
         return True
 
     def finish(self, end: str = "") -> Iterator[None]:
         scene = find_scene(self.scene)
-        light = find_object(scene, self.light, "light")
+        light = self.handle.require(scene)
         with as_played(scene, scene.frame_current, [light]):
             depsgraph = evaluate(scene)
             world_from_light, strength = read_light_pose(depsgraph, light), evaluated_strength(depsgraph, light)
@@ -340,25 +386,32 @@ class LightingSolve:
         return f"the light is {share:.0%} as strong as was solved" if abs(share - 1) > STRENGTH_TOLERANCE else ""
 
     def restore(self) -> None:
-        self.reset()
+        self._take_back(self.before or self.reused)
 
     def reset(self) -> None:
+        """Leaves the scene as it was before the first of the solves that this one follows."""
+        self._take_back(self.before)
         scene = bpy.data.scenes.get(self.scene)
-        if scene is not None and self.sky_before is not None:
-            remove_sky(scene, self.sky_before)
-        for name in self.further:
-            if scene is not None and name in scene.objects:
-                remove_light(scene.objects[name])
-        self.sky_before, self.further = None, ()
-        light = scene and scene.objects.get(self.light)
-        if light is None:
+        for handle, before in self.moved_earlier:
+            if (light := handle.find(scene)) is not None:
+                before.put_back(light)
+
+    def _take_back(self, before: _Light | None) -> None:
+        """Takes out what this solve made.  before: its light, None = it is removed, too."""
+        scene = bpy.data.scenes.get(self.scene)
+        if scene is None:
             return
-        if self.before is None:
+        if self.sky_before is not None:
+            remove_sky(scene, self.sky_before)
+        _remove(scene, self.further)
+        self.sky_before, self.further = None, ()
+        light = None if self.handle is None else self.handle.find(scene)
+        if before is None:
+            self.handle = None
+        if light is not None and before is None:
             remove_light(light)
-            self.light = ""
-        else:
-            write_channels(light, self.before.channels)
-            write_strength(light, self.before.strength)
+        elif light is not None:
+            before.put_back(light)
 
     def report(self) -> dict[str, Any]:
         solution, steps = self.solution, len(self.solution.history)
@@ -375,7 +428,7 @@ class LightingSolve:
             "energy": energy,
             "color": list(color),
             "ambient": solution.ambient.tolist(),
-            "further_lamps": list(self.further),
+            "further_lamps": [one.name for one in self.further],
             "uncertainty_deg": solution.uncertainty_deg,
             "image_error": solution.image_error,
             "sentences": self._sentences(),
@@ -410,10 +463,10 @@ class LightingSolve:
         )
 
     def _found_further(self) -> Iterator[FurtherLight]:
-        for name, lamp in zip(self.further, self.solution.lamps[1:], strict=False):  # none before they are kept
+        for one, lamp in zip(self.further, self.solution.lamps[1:], strict=False):  # none before they are kept
             place = vector(self._light_world(lamp.light))
             places = (None, place) if self.task.kind.has_position else (place, None)
-            yield FurtherLight(name, *places, vector(lamp.strength), float(lamp.uncertainty_deg), lamp.verdict.value)
+            yield FurtherLight(one.name, *places, vector(lamp.strength), float(lamp.uncertainty_deg), lamp.verdict.value)
 
     def step_at(self, step: Step, frame: int) -> Step | None:
         return None
@@ -502,20 +555,26 @@ class LightingSolve:
         self._say_left_out(scene, rendered_objects(depsgraph.view_layer), is_counting)
         if not is_counting:
             return []
-        lights = read_known_lights(depsgraph, world_from_camera, {self.light, *self.task.ignored})
+        lights = read_known_lights(depsgraph, world_from_camera, self._solved(scene) | set(self.task.ignored))
         try:
             if options.use_world:
-                is_replaced = options.set_world and options.sky != "none"
+                is_replaced = self.outdated_sky is not None or (options.set_world and options.sky != "none")
                 lights += yield from read_world(scene.world, world_from_camera, without_sky=is_replaced)
         except SetupError as error:
             self.doubts.append(f"{error} So the world's light was not counted.")
         return lights
 
+    def _solved(self, scene: bpy.types.Scene) -> set[str]:
+        """The names of the light and of the outdated ones."""
+        lights = (one.find(scene) for one in (self.handle, *self.outdated) if one is not None)
+        return {light.name for light in lights if light is not None}
+
     def _say_left_out(self, scene: bpy.types.Scene, rendered: Collection[bpy.types.Object], is_counting: bool) -> None:
         """Names the other lights that do not count as known, and the one that is solved if renders do not show it."""
-        if self.before is not None and scene.objects[self.light] not in rendered:
+        if self.before is not None and self.handle.require(scene) not in rendered:
             self.doubts.append(f"'{self.light}', which is solved, is hidden in renders: show it there, or they lack its light.")
-        others = [light for light in lights_of(scene) if light.name != self.light]
+        solved = self._solved(scene)
+        others = [light for light in lights_of(scene) if light.name not in solved]
         shining = [light.name for light in others if light in rendered]
         left_out = [name for name in shining if not is_counting or name in self.task.ignored]
         if left_out:
@@ -531,8 +590,8 @@ class LightingSolve:
         sentences = [*self.solution.report.notes, *self.doubts]
         if not self.task.options.use_base_color:
             sentences.append("The strength includes the brightness of the surfaces, because base colors were not used.")
-        for name, lamp in zip(self.further, self.solution.lamps[1:], strict=False):
-            sentences.append(f"{name} was found as well, within {lamp.uncertainty_deg:.1f} degrees.")
+        for one, lamp in zip(self.further, self.solution.lamps[1:], strict=False):
+            sentences.append(f"{one.name} was found as well, within {lamp.uncertainty_deg:.1f} degrees.")
         if self.sky_before is not None:
             sentences.append("The sky that was found shines in the world, as the node group Solved Sky.")
         if (size := self.solution.size) is not None:
@@ -551,9 +610,9 @@ class LightingSolve:
 
     def _write(self, answer: LightAnswer) -> None:
         scene = find_scene(self.scene)
-        if self.before is None and scene.objects.get(self.light) is None:
-            self.light = new_light(scene, self.task.kind.name).name
-        light = find_object(scene, self.light, "light")
+        if self.before is None and (self.handle is None or self.handle.find(scene) is None):
+            self.handle = Handle.of(new_light(scene, self.task.kind.name))
+        light = self.handle.require(scene)
         world_from_light = None if self.before is None else self.before.world_from_light
         placement = AT_ORIGIN if self.before is None else self.before.placement
         place(light, placement, self._moved(world_from_light, answer.light_world))
@@ -562,14 +621,14 @@ class LightingSolve:
 
     def _write_further(self) -> None:
         """New lights for all lamps but the first."""
-        scene, names = find_scene(self.scene), []
+        scene, handles = find_scene(self.scene), []
         for number, lamp in enumerate(self.solution.lamps[1:], 2):
             light = new_light(scene, self.task.kind.name)
             light.name = f"{self.light} {number}"
             place(light, AT_ORIGIN, self._moved(None, self._light_world(lamp.light)))
             _shine(light, lamp.strength, lamp.size)
-            names.append(light.name)
-        self.further = tuple(names)
+            handles.append(Handle.of(light))
+        self.further = tuple(handles)
 
     def _moved(self, world_from_light: np.ndarray | None, light_world: np.ndarray) -> np.ndarray:
         """(4, 4) a light, None = a new one, brought to a position or turned to a direction (3,)."""
@@ -588,6 +647,12 @@ def _shine(light: bpy.types.Object, strength: np.ndarray, size: SunSize | None) 
     set_strength(light, strength)
     if size is not None:
         light.data.angle = math.radians(size.angle_deg)
+
+
+def _remove(scene: bpy.types.Scene, handles: tuple[Handle, ...]) -> None:
+    for one in handles:
+        if (light := one.find(scene)) is not None:
+            remove_light(light)
 
 
 def _is_chosen(thing: bpy.types.Object, names: tuple[str, ...]) -> bool:

@@ -129,6 +129,67 @@ def test_reset_takes_a_new_lamp_away(lit):
     assert results.report_of("lighting", lit) is None
 
 
+def test_reset_finds_a_lamp_under_another_name_and_leaves_those_of_the_user(lit):
+    bpy.ops.deep_feedback.solve_lighting(**QUICK)
+    solved = bpy.data.objects[results.find("lighting", lit).report["lamp"]]
+    name, solved.name = solved.name, "Key"
+    own, copied = bpy.data.objects.new(name, bpy.data.lights.new("Own", "SUN")), solved.copy()
+    for thing in (own, copied):
+        lit.collection.objects.link(thing)
+
+    bpy.ops.deep_feedback.reset_result(problem="lighting")
+
+    assert {thing for thing in lit.objects if thing.type == "LIGHT"} == {own, copied}
+
+
+def test_reset_puts_back_the_lamp_that_was_chosen_under_another_name(lit):
+    key = bpy.data.objects.new("Key", bpy.data.lights.new("Key", "SUN"))
+    lit.collection.objects.link(key)
+    key.data.energy, lit.deep_feedback.lighting.lamp = 2, key
+    bpy.ops.deep_feedback.solve_lighting(**QUICK)
+    key.name = "Renamed"
+    own = bpy.data.objects.new("Key", bpy.data.lights.new("Own", "SUN"))
+    lit.collection.objects.link(own)
+    own.data.energy = 77
+
+    bpy.ops.deep_feedback.reset_result(problem="lighting")
+
+    assert (key.data.energy, own.data.energy, own.name) == (2, 77, "Key")
+
+
+def test_reset_leaves_a_world_that_the_scene_was_given_since(lit):
+    bpy.ops.deep_feedback.solve_lighting(**QUICK, sky="uniform", set_world=True)
+    assert lit.world.name == "Solved World"
+    lit.world = own = bpy.data.worlds.new("Own")
+
+    bpy.ops.deep_feedback.reset_result(problem="lighting")
+
+    assert list(bpy.data.worlds) == [own] == [lit.world]
+    assert not bpy.data.node_groups
+
+
+def test_button_uses_its_new_lamp_again(lit):
+    for _ in range(2):
+        bpy.ops.deep_feedback.solve_lighting(**QUICK)
+
+    assert [thing.name for thing in lit.objects if thing.type == "LIGHT"] == ["Solved Sun"]
+    assert results.find("lighting", lit).solve.solution.known == ()
+
+
+def test_first_result_stands_where_the_second_solve_fails(lit):
+    bpy.ops.deep_feedback.solve_lighting(**QUICK)
+    first = results.find("lighting", lit)
+    lit.deep_feedback.lighting.use_mask = True
+    lit.deep_feedback.lighting.mask.image = bpy.data.images.new("Black", 96, 72)
+
+    with pytest.raises(RuntimeError, match="Solve Lighting: "):
+        bpy.ops.deep_feedback.solve_lighting(**QUICK)
+
+    assert results.find("lighting", lit) is first
+    bpy.ops.deep_feedback.reset_result(problem="lighting")
+    assert not [thing for thing in lit.objects if thing.type == "LIGHT"]
+
+
 def test_result_is_sent_to_keyframes_of_the_lamp_and_its_light(lit):
     bpy.ops.deep_feedback.solve_lighting(**QUICK)
 

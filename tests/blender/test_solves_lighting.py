@@ -2,7 +2,7 @@
 """Solve Lighting on scenes that Cycles lit."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import bpy
 import numpy as np
@@ -497,25 +497,31 @@ def test_what_cannot_be_solved_is_a_sentence(changes, sentence, lit):
         drain(LightingSolve.gather(lit, LightingTask(**task)))
 
 
-def test_a_second_sun_and_its_sky_are_set_and_taken_out_again(lit, folder):
-    light = add_light(lit, "SUN")
+def two_suns(scene, folder):
+    """A light, where it is to be found and another one, and their picture under a blue sky; the other one is not there."""
+    light = add_light(scene, "SUN")
     light.data.color = (1, 1, 1)
     second = bpy.data.objects.new("Second", bpy.data.lights.new("Second", "SUN"))
-    lit.collection.objects.link(second)
+    scene.collection.objects.link(second)
     second.rotation_euler, second.data.energy, second.data.angle = (-0.6, -0.9, 0), 2, 0
-    lit.world = bpy.data.worlds.new("Blue")
-    lit.world.node_tree.nodes["Background"].inputs["Color"].default_value = (0.05, 0.1, 0.2, 1)
+    scene.world = bpy.data.worlds.new("Blue")
+    scene.world.node_tree.nodes["Background"].inputs["Color"].default_value = (0.05, 0.1, 0.2, 1)
     expected = [towards_sun(light), towards_sun(second)]
-    source = ImageSource(file=render(lit, folder / "two.exr", "OPEN_EXR", samples=48))
-    bpy.data.objects.remove(second)
+    source = ImageSource(file=render(scene, folder / "two.exr", "OPEN_EXR", samples=48))
+    bpy.data.lights.remove(second.data)
     light.rotation_euler, light.data.energy = (0.2, 0.1, 0.2), 1
+    return light, expected, source
+
+
+def test_a_second_sun_and_its_sky_are_set_and_taken_out_again(lit, folder):
+    _, expected, source = two_suns(lit, folder)
     nodes = len(lit.world.node_tree.nodes)
     options = LightingTaskOptions(lamps=2, sky="uniform", set_world=True, use_world=False)
 
     solve = LightingSolve.gather(lit, LightingTask(source, "Camera", light="Light", options=options))
     drain(solve)
 
-    assert solve.further == ("Light 2",)
+    assert [one.name for one in solve.further] == ["Light 2"]
     found = [lit.objects[name] for name in ("Light", "Light 2")]
     for thing, direction, energy in zip(found, expected, (3, 2), strict=True):
         assert angle_deg(towards_sun(thing), direction) < 4
@@ -529,6 +535,66 @@ def test_a_second_sun_and_its_sky_are_set_and_taken_out_again(lit, folder):
     assert [thing.name for thing in lit.objects if thing.type == "LIGHT"] == ["Light"]
     assert len(lit.world.node_tree.nodes) == nodes
     assert "Solved Sky" not in bpy.data.node_groups
+
+
+def drain_as_if_twice(solve):
+    """Lets a solve find its lamp a second time, as a further one."""
+    assert not list(solve.read(1))
+    for step in solve.steps():
+        solve.apply(step)
+    solve.solution = replace(solve.solution, lamps=[*solve.solution.lamps] * 2)
+    solve.keep()
+    list(solve.finish())
+
+
+def lights_and_worlds():
+    lights = {thing.name: (*thing.rotation_euler, thing.data.energy) for thing in bpy.data.objects if thing.type == "LIGHT"}
+    worlds = {world.name: len(world.node_tree.nodes) for world in bpy.data.worlds}
+    return lights, worlds, list(bpy.data.node_groups.keys()), len(bpy.data.lights)
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_solve_again_replaces_what_the_first_made_and_resets_to_what_was_before(is_new, lit, folder):
+    light, _, source = two_suns(lit, folder)
+    if is_new:
+        bpy.data.lights.remove(light.data)
+        bpy.data.worlds.remove(lit.world)
+    before = lights_and_worlds()
+    options = LightingTaskOptions(lamps=2, sky="uniform", set_world=True, use_world=is_new, steps=1, restarts=0, refine=False)
+    task = LightingTask(source, "Camera", light="" if is_new else "Light", options=options)
+    first = LightingSolve.gather(lit, task)
+    drain_as_if_twice(first)
+    once = lights_and_worlds()
+    assert first.further
+
+    ended, second = (LightingSolve.gather(lit, task) for _ in range(2))
+    ended.follow(first)
+    list(ended.read(1))
+    ended.apply(next(iter(ended.steps())))
+    ended.restore()
+    after_esc = lights_and_worlds()
+    second.follow(first)
+    drain_as_if_twice(second)
+
+    assert after_esc == once
+    assert not second.solution.known
+    assert [set(names) for names in lights_and_worlds()[:3]] == [set(names) for names in once[:3]]
+    second.reset()
+    assert lights_and_worlds() == before
+
+
+def test_a_solve_of_another_light_leaves_what_the_first_made(lit, folder):
+    light, _, source = two_suns(lit, folder)
+    options = LightingTaskOptions(steps=1, restarts=0, refine=False)
+    first = LightingSolve.gather(lit, LightingTask(source, "Camera", options=options))
+    drain(first)
+
+    second = LightingSolve.gather(lit, LightingTask(source, "Camera", light=light.name, options=options))
+    second.follow(first)
+    drain(second)
+    second.reset()
+
+    assert first.light in lit.objects
 
 
 @pytest.mark.parametrize(("kind", "has_fill"), [("uniform", True), ("gradient", False), ("gradient", True)])
@@ -560,3 +626,31 @@ def test_a_sky_is_added_to_what_the_world_holds(scene):
     np.testing.assert_allclose(rendered(world_panorama(scene.world, np.eye(4))), 0.4, atol=1e-3)
     remove_sky(scene, before)
     np.testing.assert_allclose(rendered(world_panorama(scene.world, np.eye(4)))[0, 0], (0.1, 0.2, 0.3), atol=1e-3)
+
+
+def test_reset_leaves_links_that_were_made_since(scene):
+    scene.world = bpy.data.worlds.new("Blue")
+    nodes, links = scene.world.node_tree.nodes, scene.world.node_tree.links
+    before = write_sky(scene, FoundSky(SkyShape(), np.ones((1, 3)), np.array([0.0, 1, 0])), np.eye(4), is_added=True)
+    own = nodes.new("ShaderNodeBackground")
+    links.new(own.outputs[0], nodes["World Output"].inputs["Surface"])
+
+    scene.world.name = "Renamed"
+    remove_sky(scene, before)
+
+    assert [link.from_node for link in links] == [own]
+    assert len(nodes) == 3
+    assert not bpy.data.node_groups
+
+
+def test_a_linked_world_cannot_be_set(lit, tmp_path):
+    world = bpy.data.worlds.new("Blue")
+    bpy.data.libraries.write(str(tmp_path / "worlds.blend"), {world}, fake_user=True)
+    bpy.data.worlds.remove(world)
+    with bpy.data.libraries.load(str(tmp_path / "worlds.blend"), link=True) as (_, linked):
+        linked.worlds = ["Blue"]
+    lit.world = linked.worlds[0]
+    task = LightingTask(ImageSource(file="a.png"), "Camera", options=LightingTaskOptions(set_world=True))
+
+    with pytest.raises(SolverError, match="'Blue' is linked from another file and cannot be changed"):
+        LightingSolve.gather(lit, task)
