@@ -298,9 +298,11 @@ class InverseKind(ProblemKind):
         if y is None:
             raise SetupError(f"{self.name}: f returned nothing; it must return what would be observed")
         try:
+            if np.iscomplexobj(y):
+                raise TypeError("complex")
             return np.asarray(y, dtype=float)
         except (TypeError, ValueError) as error:
-            raise SetupError(f"{self.name}: f must return numbers, got {shown(y)}") from error
+            raise SetupError(f"{self.name}: f must return real numbers, got {shown(y)}") from error
 
     def points(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """(B, ...) usual x.  Raises ConfigError for a sampler that gives something else."""

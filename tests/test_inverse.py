@@ -325,8 +325,9 @@ def test_the_first_error_of_a_run_is_told():
     [
         (failing, "f gave no answer for 64 usual unknowns; .* the first with: ValueError: boom"),
         (lambda x: None, "f returned nothing"),
-        (lambda x: "much", "f must return numbers, got 'much'"),
-        (lambda x: {}, "f must return numbers, got {}"),
+        (lambda x: "much", "f must return real numbers, got 'much'"),
+        (lambda x: {}, "f must return real numbers, got {}"),
+        (lambda x: [x[0] + 1j], "f must return real numbers"),
         (lambda x: [1.0] * (1 + int(10 * (x[0] - 0.5))), "arrays of one shape"),
     ],
 )
