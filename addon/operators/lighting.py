@@ -41,8 +41,8 @@ class DEEP_FEEDBACK_OT_solve_lighting(LiveOperator, LightingProperties, bpy.type
             options=preferences.with_weights(context, chosen_options, LIGHTS[chosen_options.kind].weights),
         )
 
-    def follow(self, solve: LightingSolve, earlier: LightingSolve) -> None:
-        solve.follow(earlier)
+    def go_on_from(self, solve: LightingSolve, earlier: LightingSolve) -> None:
+        solve.go_on_from(earlier)
 
     def summary(self, report: dict) -> str:
         return f"Image error {100 * report['image_error']:.1f} % after {report['seconds']:.1f} s"

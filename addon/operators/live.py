@@ -202,7 +202,7 @@ class LiveOperator:
     def make_task(self, context: bpy.types.Context) -> Any:
         raise NotImplementedError
 
-    def follow(self, solve: Solve, earlier: Solve) -> None:
+    def go_on_from(self, solve: Solve, earlier: Solve) -> None:
         """Lets a solve that begins take the place of the scene's last one, where more than its report is replaced."""
 
     def summary(self, report: dict) -> str:
@@ -277,7 +277,7 @@ class LiveOperator:
         solve = self.solve_class.gather(context.scene, task)
         earlier = results.find(self.problem, context.scene)
         if earlier is not None:
-            self.follow(solve, earlier.solve)
+            self.go_on_from(solve, earlier.solve)
         result = Result(self.problem, context.scene.name, getattr(task, "camera", ""), solve)
         results.keep(result)
         return result

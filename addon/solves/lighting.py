@@ -244,7 +244,7 @@ class LightingSolve:
             before = _Light.of(scene, light)
         return cls(scene.name, task, (scene.frame_current,), handle, before)
 
-    def follow(self, earlier: LightingSolve) -> None:
+    def go_on_from(self, earlier: LightingSolve) -> None:
         """Takes the place of an earlier solve, if that was of the same light, or of a new one as this is.
 
         The lights and the sky that it made do not count as known, and give way to those that are found.

@@ -568,12 +568,12 @@ def test_a_solve_again_replaces_what_the_first_made_and_resets_to_what_was_befor
     assert first.further
 
     ended, second = (LightingSolve.gather(lit, task) for _ in range(2))
-    ended.follow(first)
+    ended.go_on_from(first)
     list(ended.read(1))
     ended.apply(next(iter(ended.steps())))
     ended.restore()
     after_esc = lights_and_worlds()
-    second.follow(first)
+    second.go_on_from(first)
     drain_as_if_twice(second)
 
     assert after_esc == once
@@ -590,7 +590,7 @@ def test_a_solve_of_another_light_leaves_what_the_first_made(lit, folder):
     drain(first)
 
     second = LightingSolve.gather(lit, LightingTask(source, "Camera", light=light.name, options=options))
-    second.follow(first)
+    second.go_on_from(first)
     drain(second)
     second.reset()
 

@@ -25,7 +25,7 @@ from training.paper.tables.table1 import OURS, Measured
 
 TITLE = "Table 3: rotations never trained on"
 NUM_SAMPLES = 500  # in each band
-QUICK_SAMPLES = 50
+QUICK_SAMPLES = 20
 SLOW_SHARE = 20
 BANDS_DEG = ((0, 20), (20, 40), (40, 45), (45, 50), (50, 55), (55, 60), (60, 75), (75, 90))
 PAPER_BANDS = BANDS_DEG[2:6]  # the others only show where a method's basin ends
