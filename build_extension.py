@@ -4,7 +4,7 @@
     python build_extension.py                          every platform, into dist/
     python build_extension.py --platform linux-x64     one
 
-Everything is staged in build/extension; no tracked file is changed.  Building twice gives the same bytes.
+No tracked file is changed, and several builds may run at once.  Building twice gives the same bytes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ from solver_core import __version__
 from solver_core.kernel.build import TARGETS
 
 ROOT = Path(__file__).resolve().parent
-STAGE = ROOT / "build" / "extension"
 
 # Blender's name of a platform: that of the kernel for it.
 PLATFORMS = {
@@ -75,24 +74,22 @@ EPOCH = (1980, 1, 1, 0, 0, 0)  # of every file in a zip; the format has no earli
 
 def build_extension(platform: str, output_dir: Path) -> Path:
     """Zip of the extension for one of PLATFORMS."""
-    stage = STAGE / platform
-    shutil.rmtree(stage, ignore_errors=True)
-    shutil.copytree(ROOT / "addon", stage, ignore=shutil.ignore_patterns("__pycache__"))
-    write_manual(stage / "manual")
-    wheels = stage / "wheels"
-    download_safetensors(platform, wheels)
-    build_wheel(PLATFORMS[platform], wheels, without=TRAINING)
-    names = sorted(wheel.name for wheel in wheels.iterdir())
-    shutil.copy2(ROOT / "NOTICE", stage)
-    shutil.copy2(ROOT / "LICENSES" / "GPL-3.0-or-later.txt", stage / "LICENSE")
     manifest = (ROOT / "blender_manifest.toml").read_text(encoding="utf-8")
-    generated = f'platforms = {[platform]}\nwheels = {[f"./wheels/{name}" for name in names]}\nversion = "{__version__}"\n'
-    (stage / "blender_manifest.toml").write_text(generated + manifest, encoding="utf-8")
-
-    facts = tomllib.loads(manifest)
-    output = output_dir / f"{facts['id']}-{__version__}-{platform.replace('-', '_')}.zip"
+    output = output_dir / f"{tomllib.loads(manifest)['id']}-{__version__}-{platform.replace('-', '_')}.zip"
     output_dir.mkdir(parents=True, exist_ok=True)
-    write_zip(stage, output)
+    with tempfile.TemporaryDirectory() as folder:
+        stage = Path(folder) / "extension"
+        shutil.copytree(ROOT / "addon", stage, ignore=shutil.ignore_patterns("__pycache__"))
+        write_manual(stage / "manual")
+        wheels = stage / "wheels"
+        download_safetensors(platform, wheels)
+        build_wheel(PLATFORMS[platform], wheels, without=TRAINING)
+        names = sorted(wheel.name for wheel in wheels.iterdir())
+        shutil.copy2(ROOT / "NOTICE", stage)
+        shutil.copy2(ROOT / "LICENSES" / "GPL-3.0-or-later.txt", stage / "LICENSE")
+        generated = f'platforms = {[platform]}\nwheels = {[f"./wheels/{name}" for name in names]}\nversion = "{__version__}"\n'
+        (stage / "blender_manifest.toml").write_text(generated + manifest, encoding="utf-8")
+        write_zip(stage, output)
     return output
 
 
