@@ -35,6 +35,7 @@ from solver_core.problems.inverse_kinematics.solve import KinematicResult, solve
 from solver_core.problems.lighting.solve import LightingSolution, solve_lighting
 from solver_core.problems.pose.labels import solve_pose_labels
 from solver_core.problems.pose.photograph import PhotoSolution, solve_pose_from_image
+from solver_core.problems.pose.smooth import smooth_poses
 from solver_core.problems.pose.solve import PoseOptions, PoseSolution, solve_pose, solve_pose_batch
 from solver_core.problems.pose.solve_views import PoseViewsSolution, solve_pose_views
 from solver_core.problems.pose.track import TrackedPose, track_pose
@@ -86,6 +87,7 @@ __all__ = [
     "read_camera",
     "read_robot",
     "read_targets",
+    "smooth_poses",
     "solve",
     "solve_ik",
     "solve_inverse_kinematics",

@@ -45,7 +45,8 @@ class TrackedPose:
     frame: its number, from 0 on.  camera_from_object: (4, 4).  verdict, explanation, confidence, interval, covariance and
     iou: as of a PoseSolution.  lost: whether the object may be elsewhere; the pose is then the best guess.  is_repaired:
     whether the full solver found it anew.  seconds: that the frame took.  setup: mesh and camera,
-    with the focal length that was found if none was known.
+    with the focal length that was found if none was known.  is_filled: whether the pose is not found but what lies between
+    other frames, as smooth_poses gives it.
     """
 
     frame: int
@@ -60,6 +61,7 @@ class TrackedPose:
     is_repaired: bool
     seconds: float
     setup: PoseSetup = field(repr=False)
+    is_filled: bool = False
 
     @functools.cached_property
     def mask(self) -> np.ndarray:

@@ -93,6 +93,26 @@ def judge_unusual(iou: float) -> Judgement:
     )
 
 
+def judge_filled(is_between: bool) -> Judgement:
+    """Verdict on a pose in a frame of a shot in which the object is lost, from the frames around."""
+    if is_between:
+        return Judgement(
+            Verdict.DOUBTFUL,
+            "The object was not found in this frame; its pose is what lies between the frames before and after.",
+        )
+    return Judgement(
+        Verdict.BAD, "The object was not found in this frame, nor on one side of it; its pose is the motion gone on."
+    )
+
+
+def judge_moved(turn_deg: float) -> Judgement:
+    """Verdict on a pose in a shot that was found and does not go with those around it."""
+    return Judgement(
+        Verdict.DOUBTFUL,
+        f"The pose that was found does not go with those around it; smoothing turned it by {turn_deg:.1f} degrees.",
+    )
+
+
 def judge_views(judgement: Judgement, disagreeing: Sequence[int], unexplained: Sequence[int]) -> Judgement:
     """Verdict on a pose from several views.
 

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The poses of a finished shot smoothed both ways, as a Kalman filter and the smoother of Rauch, Tung and Striebel do.
+
+An object goes on as it moved, but for small changes.  A pose that was found counts by its covariance; how noisy poses are and
+how much the motion changes from frame to frame is what makes the poses of the shot likeliest.  Poses of lost frames do not
+count: they get what lies between the frames around them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from solver_core.errors import ObservationError
+from solver_core.manifolds import SE3
+from solver_core.problems.pose.confidence import HALF_TURN_DEG, NORMAL_90, PoseInterval
+from solver_core.problems.pose.evidence import spreads
+from solver_core.problems.pose.symmetry import find_symmetries
+from solver_core.problems.pose.track import TrackedPose
+from solver_core.problems.pose.verdict import judge_filled, judge_moved
+
+SPACE = SE3()
+ROUNDS = 2  # of smoothing, each about the poses of the one before
+PARTS = (slice(0, 3), slice(3, 5), slice(5, 6))  # of a step, that have noise and changes of motion of their own
+NOISE_FACTORS = np.geomspace(1e-3, 1.0, 13)  # on the standard deviations that poses come with, which are on the safe side
+CHANGES = np.geomspace(1e-5, 0.3, 19)  # of the motion, radians and shares a frame
+PROVEN = 4.0  # of minus twice the log likelihood: two standard deviations
+UNKNOWN_VARIANCE = 1e3  # of where a shot begins, and how it moves there
+LEAST_VARIANCE = 1e-14  # of a pose
+JUMP, JUMPS_BY = 0.15, 8.0  # radians and shares, and times what is usual in the shot: an object that moves so is not followed
+BESIDE = 2  # frames to each side that tell how an object moves
+MOVED_BY = 2.0  # intervals: a pose that is moved by more does not go with those around it
+
+
+class Path(NamedTuple):
+    """Poses (F, 7) smoothed, and covariances (F, 6, 6) of steps from them."""
+
+    poses: np.ndarray
+    covariances: np.ndarray
+
+
+def smooth_poses(results: Iterable[TrackedPose]) -> list[TrackedPose]:
+    """The poses of a finished shot, smoothed over time; lost frames get what lies between the frames around them.
+
+    How much is smoothed follows from the shot: as much as its poses jitter, and no more than the object's motion changes.
+    Where the object jumps, each side is smoothed alone.
+
+    Args:
+        results: of track_pose, one frame after the other, two at least.
+
+    Returns:
+        The same frames with other poses.  A filled one stays lost, its is_filled is true and its confidence 0; interval and
+        covariance tell how far the object may have gone meanwhile.  Other frames keep theirs, and each its iou, which is of the
+        pose that was found.  One that does not go with those around it is doubtful.
+
+    Raises:
+        ObservationError: if they are not that, or all frames are lost.
+
+    Rauch, Tung and Striebel 1965.
+    """
+    found = list(results)
+    if len(found) < 2 or not all(isinstance(one, TrackedPose) for one in found):
+        raise ObservationError("smoothing takes what track_pose gives for the frames of a shot, two at least")
+    if any(after.frame != before.frame + 1 for before, after in zip(found[:-1], found[1:], strict=True)):
+        raise ObservationError("smoothing takes frames one after the other; give all of the shot, also those that are lost")
+    is_known = np.array([not one.lost for one in found])
+    if not is_known.any():
+        raise ObservationError("the object is lost in every frame, so there is nothing to smooth")
+    setup = found[0].setup
+    poses = np.stack([setup.unit_pose(one.camera_from_object) for one in found])
+    covariances = np.stack([one.covariance for one in found])
+    path = smoothed(poses, covariances, is_known)
+    known = np.flatnonzero(is_known)
+    answers = []
+    for number, (one, pose, covariance) in enumerate(zip(found, *path, strict=True)):
+        moved = replace(one, camera_from_object=setup.user_matrix(pose))
+        if is_known[number]:
+            turn_deg = float(np.degrees(np.linalg.norm(SPACE.difference(poses[number][None], pose[None])[0, :3])))
+            answers.append(_judged(moved, turn_deg))
+        else:
+            beside = covariances[known[np.argmin(np.abs(known - number))]]
+            answers.append(_filled(moved, pose, covariance + beside, known[0] < number < known[-1]))
+    return answers
+
+
+def _judged(result: TrackedPose, turn_deg: float) -> TrackedPose:
+    """A frame whose pose was turned by so much."""
+    if turn_deg <= MOVED_BY * result.interval.rotation_deg:
+        return result
+    return replace(result, **judge_moved(turn_deg)._asdict(), lost=True)
+
+
+def _filled(result: TrackedPose, pose: np.ndarray, covariance: np.ndarray, is_between: bool) -> TrackedPose:
+    """A lost frame, with what is known of its pose (7,) of the unit mesh."""
+    rotation_deg, across, along = (NORMAL_90 * part for part in spreads(covariance, pose, find_symmetries(result.setup.mesh)))
+    return replace(
+        result,
+        **judge_filled(is_between)._asdict(),
+        confidence=0.0,
+        interval=PoseInterval(min(rotation_deg, HALF_TURN_DEG), across, along).in_unit(result.setup.diagonal),
+        covariance=covariance,
+        is_filled=True,
+    )
+
+
+def smoothed(poses: np.ndarray, covariances: np.ndarray, is_known: np.ndarray) -> Path:
+    """Poses (F, 7) of frames one after the other, with covariances (F, 6, 6) of steps from them, where they are known (F,)."""
+    poses = _between(poses, is_known)
+    variances = np.where(is_known[:, None, None], covariances, 0.0) + LEAST_VARIANCE * np.eye(6)
+    begins = _after_jumps(poses, is_known)
+    noise, change = _fitted(poses, variances, is_known, begins)
+    smooth, certain = poses.copy(), np.empty_like(variances)
+    for first, end in zip(begins, [*begins[1:], len(poses)], strict=True):
+        run = slice(first, end)
+        for _ in range(ROUNDS):
+            about = smooth[run]
+            motion = SPACE.difference(about[:-1], about[1:])
+            found = SPACE.difference(about, poses[run])
+            steps, certain[run] = _both_ways(motion, found, noise * variances[run] * noise[:, None], change, is_known[run])
+            smooth[run] = SPACE.retract(about, steps)
+    return Path(smooth, certain)
+
+
+def _between(poses: np.ndarray, is_known: np.ndarray) -> np.ndarray:
+    """Poses (F, 7) where those not known are evenly between the ones around them, or as the first or last known one."""
+    known = np.flatnonzero(is_known)
+    numbers = np.arange(len(poses))
+    after = known[np.searchsorted(known, numbers).clip(max=len(known) - 1)]
+    before = known[(np.searchsorted(known, numbers, side="right") - 1).clip(min=0)]
+    share = (numbers - before) / np.maximum(after - before, 1)
+    steps = SPACE.difference(poses[before], poses[after])
+    return SPACE.retract(poses[before], share.clip(0, 1)[:, None] * steps)
+
+
+def _after_jumps(poses: np.ndarray, is_known: np.ndarray) -> list[int]:
+    """Frames with which a motion begins: the first, and those after a jump of the object."""
+    motion = SPACE.difference(poses[:-1], poses[1:])
+    if len(motion) < 2:
+        return [0]
+    around = [offset for offset in range(-BESIDE, BESIDE + 1) if offset != 0]
+    numbers = np.arange(len(motion))
+    beside = np.median(np.stack([motion[(numbers + offset).clip(0, len(motion) - 1)] for offset in around]), axis=0)
+    sizes = np.linalg.norm(motion - beside, axis=1)
+    has_jumped = (sizes > max(JUMP, JUMPS_BY * float(np.median(sizes)))) & is_known[:-1] & is_known[1:]
+    return [0, *(np.flatnonzero(has_jumped) + 1).tolist()]
+
+
+def _fitted(poses: np.ndarray, variances: np.ndarray, is_known: np.ndarray, begins: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """(6,) factors on the standard deviations of poses, and (6,) variances of how the motion changes from frame to frame.
+
+    They make the poses likeliest, each coordinate of a step taken on its own; of noise there is no more than is proven.
+    """
+    single = 1 / np.diagonal(np.linalg.inv(variances), axis1=1, axis2=2)  # (F, 6) if the other coordinates were known
+    motion = SPACE.difference(poses[:-1], poses[1:])
+    factors, changes = (grid.ravel() for grid in np.meshgrid(NOISE_FACTORS, CHANGES))
+    cost = np.zeros((len(factors), 6))
+    for first, end in zip(begins, [*begins[1:], len(poses)], strict=True):
+        run = slice(first, end)
+        cost += _cost(motion[first : end - 1], single[run], is_known[run], factors[:, None] ** 2, changes[:, None] ** 2)
+    noise, change = np.empty(6), np.empty(6)
+    for part in PARTS:
+        costs = cost[:, part].sum(axis=1)
+        best = min(np.flatnonzero(costs <= costs.min() + PROVEN), key=lambda one: (factors[one], costs[one]))
+        noise[part], change[part] = factors[best], changes[best] ** 2
+    return noise, change
+
+
+def _cost(motion: np.ndarray, variances: np.ndarray, is_known: np.ndarray, noise: np.ndarray, change: np.ndarray) -> np.ndarray:
+    """(C, 6) minus twice the log likelihood of a motion (F - 1, 6), of candidates (C, 1) of two factors, by a Kalman filter."""
+    shape = len(noise), variances.shape[1]
+    place, speed = np.zeros(shape), np.zeros(shape)
+    of_place, both, of_speed = np.full(shape, UNKNOWN_VARIANCE), np.zeros(shape), np.full(shape, UNKNOWN_VARIANCE)
+    cost, seen = np.zeros(shape), 0
+    for frame, variance in enumerate(variances):
+        if frame > 0:
+            place = place + speed - motion[frame - 1]
+            of_place, both, of_speed = of_place + 2 * both + of_speed, both + of_speed, of_speed + change
+        if not is_known[frame]:
+            continue
+        total = of_place + noise * variance
+        if seen >= 2:  # place and speed follow from two
+            cost += np.log(total) + place**2 / total
+        seen += 1
+        place, speed = place - of_place / total * place, speed - both / total * place
+        of_speed, both, of_place = of_speed - both**2 / total, both - of_place * both / total, of_place - of_place**2 / total
+    return cost
+
+
+def _both_ways(
+    motion: np.ndarray, found: np.ndarray, variances: np.ndarray, change: np.ndarray, is_known: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(F, 6) steps from poses that move by (F - 1, 6) to smooth ones, and their covariances (F, 6, 6).
+
+    found: (F, 6) steps to the poses that were found, of variances (F, 6, 6), where they are known (F,).  change: (6,) variances
+    of how the motion changes.
+    """
+    move = np.eye(12)
+    move[:6, 6:] = np.eye(6)
+    grown = np.diag(np.r_[np.zeros(6), change])
+    state, spread = np.zeros(12), np.eye(12) * UNKNOWN_VARIANCE
+    ahead, filtered = [], []
+    for frame in range(len(found)):
+        if frame > 0:
+            state, spread = move @ state, move @ spread @ move.T + grown
+            state[:6] -= motion[frame - 1]
+        ahead.append((state, spread))
+        if is_known[frame]:
+            gain = np.linalg.solve(spread[:6, :6] + variances[frame], spread[:6]).T  # (12, 6)
+            kept = np.eye(12)
+            kept[:, :6] -= gain
+            state = state + gain @ (found[frame] - state[:6])
+            spread = kept @ spread @ kept.T + gain @ variances[frame] @ gain.T  # Joseph's form, which stays positive
+        filtered.append((state, spread))
+    steps, certain = np.empty((len(found), 6)), np.empty((len(found), 6, 6))
+    for frame in reversed(range(len(found))):
+        if frame + 1 < len(found):
+            (now, its), (next_, next_its) = filtered[frame], ahead[frame + 1]
+            back = np.linalg.solve(next_its, move @ its).T
+            state, spread = now + back @ (state - next_), its + back @ (spread - next_its) @ back.T
+        steps[frame], certain[frame] = state[:6], spread[:6, :6]
+    return steps, certain
