@@ -18,7 +18,7 @@
 #define EXPORT __attribute__((visibility("default")))
 #endif
 
-#define KERNEL_VERSION 7 /* loader.py asks for the same; raise both when an interface or a result changes */
+#define KERNEL_VERSION 8 /* loader.py asks for the same; raise both when an interface or a result changes */
 
 EXPORT int32_t solver_core_kernel_version(void);
 
@@ -129,11 +129,13 @@ typedef struct {
     double place[3], normal[3];
 } OutlinePoint;
 
-/* Points on the outline of a mesh, against the background, at equal distances along its edges.
+/* Points on the outline of a mesh, against the background, at equal distances along its edges, the outermost where edges lie side by
+ * side.
  *
  * vertices: (num_vertices, 3).  ends: (num_edges, 2), vertices.  Those opposite to an edge, in the faces at it, are in wings from
  * first_wing[edge] on to first_wing[edge + 1].  matrix: (4, 4) camera from object.  intrinsics: (4).
- * depth: (height, width) of the mesh seen so, infinite beside it.  spacing: pixels between points.  Scratch: seen (num_vertices, 3).
+ * depth: (height, width) of the mesh seen so, infinite beside it.  spacing: pixels between points.  Scratch: seen (num_vertices, 3),
+ * in_image (capacity, 4), first_in_cell (height, width), next_in_cell (capacity).
  * points: (capacity).  Returns how many points there are; if that is more than capacity, the others are missing.  Returns -1 if an
  * index is outside of what it counts.
  */
@@ -141,7 +143,8 @@ EXPORT int64_t solver_core_outline_points(int64_t num_vertices, const float *ver
                                           const int32_t *first_wing, int64_t num_wings, const int32_t *wings,
                                           const double *matrix,
                                           const double *intrinsics, int32_t height, int32_t width, const float *depth,
-                                          double spacing, double *seen, int64_t capacity, OutlinePoint *points);
+                                          double spacing, double *seen, int64_t capacity, double *in_image,
+                                          int32_t *first_in_cell, int32_t *next_in_cell, OutlinePoint *points);
 
 /* Gauss-Newton steps to where an image shows points of an outline, each on its line of up to 128 samples across it.
  *

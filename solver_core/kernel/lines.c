@@ -4,7 +4,10 @@
 #include "kernel.h"
 
 #define SIDE_STEP 0.75 /* pixels beside an edge that are looked at: the centre of that pixel is outside, too */
-#define HIDDEN_BY 8.0 /* pixels: what lies nearer by the length that they have there hides an edge */
+#define SAME_WAY 0.8 /* cosine between the normals of edges of which one may lie just outside of the other */
+#define OUTSIDE_BY 0.1 /* pixels: an edge that another one lies farther out than, and by no more than OUTSIDE_UP_TO, is inside */
+#define OUTSIDE_UP_TO 1.5
+#define BESIDE_BY 0.6 /* spacings along the edge within which there is a point of the other one */
 #define MOST_SAMPLES 128
 #define NO_WEIGHT 30.0 /* log odds: what is less likely than the best by more does not count */
 #define LEAST_CURVATURE 1e-3 /* of the largest, for directions of which lines tell nothing */
@@ -50,10 +53,57 @@ static int are_below(const int32_t *indices, int64_t count, int64_t end)
     return !is_outside;
 }
 
+/* Whether another point lies on an edge just outside of the one that a point lies on; both are column, row, and the normal's. */
+static int is_outside(const double *other, const double *point, double spacing)
+{
+    const double column = other[0] - point[0], row = other[1] - point[1];
+    const double cosine = point[2] * other[2] + point[3] * other[3];
+    if (cosine <= SAME_WAY || fabs(column * point[3] - row * point[2]) > BESIDE_BY * spacing) return 0;
+    const double out = (column * other[2] + row * other[3]) / cosine; /* to the line of the other edge */
+    return out > OUTSIDE_BY && out < OUTSIDE_UP_TO;
+}
+
+static int is_in_image(const double *point, int32_t height, int32_t width)
+{
+    return point[0] >= 0 && point[1] >= 0 && point[0] < width && point[1] < height;
+}
+
+/* Leaves out points that have another one just outside: at the resolution of the render both border the background.  Returns how
+ * many are left. */
+static int64_t keep_outermost(int64_t count, double spacing, int32_t height, int32_t width, const double *in_image,
+                              int32_t *first_in_cell, int32_t *next_in_cell, OutlinePoint *points)
+{
+    const double cell = OUTSIDE_UP_TO + 2 * spacing; /* what is just outside of a point is in a cell beside its own */
+    const int32_t rows = (int32_t)(height / cell) + 1, columns = (int32_t)(width / cell) + 1;
+    for (int32_t i = 0; i < rows * columns; i++) first_in_cell[i] = -1;
+    for (int64_t k = 0; k < count; k++) {
+        const double *point = in_image + 4 * k;
+        if (!is_in_image(point, height, width)) continue;
+        int32_t *first = first_in_cell + (int32_t)(point[1] / cell) * columns + (int32_t)(point[0] / cell);
+        next_in_cell[k] = *first;
+        *first = (int32_t)k;
+    }
+    int64_t kept = 0;
+    for (int64_t k = 0; k < count; k++) {
+        const double *point = in_image + 4 * k;
+        int is_inside = 0;
+        if (is_in_image(point, height, width)) {
+            const int32_t row = (int32_t)(point[1] / cell), column = (int32_t)(point[0] / cell);
+            for (int32_t y = row - (row > 0); y <= row + 1 && y < rows; y++)
+                for (int32_t x = column - (column > 0); x <= column + 1 && x < columns; x++)
+                    for (int32_t other = first_in_cell[y * columns + x]; other >= 0 && !is_inside; other = next_in_cell[other])
+                        is_inside = is_outside(in_image + 4 * (int64_t)other, point, spacing);
+        }
+        if (!is_inside) points[kept++] = points[k];
+    }
+    return kept;
+}
+
 int64_t solver_core_outline_points(int64_t num_vertices, const float *vertices, int64_t num_edges, const int32_t *ends,
                                    const int32_t *first_wing, int64_t num_wings, const int32_t *wings, const double *matrix,
                                    const double *intrinsics, int32_t height, int32_t width, const float *depth,
-                                   double spacing, double *seen, int64_t capacity, OutlinePoint *points)
+                                   double spacing, double *seen, int64_t capacity, double *in_image, int32_t *first_in_cell,
+                                   int32_t *next_in_cell, OutlinePoint *points)
 {
     if (!are_below(ends, 2 * num_edges, num_vertices) || !are_below(wings, num_wings, num_vertices) ||
         !are_below(first_wing, num_edges + 1, num_wings + 1))
@@ -74,9 +124,10 @@ int64_t solver_core_outline_points(int64_t num_vertices, const float *vertices, 
             const double t = ahead / length, column = a[0] + t * along[0], row = a[1] + t * along[1];
             const double far = 1 / ((1 - t) / a[2] + t / b[2]);
             const double out = depth_at(depth, height, width, column + SIDE_STEP * normal[0], row + SIDE_STEP * normal[1]);
-            const double in = depth_at(depth, height, width, column - SIDE_STEP * normal[0], row - SIDE_STEP * normal[1]);
-            if (out < INFINITY || in < far * (1 - HIDDEN_BY / intrinsics[0])) continue;
+            if (out < INFINITY) continue;
             if (found++ >= capacity) continue;
+            double *flat = in_image + 4 * (found - 1);
+            flat[0] = column, flat[1] = row, flat[2] = normal[0], flat[3] = normal[1];
             const double x = (column - intrinsics[2]) / intrinsics[0], y = (intrinsics[3] - row) / intrinsics[1];
             const double camera[3] = {x * far - matrix[3], y * far - matrix[7], -far - matrix[11]};
             double plane[3] = {normal[0] * intrinsics[0], -normal[1] * intrinsics[1], 0}; /* through the camera and the edge */
@@ -90,7 +141,7 @@ int64_t solver_core_outline_points(int64_t num_vertices, const float *vertices, 
         }
         ahead -= length;
     }
-    return found;
+    return found > capacity ? found : keep_outermost(found, spacing, height, width, in_image, first_in_cell, next_in_cell, points);
 }
 
 /* Between the centres of the four pixels around a place: 0 if it is within the image, and the value. */

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Points of a mesh that are seen on its outline, and where along lines across it an image shows the outline.
 
-An edge of the mesh is on the outline if all faces at it lie on one side of it in the image and what is beside it on the other
-side is background; so points of the outline are known exactly from a small render.  A line across the outline runs from
-object to background, and how likely each pixel is to be object tells where it leaves the object (as RBOT, Tjaden et al. 2018,
-and SRT3D, Stoiber et al. 2022).
+An edge of the mesh is on the outline if all faces at it lie on one side of it in the image, what is beside it on the other is
+background, and no such edge lies just outside; so points of the outline are known exactly from a small render.  A line across
+the outline runs from object to background, and how likely each pixel is to be object tells where it leaves the object (as RBOT,
+Tjaden et al. 2018, and SRT3D, Stoiber et al. 2022).
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from solver_core.kernel.contour import ContourPoints, jacobian_of_points
 from solver_core.mesh import Mesh
 
 SIDE_STEP = 0.75  # pixels beside an edge that are looked at: the centre of that pixel is outside, too
-HIDDEN_BY = 8.0  # pixels: what lies nearer by the length that they have there hides an edge
+SAME_WAY = 0.8  # cosine between the normals of edges of which one may lie just outside of the other
+OUTSIDE_BY, OUTSIDE_UP_TO = 0.1, 1.5  # pixels: an edge that another one lies farther out than by so much is inside
+BESIDE_BY = 0.6  # spacings along the edge within which there is a point of the other one
+AT_A_TIME = 512  # points that are compared with all others
 MOST_SAMPLES = 128  # of a line
 LONGEST_EDGE = 65536.0  # pixels
 LEAST_CURVATURE = 1e-3  # of the largest, for directions of which lines tell nothing
@@ -148,9 +151,9 @@ def _outline_points_in_c(
 ) -> np.ndarray:
     """As outline_points."""
     capacity = 8 * sum(depth.shape)  # most outlines are shorter; longer ones take a second call
-    seen = np.empty((len(edges.vertices), 3))
+    seen, first_in_cell = np.empty((len(edges.vertices), 3)), np.empty(depth.shape, np.int32)
     while True:
-        points = np.empty((capacity, 6))
+        points, in_image, next_in_cell = np.empty((capacity, 6)), np.empty((capacity, 4)), np.empty(capacity, np.int32)
         found = library.solver_core_outline_points(
             *(
                 len(edges.vertices),
@@ -161,7 +164,8 @@ def _outline_points_in_c(
                 len(edges.wings),
                 edges.wings,
             ),
-            *(matrix, intrinsics, *depth.shape, np.ascontiguousarray(depth, np.float32), spacing_px, seen, capacity, points),
+            *(matrix, intrinsics, *depth.shape, np.ascontiguousarray(depth, np.float32), spacing_px),
+            *(seen, capacity, in_image, first_in_cell, next_in_cell, points),
         )
         if found < 0:
             raise IndexError(f"edges and what is opposite to them must be of the {len(edges.vertices)} vertices")
@@ -197,14 +201,34 @@ def _outline_points_in_numpy(
     ends_depth = -camera[edges.ends[chosen[edge]], 2]
     far = 1 / ((1 - t) / ends_depth[:, 0] + t / ends_depth[:, 1])
 
-    outside, inside = (_depth_at(depth, place + side * SIDE_STEP * normal) for side in (1, -1))
-    kept = np.isinf(outside) & (inside >= far * (1 - HIDDEN_BY / intrinsics[0]))
+    kept = np.isinf(_depth_at(depth, place + SIDE_STEP * normal))
+    place, normal, far = place[kept], normal[kept], far[kept]
+    kept = _is_outermost(place, normal, spacing_px, depth.shape)
     place, normal, far = place[kept], normal[kept], far[kept]
     ray = rays(place[:, 0], place[:, 1], intrinsics)
     plane = normal * intrinsics[:2] * [1, -1]
     plane = np.column_stack([plane, np.sum(plane * ray[:, :2], axis=1)])
     plane /= np.linalg.norm(plane, axis=1, keepdims=True)
     return np.concatenate([(ray * far[:, None] - matrix[:3, 3]) @ matrix[:3, :3], plane @ matrix[:3, :3]], axis=1)
+
+
+def _is_outermost(place: np.ndarray, normal: np.ndarray, spacing_px: float, size: tuple[int, ...]) -> np.ndarray:
+    """(N,) bool whether points at places (N, 2) of an image (height, width) have no other one just outside.
+
+    At the resolution of a render both would border the background.
+    """
+    is_in = ((place >= 0) & (place < size[::-1])).all(axis=1)
+    others, their_normal = place[is_in], normal[is_in]
+    kept = np.ones(len(place), bool)
+    for first in range(0, len(place), AT_A_TIME):
+        some = slice(first, first + AT_A_TIME)
+        column, row = np.moveaxis(others - place[some, None], -1, 0)  # (n, M)
+        cosine = normal[some] @ their_normal.T
+        aside = np.abs(column * normal[some, 1:] - row * normal[some, :1])
+        is_beside = (cosine > SAME_WAY) & (aside <= BESIDE_BY * spacing_px)
+        out = (column * their_normal[:, 0] + row * their_normal[:, 1]) / np.where(is_beside, cosine, 1)
+        kept[some] = ~(is_beside & (out > OUTSIDE_BY) & (out < OUTSIDE_UP_TO)).any(axis=1) | ~is_in[some]
+    return kept
 
 
 def _depth_at(depth: np.ndarray, place: np.ndarray) -> np.ndarray:

@@ -84,6 +84,23 @@ def test_points_lie_on_the_outline_of_the_render(box, rng):
 
 
 @pytest.mark.usefixtures("implementation")
+@pytest.mark.parametrize("tilt_deg", [0.2, 0.7, 1.2, 2.0])
+def test_edges_side_by_side_leave_the_outermost(box, tilt_deg):
+    turn = rotations.wxyz_from_rotvec(np.radians([tilt_deg, 0.0, 0.0]))  # the long side is a strip of a pixel and less
+    matrix = matrix_from_pose(np.concatenate([turn, [0.0, 0.45, -2.0]]))
+    fine = CAMERA.window(0, 0, CAMERA.width, CAMERA.height).intrinsics * 8
+    depth = render.render_depth([box], matrix[None], CAMERA.intrinsics[None], CAMERA.height, CAMERA.width)[0]
+    image = 255 * np.isfinite(render.render_depth([box], matrix[None], fine[None], 8 * CAMERA.height, 8 * CAMERA.width)[0])
+
+    points = outline_points(edges_of(box), matrix, CAMERA.intrinsics, depth, 1.5)
+    _, matches = follow_lines(points, matrix, fine, image.astype(np.uint8), SURE, SHORT._replace(num_samples=48), 0)
+
+    normal = points[:, 3:] @ matrix[:3, :3].T
+    assert np.abs(matches.residual).max() < 0.2 * 8  # of the smaller render's pixels
+    assert min((normal[:, 1] > 0.9).sum(), (normal[:, 1] < -0.9).sum()) > 20  # both long sides have points
+
+
+@pytest.mark.usefixtures("implementation")
 @pytest.mark.parametrize("direction", range(6))
 def test_jacobian_is_the_change_of_the_residual(direction):
     image = np.where(np.arange(96) < 48, 255, 0).astype(np.uint8)[None].repeat(80, axis=0)
