@@ -30,14 +30,16 @@ from solver_core.problems.pose.solve import PoseOptions, PoseSolution, solve_pos
 from solver_core.problems.pose.symmetry import errors_modulo, find_symmetries
 from solver_core.solution import Verdict
 from solver_core.views import VERTICAL_FOV
+from training.paper.baselines.pose_descent import PoseDescent
 from training.paper.evaluation import Errors, Row, Run
 from training.paper.plots import Plot
 from training.paper.pyrender_depth import PyrenderDepth
-from training.paper.tables.pose_cases import load_test_meshes
+from training.paper.tables.pose_cases import PoseCase, PoseMethod, load_test_meshes, neural_mesh_renderer, soft_rasterizer
 
 TITLE = "Damaged masks: poses from silhouettes as they come"
 NUM_SAMPLES = 200  # a row
 QUICK_SAMPLES = 6
+SLOW_SHARE = 10
 WRONG_DEG, WRONG_TRANSLATION = 5.0, 0.05  # beyond either, modulo symmetry, a pose is wrong
 SMOOTHED_PX = 3.0  # of the noise that moves edges
 STRETCH, OFF_CENTRE = 1.05, 0.03
@@ -52,6 +54,8 @@ METHODS = {
     "ours, no network": PoseOptions(steps=0),
     "ours, 5 steps alone": PoseOptions(refine=False, restarts=0),
 }
+DESCENT = PoseDescent()
+BASELINES = {"soft rasteriser": soft_rasterizer(DESCENT), "neural mesh renderer": neural_mesh_renderer(DESCENT)}
 
 
 class DamagedCase(NamedTuple):
@@ -199,6 +203,15 @@ def rows(run: Run) -> list[Row]:
             if method == OURS:
                 ours[name] = errors
                 drawn[name] = cases[0]
+        for method, descend in BASELINES.items():
+            errors = run.measure(
+                f"{name}, {method}",
+                max(2, run.num_samples // SLOW_SHARE),
+                lambda part, cases=cases, descend=descend: measure_baseline(cases, part, descend),
+                DESCENT,
+                10,
+            )
+            table.append({"mask": name, "method": method, **pose_summary(errors)})
     run.plots.append(_reliability({"all masks": ours, "but for wrong cameras": _without_wrong_cameras(ours)}))
     run.pictures["gallery-pose-damaged"] = _gallery(drawn, ours)
     return table
@@ -242,30 +255,49 @@ def measure(cases: list[DamagedCase], part: np.ndarray, options: PoseOptions) ->
         )  # fmt: skip
         focal = abs(np.log(solution.camera.fx / case.true_camera.fx))
         each.append({**errors_of(solution, case.mesh, case.truth), "focal": focal})
+    return _stacked(each)
+
+
+def measure_baseline(cases: list[DamagedCase], part: np.ndarray, descend: PoseMethod) -> Errors:
+    """Errors of a method that believes the mask and says nothing of itself."""
+    each = []
+    for row in part:
+        case = cases[row]
+        trace = descend(PoseCase(case.mesh, case.mask, case.camera, case.start, case.truth), int(row))
+        each.append({**_errors_of_pose(trace.poses[-1], case.mesh, case.truth), "seconds": trace.seconds[-1]})
+    return _stacked(each)
+
+
+def _stacked(each: list[dict[str, float | np.ndarray]]) -> Errors:
     return {name: np.array([one[name] for one in each]) for name in each[0]}
 
 
 def errors_of(solution: PoseSolution, mesh: Mesh, truth: np.ndarray) -> dict[str, float | np.ndarray]:
     """Errors of a solution, plain and to the nearest pose that looks the same, and its verdict on itself."""
     pose = pose_from_matrix(solution.camera_from_object)
+    parts = _parts(find_symmetries(mesh).nearest(pose, truth[:4]), truth)
+    return {
+        **_errors_of_pose(pose, mesh, truth),
+        "is_good": float(solution.verdict is Verdict.GOOD),
+        "confidence": solution.confidence,
+        "evidence": np.array(solution.evidence),
+        "parts": parts,
+        "is_within": parts <= np.array(solution.interval),
+        "says_focal": float(any("focal length" in note for note in solution.notes)),
+        "seconds": solution.seconds,
+    }
+
+
+def _errors_of_pose(pose: np.ndarray, mesh: Mesh, truth: np.ndarray) -> dict[str, float | np.ndarray]:
     rotation_deg, translation = pose_errors(pose[None], truth[None])
-    symmetries = find_symmetries(mesh)
-    same_deg, same_translation, mssd = errors_modulo(symmetries, pose, truth, mesh)
-    parts = _parts(symmetries.nearest(pose, truth[:4]), truth)
+    same_deg, same_translation, mssd = errors_modulo(find_symmetries(mesh), pose, truth, mesh)
     return {
         "rotation_deg": float(rotation_deg[0]),
         "translation": float(translation[0]),
         "same_rotation_deg": same_deg,
         "same_translation": same_translation,
         "mssd": mssd,
-        "is_good": float(solution.verdict is Verdict.GOOD),
-        "confidence": solution.confidence,
         "pose": pose,
-        "evidence": np.array(solution.evidence),
-        "parts": parts,
-        "is_within": parts <= np.array(solution.interval),
-        "says_focal": float(any("focal length" in note for note in solution.notes)),
-        "seconds": solution.seconds,
     }
 
 
@@ -281,20 +313,11 @@ def is_wrong(errors: Errors) -> np.ndarray:
 
 
 def summary(errors: Errors) -> Row:
-    """A row of a table."""
+    """A row of a table: errors, and what was said of them."""
     wrong, good = is_wrong(errors), errors["is_good"] > 0
-    rotation_deg, translation = errors["rotation_deg"], errors["translation"]
     percent = lambda part, whole: float(100 * np.sum(part & whole) / max(1, np.sum(whole)))
     return {
-        "num_samples": len(wrong),
-        "rotation_mean_deg": float(np.mean(rotation_deg)),
-        "rotation_median_deg": float(np.median(rotation_deg)),
-        "rotation_p95_deg": float(np.percentile(rotation_deg, 95)),
-        "translation_median": float(np.median(translation)),
-        "outliers_percent": float(100 * np.mean(is_outlier(rotation_deg, translation))),
-        "modulo_symmetry_median_deg": float(np.median(errors["same_rotation_deg"])),
-        "mssd_median": float(np.median(errors["mssd"])),
-        "wrong_percent": float(100 * np.mean(wrong)),
+        **pose_summary(errors),
         "good_percent": float(100 * np.mean(good)),
         "wrong_of_good_percent": percent(wrong, good),
         "right_not_good_percent": percent(~good, ~wrong),
@@ -304,6 +327,21 @@ def summary(errors: Errors) -> Row:
             for name, within in zip(PoseInterval._fields, errors["is_within"].T, strict=True)
         },
         "says_focal_percent": float(100 * np.mean(errors["says_focal"])),
+    }
+
+
+def pose_summary(errors: Errors) -> Row:
+    rotation_deg, translation = errors["rotation_deg"], errors["translation"]
+    return {
+        "num_samples": len(rotation_deg),
+        "rotation_mean_deg": float(np.mean(rotation_deg)),
+        "rotation_median_deg": float(np.median(rotation_deg)),
+        "rotation_p95_deg": float(np.percentile(rotation_deg, 95)),
+        "translation_median": float(np.median(translation)),
+        "outliers_percent": float(100 * np.mean(is_outlier(rotation_deg, translation))),
+        "modulo_symmetry_median_deg": float(np.median(errors["same_rotation_deg"])),
+        "mssd_median": float(np.median(errors["mssd"])),
+        "wrong_percent": float(100 * np.mean(is_wrong(errors))),
         "median_ms": float(1000 * np.median(errors["seconds"])),
     }
 
