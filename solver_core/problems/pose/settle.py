@@ -9,6 +9,7 @@ the offset is fitted with the pose: else the object would be turned and moved to
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -24,23 +25,37 @@ from solver_core.problems.pose.refine import RefineLevel
 
 # Whole steps: next to the answer the energy goes up and down with every pixel.
 SETTLE_LOOP = LoopSettings(steps=8, halvings=None, patience=8, converged_energy=-1.0)
+OFFSET_LOOP = replace(SETTLE_LOOP, steps=40, patience=40)  # an offset goes a long way with a move in depth
 CAUCHY_DEVIATIONS = 2.4  # Cauchy weights of this many standard deviations lose 5 % where the noise is normal
 MAD_TO_DEVIATION = 1.48
 MIN_SCALE_PX = 0.7
-OFFSET_PRIOR = 5e-3  # of the outline's length: the offset stays zero where nothing tells it from a move in depth
+OFFSET_PRIOR = 1e-3  # of the outline's length: the offset stays zero where nothing tells it from a move in depth
 TOLERANCE = 0.005  # of energy, that an average may cost
 RAGGED_PX = 0.5  # an edge that is typically off by so much is ragged: it is smoothed
 SMOOTH = 5.0  # standard deviation of the smoothing in units of how far the edge typically is off
 RAGGED_TOLERANCE = 0.1  # of the energy itself: the best fit to a ragged edge follows it farther than the truth does
-MUCH_BETTER = 0.7  # the outline has to fit so much better with an offset, or there is none
+# An offset is within these and brings the outline nearer by this factor, or there is none.
+OFFSETS_PX, MUCH_BETTER = (0.3, 5.0), 0.75
+LEAST_REACH_PX = 3.0  # what is farther off is not near
+SHARP_PX = 0.1  # no outline is nearer than that
 ROW = np.array([0])
 
 
 class Fit(NamedTuple):
-    """How the outline of a pose fits: its part of the energy, after the offset of the mask's edge, outwards."""
+    """How the outline of a pose fits, after the offset of the mask's edge, outwards.
+
+    outline: its part of the energy.  deviation_px: root mean square distance of its points, cut where they are not near.
+    """
 
     outline: float
+    deviation_px: float
     offset_px: float
+
+    def needs_offset(self, without: Fit) -> bool:
+        """Whether an offset explains so much more than none that the edge must lie off."""
+        is_nearer = np.hypot(self.deviation_px, SHARP_PX) < MUCH_BETTER * np.hypot(without.deviation_px, SHARP_PX)
+        least_px, most_px = OFFSETS_PX
+        return bool(is_nearer and least_px < abs(self.offset_px) < most_px)
 
 
 def settling_update(level: RefineLevel, has_offset: bool) -> Update:
@@ -114,12 +129,12 @@ def noise_scale(points: ContourPoints, level: RefineLevel) -> float:
 def fit_of(level: RefineLevel, pose: np.ndarray, has_offset: bool) -> Fit:
     """How the outline at a pose (7,) fits."""
     points = _outline(level, pose)
-    near = points.residual[np.abs(points.residual) < _reach(level)]
-    if len(near) == 0:
-        return Fit(1.0, 0.0)
-    offset = float(np.median(near)) if has_offset else 0.0
-    off = np.minimum(np.abs(points.residual - offset) / _cut(level), 1)
-    return Fit(float(np.average(off, weights=points.weight + 1e-9)), -offset)
+    if len(points.residual) == 0:
+        return Fit(1.0, _reach(level), 0.0)
+    offset = float(np.median(points.residual)) if has_offset else 0.0
+    off = np.abs(points.residual - offset)
+    outline = float(np.average(np.minimum(off / _cut(level), 1), weights=points.weight + 1e-9))
+    return Fit(outline, float(np.sqrt(np.mean(np.minimum(off, _reach(level)) ** 2))), -offset)
 
 
 def _outline(level: RefineLevel, pose: np.ndarray) -> ContourPoints:
@@ -141,4 +156,4 @@ def _cut(level: RefineLevel) -> float:
 
 
 def _reach(level: RefineLevel) -> float:
-    return 1.5 * _cut(level)
+    return max(1.5 * _cut(level), LEAST_REACH_PX)

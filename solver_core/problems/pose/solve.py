@@ -41,7 +41,7 @@ from solver_core.problems.pose.refine import (
     refine_levels,
 )
 from solver_core.problems.pose.settle import (
-    MUCH_BETTER,
+    OFFSET_LOOP,
     RAGGED_TOLERANCE,
     SETTLE_LOOP,
     TOLERANCE,
@@ -501,7 +501,7 @@ class PoseSession(Session[PoseStep, PoseSolution]):
         if not is_clean:
             best = yield from self._settle(self.levels[-1], best)
         if not is_clean or finer or self._outline_px(best.x[0]) > SUSPICIOUS_PX:
-            best = yield from self._settle_with_offset(self.levels[-1], best)
+            best = yield from self._settle_with_offset(self.levels[-1].exact, best)
         if not is_clean or self.edge_px or finer or len(self.setup.mesh.faces) > MAX_FACES:
             return best
         update = polish_update(coarse.problem, self.rng)
@@ -528,9 +528,9 @@ class PoseSession(Session[PoseStep, PoseSolution]):
     def _settle_with_offset(self, level: RefineLevel, best: Candidates) -> Steps:
         """The pose about which the outlines lie at one distance from each other, if that explains the mask much better."""
         update, show = settling_update(level, has_offset=True), self._show("polish", level.observation)
-        solution = yield from self._loop(show, level.problem, update, level.observation, best.x, SETTLE_LOOP)
+        solution = yield from self._loop(show, level.problem, update, level.observation, best.x, OFFSET_LOOP)
         fit = fit_of(level, solution.x[0], has_offset=True)
-        if fit.outline >= MUCH_BETTER * fit_of(level, best.x[0], has_offset=False).outline:
+        if not fit.needs_offset(fit_of(level, best.x[0], has_offset=False)):
             return best
         self.edge_px = fit.offset_px
         return Candidates(solution.x, solution.energy, best.reasons)
