@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The frames of a film in files, followed from one to the next as tasks of a folder."""
+"""The frames of a film in files, followed from one to the next as tasks of a folder.
+
+What the next frame depends on is kept beside the records, so that a run that was killed goes on as if nothing had happened.
+"""
 
 from __future__ import annotations
 
 import argparse
+import io
 import math
+import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +25,15 @@ from solver_core.problems.pose.solve import PoseOptions
 from solver_core.problems.pose.track import TrackedPose, Tracker, checked_setup
 from solver_core.reading import read_json
 from solver_core.solution import Verdict
+from solver_core.writing import write_bytes
+
+# Two files in turn, since a kill may come between a memory and the record that it belongs to.
+MEMORY = ".tracking-{}.npz"
+CLOSE = 1e-9  # the pose of a record has gone through the axes of another convention
 
 
 class Film:
-    """Solves one frame after the other; after frames that an earlier run has solved it goes on from their last record."""
+    """Solves one frame after the other; after frames that an earlier run has solved it goes on from what that left."""
 
     def __init__(self, args: argparse.Namespace, options: PoseOptions, is_of_photos: bool) -> None:
         self.args, self.options, self.is_of_photos = args, options, is_of_photos
@@ -44,8 +55,9 @@ class Film:
         except BaseException:
             self.tracker = None
             raise
-        self.number, self.last = self.number + 1, task.record
         self.known = self.known if result.lost else result.camera_from_object
+        self._keep(task.record, result)
+        self.number, self.last = self.number + 1, task.record
         if self.args.focal is None:
             return _content(result, self.args.convention)
         self.fx = result.setup.camera.fx
@@ -71,13 +83,43 @@ class Film:
         start = read_start(self.args) if self.known is None else self.known
         setup = checked_setup(mesh.vertices, mesh.faces, camera, start, self.args.up, focal_range)
         self.tracker, self.number = Tracker(setup, shot_of(image, setup, camera, self.options)), 0
+        memory = None if task.follows is None else self._kept(task.follows)
+        if memory is not None:
+            self.tracker.recall(memory)
+            self.number, self.known = int(memory["number"]) + 1, memory.get("known")
+
+    def _keep(self, record: Path, result: TrackedPose) -> None:
+        """Writes what the frame after that of a record depends on."""
+        assert self.tracker is not None
+        memory = {"number": np.array(self.number), "record": np.array(record.name), "pose": result.camera_from_object}
+        if self.known is not None:
+            memory["known"] = self.known
+        content = io.BytesIO()
+        np.savez(content, **memory, **self.tracker.memory())
+        write_bytes(record.with_name(MEMORY.format(self.number % 2)), content.getvalue(), "memory of the film")
+
+    def _kept(self, record: Path) -> dict[str, np.ndarray] | None:
+        """What was written with a record; None if there is none that belongs to its pose."""
+        pose = pose_of(record, self.args.convention)
+        for turn in range(2):
+            with suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+                with np.load(record.with_name(MEMORY.format(turn)), allow_pickle=False) as file:
+                    memory = dict(file)
+                if memory["record"] == record.name and pose is not None and np.allclose(memory["pose"], pose, 0, CLOSE):
+                    return memory
+        return None
+
+
+def pose_of(record: Path, convention: str) -> np.ndarray | None:
+    """(4, 4) camera_from_object of a record, None if it holds none."""
+    if read_json(record, "record").get("verdict") is None:
+        return None
+    return CONVENTIONS[convention] @ read_pose(record)
 
 
 def pose_before(record: Path, convention: str) -> np.ndarray | None:
     """(4, 4) camera_from_object of a record, None where its frame could not be solved."""
-    if read_json(record, "record").get("verdict") in (None, Verdict.BAD.value):
-        return None
-    return CONVENTIONS[convention] @ read_pose(record)
+    return None if read_json(record, "record").get("verdict") == Verdict.BAD.value else pose_of(record, convention)
 
 
 def _content(result: TrackedPose, convention: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -52,6 +53,12 @@ class Shot(Protocol):
         """Takes notice of where the object was found: (h, w) bool, a pixel of it is one in so many of the part."""
         ...
 
+    def memory(self) -> dict[str, np.ndarray]:
+        """What was learned, as recall takes it."""
+        ...
+
+    def recall(self, memory: Mapping[str, np.ndarray]) -> None: ...
+
 
 def shot_of(first: Any, setup: PoseSetup, camera: Camera, options: PoseOptions) -> Shot:
     """Of a shot that begins with this frame: of masks if it has no colours.  Raises SetupError."""
@@ -94,6 +101,12 @@ class MaskShot:
     def learn(self, frame: np.ndarray, part: Part, reduction: int, is_seen: np.ndarray) -> None:
         pass
 
+    def memory(self) -> dict[str, np.ndarray]:
+        return {}
+
+    def recall(self, memory: Mapping[str, np.ndarray]) -> None:
+        pass
+
 
 class PhotoShot:
     """Photographs: two histograms of colours, of the object and of what is around it, that follow the shot."""
@@ -134,7 +147,16 @@ class PhotoShot:
         if not new.any(axis=1).all():
             return
         new /= new.sum(axis=1, keepdims=True)
-        counts = new if self.counts is None else (1 - NEW_SHARE) * self.counts + NEW_SHARE * new
+        self._take(new if self.counts is None else (1 - NEW_SHARE) * self.counts + NEW_SHARE * new)
+
+    def memory(self) -> dict[str, np.ndarray]:
+        return {} if self.counts is None else {"counts": self.counts}
+
+    def recall(self, memory: Mapping[str, np.ndarray]) -> None:
+        if "counts" in memory:
+            self._take(memory["counts"])
+
+    def _take(self, counts: np.ndarray) -> None:
         self.counts = counts
         around, inside = _smoothed(counts) + np.float32(UNSEEN / NUM_COLOURS)
         self.table = np.rint(255 * inside / (inside + around)).astype(np.uint8)

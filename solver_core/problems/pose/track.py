@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -202,6 +202,20 @@ class Tracker:
             seconds=time.perf_counter() - began,
             setup=self.setup,
         )
+
+    def memory(self) -> dict[str, np.ndarray]:
+        """What the next frame depends on beside mesh, camera and options."""
+        assert self.last is not None
+        counters = np.array([self.last_repair, self.does_solving_pay], np.int64)
+        memory = {"last": self.last, "motion": self.motion, "energies": np.array(self.energies), "counters": counters}
+        return {**memory, **({} if self.points is None else {"points": self.points}), **self.shot.memory()}
+
+    def recall(self, memory: Mapping[str, np.ndarray]) -> None:
+        """Goes on from the memory that another tracker had after a frame."""
+        self.last, self.motion, self.points = memory["last"], memory["motion"], memory.get("points")
+        self.energies.extend(memory["energies"].tolist())
+        self.last_repair, self.does_solving_pay = int(memory["counters"][0]), bool(memory["counters"][1])
+        self.shot.recall(memory)
 
     def _is_due(self, found: _Found, number: int) -> bool:
         """Whether a frame is solved anew, as its pose is doubtful or fits worse than is usual in this shot.

@@ -2,16 +2,19 @@
 """`solver_core solve pose` on a folder of masks, and on the frames of a film."""
 
 import json
+from contextlib import suppress
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from solver_core import render, rotations
+from solver_core.command import folder
 from solver_core.command.cli import main
 from solver_core.command.files import read_mesh
 from solver_core.frames import Camera, matrix_from_pose
 from solver_core.mesh import Mesh
+from solver_core.writing import write_text
 
 NUM_FRAMES = 3
 STEP_DEG = 8.0
@@ -51,13 +54,24 @@ def film(tmp_path, demo_dir, truth):
     return tmp_path
 
 
+@pytest.fixture
+def photos(film):
+    """Photographs of the film's masks, in photos/."""
+    (film / "photos").mkdir()
+    rng = np.random.default_rng(0)
+    for path in sorted((film / "masks").iterdir()):
+        mask = np.asarray(Image.open(path))[..., None] > 0
+        photo = np.where(mask, [200, 90, 60], [70, 110, 130]) + rng.normal(scale=6, size=(*mask.shape[:2], 3))
+        Image.fromarray(np.clip(photo, 0, 255).astype(np.uint8)).save(film / "photos" / path.name)
+
+
 def solve(film, *options: str, mask: str = "masks") -> int:
     files = ["--mesh", film / "mesh.obj", "--camera", film / "camera.json", "--start", film / "start.json"]
     return main([str(part) for part in ("solve", "pose", "--mask", film / mask, "--out", film / "out", *files, *options)])
 
 
-def records(film) -> list[dict]:
-    return [json.loads((film / "out" / f"frame_{9 + number}.json").read_text()) for number in range(NUM_FRAMES)]
+def records(film, out="out") -> list[dict]:
+    return [json.loads((film / out / f"frame_{9 + number}.json").read_text()) for number in range(NUM_FRAMES)]
 
 
 def degrees_off(film, truth) -> np.ndarray:
@@ -108,13 +122,8 @@ def test_focal_length_of_a_film_is_that_of_its_first_mask(film):
     assert len({record["fx"] for record in records(film)}) == 1
 
 
+@pytest.mark.usefixtures("photos")
 def test_photographs_of_a_film_are_tracked(film, truth, capsys):
-    (film / "photos").mkdir()
-    rng = np.random.default_rng(0)
-    for path in (film / "masks").iterdir():
-        mask = np.asarray(Image.open(path))[..., None] > 0
-        photo = np.where(mask, [200, 90, 60], [70, 110, 130]) + rng.normal(scale=6, size=(*mask.shape[:2], 3))
-        Image.fromarray(np.clip(photo, 0, 255).astype(np.uint8)).save(film / "photos" / path.name)
     files = [
         "--mesh",
         film / "mesh.obj",
@@ -130,6 +139,28 @@ def test_photographs_of_a_film_are_tracked(film, truth, capsys):
 
     assert json.loads(capsys.readouterr().out.splitlines()[0])["photo"] == "frame_9.png"
     assert degrees_off(film, truth)[1:].max() < 3
+
+
+@pytest.mark.parametrize("kind", ["mask", "photo"])
+@pytest.mark.usefixtures("photos")
+def test_a_film_that_was_killed_goes_on_as_if_it_had_not_been(film, monkeypatch, kind):
+    files = ["--mesh", film / "mesh.obj", "--camera", film / "camera.json", "--start", film / "start.json", "--track"]
+    command = [str(part) for part in ("solve", "pose", f"--{kind}", film / f"{kind}s", *files)]
+    main([*command, "--out", str(film / "whole")])
+
+    def killed_before_the_last_record(path, *_):
+        if path.name == "frame_11.json":
+            raise KeyboardInterrupt
+        write_text(path, *_)
+
+    with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+        patch.setattr(folder, "write_text", killed_before_the_last_record)
+        main([*command, "--out", str(film / "out")])
+    assert not (film / "out" / "frame_11.json").exists()
+    main([*command, "--out", str(film / "out")])
+
+    whole, resumed = ([{**record, "seconds": None} for record in records(film, out)] for out in ("whole", "out"))
+    assert resumed == whole
 
 
 def test_tracking_goes_on_after_a_mask_that_cannot_be_solved(film, truth, capsys):
