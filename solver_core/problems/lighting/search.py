@@ -8,19 +8,19 @@ has no hollows to fall into; what the coarse grid and the shadows in between los
 
 from __future__ import annotations
 
-from copy import copy
 from typing import NamedTuple
 
 import numpy as np
 
 from solver_core.problem import take
-from solver_core.problems.lighting.lights.several import NUMBERS, Lamps
 from solver_core.problems.lighting.non_negative import non_negative
 from solver_core.problems.lighting.observation import USUAL_AMBIENT, USUAL_WEIGHT
 from solver_core.problems.lighting.problem import LightingProblem
 
 KNOWN_WEIGHT = 0.3  # of a known strength against all of the image: off by a tenth costs 0.3 percent of it
 APART_DEG = 20.0  # sets of lamps that are followed differ by at least so much
+FIRST = 96  # lamps that sets of several begin with: all of the suns of the basis, half of its point lights
+PAIRS = 6  # of the basis, near which two mixtures are looked for
 MISSED = 0.7  # of what an image leaves with a known light is left without it: then it is not in the image
 
 
@@ -85,43 +85,39 @@ class BasisImages:
         mixed /= weights[is_light].sum(axis=1, keepdims=True)
         return Mixtures(self.kind.bounded(mixed).astype(np.float32), left[is_light])
 
-    def sets(self, image: np.ndarray, size: int, count: int) -> np.ndarray:
+    def sets(self, size: int, count: int) -> np.ndarray:
         """Lamps of the basis that together explain an image best (orthogonal matching pursuit from many starts).
 
         Args:
-            image: (P,) grey.
             size: lamps in a set.
-            count: sets that are kept for the next lamp; the first time, all are.
+            count: sets that are kept for the next lamp; the first time, it is more.
 
         Returns:
-            (N, size, 3) lights of distinct sets, the best first.
+            (N, size) indices of lights of the basis, distinct sets, the best first.
         """
         basis = self.kind.basis.x
         sets = np.arange(len(basis))[:, None]
+        sets = sets[np.sort(np.argsort(self._left_by(sets), kind="stable")[:FIRST])]
         for _ in range(size - 1):
             sets = np.concatenate(
                 [np.repeat(sets, len(basis), axis=0), np.tile(np.arange(len(basis)), len(sets))[:, None]], axis=1
             )
             sets = np.unique(np.sort(sets, axis=1), axis=0)
             sets = sets[np.all(np.diff(sets, axis=1) > 0, axis=1)]
-            left = self._left_by(sets, image)
-            sets = sets[distinct_best(basis[sets].reshape(len(sets), -1), left, count, APART_DEG)]
-        return basis[sets]
+            sets = sets[distinct_best(basis[sets].reshape(len(sets), -1), self._left_by(sets), count, APART_DEG)]
+        return sets
 
-    def left_beside(self, x: np.ndarray, map_size: int) -> tuple[float, float]:
-        """Share of the squared image that lamps x (1, 3 K) and the sky leave, and that which they leave with one of the basis.
+    def left_by_two(self) -> tuple[float, float]:
+        """Shares of the squared image that the best mixture of neighbours and the sky leave, and two such and the sky."""
+        groups = self.kind.basis.groups
 
-        map_size: texels along a side of the shadow maps of x.
-        """
-        image = self.problem.observation.image[0].mean(axis=1)
-        own = self._of_lamps(Lamps((self.kind,) * (x.shape[1] // NUMBERS)).shade(self.problem.scene, x, map_size)[0])
-        given = len(self.images) + np.arange(len(own))
-        further = np.arange(len(self.kind.basis.x))[:, None]
-        more = np.concatenate([np.broadcast_to(given, (len(further), len(own))), further], axis=1)
-        beside = copy(self)
-        beside.images = np.concatenate([self.images, own])
-        beside.squares = (beside.images * self.weight) @ beside.images.T
-        return float(beside._left_by(given[None], image)[0]), float(beside._left_by(more, image).min())
+        def near(first: int, second: int) -> np.ndarray:
+            """(M, 2 K) all pairs of groups of which one is around each lamp."""
+            ones, others = (groups[np.any(groups == index, axis=1)] for index in (first, second))
+            return np.concatenate([np.repeat(ones, len(others), axis=0), np.tile(others, (len(ones), 1))], axis=1)
+
+        with_two = self._left_by(np.concatenate([near(*pair) for pair in self.sets(2, PAIRS)]))
+        return float(self._left_by(groups).min()), float(with_two.min())
 
     def _of_lamps(self, shading: np.ndarray) -> np.ndarray:
         """(N, P) grey images by lamps of a shading (N, P)."""
@@ -130,8 +126,9 @@ class BasisImages:
             white = self.problem.surroundings.with_bounces(white, self.albedo)
         return (white * self.albedo).mean(axis=2)
 
-    def _left_by(self, sets: np.ndarray, image: np.ndarray) -> np.ndarray:
-        """(M,) share of the squared image (P,) that lamps (M, K), by their index in images, and the sky leave."""
+    def _left_by(self, sets: np.ndarray) -> np.ndarray:
+        """(M,) share of the squared image that lamps (M, K) of the basis, by their index, and the sky leave."""
+        image = self.problem.observation.image[0].mean(axis=1)
         first = len(self.kind.basis.x)
         around = np.arange(first, first + len(self.problem.sky.mean))
         members = np.concatenate([sets, np.broadcast_to(around, (len(sets), len(around)))], axis=1)

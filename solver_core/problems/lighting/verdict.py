@@ -10,13 +10,14 @@ POOR_ERROR = 0.15  # materials that are not matt and light from several sides st
 GOOD_DEG, POOR_DEG = 10.0, 20.0  # shadows of a light known better fall where they should; one known no better helps nobody
 
 
-def judge(image_error: float, uncertainty_deg: float, num_alternatives: int) -> Judgement:
+def judge(image_error: float, uncertainty_deg: float, num_alternatives: int, are_two_likelier: bool) -> Judgement:
     """Verdict on a light.
 
     Args:
         image_error: root mean square difference to the relit image, of its bright level.
         uncertainty_deg: the angle around the answer within which the light lies with a probability of 90 %, degrees.
         num_alternatives: other lights that were found and may be the right one.
+        are_two_likelier: whether two lamps explain the image much better.
     """
     fit = f"the relit image is {image_error:.1%} of the bright level off"
     known = f"it lies within {uncertainty_deg:.1f} degrees of the answer with a probability of 90 %"
@@ -33,6 +34,7 @@ def judge(image_error: float, uncertainty_deg: float, num_alternatives: int) -> 
     judgements = (
         (image_error > POOR_ERROR, Judgement(Verdict.BAD, fits_poorly)),
         (uncertainty_deg > POOR_DEG, Judgement(Verdict.BAD, f"The image does not determine the light: {known}.")),
+        (are_two_likelier, Judgement(Verdict.DOUBTFUL, f"Two lamps explain the image much better than this one: {known}.")),
         (image_error > GOOD_ERROR, Judgement(Verdict.DOUBTFUL, fits_roughly)),
         (uncertainty_deg > GOOD_DEG, Judgement(Verdict.DOUBTFUL, f"The image determines the light only roughly: {known}.")),
         (True, Judgement(Verdict.GOOD, f"The light explains the image: {fit}; {known}.")),

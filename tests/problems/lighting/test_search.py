@@ -52,6 +52,18 @@ def test_known_strength_tells_mixtures_apart(sun_case):
     assert wrong > 3 * right
 
 
+def test_two_suns_leave_less_than_one_only_where_there_are_two(sun_case):
+    other = make_case("sun", [-0.7, -0.5, 0.4], strength=1.2, ambient=0)
+    both = sun_case._replace(image=sun_case.image + other.image)
+
+    (one, of_one), (two, of_two) = (
+        BasisImages(LightingSetup.checked(**case.arguments()).problem(32, 48)).left_by_two() for case in (sun_case, both)
+    )
+
+    assert of_one > 0.7 * one
+    assert of_two < 0.5 * two
+
+
 def test_triangles_cover_the_half_sphere(rng):
     directions = half_sphere(96)
     corners = directions[triangles(directions)].astype(float)  # (M, 3, 3)

@@ -10,7 +10,7 @@ from solver_core.problems.lighting.lights import LIGHTS
 from solver_core.problems.lighting.lights.several import Lamps
 from solver_core.problems.lighting.metrics import angle_deg
 from solver_core.problems.lighting.solve import solve_lighting
-from solver_core.solution import Verdict
+from solver_core.solution import Cancelled, Verdict
 
 from .conftest import make_case
 
@@ -62,8 +62,27 @@ def test_a_second_lamp_that_the_image_does_not_show_is_not_counted(sun_case):
 def test_a_lamp_that_was_not_looked_for_is_noticed(sun_case, left_case):
     with_two, with_one = (solve_lighting(**case.arguments()) for case in (together(sun_case, left_case), sun_case))
 
-    assert any("Another lamp" in note for note in with_two.report.notes)
-    assert not any("Another lamp" in note for note in with_one.report.notes)
+    assert len(with_two.lamps) == 1
+    assert any("Two suns explain the image much better than one: look for two (lamps=2)" in n for n in with_two.report.notes)
+    assert with_two.verdict is not Verdict.GOOD
+    assert angle_deg(with_two.direction[None], sun_case.light[None])[0] < with_two.uncertainty_deg
+    assert not any("lamps=2" in note for note in with_one.report.notes)
+    assert with_one.verdict is Verdict.GOOD
+
+
+def test_a_solve_cancelled_while_it_tries_two_lamps_keeps_the_one(sun_case, left_case):
+    shown = []
+
+    def stop_when_in_doubt(step):
+        shown.append(step.light)
+        if step.phase == "doubt":
+            raise Cancelled
+
+    result = solve_lighting(**together(sun_case, left_case).arguments(), on_step=stop_when_in_doubt)
+
+    assert result.history[-1].phase == "doubt"
+    assert len(result.lamps) == 1
+    np.testing.assert_allclose(result.direction, shown[-1], atol=1e-6)
 
 
 def test_several_lamps_have_no_known_strength(sun_case):
