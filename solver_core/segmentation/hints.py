@@ -13,6 +13,7 @@ from solver_core.errors import ObservationError
 
 MARGIN = 0.25  # of the longer side of what is marked, around it: what shows the colours of the surroundings
 MIN_MARGIN_PX = 8
+SCALED = "divide 8-bit values by 255 and 16-bit values by 65535"
 
 
 class Hints(NamedTuple):
@@ -37,11 +38,9 @@ def checked_image(image: Any) -> np.ndarray:
     if array.dtype == np.uint8:
         return array
     if array.dtype.kind != "f":
-        raise ObservationError(f"image must be uint8, or float in [0, 1], got {array.dtype}")
+        raise ObservationError(f"image must be uint8, or float in [0, 1], got {array.dtype}; {SCALED}")
     if not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
-        raise ObservationError(
-            f"the image's colours must lie in [0, 1], got {np.min(array)} to {np.max(array)}; divide 8-bit values by 255"
-        )
+        raise ObservationError(f"the image's colours must lie in [0, 1], got {np.min(array)} to {np.max(array)}; {SCALED}")
     return array.astype(np.float32)
 
 
@@ -71,7 +70,11 @@ def checked_hints(
         raise ObservationError("box and lasso have no pixel in common; draw them around the same object")
     else:
         window = window_around(around | is_inside, MARGIN)
+    if is_inside.all():
+        raise ObservationError("strokes inside cover all of the image; leave some of what is beside the object")
     if marked and around is not None:
+        if is_inside.any() and not (is_inside & around).any():
+            raise ObservationError("strokes inside lie outside of box or lasso; mark the object with both")
         is_outside = is_outside | ~around & ~is_inside
     if (is_inside & is_outside).any():
         raise ObservationError("strokes inside and outside overlap; mark each pixel as one or the other")
