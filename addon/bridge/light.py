@@ -154,6 +154,8 @@ def _visible_lights(
         if strength.any():
             camera_from_light = np.linalg.solve(world_from_camera, float64(instance.matrix_world))
             place = _place(light.data, camera_from_light)
+            if "sides" in place and not np.cross(*place["sides"]).any():
+                continue  # Cycles leaves out areas that have none
             lights.append(
                 KnownLight.checked({"kind": light.data.type.lower(), "strength": strength, "name": owner.name, **place})
             )

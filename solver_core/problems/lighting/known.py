@@ -36,6 +36,8 @@ SIDE_SAMPLES = 4  # along each side of an area
 ENVIRONMENT_SAMPLES = 160, 2500
 BRIGHT = 0.02  # of an environment's light: a part with more is a lamp of its own, whose size the edges of shadows show
 SHINES = 1e-3  # of an environment's light: what a sun of less adds is not seen
+LEAST_AREA = 1e-6  # sine between the sides of an area: single precision tells no less from none
+MAX_STRENGTH = 1e12  # more than the surface of the sun sends, and its square is far from what single precision holds
 AREA_FACTOR = 4.0  # in front of an area against a point light of the same power: it shines by the cosine, to one side
 
 
@@ -70,10 +72,10 @@ class KnownLight:
             raise SetupError(f"unknown key {shown(min(unknown))} of a known {kind}; it has {keys}")
         if missing := [key for key in ("strength", *KEYS[kind]) if key not in given and key not in USUAL]:
             raise SetupError(f"a known {kind} needs the key {missing[0]}")
-        strength = checked_array(given["strength"], f"strength of a known {kind}", "(3,)")
-        strength = checked_numbers(strength, f"strength of a known {kind}", () if strength.ndim == 0 else (3,))
-        if (strength < 0).any():
-            raise SetupError(f"strength of a known {kind} must not be negative")
+        strength = checked_strength(given["strength"], f"strength of a known {kind}")
+        name = given.get("name", kind)
+        if not isinstance(name, str):
+            raise SetupError(f"name of a known {kind} must be text, got {shown(name)}")
         values = {
             key: checked_numbers(given.get(key, USUAL.get(key)), key, NEEDED.get(key, ()))
             for key in KEYS[kind]
@@ -84,13 +86,14 @@ class KnownLight:
         for key in {"direction", "aim"} & set(values):
             if not values[key].any():
                 raise SetupError(f"{key} of a known {kind} must not be zero")
-            axis = values[key] / np.abs(values[key]).max()  # first, so that squares neither vanish nor overflow
-            values[key] = axis / np.linalg.norm(axis)
+            values[key] = _directions(values[key])
         for key in set(RANGES) & set(values):
             low, high = RANGES[key]
             if not low - ROUNDED <= values[key] <= high + ROUNDED:
                 raise SetupError(f"{key} of a known {kind} must be between {low} and {high}, got {float(values[key]):g}")
-        return cls(kind, np.broadcast_to(strength, 3).copy(), str(given.get("name", kind)), values)
+        if "sides" in values and np.linalg.norm(np.cross(*_directions(values["sides"]))) < LEAST_AREA:
+            raise SetupError("sides of a known area must span it, and these are parallel or zero; a point has none")
+        return cls(kind, strength, name, values)
 
     def radiance(self, scene: LitScene, map_size: int) -> np.ndarray:
         """(P, 3) radiance of white points of a single scene in this light.
@@ -134,6 +137,24 @@ class KnownLight:
         edge = np.cos(np.radians(float(self.values["cone_deg"])) / 2)
         inside = np.clip((cosine - edge) / max(float(self.values["blend"]) * (1 - edge), 1e-6), 0, 1)
         return inside * inside * (3 - 2 * inside)  # Blender's smooth step
+
+
+def checked_strength(given: Any, name: str) -> np.ndarray:
+    """(3,) a strength as Blender has it; name: what messages call it.  Raises SetupError."""
+    strength = checked_array(given, name, "(3,)")
+    if strength.shape not in ((), (3,)) or strength.dtype.kind == "b":
+        came = "true or false" if strength.dtype.kind == "b" else f"shape {strength.shape}"
+        raise SetupError(f"{name} must be one number or three (RGB), got {came}")
+    if not (np.isfinite(strength) & (strength >= 0) & (strength <= MAX_STRENGTH)).all():
+        raise SetupError(f"{name} must be finite and must not be negative or above {MAX_STRENGTH:g}")
+    return np.broadcast_to(strength.astype(np.float64), 3).copy()
+
+
+def _directions(vectors: np.ndarray) -> np.ndarray:
+    """Vectors (..., 3) as unit vectors; zero stays zero."""
+    largest = np.abs(vectors).max(axis=-1, keepdims=True)  # first, so that squares neither vanish nor overflow
+    scaled = vectors / np.where(largest > 0, largest, 1)
+    return scaled / np.maximum(np.linalg.norm(scaled, axis=-1, keepdims=True), 1e-12)
 
 
 def known_lights(given: Any) -> tuple[KnownLight, ...]:
@@ -186,4 +207,6 @@ def _checked_environment(image: Any) -> np.ndarray:
         raise SetupError(f"image of a known environment must be (H, W, 3), linear RGB all around, got shape {image.shape}")
     if not np.isfinite(image).all() or (image < 0).any():
         raise SetupError("image of a known environment must be finite and not negative")
+    if (image > MAX_STRENGTH).any():
+        raise SetupError(f"image of a known environment must be at most {MAX_STRENGTH:g}, got {image.max():g}")
     return image

@@ -13,7 +13,7 @@ from solver_core.checks import checked_array, checked_camera, checked_numbers, c
 from solver_core.errors import ConfigError, ObservationError, SetupError, shown
 from solver_core.frames import Camera
 from solver_core.mesh import Mesh
-from solver_core.problems.lighting.known import KnownLight, known_lights
+from solver_core.problems.lighting.known import KnownLight, checked_strength, known_lights
 from solver_core.problems.lighting.lights import LIGHTS, Light
 from solver_core.problems.lighting.observation import observe
 from solver_core.problems.lighting.problem import LightingProblem
@@ -25,15 +25,31 @@ from solver_core.render.gbuffer import Albedo, GBuffer, Passes, Scene, Texture, 
 SAME_ASPECT = 0.01  # image and camera may differ by a rounded pixel
 WHOLLY = 0.999  # of a pixel that sampling mixes from usable ones only, less what float32 rounds
 CLIPPED = 0.995  # linear value from which on an image that ends at 1 counts as clipped: the last step of 8 bits
+MANY_NEGATIVE = 1e-3  # of the pixels: filters of renderers leave a few that are a little below zero
 ONE_OR_MORE = "a mesh, or lists of meshes with one entry each"
 
 
 class Photograph(NamedTuple):
-    """image: (H, W, 3) float32 linear.  is_usable: (H, W) bool, asked for and finite.  camera: of this very size."""
+    """image: (H, W, 3) float32 linear.  is_usable: (H, W) bool, asked for and finite.  camera: of this very size.
+
+    is_lost, is_negative: (H, W) bool, where that was asked for which is NaN or infinite, and where colours are below zero.
+    """
 
     image: np.ndarray
     is_usable: np.ndarray
     camera: Camera
+    is_lost: np.ndarray
+    is_negative: np.ndarray
+
+    def notes(self, is_seen: np.ndarray) -> tuple[str, ...]:
+        """What the user should know of its pixels where the scene is (H, W) bool."""
+        lost, negative = (int((is_seen & where).sum()) for where in (self.is_lost, self.is_negative))
+        notes = []
+        if lost:
+            notes.append(f"Pixels of the image that are NaN or infinite were not used: {lost}.")
+        if negative >= MANY_NEGATIVE * is_seen.sum():
+            notes.append(f"Pixels of the image with colors below zero were taken for black there: {negative}.")
+        return tuple(notes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +60,7 @@ class LightingSetup:
     has it, None = to be found.  start: (3,) light in the camera's frame, or None.  gauge: index of the mesh whose unknown
     albedo the strength includes, if there is one.  tinted: indices of the others whose albedo is to be found.  up: (3,) unit,
     away from the ground.  sky: what may shine from all around.  known: other lights, whose part is taken off the photograph.
-    has_indirect: whether surfaces hide the sky from each other and light each other.
+    has_indirect: whether surfaces hide the sky from each other and light each other.  notes: sentences on the photograph.
     """
 
     kind: Light
@@ -59,6 +75,7 @@ class LightingSetup:
     sky: SkyShape
     known: tuple[KnownLight, ...] = ()
     has_indirect: bool = False
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def checked(
@@ -106,11 +123,12 @@ class LightingSetup:
         has_gauge = known_strength is None and bool(is_unknown[seen].all())
         gauge = int(seen[np.argmax(num_pixels)]) if has_gauge else None
         tinted = tuple(int(index) for index in seen if is_unknown[index] and index != gauge)
+        notes = photograph.notes(buffer.mask[0])
         buffer = buffer._replace(mask=usable[None])
         start = _checked_start(start, light)
         axis = poses[0][:3, 2] if up is None else _checked_up(up)
         sky = SkyShape("uniform" if known_strength is None else "none")
-        return cls(light, scene, photograph, buffer, known_strength, start, gauge, tinted, axis, sky, others)
+        return cls(light, scene, photograph, buffer, known_strength, start, gauge, tinted, axis, sky, others, notes=notes)
 
     def problem(self, grid_size: int, map_size: int) -> LightingProblem:
         """The problem of one instance at a resolution: cells of its grid and texels of its shadow maps along a side."""
@@ -170,15 +188,17 @@ def _checked_photograph(image: Any, camera: Camera, mask: Any) -> Photograph:
     is_usable = np.all(np.isfinite(image), axis=2)
     if not is_usable.any():
         raise ObservationError("every pixel of the image is NaN or infinite; render or load it again")
-    if mask is not None:
-        is_usable &= _checked_mask(mask, (height, width))
+    is_asked = True if mask is None else _checked_mask(mask, (height, width))
+    is_lost, is_negative = ~is_usable & is_asked, is_usable & (image < 0).any(axis=2) & is_asked
+    is_usable &= is_asked
     image = np.maximum(np.where(is_usable[..., None], image, 0), 0).astype(np.float32)
     is_usable &= ~_is_clipped(image)
     camera = camera.scaled(width / camera.width, width, height)
     if camera.distortion:
         is_usable[[0, -1]] = is_usable[:, [0, -1]] = False  # what the lens did not see repeats the border
         is_usable = camera.undistorted(is_usable.astype(np.float32)) > WHOLLY
-    return Photograph(camera.undistorted(image), is_usable, camera.pinhole)
+    lost, negative = (camera.undistorted(where.astype(np.float32)) >= 0.5 for where in (is_lost, is_negative))
+    return Photograph(camera.undistorted(image), is_usable, camera.pinhole, lost, negative)
 
 
 def _checked_mask(mask: Any, size: tuple[int, int]) -> np.ndarray:
@@ -259,10 +279,7 @@ def _checked_strength(strength: Any, albedo: object) -> np.ndarray | None:
         return None
     if albedo is None:
         raise SetupError("a known strength needs the albedo as well: an image shows only their product")
-    strength = checked_array(strength, "strength", "(3,)").astype(np.float64)
-    if strength.shape not in ((), (3,)) or not np.isfinite(strength).all() or (strength < 0).any():
-        raise SetupError("strength must be one number or three (RGB), finite and not negative")
-    return np.broadcast_to(strength, 3).copy()
+    return checked_strength(strength, "strength")
 
 
 def _checked_start(start: Any, kind: Light) -> np.ndarray | None:

@@ -353,7 +353,8 @@ class LightingSession(Session[LightingStep, LightingSolution]):
         self.best = _Found(self._start(), np.array([np.inf]), np.array([False]), [StopReason.MAX_STEPS])
         self.found = self.best
         self.pair: np.ndarray | None = None
-        self.notes = [f"The image does not show the known light {light.name}, so it was not counted." for light in missing]
+        unseen = (f"The image does not show the known light {light.name}, so it was not counted." for light in missing)
+        self.notes = [*setup.notes, *unseen]
 
     def phases(self) -> list[Phase]:
         first = [Phase(self._first, self.options.steps)]

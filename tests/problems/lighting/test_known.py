@@ -18,6 +18,7 @@ from .conftest import FLOOR, camera_from_world, make_case
 from .test_command import files, solve  # noqa: F401  (files is a fixture)
 
 SUN = [0.5, -0.4, 0.8]
+AREA = {"kind": "area", "strength": 1, "position": [0, 0, 1], "aim": [0, 0, -1]}
 LAMP = [-0.7, -0.5, 0.9]  # beside the box, on the other side
 
 
@@ -143,6 +144,12 @@ def test_a_spot_lights_its_cone_only(sun_case, lamp):
         ([{"kind": "sun", "strength": 1, "direction": [0, 0, 0]}], "must not be zero"),
         ([{"kind": "sun", "strength": 1, "direction": [0, 0, 1], "angle_deg": 400}], "between 0 and 180, got 400"),
         ([{"kind": "sun", "strength": -1, "direction": [0, 0, 1]}], "must not be negative"),
+        ([{"kind": "sun", "strength": True, "direction": [0, 0, 1]}], "one number or three (RGB), got true or false"),
+        ([{"kind": "sun", "strength": 1e300, "direction": [0, 0, 1]}], "or above 1e+12"),
+        ([{"kind": "sun", "strength": 1, "direction": [0, 0, 1], "name": 5}], "name of a known sun must be text, got 5"),
+        ([AREA | {"sides": [[1e-9, 0, 0], [3, 0, 0]]}], "sides of a known area must span it"),
+        ([AREA | {"sides": np.zeros((2, 3))}], "sides of a known area must span it"),
+        ([{"kind": "environment", "strength": 1, "image": np.full((4, 8, 3), 1e30)}], "at most 1e+12"),
         ([{"kind": "sky", "strength": 1, "aim": [0, 0, 1]}], "unknown key 'aim'"),
         ([{"kind": "point", "strength": 1, "position": [0, np.nan, 1]}], "finite"),
         ([{"kind": "environment", "strength": 1}], "needs the key image"),

@@ -143,9 +143,22 @@ def test_pixels_outside_the_mask_are_not_used(sun_case):
 
 def test_nan_pixels_are_not_used(sun_case):
     image = sun_case.image.copy()
-    image[30:50, 30:50] = np.nan
+    image[30:50, 30:50] = np.nan  # 8 pixels of it lie beside the scene
 
-    assert direction_error_deg(solve(sun_case._replace(image=image)), sun_case) < 1.5
+    result = solve(sun_case._replace(image=image))
+
+    assert direction_error_deg(result, sun_case) < 1.5
+    assert "Pixels of the image that are NaN or infinite were not used: 392." in result.report.notes
+
+
+@pytest.mark.parametrize(("side", "is_said"), [(20, True), (2, False)])
+def test_many_pixels_below_zero_are_said(side, is_said, sun_case):
+    image = sun_case.image.copy()
+    image[30 : 30 + side, 30 : 30 + side] = -0.1
+
+    notes = LightingSetup.checked(**sun_case._replace(image=image).arguments()).notes
+
+    assert notes == ("Pixels of the image with colors below zero were taken for black there: 392.",) * is_said
 
 
 def test_flat_surface_says_what_it_cannot_tell(sun_case):
