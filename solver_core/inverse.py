@@ -23,10 +23,10 @@ from typing import Any
 
 import numpy as np
 
-from solver_core.checks import checked_array, checked_numbers
+from solver_core.checks import checked_array
 from solver_core.errors import ConfigError, ObservationError, SetupError, plain_line, shown
 from solver_core.gauss_newton import Known, derivatives, gauss_newton_update, tangent
-from solver_core.manifolds import Box, Euclidean, Manifold, Product
+from solver_core.manifolds import Box, Euclidean, Manifold, Product, checked_start
 from solver_core.network.spec import NetworkSpec
 from solver_core.problem import Features, Samples, Update
 from solver_core.problem_kind import Ends, Instance, ProblemKind
@@ -94,7 +94,7 @@ def inverse_problem(
     if not isinstance(name, str):
         raise ConfigError(f"name must be a text, got {shown(name)}")
     if start is not None:
-        checked_numbers(start, "start", space.random(np.random.default_rng(PROBE_SEED), 1).shape[1:], ConfigError)
+        checked_start(start, space.random(np.random.default_rng(PROBE_SEED), 1).shape[1:], space, ConfigError)
     if noise is not None:
         error = checked_array(noise, "noise", "() or that of an observation", ConfigError)
         if not (error.size and np.isfinite(error).all() and (error > 0).all()):

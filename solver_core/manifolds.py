@@ -10,13 +10,13 @@ All are batch first.  For x, y of shape (B, ...) and a step of shape (B, D):
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from solver_core import rotations
-from solver_core.checks import checked_array, checked_count
-from solver_core.errors import ConfigError
+from solver_core.checks import checked_array, checked_count, checked_numbers
+from solver_core.errors import ConfigError, SetupError, SolverError
 
 MIN_DEPTH_CHANGE = 0.05  # an added step may not carry an object through the camera
 
@@ -254,3 +254,18 @@ class SO3Power:
 
     def random(self, rng: np.random.Generator, count: int) -> np.ndarray:
         return rotations.random_wxyz(rng, count, self.num_rotations)
+
+
+def checked_start(start: Any, shape: tuple[int, ...], space: Manifold, error: type[SolverError] = SetupError) -> np.ndarray:
+    """A point or a batch of a shape, to start from.  Raises SolverError if it is none, or lies outside of a box."""
+    given = checked_numbers(start, "start", shape, error)
+    if isinstance(space, Box):
+        numbers = given.reshape(-1, space.dim)
+        outside = (numbers < space.low) | (numbers > space.high)
+        if outside.any():
+            row, column = np.argwhere(outside)[0]
+            raise error(
+                f"start must lie in the box: number {column + 1} of it must be from {space.low[column]:g} to "
+                f"{space.high[column]:g}, got {numbers[row, column]:g}"
+            )
+    return given

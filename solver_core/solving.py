@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from solver_core.checks import checked_numbers
 from solver_core.errors import ConfigError
 from solver_core.loop import LoopSettings, OnStep
 from solver_core.loop import solve as run_loop
+from solver_core.manifolds import checked_start
 from solver_core.network.update import network_update
 from solver_core.network.weights import load_networks
 from solver_core.options import Options, keyword_options, option
@@ -89,7 +89,7 @@ def solve(
     instance = kind.instance(observation)
     if start is not None:
         shape = instance.x0.shape if np.ndim(start) == instance.x0.ndim else instance.x0.shape[1:]
-        given = checked_numbers(start, "start", shape)
+        given = checked_start(start, shape, instance.problem.manifold)
         instance = instance._replace(x0=np.broadcast_to(given, instance.x0.shape).astype(instance.x0.dtype))
     return solve_instance(kind, instance, options, on_step)
 

@@ -207,6 +207,7 @@ def test_an_observation_of_another_form_is_refused(observation, sentence):
         ({"noise": "much"}, "noise must be an array"),
         ({"noise": []}, "noise must be positive"),
         ({"start": False}, "start must have shape"),
+        ({"start": [1.0, 7.0]}, "start must lie in the box: number 2 of it must be from -1 to 1, got 7"),
         ({"forward": None}, "forward must be a function"),
     ],
 )
