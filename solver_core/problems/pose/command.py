@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     files.add_argument("--mask-out", action=console.Output, metavar="MASK", help="write the mask that was found in the --photo")
     files.add_argument("--out", type=Path, metavar="JSON", help="also write the result here; a folder for a folder of masks")
     files.add_argument(
-        "--picture", action=console.Output, metavar="PNG", help="draw outlines of mask and object, before and after"
+        "--picture", action=console.Output, metavar="PNG", help="draw outlines of mask and object, before and after or by view"
     )
     files.add_argument("--animation", action=console.Output, metavar="GIF", help="draw outlines at every step")
     add_places(files, "masks of a folder solved")
@@ -142,7 +142,8 @@ def _run_labels(args: argparse.Namespace) -> int:
 
 def _run_views(args: argparse.Namespace) -> int:
     """The pose from several cameras."""
-    unused = [name for name in ("mask", "camera", "ignore", "focal", *OF_ONE_MASK) if getattr(args, name) is not None]
+    others = ("mask", "camera", "ignore", "focal", *OF_ONE_MASK)
+    unused = [name for name in others if name != "picture" and getattr(args, name) is not None]
     if unused or args.mesh_of or args.track:
         flag = unused[0] if unused else "mesh-of" if args.mesh_of else "track"
         raise ConfigError(f"--{flag} does not go with --view, which names the mask, camera and pose of each camera")
@@ -154,6 +155,14 @@ def _run_views(args: argparse.Namespace) -> int:
             options = options_from(args, PoseOptions)
             result = solve_pose_views(**inputs, options=options, on_step=lambda step: show(_words_of(step)))
         console.print_result(_content_of_views(result), args.out)
+        if args.picture is not None:
+            mesh, seen = Surface(inputs["vertices"], inputs["faces"]), zip(inputs["masks"], inputs["cameras"], strict=True)
+            canvases = [
+                drawing.PoseCanvas.of_size(mesh, camera.undistorted(mask), camera, None, drawing.FRAME_PX)
+                for mask, camera in seen
+            ]
+            captions = [f"view {number}: {_overlap(iou)}" for number, iou in enumerate(result.ious, 1)]
+            write_picture(args.picture, drawing.draw_views(canvases, result.cameras_from_object, captions))
     code = console.conclude(result.verdict, result.explanation)
     for note in result.notes:
         console.print_remark(note)

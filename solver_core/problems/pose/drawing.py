@@ -74,6 +74,12 @@ def draw_before_and_after(canvas: PoseCanvas, before: np.ndarray, after: np.ndar
     return side_by_side([Panel(picture, caption) for picture, caption in zip(pictures, captions, strict=True)])
 
 
+def draw_views(canvases: Sequence[PoseCanvas], poses: np.ndarray, captions: Sequence[str]) -> np.ndarray:
+    """A panel for each view: the object at the pose of (V, 4, 4) before its camera, each with its caption."""
+    parts = zip(canvases, poses, captions, strict=True)
+    return side_by_side([Panel(canvas.draw(pose, CYAN), caption) for canvas, pose, caption in parts])
+
+
 def draw_step(canvas: PoseCanvas, camera_from_object: np.ndarray, caption: str, is_last: bool) -> np.ndarray:
     """One frame of an animation."""
     return side_by_side([Panel(canvas.draw(camera_from_object, CYAN if is_last else ORANGE), caption)])

@@ -10,7 +10,7 @@ import numpy as np
 
 from solver_core import rotations
 from solver_core.checks import checked_kind, checked_rigid
-from solver_core.errors import ConfigError, SetupError, SolverError
+from solver_core.errors import ConfigError, ObservationError, SetupError, SolverError
 from solver_core.frames import Camera
 from solver_core.loop import LoopSettings
 from solver_core.options import keyword_options
@@ -128,7 +128,8 @@ def solve_pose_views(
             ignore = None if ignores is None else ignores[view]
             setups.append(PoseSetup.checked(mask, vertices, faces, camera, seen, ignore, up))
         except SolverError as error:
-            raise type(error)(f"view {view + 1}: {error}") from error
+            is_spare = isinstance(error, ObservationError) and len(masks) > 1
+            raise type(error)(f"view {view + 1}: {error}{'; or leave this view out' * is_spare}") from error
         places.append(world_from_camera)
     return ViewsSession(setups, np.stack(places), options, rng).run(on_step)
 

@@ -9,7 +9,8 @@ from PIL import Image
 
 from solver_core import render, rotations
 from solver_core.command.cli import main
-from solver_core.errors import SetupError, SolverError
+from solver_core.command.pictures import CYAN
+from solver_core.errors import ObservationError, SetupError, SolverError
 from solver_core.frames import Camera, matrix_from_pose, pose_from_matrix
 from solver_core.manifolds import SE3
 from solver_core.problem import take
@@ -202,6 +203,13 @@ def test_start_behind_a_camera_names_the_view(chair, masks, worlds_from_cameras)
         solve_pose_views(masks, chair.vertices, chair.faces, [CAMERA] * 2, worlds_from_cameras, worlds_from_cameras[0] @ behind)
 
 
+def test_an_empty_mask_is_refused_with_what_to_do_about_its_view(chair, masks, worlds_from_cameras):
+    masks = [masks[0], np.zeros_like(masks[1])]
+
+    with pytest.raises(ObservationError, match=r"view 2: the silhouette is empty: .*; or leave this view out"):
+        solve_pose_views(masks, chair.vertices, chair.faces, [CAMERA] * 2, worlds_from_cameras)
+
+
 @pytest.fixture
 def files(tmp_path, chair, masks, poses, worlds_from_cameras, rng_world):
     vertices = [f"v {x} {y} {z}\n" for x, y, z in chair.vertices]
@@ -222,13 +230,19 @@ def solve(folder, *more: str) -> int:
 
 
 def test_command_takes_views_in_a_convention(files, capsys, poses, rng_world):
-    code = solve(files, f"--start={files / 'start.json'}", "--steps=0", f"--out={files / 'out.json'}")
+    outputs = [f"--out={files / 'out.json'}", f"--picture={files / 'views.png'}"]
+
+    code = solve(files, f"--start={files / 'start.json'}", "--steps=0", *outputs)
 
     content = json.loads(capsys.readouterr().out)
     assert code == 0
     np.testing.assert_allclose(content["world_from_object"], rng_world @ matrix_from_pose(poses[0]), atol=5e-3)
     assert len(content["ious"]) == 2
     assert json.loads((files / "out.json").read_text()) == content
+    picture = np.asarray(Image.open(files / "views.png")).astype(int)
+    half = picture.shape[1] // 2
+    for panel in (picture[:, :half], picture[:, half:]):  # each has the outline of the object
+        assert (np.abs(panel - CYAN).max(axis=2) < 40).sum() > 200
 
 
 @pytest.mark.parametrize(
