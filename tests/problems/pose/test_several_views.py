@@ -8,11 +8,14 @@ import pytest
 from PIL import Image
 
 from solver_core import render, rotations
+from solver_core.camera_files import read_camera
 from solver_core.command.cli import main
+from solver_core.command.files import read_mesh, read_pose
 from solver_core.command.pictures import CYAN
 from solver_core.errors import ObservationError, SetupError, SolverError
 from solver_core.frames import Camera, matrix_from_pose, pose_from_matrix
 from solver_core.manifolds import SE3
+from solver_core.mesh import Mesh
 from solver_core.problem import take
 from solver_core.problems.pose.refine import refine_levels
 from solver_core.problems.pose.several_views import (
@@ -262,3 +265,15 @@ def test_command_refuses_what_does_not_go_with_views(files, capsys, monkeypatch,
 def test_command_needs_a_mask_or_views(files, capsys):
     assert main(["solve", "pose", f"--mesh={files / 'chair.obj'}"]) == 2
     assert "or --view" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["left", "front", "right"])
+def test_masks_of_the_demo_show_the_toy_where_it_stands(name, demo_dir):
+    views = demo_dir / "views"
+    mesh, camera = read_mesh(demo_dir / "pose_model.ply"), read_camera(views / "camera.json")
+    world_from_camera = read_pose(views / f"{name}.json", "world_from_camera")
+    pose = np.linalg.inv(world_from_camera) @ read_pose(views / "truth.json", "world_from_object")
+
+    seen = render.render_depth([Mesh.checked(*mesh[:2])], pose[None], camera.intrinsics, camera.height, camera.width)[0]
+
+    assert (np.isfinite(seen) != np.asarray(Image.open(views / f"{name}.png"))).sum() < 10
