@@ -149,6 +149,12 @@ class DEEP_FEEDBACK_PG_image(bpy.types.PropertyGroup):
         return self.source == "FILE" and bool(self.file)
 
 
+class DEEP_FEEDBACK_PG_recorded(bpy.types.PropertyGroup):
+    """An object that a result names, whatever it is called since; name: what it was called then."""
+
+    thing: PointerProperty(type=bpy.types.Object, name="Object", description="An object that the result is about")
+
+
 class DEEP_FEEDBACK_PG_pose(PoseProperties, bpy.types.PropertyGroup):
     object: PointerProperty(
         type=bpy.types.Object,
@@ -167,6 +173,7 @@ class DEEP_FEEDBACK_PG_pose(PoseProperties, bpy.types.PropertyGroup):
     )
     step: results.step_property("pose")
     record: results.record_property()
+    recorded: CollectionProperty(type=DEEP_FEEDBACK_PG_recorded)
 
 
 def _redraw(_: object, __: bpy.types.Context) -> None:
@@ -229,6 +236,7 @@ class DEEP_FEEDBACK_PG_lighting(LightingProperties, bpy.types.PropertyGroup):
     active_light: IntProperty(name="Light", description="The light of the list that is marked", default=0, min=0)
     step: results.step_property("lighting")
     record: results.record_property()
+    recorded: CollectionProperty(type=DEEP_FEEDBACK_PG_recorded)
 
     @property
     def ignored(self) -> tuple[str, ...]:
@@ -377,6 +385,7 @@ class DEEP_FEEDBACK_PG_armature(ArmatureProperties, bpy.types.PropertyGroup):
     active_bone: IntProperty(name="Line", description="The line of the bone map that is edited", default=0, min=0)
     step: results.step_property("armature")
     record: results.record_property()
+    recorded: CollectionProperty(type=DEEP_FEEDBACK_PG_recorded)
 
     @property
     def bone_map(self) -> tuple[BoneTarget, ...]:
@@ -412,6 +421,7 @@ class DEEP_FEEDBACK_PG_scene(bpy.types.PropertyGroup):
 
 CLASSES = (
     DEEP_FEEDBACK_PG_image,
+    DEEP_FEEDBACK_PG_recorded,
     DEEP_FEEDBACK_PG_pose,
     DEEP_FEEDBACK_PG_object,
     DEEP_FEEDBACK_PG_lighting,

@@ -17,26 +17,27 @@ import bpy
 from solver_core.errors import SolverError
 from solver_core.solution import Verdict
 
-from .bridge.scene import find_scene
+from .bridge.scene import Handle
+from .solves.afterwards import named_in
 from .solves.solve import NO_IMAGE_LINES, Solve, Step
 
 RECORD_FORMAT = 1  # of what is in the file; another one is not shown
 DIGITS = 6  # of numbers in the file
+KEPT = 4  # results of a problem that undo and redo can bring back with all their steps
 
 
-@dataclass
+@dataclass(eq=False)
 class Result:
     """A solve, running or done, and its steps.  Names and arrays only, so that it outlives an undo.
 
     steps_of: of each part that was solved; but for the last part only the last step has its lines.  current: index of the step
     that the scene shows, frame: at which frame.  progress: from 0 to 1, never falls; num_done: parts that are; is_finishing:
     whether all are.  rendered: what Cycles renders before the first step, in words.  report: Solve.report(), None while the
-    solve runs.  notice: why the last replay could not be shown.  id: by which the scene knows its result.  previous: the result
-    before this one, which counts again if the solve is taken back.
+    solve runs.  notice: why the last replay could not be shown.  id: by which the scene knows its result.
     """
 
     problem: str
-    scene: str
+    scene: Handle
     camera: str
     solve: Solve
     steps_of: dict[int, list[Step]] = field(default_factory=dict)
@@ -49,7 +50,6 @@ class Result:
     report: dict | None = None
     notice: str = ""
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
-    previous: Result | None = None
     _seen: Step | None = None
 
     @property
@@ -78,7 +78,7 @@ class Result:
         """Shows an earlier step in the scene, at its frame if that was solved; notes why not where what was solved is gone."""
         self.notice = ""
         try:
-            scene = find_scene(self.scene)
+            scene = self.scene.require_scene()
             steps = self.steps_of.get(scene.frame_current, self.steps)
             step = steps[min(current, len(steps) - 1)]
             self._apply(self._at_frame(step, scene.frame_current) or step)
@@ -92,7 +92,7 @@ class Result:
         None where the frame was not solved, or the scene is another.
         """
         frame = scene.frame_current
-        if scene.name != self.scene or not self.steps:
+        if scene.session_uid != self.scene.uid or not self.steps:
             return None
         if frame == self.frame:
             return self._seen
@@ -108,19 +108,20 @@ class Result:
 
     def _apply(self, step: Step) -> None:
         self.solve.apply(step)
-        self.frame, self._seen = find_scene(self.scene).frame_current, step
+        self.frame, self._seen = self.scene.require_scene().frame_current, step
 
 
-_results: dict[str, Result] = {}
+_results: dict[str, list[Result]] = {}  # of each problem, the newest last
 _shown: Result | None = None  # by the overlay
 
 
 def find(problem: str, scene: bpy.types.Scene) -> Result | None:
-    """The newest result of a problem in this session, if it is that of the scene and was not undone."""
-    result = _results.get(problem)
-    if result is None or result.scene != scene.name:
-        return None
-    return result if result.report is None or _record(problem, scene).get("id") == result.id else None
+    """The result of a scene, if it is of this session: the one that runs, else the one that undo and redo have left there."""
+    ours = [result for result in _results.get(problem, ()) if result.scene.uid == scene.session_uid]
+    if ours and ours[-1].report is None:
+        return ours[-1]
+    known = _record(problem, scene).get("id")
+    return next((result for result in ours if result.id == known), None)
 
 
 def report_of(problem: str, scene: bpy.types.Scene) -> dict | None:
@@ -130,16 +131,24 @@ def report_of(problem: str, scene: bpy.types.Scene) -> dict | None:
 
 def conclude(result: Result, report: dict) -> None:
     """Ends a running result with its report, which is stored in the scene."""
-    settings = getattr(find_scene(result.scene).deep_feedback, result.problem)
+    scene = result.scene.require_scene()
+    settings = getattr(scene.deep_feedback, result.problem)
+    settings.recorded.clear()
+    for name in named_in(result.problem, report):
+        line = settings.recorded.add()
+        line.name, line.thing = name, scene.objects.get(name)
     settings.record = json.dumps({"format": RECORD_FORMAT, "id": result.id, "report": _rounded(report)}, separators=(",", ":"))
-    result.report, result.is_finishing, result.previous = report, False, None
+    result.report, result.is_finishing = report, False
     redraw()
 
 
 def clear(problem: str, scene: bpy.types.Scene) -> None:
-    """Forgets the result of a scene, also in the file."""
-    getattr(scene.deep_feedback, problem).record = ""
-    forget(problem)
+    """Takes the result of a scene out of it; undo brings it back."""
+    settings = getattr(scene.deep_feedback, problem)
+    settings.record = ""
+    settings.recorded.clear()
+    if _shown is not None and _shown.problem == problem:
+        show(None)
 
 
 def _record(problem: str, scene: bpy.types.Scene) -> dict:
@@ -167,24 +176,18 @@ def _rounded(value: Any) -> Any:
 
 def keep(result: Result) -> None:
     """Makes a result the newest of its problem and lets the overlay show it."""
-    result.previous = _results.get(result.problem)
-    _results[result.problem] = result
+    _results[result.problem] = [*_results.get(result.problem, ()), result][-KEPT:]
     show(result)
 
 
-def forget(problem: str) -> None:
-    result = _results.pop(problem, None)
-    if result is _shown:
-        show(None)
-
-
 def take_back(result: Result) -> None:
-    """Makes the result before this one the newest again, if there was one."""
-    if _results.get(result.problem) is not result:  # another file was opened
+    """Forgets a result, so that the one before it counts again, if there was one."""
+    ours = _results.get(result.problem, [])
+    if result not in ours:  # another file was opened
         return
-    forget(result.problem)
-    if result.previous is not None:
-        keep(result.previous)
+    ours.remove(result)
+    scene = result.scene.find_scene()
+    show(None if scene is None else find(result.problem, scene))
 
 
 def show(result: Result | None) -> None:
@@ -199,7 +202,7 @@ def shown() -> Result | None:
 
 
 def is_running() -> bool:
-    return any(result.report is None for result in _results.values())
+    return any(result.report is None for ours in _results.values() for result in ours)
 
 
 def step_property(problem: str) -> object:
@@ -245,8 +248,8 @@ def redraw() -> None:
 
 @bpy.app.handlers.persistent
 def _forget_all(*_: object) -> None:
-    for problem in list(_results):
-        forget(problem)
+    _results.clear()
+    show(None)
 
 
 @bpy.app.handlers.persistent

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Self
 import bpy
 
 from .keyframes import every_curve
+from .scene import Handle
 
 GONE = (ValueError, IndexError, KeyError, AttributeError)  # what reading and writing raise where a curve has no property
 
@@ -31,7 +32,7 @@ class _Owner(NamedTuple):
 class Moment:
     """frame, subframe: of the scene.  values: what each animated property held, as (owner, path, index, value)."""
 
-    scene: str
+    scene: Handle
     frame: int
     subframe: float
     values: tuple[tuple[_Owner, str, int, Any], ...]
@@ -43,11 +44,11 @@ class Moment:
             for path, index in {(curve.data_path, curve.array_index) for curve in every_curve(block)}:
                 with contextlib.suppress(*GONE):
                     values.append((owner, path, index, _read(block, path, index)))
-        return cls(scene.name, scene.frame_current, scene.frame_subframe, tuple(values))
+        return cls(Handle.of(scene), scene.frame_current, scene.frame_subframe, tuple(values))
 
     def show(self) -> None:
         """Shows the frame again, as its animation has it, unless it is shown or the scene is gone."""
-        scene = bpy.data.scenes.get(self.scene)
+        scene = self.scene.find_scene()
         if scene is not None and (scene.frame_current, scene.frame_subframe) != (self.frame, self.subframe):
             scene.frame_set(self.frame, subframe=self.subframe)
 

@@ -14,13 +14,6 @@ from solver_core.errors import SetupError
 from .transform import read_channels, write_channels
 
 
-def find_scene(name: str) -> bpy.types.Scene:
-    scene = bpy.data.scenes.get(name)
-    if scene is None:
-        raise SetupError(f"The scene '{name}' does not exist any more.")
-    return scene
-
-
 def find_object(scene: bpy.types.Scene, name: str, what: str) -> bpy.types.Object:
     """The object of a scene with a name; what: "object", "camera", ... for the sentence."""
     found = scene.objects.get(name)
@@ -42,13 +35,13 @@ def find_by_uid(blocks: Iterable[_Block], uid: int) -> _Block | None:
 
 
 class Handle(NamedTuple):
-    """What finds an object again after an undo and under another name.  uid: Blender's own number of it in this session."""
+    """What finds an object or scene after an undo and under another name.  uid: Blender's own number of it in this session."""
 
     name: str
     uid: int
 
     @classmethod
-    def of(cls, thing: bpy.types.Object) -> Self:
+    def of(cls, thing: bpy.types.Object | bpy.types.Scene) -> Self:
         return cls(thing.name, thing.session_uid)
 
     def find(self, scene: bpy.types.Scene | None) -> bpy.types.Object | None:
@@ -66,6 +59,17 @@ class Handle(NamedTuple):
         if thing is None:
             raise SetupError(f"'{self.name}' is no longer in the scene '{scene.name}': it was deleted or moved to another.")
         return thing
+
+    def find_scene(self) -> bpy.types.Scene | None:
+        """The scene, None if it is gone."""
+        return find_by_uid(bpy.data.scenes, self.uid)
+
+    def require_scene(self) -> bpy.types.Scene:
+        """The scene.  Raises SetupError if it is gone."""
+        scene = self.find_scene()
+        if scene is None:
+            raise SetupError(f"The scene '{self.name}' does not exist any more.")
+        return scene
 
 
 def require_editable(thing: bpy.types.ID) -> None:

@@ -20,6 +20,7 @@ from solver_core.solution import Verdict
 
 from .. import messages, results
 from ..bridge.passes import Render
+from ..bridge.scene import Handle
 from ..results import Result
 from ..solves.solve import Solve, Step, drain, solve_all
 
@@ -50,6 +51,7 @@ class Run:
         self._coming: Future[Step | None] | None = None
         self._shown_at = 0.0
         self._pieces: Iterator[None] | None = None  # of finishing, once that has begun
+        self._keys = ""  # that end it, as the status bar says
 
     def tick(self) -> bool:
         """Shows the next step if it is there, or finishes a piece; whether the run goes on.  Raises SolverError."""
@@ -79,6 +81,14 @@ class Run:
     def finish(self, end: str) -> None:
         """Does what is left of finishing.  end: why not all was solved, a sentence."""
         drain(self._pieces if self._pieces is not None else self.result.solve.finish(end))
+
+    def say_keys(self, workspace: bpy.types.WorkSpace, label: str) -> None:
+        """Says in the status bar what ends the run, where that has changed: a render of Blender's goes on at a right click."""
+        keys = "Esc" if self.result.rendered else "Esc or right click"
+        if keys != self._keys:
+            what = "puts everything back" if len(self.result.solve.parts) == 1 else "keeps the frames that are solved"
+            workspace.status_text_set(f"{label}: {keys} ends it and {what}")
+            self._keys = keys
 
     def stop(self) -> None:
         """Lets go of the thread, the timer and the status bar; a step that is being computed is thrown away."""
@@ -221,14 +231,15 @@ class LiveOperator:
         self.run.timer = context.window_manager.event_timer_add(TICK, window=context.window)
         start(self.run)
         context.window_manager.modal_handler_add(self)
-        what = "puts everything back" if len(result.solve.parts) == 1 else "keeps the frames that are solved"
-        context.workspace.status_text_set(f"{self.bl_label}: Esc or right click ends it and {what}")
+        self.run.say_keys(context.workspace, self.bl_label)
         return {"RUNNING_MODAL"}
 
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         try:
             if is_current(self.run):
                 self._go_on(event)
+            if is_current(self.run):
+                self.run.say_keys(context.workspace, self.bl_label)
         except SolverError as error:
             messages.report_error(self, error)
             return {"CANCELLED"}
@@ -278,7 +289,7 @@ class LiveOperator:
         earlier = results.find(self.problem, context.scene)
         if earlier is not None:
             self.go_on_from(solve, earlier.solve)
-        result = Result(self.problem, context.scene.name, getattr(task, "camera", ""), solve)
+        result = Result(self.problem, Handle.of(context.scene), getattr(task, "camera", ""), solve)
         results.keep(result)
         return result
 

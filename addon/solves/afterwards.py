@@ -18,9 +18,16 @@ from ..bridge.scene import Handle, evaluate, require_editable
 from ..bridge.transform import float64, free_components, read_placement, rotation_channel
 
 
+def named_in(problem: str, report: dict[str, Any]) -> list[str]:
+    """Names of the objects that a report is about, as they were when it was made."""
+    if problem == "pose":
+        return list(dict.fromkeys([*report["moved"], *report["counted"]]))
+    return [report["lamp" if problem == "lighting" else "armature"]]
+
+
 def place_alternative(scene: bpy.types.Scene, report: dict[str, Any], index: int) -> None:
     """Places what Solve Pose moved as in an entry of its alternatives.  Raises SetupError."""
-    movers = [_find(scene, name) for name in report["moved"]]
+    movers = [_find(scene, "pose", name) for name in report["moved"]]
     depsgraph = evaluate(scene)
     placements = {Handle.of(mover): read_placement(depsgraph, mover) for mover in movers}
     move(scene, placements, _motion(scene, report, index))
@@ -31,9 +38,9 @@ def bake_alternatives(scene: bpy.types.Scene, report: dict[str, Any]) -> bpy.typ
 
     They have neither animation nor modifiers, and no render shows them.  Raises SetupError.
     """
-    movers = [_find(scene, name) for name in report["moved"]]
+    movers = [_find(scene, "pose", name) for name in report["moved"]]
     is_camera = movers[0].type == "CAMERA"
-    parts = movers if is_camera else [_find(scene, name) for name in report["counted"]]
+    parts = movers if is_camera else [_find(scene, "pose", name) for name in report["counted"]]
     depsgraph = evaluate(scene)
     originals = [still_copy(depsgraph, part) for part in parts]
     collection = bpy.data.collections.new(f"Alternatives of {movers[0].name}")
@@ -55,7 +62,7 @@ def key_result(scene: bpy.types.Scene, problem: str, report: dict[str, Any]) -> 
     """Keyframes what a solve changed, as it is now, at the scene's frame.  Raises SetupError."""
     frame = scene.frame_current
     if problem == "armature":
-        armature = _find(scene, report["armature"])
+        armature = _find(scene, problem, report["armature"])
         require_editable(armature)
         bones = armature.pose.bones
         for bone in filter(None, map(bones.get, report["turned"])):
@@ -64,7 +71,7 @@ def key_result(scene: bpy.types.Scene, problem: str, report: dict[str, Any]) -> 
             key_now(bone, "location", frame)
         return
     for name in [report["lamp"]] if problem == "lighting" else report["moved"]:
-        thing = _find(scene, name)
+        thing = _find(scene, problem, name)
         require_editable(thing)
         for channel in ("location", rotation_channel(thing)):
             key_now(thing, channel, frame, free_components(thing, channel))
@@ -73,10 +80,12 @@ def key_result(scene: bpy.types.Scene, problem: str, report: dict[str, Any]) -> 
                 key_now(thing.data, channel, frame)
 
 
-def _find(scene: bpy.types.Scene, name: str) -> bpy.types.Object:
-    found = scene.objects.get(name)
-    if found is None:
-        raise SetupError(f"'{name}' is no longer in the scene '{scene.name}': it was renamed, deleted or moved to another.")
+def _find(scene: bpy.types.Scene, problem: str, name: str) -> bpy.types.Object:
+    """The object of a scene that the result of a problem has under a name, whatever it is called now."""
+    line = getattr(scene.deep_feedback, problem).recorded.get(name)
+    found = scene.objects.get(name) if line is None else line.thing  # files of earlier versions have names only
+    if found is None or found not in tuple(scene.objects):
+        raise SetupError(f"'{name}' is no longer in the scene '{scene.name}': it was deleted or moved to another.")
     return found
 
 
@@ -85,7 +94,7 @@ def _motion(scene: bpy.types.Scene, report: dict[str, Any], index: int) -> np.nd
     if not 0 <= index < len(report["alternatives"]):
         raise SetupError(f"There is no alternative {index}: the result has {len(report['alternatives'])}.")
     alternative = report["alternatives"][index]
-    first = _find(scene, report["moved"][0])
+    first = _find(scene, "pose", report["moved"][0])
     goal = np.eye(4)
     goal[:3, :3], goal[:3, 3] = matrix_from_wxyz(np.array(alternative["rotation_wxyz"])), alternative["location"]
     return goal @ np.linalg.inv(read_placement(evaluate(scene), first).world_from_thing)

@@ -45,7 +45,7 @@ from ..bridge.controls import Control, find_controls, pose_controls
 from ..bridge.holds import animation_holds, bone_holds, bone_limits, nla_holds
 from ..bridge.keyframes import Keys, require_keyable
 from ..bridge.moment import Moment
-from ..bridge.scene import Handle, as_played, evaluate, find_object, find_scene, require_editable, show_frame
+from ..bridge.scene import Handle, as_played, evaluate, find_object, require_editable, show_frame
 from ..bridge.transform import read_channels, rotation_channel, world_matrix, write_channels
 from .armature_chain import Chain, build_chain, metres_per_unit
 from .armature_inputs import Inputs
@@ -84,7 +84,7 @@ class ArmatureSolve:
     Keyframes are set on the mapped bones and on those between them, which have to turn as well, and on no others.
     """
 
-    scene: str
+    scene: Handle
     task: ArmatureTask
     frames: tuple[int, ...]
     moment: Moment  # before the solve
@@ -148,7 +148,7 @@ class ArmatureSolve:
         if scaled:
             notices.append(f"'{scaled[0]}' is scaled in its pose, which the solve does not see: clear the pose's scale.")
         return cls(
-            scene.name,
+            Handle.of(scene),
             replace(task, bones=rows),
             frames,
             Moment.of(scene),
@@ -169,7 +169,7 @@ class ArmatureSolve:
         return self.frames[:1]
 
     def read(self, part: int) -> tuple[()]:
-        scene, task, chain = find_scene(self.scene), self.task, self.chain
+        scene, task, chain = self.scene.require_scene(), self.task, self.chain
         armature = self.armature.require(scene)
         metres = metres_per_unit(scene, armature)
         rest = None if task.options.rest_frame is None else self._read_stance(scene, armature, task.options.rest_frame)
@@ -329,7 +329,7 @@ class ArmatureSolve:
         self.reset()
 
     def reset(self) -> None:
-        armature = self.armature.find(bpy.data.scenes.get(self.scene))
+        armature = self.armature.find(self.scene.find_scene())
         if armature is None:
             return
         for name, keys in self.keys.items():
@@ -384,7 +384,7 @@ class ArmatureSolve:
         return node_weights(self.chain, self.task.bones) > 0
 
     def _find(self) -> tuple[bpy.types.Scene, bpy.types.Object]:
-        scene = find_scene(self.scene)
+        scene = self.scene.require_scene()
         armature = self.armature.require(scene)
         check_armature(armature)
         return scene, armature

@@ -48,7 +48,7 @@ from ..bridge.light import (
 from ..bridge.material import glossy_materials, shining_materials, surface_albedo, unread_materials
 from ..bridge.mesh import Surface, read_surfaces
 from ..bridge.passes import Render, cycles_passes
-from ..bridge.scene import Handle, as_played, evaluate, find_object, find_scene, rendered_objects, require_editable
+from ..bridge.scene import Handle, as_played, evaluate, find_object, rendered_objects, require_editable
 from ..bridge.sky import SkyBefore, remove_sky, write_sky
 from ..bridge.transform import AT_ORIGIN, Placement, place, read_channels, read_placement, write_channels
 from ..bridge.view_transform import ViewTransform, has_tone_curve
@@ -206,7 +206,7 @@ class _Light(NamedTuple):
 class LightingSolve:
     """See solves/solve.py.  A new light appears with the first step that is shown."""
 
-    scene: str
+    scene: Handle
     task: LightingTask
     parts: tuple[int, ...]
     handle: Handle | None  # of the light, None while a new one is not there
@@ -242,7 +242,7 @@ class LightingSolve:
             handle = Handle.of(light)
             try_move(scene, (handle,), (), ())
             before = _Light.of(scene, light)
-        return cls(scene.name, task, (scene.frame_current,), handle, before)
+        return cls(Handle.of(scene), task, (scene.frame_current,), handle, before)
 
     def go_on_from(self, earlier: LightingSolve) -> None:
         """Takes the place of an earlier solve, if that was of the same light, or of a new one as this is.
@@ -257,7 +257,7 @@ class LightingSolve:
         self.moved_earlier = earlier.moved_earlier
         if earlier.handle is not None and earlier.before is not None:
             self.moved_earlier = ((earlier.handle, earlier.before), *self.moved_earlier)
-        scene = find_scene(self.scene)
+        scene = self.scene.require_scene()
         light = earlier.handle.find(scene) if is_new_again and earlier.handle is not None else None
         if light is None:
             return
@@ -272,7 +272,7 @@ class LightingSolve:
         return "" if self.handle is None else self.handle.name
 
     def read(self, part: int) -> Iterator[Render]:
-        scene, task = find_scene(self.scene), self.task
+        scene, task = self.scene.require_scene(), self.task
         camera = find_object(scene, task.camera, "camera")
         depsgraph = evaluate(scene)
         world_from_camera = read_camera_pose(depsgraph, camera)
@@ -348,7 +348,7 @@ class LightingSolve:
 
     def keep(self) -> bool:
         self._write(LightAnswer(self._light_world(self.solution.light), self.solution.strength))
-        scene = find_scene(self.scene)
+        scene = self.scene.require_scene()
         _remove(scene, self.outdated)
         if self.outdated_sky is not None:
             remove_sky(scene, self.outdated_sky)
@@ -361,7 +361,7 @@ class LightingSolve:
         return True
 
     def finish(self, end: str = "") -> Iterator[None]:
-        scene = find_scene(self.scene)
+        scene = self.scene.require_scene()
         light = self.handle.require(scene)
         with as_played(scene, scene.frame_current, [light]):
             depsgraph = evaluate(scene)
@@ -391,23 +391,20 @@ class LightingSolve:
     def reset(self) -> None:
         """Leaves the scene as it was before the first of the solves that this one follows."""
         self._take_back(self.before)
-        scene = bpy.data.scenes.get(self.scene)
+        scene = self.scene.find_scene()
         for handle, before in self.moved_earlier:
             if (light := handle.find(scene)) is not None:
                 before.put_back(light)
 
     def _take_back(self, before: _Light | None) -> None:
         """Takes out what this solve made.  before: its light, None = it is removed, too."""
-        scene = bpy.data.scenes.get(self.scene)
+        scene = self.scene.find_scene()
         if scene is None:
             return
         if self.sky_before is not None:
             remove_sky(scene, self.sky_before)
         _remove(scene, self.further)
-        self.sky_before, self.further = None, ()
         light = None if self.handle is None else self.handle.find(scene)
-        if before is None:
-            self.handle = None
         if light is not None and before is None:
             remove_light(light)
         elif light is not None:
@@ -502,7 +499,7 @@ class LightingSolve:
         )
         if not options.use_base_color or options.passes == "NEVER" or not is_needed:
             return None
-        scene = find_scene(self.scene)
+        scene = self.scene.require_scene()
         camera = find_object(scene, self.task.camera, "camera")
         try:
             passes = yield from cycles_passes(scene, evaluate(scene), camera, (view.width, view.height))
@@ -609,7 +606,7 @@ class LightingSolve:
         return self.inputs.world_from_camera[:3, :3] @ light_camera
 
     def _write(self, answer: LightAnswer) -> None:
-        scene = find_scene(self.scene)
+        scene = self.scene.require_scene()
         if self.before is None and (self.handle is None or self.handle.find(scene) is None):
             self.handle = Handle.of(new_light(scene, self.task.kind.name))
         light = self.handle.require(scene)
@@ -621,7 +618,7 @@ class LightingSolve:
 
     def _write_further(self) -> None:
         """New lights for all lamps but the first."""
-        scene, handles = find_scene(self.scene), []
+        scene, handles = self.scene.require_scene(), []
         for number, lamp in enumerate(self.solution.lamps[1:], 2):
             light = new_light(scene, self.task.kind.name)
             light.name = f"{self.light} {number}"

@@ -28,7 +28,7 @@ from ..bridge.image import Picture
 from ..bridge.keyframes import Keys, require_keyable, set_keys
 from ..bridge.matte import Mark
 from ..bridge.moment import Moment
-from ..bridge.scene import Handle, as_played, evaluate, find_object, find_scene, require_editable, show_frame
+from ..bridge.scene import Handle, as_played, evaluate, find_object, require_editable, show_frame
 from ..bridge.transform import (
     Placement,
     free_components,
@@ -150,7 +150,7 @@ class PoseSolve:
     from where the last round ended, until the scene is as was solved; the round counts that the scene shows to be best.
     """
 
-    scene: str
+    scene: Handle
     task: PoseTask
     parts: tuple[int, ...]
     moment: Moment  # before the solve
@@ -191,10 +191,10 @@ class PoseSolve:
         things = Things(eye, moved, trial.parts or assembly.parts, assembly.movers[0])
         channels = {one: read_channels(one.require(scene)) for one in moved}
         marks = tuple(Mark.of(one.require(scene)) for one in things.parts)
-        return cls(scene.name, task, parts, Moment.of(scene), things, trial, channels, marks)
+        return cls(Handle.of(scene), task, parts, Moment.of(scene), things, trial, channels, marks)
 
     def read(self, part: int) -> tuple[()]:
-        scene = find_scene(self.scene)
+        scene = self.scene.require_scene()
         if self.task.is_range and not self.rounds:  # also at the current frame, which may not be as its animation plays it
             scene.frame_set(part)
         self.view = self._read(scene)
@@ -229,12 +229,12 @@ class PoseSolve:
         self.iou = view.iou(solution.camera_from_object)
 
     def apply(self, step: Step) -> None:
-        scene = find_scene(self.scene)
+        scene = self.scene.require_scene()
         show_frame(scene, step.part)
         move(scene, step.answer.placements, step.answer.motion)
 
     def keep(self) -> bool:
-        scene, part, solution = find_scene(self.scene), self._part, self.solutions[-1]
+        scene, part, solution = self.scene.require_scene(), self._part, self.solutions[-1]
         kept = _Kept(solution, self.view.placements, self.view.motion(solution.camera_from_object), self.iou)
         move(scene, kept.placements, kept.motion)
         if self.trial.changes:
@@ -254,7 +254,7 @@ class PoseSolve:
         return bool(self.kept)
 
     def finish(self, end: str = "") -> Iterator[None]:
-        scene = find_scene(self.scene)
+        scene = self.scene.require_scene()
         if end:
             self.end = f"{len(self.kept)} of {len(self.parts)} frames were solved and are kept. {end}"
         is_keyed = self.task.is_range or scene.tool_settings.use_keyframe_insert_auto
@@ -281,7 +281,7 @@ class PoseSolve:
         self.reset()
 
     def reset(self) -> None:
-        scene = bpy.data.scenes.get(self.scene)
+        scene = self.scene.find_scene()
         for one, keys in self.keys.items():
             if one.find(scene) is not None:
                 keys.put_back(one.find(scene))
@@ -324,7 +324,7 @@ class PoseSolve:
         }
 
     def found(self) -> FoundPose:
-        scale, task = find_scene(self.scene).unit_settings.scale_length, self.task
+        scale, task = self.scene.require_scene().unit_settings.scale_length, self.task
         return FoundPose("opengl", scale, task.object, task.camera, tuple(self.found_poses))
 
     def step_at(self, step: Step, frame: int) -> Step | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import bpy
 import numpy as np
 
+from addon.bridge.scene import Handle
 from addon.solves.solve import Step
 from solver_core.errors import SetupError
 
@@ -75,13 +76,15 @@ class FakeSolve:
             "iou_before": 0.5,
             "iou": 0.9,
             "worst_frame": 1,
+            "moved": [self.object],
+            "counted": [self.object],
         }
 
 
 def some_result(solve, steps=(), report=None, problem="pose"):
     from addon.results import Result
 
-    result = Result(problem, bpy.context.scene.name, "Camera", solve)
+    result = Result(problem, Handle.of(bpy.context.scene), "Camera", solve)
     for step in steps:
         result.take(step)
     result.report = report

@@ -437,11 +437,39 @@ def test_result_before_a_solve_that_is_taken_back_can_still_be_reset(how, operat
     assert results.find("pose", bpy.context.scene) is None
 
 
-def test_result_before_a_solve_that_is_kept_is_let_go(operator):
-    operator.execute(bpy.context)
-    operator.execute(bpy.context)
+def test_undo_finds_the_last_results_again_and_older_ones_are_let_go(operator):
+    records = []
+    for _ in range(results.KEPT + 1):
+        operator.execute(bpy.context)
+        records.append((bpy.context.scene.deep_feedback.pose.record, results.find("pose", bpy.context.scene)))
 
-    assert results.find("pose", bpy.context.scene).previous is None
+    for number, (record, result) in enumerate(records):
+        bpy.context.scene.deep_feedback.pose.record = record  # as undo does
+
+        assert results.find("pose", bpy.context.scene) is (result if number else None)
+
+
+def test_result_stays_with_a_scene_that_is_renamed(operator, thing):
+    operator.execute(bpy.context)
+    bpy.context.scene.name = "Another"
+    bpy.data.scenes.new("Scene")
+
+    assert results.find("pose", bpy.context.scene).seen_in(bpy.context.scene) is not None
+    assert bpy.ops.deep_feedback.reset_result(problem="pose") == {"FINISHED"}
+    assert thing.location.x == 0
+
+
+def test_status_bar_names_the_keys_that_end_the_run(thing):
+    said = []
+    run, workspace = live.Run(some_result(FakeSolve("Thing"))), SimpleNamespace(status_text_set=said.append)
+
+    for rendered in ("", "", "the walls", "the walls", ""):
+        run.result.rendered = rendered
+        run.say_keys(workspace, "Solve")
+
+    assert said == [
+        f"Solve: {keys} ends it and puts everything back" for keys in ("Esc or right click", "Esc", "Esc or right click")
+    ]
 
 
 def test_slider_replays_a_step_and_stays_within_them(operator, thing):

@@ -200,6 +200,55 @@ def test_result_is_sent_to_keyframes_of_the_lamp_and_its_light(lit):
     assert {curve.data_path for curve in every_curve(light.data)} == {"energy", "color"}
 
 
+def test_undo_of_a_second_solve_leaves_the_first_with_its_lamps_and_the_users_own(lit):
+    own = bpy.data.objects.new("Own", bpy.data.lights.new("Own", "SUN"))
+    own.data.energy, own.hide_render = 0.5, True
+    lit.collection.objects.link(own)
+    lit.world = world = bpy.data.worlds.new("Own World")
+    names = [lit.name, own.name, world.name]
+    bpy.ops.ed.undo_push(message="before")
+    for _ in range(2):
+        bpy.ops.deep_feedback.solve_lighting(**QUICK, sky="uniform", set_world=True)
+        bpy.ops.ed.undo_push(message="Solve Lighting")  # as Blender does after an operator in a window
+    bpy.ops.ed.undo()
+    scene = bpy.context.scene
+    scene.name = "Renamed"
+
+    bpy.ops.deep_feedback.solve_lighting(**QUICK, sky="uniform", set_world=True)
+
+    assert [light.name for light in results.find("lighting", scene).solve.solution.known] == names[2:]  # the world alone
+    assert sorted(thing.name for thing in scene.objects if thing.type == "LIGHT") == ["Own", "Solved Sun"]
+    bpy.ops.ed.undo_push(message="Solve Lighting")
+    bpy.ops.deep_feedback.reset_result(problem="lighting")
+    bpy.ops.ed.undo_push(message="Reset to Before")
+    assert [thing.name for thing in scene.objects if thing.type == "LIGHT"] == names[1:2]
+    assert ([one.name for one in bpy.data.worlds], scene.world.name) == (names[2:], names[2])
+    assert not any(node.type == "GROUP" for node in scene.world.node_tree.nodes)
+    bpy.ops.ed.undo()  # of Reset
+    bpy.ops.deep_feedback.reset_result(problem="lighting")
+    scene = bpy.context.scene
+    assert [thing.name for thing in scene.objects if thing.type == "LIGHT"] == names[1:2]
+    assert scene.world.name == names[2]
+
+
+def test_lamp_is_keyed_under_another_name_and_no_other_one(lit, tmp_path):
+    bpy.ops.deep_feedback.solve_lighting(**QUICK)
+    solved = bpy.data.objects[results.report_of("lighting", lit)["lamp"]]
+    name, solved.name = solved.name, "Key"
+    own = bpy.data.objects.new(name, bpy.data.lights.new("Own", "SUN"))
+    for thing in (own, solved.copy()):
+        lit.collection.objects.link(thing)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "solved.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "solved.blend"))
+
+    bpy.ops.deep_feedback.key_result(problem="lighting")
+
+    assert [thing.name for thing in bpy.context.scene.objects if thing.animation_data is not None] == ["Key"]
+    bpy.data.objects.remove(bpy.data.objects["Key"])
+    with pytest.raises(RuntimeError, match=f"'{name}' is no longer in the scene"):
+        bpy.ops.deep_feedback.key_result(problem="lighting")
+
+
 def test_light_that_is_unticked_does_not_count_as_known(lit):
     fill, solved = (bpy.data.objects.new(name, bpy.data.lights.new(name, "SUN")) for name in ("Fill", "Key"))
     lit.collection.objects.link(fill)

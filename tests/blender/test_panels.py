@@ -16,7 +16,7 @@ from tests.blender.fake_solve import FakeSolve, some_result
 
 PANELS = ("pose", "lighting", "armature")
 POSE = {"verdict": "doubtful", "explanation": "It fits roughly.", "reason": "Done.", "seconds": 0.1, "steps": 3}
-POSE |= {"ms_per_step": 33.0, "iou_before": 0.5, "iou": 0.9, "worst_frame": 7}
+POSE |= {"ms_per_step": 33.0, "iou_before": 0.5, "iou": 0.9, "worst_frame": 7, "moved": ["Thing"], "counted": ["Thing"]}
 REPORTS = {
     "pose": POSE
     | {
@@ -29,7 +29,14 @@ REPORTS = {
     | {"angle_moved_deg": 12.0, "strength": [3.0, 2.0, 1.0], "energy": 3.0, "color": [1.0, 0.7, 0.3]}
     | {"uncertainty_deg": 4.0, "image_error": 0.05, "sentences": ["No shadow is in view."], "lamp": "Sun"},
     "armature": POSE
-    | {"mean_cm": 1.0, "worst_cm": 2.0, "worst_frame": 7, "worst_bone": "Hand", "notices": ["A bone has no target."]},
+    | {
+        "mean_cm": 1.0,
+        "worst_cm": 2.0,
+        "worst_frame": 7,
+        "worst_bone": "Hand",
+        "armature": "Rig",
+        "notices": ["A bone has no target."],
+    },
 }
 
 
