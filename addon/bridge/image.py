@@ -29,18 +29,20 @@ RENDER_FORMAT = {  # of a render result as it is read; the kind first, since Ble
     "exr_codec": "ZIP",
 }
 CUTOUT = "deep_feedback_cutout"  # marks the images that write_cutout made
+ALPHA = np.float32(0)  # its weight, where colors count
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
 
 
 class Picture(NamedTuple):
     """rgba: (H, W, 4) float32, row 0 on top.  colorspace: of rgb, as Blender calls it; float pictures are linear.
 
-    layers: (H, W, C) each, of a file that has some.
+    layers: (H, W, C) each, of a file that has some.  is_of_bytes: whether the file held bytes, so that all is in [0, 1].
     """
 
     rgba: np.ndarray
     colorspace: str
     layers: Mapping[str, np.ndarray] = MappingProxyType({})
+    is_of_bytes: bool = False
 
     @classmethod
     def blank(cls, width: int, height: int) -> Self:
@@ -50,7 +52,7 @@ class Picture(NamedTuple):
     @property
     def alpha(self) -> np.ndarray:
         """(H, W) in [0, 1]."""
-        return np.clip(self.rgba[..., 3], 0, 1)
+        return self.rgba[..., 3] if self.is_of_bytes else np.clip(self.rgba[..., 3], 0, 1)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -74,9 +76,31 @@ class Picture(NamedTuple):
 
     def shown_rgb(self) -> np.ndarray:
         """(H, W, 3) float32 as on the screen, in [0, 1]."""
+        return self._shown()[..., :3]
+
+    def shown_bytes(self) -> np.ndarray:
+        """(H, W, 3) uint8, the same."""
+        return (self._shown() * 255 + 0.5).astype(np.uint8)[..., :3]
+
+    def luminance(self) -> np.ndarray:
+        """(H, W) float32 of the colors on the screen, in [0, 1]."""
+        shown = self._shown()
+        return shown @ np.append(LUMINANCE, ALPHA)[: shown.shape[-1]]
+
+    def distance(self, rgb: tuple[float, float, float]) -> np.ndarray:
+        """(H, W) float32: how far the colors on the screen are from this one."""
+        shown = self._shown()
+        off = shown - np.append(np.float32(rgb), ALPHA)[: shown.shape[-1]]
+        return np.sqrt(np.square(off, out=off) @ np.append(np.ones(3, np.float32), ALPHA)[: shown.shape[-1]])
+
+    def _shown(self) -> np.ndarray:
+        """(H, W, C) float32 as on the screen, in [0, 1]; of four channels, where that takes no time to be made of them.
+
+        NumPy is ten times slower where pixels have gaps, as they have without the fourth.
+        """
         if self.colorspace == "Linear Rec.709":
             return srgb_from_linear(self.rgba[..., :3])
-        return np.clip(self.rgba, 0, 1)[..., :3]  # all four: NumPy is ten times slower where pixels have gaps
+        return self.rgba if self.is_of_bytes else np.clip(self.rgba, 0, 1)
 
 
 def read_image(image: bpy.types.Image, frame: int) -> Picture:
@@ -229,7 +253,7 @@ def _pixels(image: bpy.types.Image) -> Picture:
     image.pixels.foreach_get(values)
     rgba = _with_alpha(values.reshape(height, width, image.channels)[::-1])
     space = image.colorspace_settings.name
-    return Picture(rgba, "Linear Rec.709" if image.is_float and space != "Non-Color" else space)
+    return Picture(rgba, "Linear Rec.709" if image.is_float and space != "Non-Color" else space, is_of_bytes=not image.is_float)
 
 
 def write_cutout(name: str, shown_rgb: np.ndarray, coverage: np.ndarray) -> bpy.types.Image:
@@ -255,13 +279,4 @@ def read_movie(path: str, frame: int) -> Picture:
     """A frame of a movie, counted from 1.  Raises ObservationError."""
     if not Path(path).is_file():
         raise ObservationError(f"The movie '{path}' does not exist.")
-    try:
-        movie = bpy.data.images.load(path)
-    except RuntimeError as error:
-        raise ObservationError(f"The movie '{path}' cannot be read.") from error
-    try:
-        if movie.source != "MOVIE" or not all(movie.size):
-            raise ObservationError(f"The movie '{path}' cannot be read.")
-        return Picture(read_frame(movie, frame), "Linear Rec.709")
-    finally:
-        bpy.data.images.remove(movie)
+    return Picture(*read_frame(path, frame))

@@ -10,7 +10,7 @@ import contextlib
 import functools
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import bpy
@@ -25,6 +25,7 @@ from ..results import Result
 from ..solves.solve import Solve, Step, drain, solve_all
 
 TICK = 0.01  # seconds between looks at the thread
+RANGE_TICK = 0.03  # seconds that a look may take where many frames are solved: the window is drawn in between
 RENDER_TICK = 0.1  # seconds between looks at a render that was given up
 NAVIGATION = {
     *("TIMER", "MOUSEMOVE", "INBETWEEN_MOUSEMOVE", "WINDOW_DEACTIVATE", "MIDDLEMOUSE", "WHEELUPMOUSE", "WHEELDOWNMOUSE"),
@@ -54,11 +55,23 @@ class Run:
         self._keys = ""  # that end it, as the status bar says
 
     def tick(self) -> bool:
-        """Shows the next step if it is there, or finishes a piece; whether the run goes on.  Raises SolverError."""
+        """Shows the next step if it is there, or finishes a piece; whether the run goes on.  Raises SolverError.
+
+        Of a range, as many as a tick has time for.
+        """
+        until = time.monotonic() + (RANGE_TICK if len(self.result.solve.parts) > 1 else 0)
+        goes_on = self._advance(until)
+        while goes_on and time.monotonic() < until and self._render is None:
+            goes_on = self._advance(until)
+        return goes_on
+
+    def _advance(self, until: float) -> bool:
+        """The next step or piece of a tick that ends at a time of the clock."""
         if self.is_finishing:
             return next(self._pieces, _NO_PIECE) is not _NO_PIECE
         if self._coming is None:
             return self._begin_part()
+        wait([self._coming], timeout=max(until - time.monotonic(), 0))
         if not self._coming.done() or time.monotonic() < self._shown_at + self.seconds_per_step:
             return True
         step = self._coming.result()

@@ -14,7 +14,7 @@ from solver_core.options import Options, option
 
 from ..bridge import image as images
 from ..bridge.camera import render_size
-from ..bridge.image import LUMINANCE, Picture
+from ..bridge.image import Picture
 from ..bridge.mask import read_mask
 from ..bridge.matte import Mark, cryptomatte, object_index
 from ..bridge.scene import evaluate
@@ -123,8 +123,8 @@ class MaskKey(Options):
             if self.threshold != 0.5:
                 covered = np.interp(covered, (0, self.threshold, 1), (0, 0.5, 1))
         elif self.key == "LUMINANCE":
-            covered = picture.shown_rgb() @ LUMINANCE >= self.threshold
+            covered = picture.luminance() >= self.threshold
         else:
-            covered = np.linalg.norm(picture.shown_rgb() - np.float32(self.color), axis=-1) > self.tolerance
+            covered = picture.distance(self.color) > self.tolerance
         covered = covered.astype(np.float32)
         return 1 - covered if self.invert else covered

@@ -29,7 +29,7 @@ from solver_core.solution import Judgement
 from ..bridge.assembly import try_move
 from ..bridge.camera import camera_of_image, read_camera, read_camera_pose
 from ..bridge.holds import animation_holds, holds
-from ..bridge.image import LUMINANCE, Picture
+from ..bridge.image import Picture
 from ..bridge.light import (
     aim,
     check_light,
@@ -663,7 +663,7 @@ def _usable(picture: Picture, size: tuple[int, int]) -> np.ndarray:
         raise ObservationError(
             f"The mask has {picture.size[0]} x {picture.size[1]} pixels and the image {size[0]} x {size[1]}: use equal sizes."
         )
-    return picture.alpha >= 0.5 if picture.alpha.min() < 1 else picture.shown_rgb() @ LUMINANCE >= 0.5
+    return picture.alpha >= 0.5 if picture.alpha.min() < 1 else picture.luminance() >= 0.5
 
 
 def _shrunk(image: np.ndarray, factor: int) -> np.ndarray:

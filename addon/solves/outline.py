@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from solver_core import render
 from solver_core.frames import Camera
 from solver_core.mesh import Mesh
+
+from .observed import extent, seen_part
 
 MAX_SIZE = 512  # pixels of the longer side: outlines to look at need no more
 
@@ -35,11 +36,13 @@ SEGMENTS = {
 def outline(mask: np.ndarray) -> np.ndarray:
     """(N, 2, 2) segments around a mask (H, W) bool: (x, y) from 0 to 1, y up."""
     height, width = mask.shape
-    padded = np.pad(mask, 1).astype(np.uint8)
+    part = extent(mask)
+    padded = np.pad(mask[part], 1).astype(np.uint8)
     case = padded[:-1, :-1] | padded[:-1, 1:] << 1 | padded[1:, 1:] << 2 | padded[1:, :-1] << 3
     rows, columns = np.nonzero((case > 0) & (case < 15))
     found = case[rows, columns]
-    corners = np.stack([columns, rows], axis=-1) - 0.5  # the first cell's corner is half a pixel beyond the border
+    # The first cell's corner is half a pixel beyond the border of the part.
+    corners = np.stack([columns + part[1].start, rows + part[0].start], axis=-1) - 0.5
     lines = [corners[found == number][:, None] + MIDDLES[list(pair)] for number, pairs in SEGMENTS.items() for pair in pairs]
     return (np.concatenate(lines) / (width, height) * (1, -1) + (0, 1)).astype(np.float32)
 
@@ -58,5 +61,7 @@ def mesh_outline(mesh: Mesh, camera_from_object: np.ndarray, camera: Camera) -> 
     factor = min(1, MAX_SIZE / max(camera.width, camera.height))
     width, height = max(1, round(camera.width * factor)), max(1, round(camera.height * factor))
     view = camera.scaled(factor, width, height)
-    depth = render.render_depth([mesh], camera_from_object[None], view.intrinsics, height, width)[0]
-    return outline(np.isfinite(depth))
+    mask = np.zeros((height, width), bool)
+    part, mask_of_part = seen_part(mesh, camera_from_object, view)
+    mask[part] = mask_of_part
+    return outline(mask)

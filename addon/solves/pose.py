@@ -12,15 +12,15 @@ import numpy as np
 
 from solver_core import rotations
 from solver_core.errors import SetupError
-from solver_core.frames import Camera
 from solver_core.options import option
 from solver_core.problems.pose.photograph import PhotoSolution
-from solver_core.problems.pose.setup import PoseSetup
-from solver_core.problems.pose.shots import MaskShot
-from solver_core.problems.pose.solve import PoseAlternative, PoseOptions, PoseSession, PoseSolution, PoseStep
-from solver_core.problems.pose.track import Tracker
+from solver_core.problems.pose.setup import UP_AXES, PoseSetup
+from solver_core.problems.pose.shots import MaskShot, PhotoShot
+from solver_core.problems.pose.solve import PoseAlternative, PoseOptions, PoseSolution, PoseStep
+from solver_core.problems.pose.track import Tracker, checked_setup
 from solver_core.solution import Judgement, Verdict
 
+from ..bridge import movie
 from ..bridge.assembly import Trial, assembly_of, move, try_move
 from ..bridge.camera import FLAT_LENSES, check_camera, read_camera_pose
 from ..bridge.holds import animation_holds, holds, nla_holds, shape_holds
@@ -43,6 +43,7 @@ from ..bridge.transform import (
 from .found import FoundPose, FramePose, Intrinsics, Matrix, matrix
 from .image_source import PASSES, ImageSource, MaskKey
 from .measured import judge_end, judge_gap
+from .observed import Observed
 from .pose_view import PoseView, Things
 from .solve import Step, frames_of, mean_milliseconds
 
@@ -70,7 +71,7 @@ class PoseTaskOptions(PoseOptions):
     follow: bool = option(
         True,
         "Follow Outline",
-        "Follows the outline of masks from frame to frame of a range, and solves in full only frames where that is not sure",
+        "Follows the outline from frame to frame of a range, and solves in full only frames where that is not sure",
     )
     whole: bool = option(
         True,
@@ -131,17 +132,6 @@ class _Kept(NamedTuple):
         return self.motion @ self.placements[one].world_from_thing
 
 
-class _Seen(NamedTuple):
-    """What counted as the object in a frame.  size: of its picture.  bits: of the part that counts, a bit for each pixel."""
-
-    size: tuple[int, int]
-    bits: np.ndarray
-
-    def mask(self, camera: Camera) -> np.ndarray:
-        """(H, W) bool, of the camera that sees the part that counts."""
-        return np.unpackbits(self.bits, count=camera.height * camera.width).reshape(camera.height, camera.width).astype(bool)
-
-
 @dataclass(eq=False)
 class PoseSolve:
     """See solves/solve.py.  A range warm starts each frame from the one before; its keyframes are set at the end.
@@ -166,8 +156,7 @@ class PoseSolve:
     iou_before: dict[int, float] = field(default_factory=dict)
     judgements: dict[int, tuple[float, Judgement]] = field(default_factory=dict)  # of what was measured
     found_poses: list[FramePose] = field(default_factory=list)
-    seen: dict[int, _Seen] = field(default_factory=dict)  # by frame
-    photo_masks: dict[int, np.ndarray] = field(default_factory=dict)  # of photographs, by frame; in bytes, for they may be many
+    observed: dict[int, Observed] = field(default_factory=dict)  # by frame
     tracker: Tracker | None = None  # since the last frame that was solved in full, of a range whose frames may be followed
     end: str = ""
     keys: dict[Handle, Keys] = field(default_factory=dict)  # before any were set
@@ -206,27 +195,25 @@ class PoseSolve:
 
     def steps(self) -> Iterator[Step]:
         view, task, part = self.view, self.task, self._part
-        solution = None
-        if not task.is_from_photo:
-            coverage = self._coverage(view, part)
-            view.prepare(coverage)
-            solution = self._followed(view, coverage)
+        is_photo = task.is_from_photo
+        image = view.picture.shown_bytes() if is_photo else task.mask.coverage(view.picture, self.marks)
+        if not is_photo:
+            view.observe(image)
+        solution = self._followed(view, image)
         if solution is not None:
             yield self._shown(0, 0, PoseStep("follow", solution.camera_from_object, 1 - solution.iou, solution.iou, 1.0, 0.0))
         else:
-            is_photo = task.is_from_photo
-            session = view.photo_session(task.box, task.options) if is_photo else PoseSession(view.setup, task.options)
+            session = view.photo_session(image, task.box, task.options) if is_photo else view.mask_session(image, task.options)
             for index, step in enumerate(session):
                 yield self._shown(index, session.expected_steps - 1, step)
             solution = session.result()
-            self._follow_from(view, solution)
-        if isinstance(solution, PhotoSolution):
-            self.photo_masks[part] = np.round(255 * solution.mask).astype(np.uint8)
-            view.prepare(self._coverage(view, part))
-        self.seen[part] = _Seen(view.picture_size, np.packbits(view.setup.coverage >= 0.5))
-        self.iou_before.setdefault(part, view.iou(view.start))
+            if isinstance(solution, PhotoSolution):
+                view.observe(solution.mask)
+            self._follow_from(view, image, solution)
+        self.observed[part] = view.observed
+        self.iou_before.setdefault(part, view.iou(view.observed, view.start))
         self.solutions.append(solution)
-        self.iou = view.iou(solution.camera_from_object)
+        self.iou = view.iou(view.observed, solution.camera_from_object)
 
     def apply(self, step: Step) -> None:
         scene = self.scene.require_scene()
@@ -238,8 +225,8 @@ class PoseSolve:
         kept = _Kept(solution, self.view.placements, self.view.motion(solution.camera_from_object), self.iou)
         move(scene, kept.placements, kept.motion)
         if self.trial.changes:
-            view = self._read(scene)
-            iou = view.overlap(self._coverage(view, part))
+            view = self._blank(scene, part)
+            iou = view.iou(self.observed[part], view.start)
             self.rounds.append((iou, kept))
             if iou < kept.iou - IOU_TOLERANCE and len(self.rounds) < MAX_ROUNDS:
                 return False
@@ -264,19 +251,21 @@ class PoseSolve:
                 self._key(one.require(scene), one)
         for frame, kept in sorted(self.kept.items()):
             with as_played(scene, frame, () if is_keyed else [one.require(scene) for one in self.things.moved]):
-                view = PoseView.of(scene, self.things, Picture.blank(*self.seen[frame].size))
+                view = self._blank(scene, frame)
                 matrices = self._matrices(scene)
             yield
-            iou = view.overlap(self.seen[frame].mask(view.seen.camera))
+            iou = view.iou(self.observed[frame], view.start)
             judgement = self._judge(scene, kept, iou, is_keyed)
             self.judgements[frame] = iou, judgement
             camera = None if view.seen.is_orthographic else view.seen.camera
             intrinsics = camera and Intrinsics(camera.width, camera.height, camera.fx, camera.fy, camera.cx, camera.cy)
             self.found_poses.append(FramePose(frame, judgement.verdict.value, iou, *matrices, intrinsics))
             yield
+        movie.close()
         self.moment.show()
 
     def restore(self) -> None:
+        movie.close()
         self.moment.restore()
         self.reset()
 
@@ -346,20 +335,37 @@ class PoseSolve:
             observed_lines=view.observed_lines,
         )
 
-    def _follow_from(self, view: PoseView, solution: PoseSolution) -> None:
-        """Lets the next frames be followed from here, where things move as they are told and each from the frame before."""
+    def _follow_from(self, view: PoseView, image: np.ndarray, solution: PoseSolution) -> None:
+        """Lets the next frames be followed from here, where things move as they are told and each from the frame before.
+
+        image: of the frame, a mask or a photograph.
+        """
         task = self.task
-        is_shot = task.is_range and task.options.follow and not (task.as_animated or task.is_from_photo or self.trial.changes)
-        if is_shot and solution.verdict is Verdict.GOOD:
-            setup = replace(view.setup, start=solution.camera_from_object)
+        if not task.is_range or not task.options.follow or task.as_animated or self.trial.changes:
+            return
+        setup = checked_setup(
+            view.mesh.vertices, view.mesh.faces, view.seen.camera, solution.camera_from_object, UP_AXES[0], None
+        )
+        if isinstance(solution, PhotoSolution) and solution.verdict is not Verdict.BAD:
+            shot = PhotoShot(setup, setup.camera, task.options)
+            shot.begin(image, solution.mask >= 0.5)
+            self.tracker = Tracker(setup, shot)
+        elif solution.verdict is Verdict.GOOD:
             self.tracker = Tracker(setup, MaskShot(setup, setup.camera, task.options))
 
-    def _followed(self, view: PoseView, coverage: np.ndarray) -> PoseSolution | None:
-        """The pose to which the outline leads from the frame before; None where it must be solved in full."""
-        if self.tracker is None or not _is_same_shot(self.tracker.setup, view.setup):
+    def _followed(self, view: PoseView, image: np.ndarray) -> PoseSolution | None:
+        """The pose to which the outline leads from the frame before; None where it must be solved in full.
+
+        Of a photograph, what counts as the object are the pixels of its colours around it; where they lead nowhere, the tracker
+        itself solves in full.
+        """
+        tracker = self.tracker
+        if tracker is None or not _is_same_shot(tracker.setup, view):
             return None
-        tracked = self.tracker.track(len(self.kept), coverage)
-        if tracked.verdict is not Verdict.GOOD:
+        tracked = tracker.track(len(self.kept), image)
+        if self.task.is_from_photo:
+            view.observe(tracker.object_in(image))
+        elif not (tracked.verdict is Verdict.GOOD or tracked.is_repaired):
             self.tracker = None
             return None
         found = {one.name: getattr(tracked, one.name) for one in fields(tracked) if hasattr(self.solutions[-1], one.name)}
@@ -371,13 +377,12 @@ class PoseSolve:
         return self.parts[len(self.kept)]
 
     def _read(self, scene: bpy.types.Scene) -> PoseView:
-        return PoseView.read(scene, self.things, self.task.silhouette, self.task.is_range)
+        with movie.kept_open():
+            return PoseView.read(scene, self.things, self.task.silhouette, self.task.is_range)
 
-    def _coverage(self, view: PoseView, frame: int) -> np.ndarray:
-        """(H, W) of what counts as the object; that of a photograph is known once it was solved."""
-        if self.task.is_from_photo:
-            return self.photo_masks[frame].astype(np.float32) / 255
-        return self.task.mask.coverage(view.picture, self.marks)
+    def _blank(self, scene: bpy.types.Scene, frame: int) -> PoseView:
+        """The scene as it is before a picture as large as that of a frame."""
+        return PoseView.of(scene, self.things, Picture.blank(*self.observed[frame].size))
 
     def _matrices(self, scene: bpy.types.Scene) -> tuple[Matrix, Matrix, Matrix, dict[str, Matrix]]:
         """The matrices of a FramePose, of the scene at its frame."""
@@ -419,7 +424,8 @@ class PoseSolve:
         solution = list(self.kept.values())[-1].solution
         likeliest = 1 - sum(other.probability for other in solution.alternatives)
         choices = [PoseAlternative(solution.camera_from_object, solution.iou, likeliest), *solution.alternatives]
-        return [replace(choice, iou=self.view.iou(choice.camera_from_object)) for choice in choices]
+        view = self.view
+        return [replace(choice, iou=view.iou(view.observed, choice.camera_from_object)) for choice in choices]
 
     def _placed(self, choice: PoseAlternative) -> dict[str, Any]:
         first = self.things.moved[0]
@@ -432,10 +438,10 @@ class PoseSolve:
         }
 
 
-def _is_same_shot(one: PoseSetup, other: PoseSetup) -> bool:
-    """Whether two frames differ in nothing but mask and pose."""
-    vertices, others = one.mesh.vertices, other.mesh.vertices
-    return one.camera == other.camera and vertices.shape == others.shape and np.abs(vertices - others).max() < SAME_SHAPE
+def _is_same_shot(setup: PoseSetup, view: PoseView) -> bool:
+    """Whether a frame differs from those before it in nothing but image and pose."""
+    vertices, others = setup.mesh.vertices, view.unit.mesh.vertices
+    return setup.camera == view.seen.camera and vertices.shape == others.shape and np.abs(vertices - others).max() < SAME_SHAPE
 
 
 def preview_mask(

@@ -3,19 +3,19 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import bpy
 import numpy as np
 
-from solver_core import render
 from solver_core.errors import SetupError
-from solver_core.frames import Camera, matrix_from_pose
-from solver_core.mesh import Mesh
+from solver_core.frames import matrix_from_pose
+from solver_core.mesh import UnitMesh
 from solver_core.problems.pose.photograph import PhotoSession
 from solver_core.problems.pose.setup import PoseSetup
-from solver_core.problems.pose.solve import PoseOptions
+from solver_core.problems.pose.solve import PoseOptions, PoseSession
 
 from ..bridge.camera import View, read_view
 from ..bridge.image import Picture
@@ -23,6 +23,7 @@ from ..bridge.mesh import RigidMesh, as_rendered, read_rigid_mesh
 from ..bridge.scene import Handle, evaluate
 from ..bridge.transform import Placement, read_placement
 from .image_source import ImageSource
+from .observed import Observed
 from .outline import mask_outline, mesh_outline
 from .solve import NO_IMAGE_LINES
 
@@ -52,7 +53,8 @@ class Things(NamedTuple):
 class PoseView:
     """A frame as it was read, and what is made of it in the thread of the steps.  start: (4, 4) camera_from_object.
 
-    picture: the part of it that counts, of a picture of picture_size.  placements: of what is moved.
+    picture: the part of it that counts, of a picture of picture_size.  placements: of what is moved.  observed: what counts as
+    the object, once that is known.
     """
 
     things: Things
@@ -62,7 +64,7 @@ class PoseView:
     mesh: RigidMesh
     placements: dict[Handle, Placement]
     start: np.ndarray
-    setup: PoseSetup | None = None
+    observed: Observed | None = None
     observed_lines: np.ndarray = field(default_factory=lambda: NO_IMAGE_LINES)
 
     @classmethod
@@ -99,15 +101,26 @@ class PoseView:
                 "move it where the camera looks."
             )
 
-    def prepare(self, coverage: np.ndarray) -> None:
-        """Makes setup and outline of a mask (H, W) of the picture.  Raises SolverError."""
-        self.setup = PoseSetup.checked(coverage, self.mesh.vertices, self.mesh.faces, self.seen.camera, self.start)
+    @functools.cached_property
+    def unit(self) -> UnitMesh:
+        """The mesh as solvers take it.  Raises SetupError."""
+        return UnitMesh.checked(self.mesh.vertices, self.mesh.faces)
+
+    def observe(self, coverage: np.ndarray) -> None:
+        """Takes notice of what counts as the object, a mask (H, W) of the picture."""
+        self.observed = Observed.of(coverage, self.picture_size)
         self.observed_lines = self._in_frame(mask_outline(coverage))
 
-    def photo_session(self, box: tuple[float, float, float, float] | None, options: PoseOptions) -> PhotoSession:
-        """A solve of the picture as a photograph.  box: as PoseTask has it.  Raises SolverError."""
+    def mask_session(self, coverage: np.ndarray, options: PoseOptions) -> PoseSession:
+        """A solve of a mask (H, W) of the picture.  Raises SolverError."""
+        mesh = self.mesh
+        return PoseSession(PoseSetup.checked(coverage, mesh.vertices, mesh.faces, self.seen.camera, self.start), options)
+
+    def photo_session(
+        self, image: np.ndarray, box: tuple[float, float, float, float] | None, options: PoseOptions
+    ) -> PhotoSession:
+        """A solve of the picture (H, W, 3) as a photograph.  box: as PoseTask has it.  Raises SolverError."""
         mesh, marks = self.mesh, (self.seen.in_part(box), None, None, None)
-        image = self.picture.shown_rgb()
         return PhotoSession.checked(image, mesh.vertices, mesh.faces, self.seen.camera, self.start, marks, options)
 
     def motion(self, camera_from_object: np.ndarray) -> np.ndarray:
@@ -122,25 +135,17 @@ class PoseView:
             return self.mesh.world_from_object @ np.linalg.inv(world_from_eye @ camera_from_object)
         return world_from_eye @ camera_from_object @ np.linalg.inv(self.mesh.world_from_object)
 
-    def iou(self, camera_from_object: np.ndarray) -> float:
-        """Overlap with the mask in its own pixels, once prepared; those that the object covers by half count."""
-        setup = self.setup
-        return _iou(setup.mesh, matrix_from_pose(setup.unit_pose(camera_from_object)), setup.camera, setup.coverage)
-
-    def overlap(self, coverage: np.ndarray) -> float:
-        """Overlap with a mask (H, W) where things are, be that in view or not."""
-        return _iou(Mesh.checked(self.mesh.vertices, self.mesh.faces), self.start, self.seen.camera, coverage)
+    def iou(self, observed: Observed, camera_from_object: np.ndarray) -> float:
+        """Overlap with what was observed in a picture of the same size, be the object in view or not."""
+        return observed.iou(self.unit.mesh, self._camera_from_unit(camera_from_object), self.seen.camera)
 
     def outline(self, camera_from_object: np.ndarray) -> np.ndarray:
         """(N, 2, 2) as Step.image_lines."""
-        mesh = Mesh.checked(self.mesh.vertices, self.mesh.faces)
-        return self._in_frame(mesh_outline(mesh, camera_from_object, self.seen.camera))
+        return self._in_frame(mesh_outline(self.unit.mesh, self._camera_from_unit(camera_from_object), self.seen.camera))
+
+    def _camera_from_unit(self, camera_from_object: np.ndarray) -> np.ndarray:
+        """(4, 4) for the unit mesh, up to a scale of the world, which no image shows."""
+        return matrix_from_pose(self.unit.unit_pose(camera_from_object))
 
     def _in_frame(self, lines: np.ndarray) -> np.ndarray:
         return (lines * self.seen.scale + self.seen.offset).astype(np.float32)
-
-
-def _iou(mesh: Mesh, camera_from_mesh: np.ndarray, camera: Camera, coverage: np.ndarray) -> float:
-    depth = render.render_depth([mesh], camera_from_mesh[None], camera.intrinsics, camera.height, camera.width)
-    is_seen, is_object = np.isfinite(depth[0]), coverage >= 0.5
-    return np.count_nonzero(is_seen & is_object) / max(np.count_nonzero(is_seen | is_object), 1)

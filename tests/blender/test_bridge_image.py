@@ -5,6 +5,7 @@ import bpy
 import numpy as np
 import pytest
 
+from addon.bridge import movie as movies
 from addon.bridge.image import frame_number, numbered, read_background, read_file, read_image
 from addon.solves.image_source import ImageSource, MaskKey
 from solver_core.errors import ObservationError, SolverError
@@ -191,6 +192,23 @@ def test_a_movie_is_read_upright_without_a_render(scene, tmp_path):
     assert {kind: len(getattr(bpy.data, kind)) for kind in blocks} == blocks
     with pytest.raises(ObservationError, match="has 2 frames and none for frame 3"):
         read_file(path, 3)
+
+
+def test_a_movie_stays_open_for_a_range_and_leaves_nothing_once_it_is_closed(scene, tmp_path, monkeypatch):
+    monkeypatch.setattr(movies, "MOST_CACHED", 2)
+    levels = np.array([0.2, 0.8, 0.4, 0.6, 0.3])
+    path = make_movie(scene, tmp_path, levels=levels)
+    blocks = {kind: len(getattr(bpy.data, kind)) for kind in ("scenes", "images", "meshes", "objects", "node_groups")}
+    frames = (1, 2, 3, 4, 5, 2)
+
+    with movies.kept_open():
+        pictures = [read_file(path, frame) for frame in frames]
+
+    found = [picture.shown_rgb()[20, 30, 0] for picture in pictures]
+    np.testing.assert_allclose(found, levels[np.array(frames) - 1], atol=0.03)  # lossy codec
+    assert len([image for image in bpy.data.images if movies.NAME in image]) == 1
+    movies.close()
+    assert {kind: len(getattr(bpy.data, kind)) for kind in blocks} == blocks
 
 
 def make_movie(scene, folder, levels) -> str:

@@ -12,6 +12,12 @@ from addon.operators import live
 from tests.blender.fake_solve import FakeSolve, lines, some_result
 
 
+@pytest.fixture(autouse=True)
+def one_step_a_tick(monkeypatch):
+    """So that tests can look at what is between the steps of a range."""
+    monkeypatch.setattr(live, "RANGE_TICK", 0)
+
+
 @pytest.fixture
 def thing(registered):
     thing = bpy.data.objects.new("Thing", None)
@@ -192,6 +198,18 @@ def test_tick_does_not_wait_for_a_step_that_takes_long(thing):
     may_go_on.set()
     drained(run)
     assert len(run.result.steps) == 3
+
+
+def test_tick_solves_as_many_frames_of_a_range_as_it_has_time_for(thing, monkeypatch):
+    monkeypatch.setattr(live, "RANGE_TICK", 20.0)  # seconds, which three frames without a problem do not take
+    solve = FakeSolve("Thing", parts=(1, 2, 3))
+    run = live.Run(some_result(solve))
+
+    assert not run.tick()
+
+    assert solve.log == [*((what, part) for part in (1, 2, 3) for what in ("read", "keep")), ("finish", "")]
+    assert [len(steps) for steps in run.result.steps_of.values()] == [3, 3, 3]
+    run.stop()
 
 
 def test_tick_shows_a_step_for_the_time_that_is_set(thing):

@@ -13,6 +13,8 @@ from addon.solves.image_source import ImageSource
 from addon.solves.photo_mask import ELSEWHERE, Drawn, PhotoMask, PhotoMaskTask, Stroke
 from addon.solves.pose import PoseSolve, PoseTask, PoseTaskOptions
 from addon.solves.solve import solve_all
+from solver_core.problems.pose.photograph import PhotoSession
+from solver_core.session import Session
 from tests.blender.fake_layout import FakeLayout
 from tests.blender.pose_scene import HEIGHT, WIDTH, make_pose_scene
 
@@ -72,8 +74,10 @@ def test_pose_of_a_photograph_is_solved_from_where_the_object_stands(registered,
 
     result = results.find("pose", registered)
     assert result.report["iou"] > 0.95 > result.report["iou_before"]
-    (mask,) = result.solve.photo_masks.values()
-    assert overlap(mask >= 128, photo) > 0.95
+    (observed,) = result.solve.observed.values()
+    mask = np.zeros_like(photo)
+    mask[observed.part] = observed.is_object
+    assert overlap(mask, photo) > 0.95
     np.testing.assert_allclose(bpy.data.objects["Suzanne"].location, 0, atol=0.05)
     assert len(result.steps[-1].image_lines)
 
@@ -102,8 +106,34 @@ def test_frames_of_photographs_have_masks_of_their_own(registered, photo, tmp_pa
 
     solve_all(solve)
 
-    assert sorted(solve.photo_masks) == [1, 2]
+    assert sorted(solve.observed) == [1, 2]
     assert min(solve.report()["iou"]) > 0.95
+
+
+def test_photographs_of_a_shot_are_followed_and_solved_in_full_where_that_leads_nowhere(
+    registered, photo, tmp_path, monkeypatch
+):
+    image = registered.deep_feedback.pose.silhouette.image
+    shown = np.array(image.pixels[:], np.float32).reshape(HEIGHT, WIDTH, 4)
+    gone = shown[:, :1].repeat(WIDTH, axis=1)
+    for frame, seen in enumerate((shown, np.roll(shown, 5, axis=1), gone), start=1):
+        image.pixels.foreach_set(seen.ravel())
+        image.save(filepath=str(tmp_path / f"shot_{frame}.jpg"))
+    solved_at = []
+    monkeypatch.setattr(PhotoSession, "run", lambda session: solved_at.append(solve.view.picture) or Session.run(session))
+    options = PoseTaskOptions(from_photo=True)
+    source = ImageSource(file=str(tmp_path / "shot_1.jpg"))
+    solve = PoseSolve.gather(registered, PoseTask("Suzanne", "Camera", source, options=options, frame_start=1, frame_end=3))
+    phases = {}
+
+    solve_all(solve, lambda step: phases.setdefault(step.part, []).append(step.phase))
+
+    assert len(phases[1]) > 3
+    assert phases[2] == phases[3] == ["follow"]
+    assert solved_at == [solve.view.picture]  # which is the last one
+    assert [verdict == "good" for verdict in solve.report()["verdicts"]] == [True, True, False]
+    first, second = (np.array(pose.camera_from_object)[:3, 3] for pose in solve.found_poses[:2])
+    assert solve.found_poses[0].intrinsics.fx * (first[0] / first[2] - second[0] / second[2]) == pytest.approx(5, abs=0.5)
 
 
 def test_object_alone_tells_where_the_mask_is(registered, photo):

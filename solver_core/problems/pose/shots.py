@@ -133,12 +133,16 @@ class PhotoShot:
         vertices = self.setup.centre + self.setup.diagonal * self.setup.mesh.vertices.astype(np.float64)
         model = vertices, self.setup.mesh.faces, self.setup.camera, start
         solution = PhotoSession.checked(frame, *model, (None, None, None, None), self.options).run()
-        is_object = solution.mask >= 0.5
-        if self.counts is None and is_object.any():
+        if self.counts is None:
+            self.begin(frame, solution.mask >= 0.5)
+        return solution
+
+    def begin(self, frame: np.ndarray, is_object: np.ndarray) -> None:
+        """Learns the first colours, from a mask (H, W) bool of all of the frame."""
+        if is_object.any():
             left, top, right, bottom = window_around(is_object, MARGIN)
             part = slice(top, bottom), slice(left, right)
             self.learn(frame, part, 1, is_object[part])
-        return solution
 
     def learn(self, frame: np.ndarray, part: Part, reduction: int, is_seen: np.ndarray) -> None:
         sampled = frame[part][reduction // 2 :: reduction, reduction // 2 :: reduction][: is_seen.shape[0], : is_seen.shape[1]]

@@ -217,6 +217,16 @@ class Tracker:
         self.last_repair, self.does_solving_pay = int(memory["counters"][0]), bool(memory["counters"][1])
         self.shot.recall(memory)
 
+    def object_in(self, frame: np.ndarray) -> np.ndarray:
+        """(H, W) bool: what of a frame counts as the object around its last pose, by its mask or its colours."""
+        is_object = np.zeros((self.setup.camera.height, self.setup.camera.width), bool)
+        window = None if self.last is None else self.follower.window(self.setup.camera, self.last)
+        if window is not None:
+            left, top, width, height = window
+            part = slice(top, top + height), slice(left, left + width)
+            is_object[part] = self.shot.view(frame, part, self.setup.camera.window(*window)).image >= 128
+        return is_object
+
     def _is_due(self, found: _Found, number: int) -> bool:
         """Whether a frame is solved anew, as its pose is doubtful or fits worse than is usual in this shot.
 
