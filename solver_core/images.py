@@ -19,6 +19,11 @@ def block_mean(images: np.ndarray, factor: int) -> np.ndarray:
     return blocks.mean(axis=(2, 4), dtype=np.float32)
 
 
+def block_repeat(image: np.ndarray, factor: int, size: tuple[int, int]) -> np.ndarray:
+    """An image (h, w) whose pixels become factor x factor blocks of one of a size (H, W), which cuts off the last ones."""
+    return np.repeat(np.repeat(image, factor, axis=0), factor, axis=1)[: size[0], : size[1]]
+
+
 def gaussian_blur(image: np.ndarray, deviation_px: float) -> np.ndarray:
     """An image (H, W) under a Gaussian of the given standard deviation, float32.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from solver_core.images import block_mean
+from solver_core.images import block_mean, block_repeat
 
 STEP = np.float32(0.35)  # of both variables: the product times 8 must be below 1
 COARSEST_PX = 40  # the shorter side of the smallest image
@@ -30,7 +30,7 @@ def minimum_cut(cost: np.ndarray, weight: np.ndarray, start: np.ndarray | None =
         steps = STEPS
         if min(cost.shape) >= 2 * COARSEST_PX:
             coarse = minimum_cut(*(block_mean(image[None], 2)[0] for image in (2 * cost, weight)))
-            start = np.repeat(np.repeat(coarse, 2, axis=0), 2, axis=1)[: cost.shape[0], : cost.shape[1]]
+            start = block_repeat(coarse, 2, (cost.shape[0], cost.shape[1]))
         else:
             start, steps = (cost < 0).astype(np.float32), 4 * STEPS
     else:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from solver_core import render
+from solver_core.images import block_repeat
 
 BAND_PX = 1.5  # coarse pixels on either side of the edge of which the coarse mask does not tell what they show
 NEAR_PX = 5  # half a side of the windows in which colours beside the edge are averaged, in coarse pixels
@@ -37,7 +38,7 @@ def fine_mask(
     (inner, num_inner), (outer, num_outer) = (_colour_near(colours, distance * side > BAND_PX) for side in (-1, 1))
     blocks = np.nonzero(np.abs(distance) < BAND_PX + 1)
     if expected is None:
-        mask = np.repeat(np.repeat(is_inside.astype(np.float32), reduction, axis=0), reduction, axis=1)[:height, :width]
+        mask = block_repeat(is_inside.astype(np.float32), reduction, (height, width))
     else:
         mask = expected.astype(np.float32)
     offsets = np.arange(reduction)

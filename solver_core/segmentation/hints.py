@@ -11,7 +11,7 @@ import numpy as np
 from solver_core.checks import checked_array, checked_numbers
 from solver_core.errors import ObservationError
 
-MARGIN = 0.25  # of the longer side of what is marked, around it: what shows the colours of the surroundings
+MARGIN = 0.5  # of the longer side of what is marked, around it: what shows the colours of the surroundings
 MIN_MARGIN_PX = 8
 SCALED = "divide 8-bit values by 255 and 16-bit values by 65535"
 
@@ -19,11 +19,13 @@ SCALED = "divide 8-bit values by 255 and 16-bit values by 65535"
 class Hints(NamedTuple):
     """is_inside, is_outside: (H, W) bool, True where the user says that there is the object, and where there is none.
 
+    is_beyond: (H, W) bool, of what is outside that which lies beyond a box or lasso.
     window: left, top, right and bottom of the part of the image that is looked at, pixels.
     """
 
     is_inside: np.ndarray
     is_outside: np.ndarray
+    is_beyond: np.ndarray
     window: tuple[int, int, int, int]
 
 
@@ -72,15 +74,17 @@ def checked_hints(
         window = window_around(around | is_inside, MARGIN)
     if is_inside.all():
         raise ObservationError("strokes inside cover all of the image; leave some of what is beside the object")
+    is_beyond = np.zeros(size, bool)
     if marked and around is not None:
         if is_inside.any() and not (is_inside & around).any():
             raise ObservationError("strokes inside lie outside of box or lasso; mark the object with both")
-        is_outside = is_outside | ~around & ~is_inside
+        is_beyond = ~around & ~is_inside
+    is_outside = is_outside | is_beyond
     if (is_inside & is_outside).any():
         raise ObservationError("strokes inside and outside overlap; mark each pixel as one or the other")
     if is_outside.all():
         raise ObservationError("strokes outside cover all of the image's object; leave some of it")
-    return Hints(is_inside, is_outside, window)
+    return Hints(is_inside, is_outside, is_beyond, window)
 
 
 def _checked_box(box: Any, size: tuple[int, int]) -> tuple[float, float, float, float]:

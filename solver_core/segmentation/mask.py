@@ -2,8 +2,9 @@
 """A mask from a photograph and a rough word on where the object is.
 
 As GrabCut does (Rother, Kolmogorov and Blake 2004): mixtures of the colours of object and surroundings, and a minimum cut
-between them, take turns.  The cut is continuous (cut.py), and where the object's mesh is known, so is
-about where its outline runs.
+between them, take turns.  The cut is continuous (cut.py), and where the object's mesh is known, so is about where its outline
+runs.  Where it is not, what is joined to the surroundings without an edge between (barrier.py) is taken for a part of them, as
+long as the object then still reaches the sides of what was marked.
 """
 
 from __future__ import annotations
@@ -16,14 +17,18 @@ import numpy as np
 from solver_core import render
 from solver_core.errors import ObservationError
 from solver_core.frames import Camera
-from solver_core.images import block_mean
+from solver_core.images import block_mean, block_repeat, gaussian_blur
+from solver_core.segmentation.barrier import barrier_distance
 from solver_core.segmentation.cut import minimum_cut
 from solver_core.segmentation.edge import fine_mask
-from solver_core.segmentation.hints import MARGIN, Hints, checked_hints, checked_image, window_around
+from solver_core.segmentation.hints import Hints, checked_hints, checked_image, window_around
+from solver_core.segmentation.likelihood import HUE, oklab
 from solver_core.segmentation.mixture import Mixture, fit_mixture, log_density
 from solver_core.segmentation.placing import Model, checked_model, place
 
-WORKING_PX = 256  # longer side of what is cut; the edge is found in the image's own pixels afterwards
+WORKING_PX = 256  # longer side of what mixtures and cuts take turns on
+FINE_PX = 512  # and of the last cut where no model is known; the edge is found in the image's own pixels afterwards
+MODEL_MARGIN = 0.25  # of the silhouette's longer side, around it: what shows the colours of the surroundings
 NUM_INSIDE, NUM_OUTSIDE = 5, 12  # Gaussians
 NOISE = np.array([0.02, 0.02, 0.02])  # of colours in [0, 1]
 SAMPLES = 2500  # pixels that mixtures are fitted to
@@ -39,7 +44,15 @@ ALIKE = 0.5  # log odds: colours on the two sides of an outline that differ by l
 NOTED = 0.2  # share of the outline
 SMALL = 0.01  # share of what was marked
 CUT_OFF = 0.02  # share of the outline
-FIRST = 0.95  # of its probability that a pixel near the middle shows the object before any colour was looked at
+FIRST = 3.0  # log odds that what is left of the marked shows the object before any colour was looked at
+# What a path from the surroundings leads to is joined to them if its colours differ by less; the next one counts where the
+# object does not reach the sides of what was marked.
+APART = 0.05, 0.03, 0.0
+JOINED = 6.0  # log odds against the object where colours do not differ at all
+APART_BLUR_PX = 0.8  # against noise
+# Of the longer side of what was marked: farther from a side of it an object is taken for a part, and so much nearer another
+# answer must come.
+LOOSE, NEARER = 0.1, 0.05
 
 
 class ImageMask(NamedTuple):
@@ -120,14 +133,14 @@ def model_coverage(image: np.ndarray, hints: Hints, model: Model, pose: np.ndarr
 
 
 def _window_on(hints: Hints, silhouette: np.ndarray) -> Hints:
-    return hints._replace(window=window_around(silhouette | hints.is_inside, MARGIN))
+    return hints._replace(window=window_around(silhouette | hints.is_inside, MODEL_MARGIN))
 
 
-def _working(image: np.ndarray, hints: Hints) -> tuple[tuple[slice, slice], int, np.ndarray]:
+def _working(image: np.ndarray, hints: Hints, longest: int = WORKING_PX) -> tuple[tuple[slice, slice], int, np.ndarray]:
     """The window of an image, pixels of it that are one when it is cut, each way, and (h, w, 3) its means in [0, 1]."""
     left, top, right, bottom = hints.window
     window = slice(top, bottom), slice(left, right)
-    reduction = math.ceil(max(right - left, bottom - top) / WORKING_PX)
+    reduction = math.ceil(max(right - left, bottom - top) / longest)
     colours = block_mean(image[window][None], reduction)[0] / np.float32(255 if image.dtype == np.uint8 else 1)
     return window, reduction, colours
 
@@ -139,12 +152,12 @@ def _marked(coverage: np.ndarray, hints: Hints) -> np.ndarray:
 
 def segment(image: np.ndarray, hints: Hints, prior: np.ndarray | None) -> ImageMask:
     """Mask of a checked image (H, W, 3), with log odds (H, W) of each pixel before its colour is seen, or None."""
-    window, reduction, colours = _working(image, hints)
-    inside, outside = (
-        block_mean(one[window][None].astype(np.float32), reduction)[0] > 0.5 for one in (hints.is_inside, hints.is_outside)
-    )
-    odds = _middle(~outside) if prior is None else block_mean(prior[window][None], reduction)[0]
-    coarse, ratio = _take_turns(colours, inside, outside, odds, has_model=prior is not None)
+    window, reduction, colours = _working(image, hints, FINE_PX if prior is None else WORKING_PX)
+    inside, outside, beyond = (_blocks(one[window], reduction) for one in hints[:3])
+    if prior is None:
+        coarse, ratio = _cut_from_marks(colours, inside, outside, beyond)
+    else:
+        coarse, ratio, _ = _take_turns(colours, _sure(inside, outside) + block_mean(prior[window][None], reduction)[0], 0)
     coverage = np.zeros(image.shape[:2], np.float32)
     coverage[window] = fine_mask(image[window], colours, coarse, reduction)
     coverage = _marked(coverage, hints)
@@ -163,33 +176,95 @@ def segment(image: np.ndarray, hints: Hints, prior: np.ndarray | None) -> ImageM
     return ImageMask(coverage, alike, notes)
 
 
-def _take_turns(
-    colours: np.ndarray, inside: np.ndarray, outside: np.ndarray, odds: np.ndarray, has_model: bool
+class _Cut(NamedTuple):
+    """inside: (h, w) in [0, 1].  ratio: (h, w) log odds by colour.  mixtures: of the colours inside and outside."""
+
+    inside: np.ndarray
+    ratio: np.ndarray
+    mixtures: list[Mixture]
+
+
+def _cut_from_marks(
+    colours: np.ndarray, inside: np.ndarray, outside: np.ndarray, beyond: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(h, w) in [0, 1] what is inside, and (h, w) log odds by colour."""
+    """(h, w) in [0, 1] what is inside, and (h, w) log odds by colour, of an object of which no model is known."""
+    reduction = math.ceil(max(outside.shape) / WORKING_PX)
+    small = block_mean(colours[None], reduction)[0]
+    *marks, around = (_blocks(one, reduction) for one in (inside, outside, beyond))
+    is_marked = around.any()
+    first = FIRST if is_marked else _middle((small.shape[0], small.shape[1]))
+    apart, found = _barrier_to(small, marks[0], around), []
+    for least in APART if is_marked else APART[-1:]:
+        joined = -JOINED * np.clip(1 - apart / least, 0, 1) if least > 0 else np.zeros_like(apart)
+        cut = _take_turns(small, _sure(*marks) + joined, first)
+        found.append((_missing(cut.inside >= 0.5, ~around), joined, cut))
+        if found[-1][0] < LOOSE:
+            break
+    least_missing = min(missing for missing, _, _ in found)
+    joined, cut = next((joined, cut) for missing, joined, cut in found if missing <= least_missing + NEARER)
+    if reduction == 1:
+        return cut.inside, cut.ratio
+    start, joined = (block_repeat(one, reduction, outside.shape) for one in (cut.inside, joined))
+    ratio = _log_odds(cut.mixtures, colours)
+    return minimum_cut(-(ratio + joined + _sure(inside, outside)), _outline_weight(colours), start), ratio
+
+
+def _barrier_to(colours: np.ndarray, inside: np.ndarray, beyond: np.ndarray) -> np.ndarray:
+    """(h, w) how far colours change on the way to what is beyond; infinite where what is marked as inside is nearer."""
+    felt = oklab(colours) * np.array([1, HUE, HUE], np.float32)
+    felt = np.stack([gaussian_blur(channel, APART_BLUR_PX) for channel in np.moveaxis(felt, 2, 0)], axis=2)
+    apart = barrier_distance(felt, beyond)
+    return np.where(barrier_distance(felt, inside) < apart, np.inf, apart) if inside.any() else apart
+
+
+def _missing(is_inside: np.ndarray, is_possible: np.ndarray) -> float:
+    """How far a mask (h, w) stays away from a side of where it may be, of the longer side of that."""
+    gaps, sides = [], []
+    for axis in (0, 1):
+        found, possible = (np.flatnonzero(one.any(axis=axis)) for one in (is_inside, is_possible))
+        sides.append(np.ptp(possible) + 1)
+        gaps += [found[0] - possible[0], possible[-1] - found[-1]] if len(found) else [sides[-1]]
+    return float(max(gaps) / max(sides))
+
+
+def _sure(inside: np.ndarray, outside: np.ndarray) -> np.ndarray:
+    return SURE * (inside.astype(np.float32) - outside)
+
+
+def _blocks(pixels: np.ndarray, reduction: int) -> np.ndarray:
+    """(h, w) bool of blocks of pixels (H, W) bool, by their majority."""
+    return block_mean(pixels[None].astype(np.float32), reduction)[0] > 0.5
+
+
+def _take_turns(colours: np.ndarray, known: np.ndarray, first: np.ndarray | float) -> _Cut:
+    """What has the colours of an object in (h, w, 3).
+
+    known: (h, w) log odds whatever the colours.  first: log odds that are added to them before any colour was looked at.
+    """
     rng = np.random.default_rng(0)
-    height, width = odds.shape
     features = colours.reshape(-1, 3)
     drawn = rng.permutation(len(features))[:SAMPLES]
-    known = SURE * (inside.astype(np.float32) - outside)
     length = _outline_weight(colours)
-    belief = 1 / (1 + np.exp(-np.clip(odds + known, -SURE, SURE)))
-    mixtures: list[Mixture | None] = [None, None]
-    cut, ratio = None, np.zeros_like(odds)
+    inside = 1 / (1 + np.exp(-np.clip(known + first, -SURE, SURE)))
+    fitted: list[Mixture | None] = [None, None]
     for turn in range(TURNS):
-        for index, (weight, count) in enumerate(((belief, NUM_INSIDE), (1 - belief, NUM_OUTSIDE))):
+        before = inside
+        for index, (weight, count) in enumerate(((before, NUM_INSIDE), (1 - before, NUM_OUTSIDE))):
             weights = weight.ravel()[drawn].astype(np.float64) + 1e-6
             rounds = ROUNDS if turn else FIRST_ROUNDS
-            mixtures[index] = fit_mixture(features[drawn], weights, count, NOISE, rounds, rng, mixtures[index])
-        by_colour = [log_density(mixture, features) for mixture in mixtures if mixture is not None]
-        ratio = np.clip(by_colour[0] - by_colour[1], -LIMIT, LIMIT).reshape(height, width)
-        before = cut
-        cut = minimum_cut(-(ratio + (odds if has_model else 0) + known), length, before)
-        belief = cut
-        if before is not None and np.mean((cut >= 0.5) != (before >= 0.5)) < SETTLED:
+            fitted[index] = fit_mixture(features[drawn], weights, count, NOISE, rounds, rng, fitted[index])
+        mixtures = [one for one in fitted if one is not None]
+        ratio = _log_odds(mixtures, colours)
+        inside = minimum_cut(-(ratio + known), length, before if turn else None)
+        if turn and np.mean((inside >= 0.5) != (before >= 0.5)) < SETTLED:
             break
-    assert cut is not None
-    return cut, ratio
+    return _Cut(inside, ratio, mixtures)
+
+
+def _log_odds(mixtures: list[Mixture], colours: np.ndarray) -> np.ndarray:
+    """(h, w) of the first of two mixtures, by colours (h, w, 3)."""
+    first, second = (log_density(mixture, colours.reshape(-1, 3)) for mixture in mixtures)
+    return np.clip(first - second, -LIMIT, LIMIT).reshape(colours.shape[:2])
 
 
 def _outline_weight(colours: np.ndarray) -> np.ndarray:
@@ -200,14 +275,10 @@ def _outline_weight(colours: np.ndarray) -> np.ndarray:
     return OUTLINE * (SMOOTH + (1 - SMOOTH) * np.exp(-squared / (2 * squared.mean() + 1e-6)))
 
 
-def _middle(is_possible: np.ndarray) -> np.ndarray:
-    """(h, w) log odds that the object is near the middle of where it may be."""
-    squared = np.zeros(is_possible.shape)
-    for axis, places in enumerate(np.nonzero(is_possible)):
-        middle, half = (places.min() + places.max()) / 2, max(np.ptp(places) / 2, 1)
-        along = ((np.arange(is_possible.shape[axis]) - middle) / half) ** 2
-        squared = squared + (along[:, None] if axis == 0 else along)
-    return (np.log(FIRST / (1 - FIRST)) * (1 - squared)).astype(np.float32)
+def _middle(size: tuple[int, int]) -> np.ndarray:
+    """(h, w) log odds that the object is near the middle of an image."""
+    down, across = (np.linspace(-1, 1, length) for length in size)
+    return FIRST * (1 - down[:, None] ** 2 - across**2)
 
 
 def prior_of(silhouette: np.ndarray, tolerance: float) -> np.ndarray:

@@ -107,6 +107,38 @@ def test_what_lies_beside_the_box_is_no_object(rng):
     assert found.coverage[60, 75] > 0.5
 
 
+def test_what_goes_on_beyond_the_box_is_no_object_even_of_its_colours(rng):
+    truth = disc_and_bar()
+    plank = np.zeros_like(truth)
+    plank[28:42, 98:150] = 1
+
+    both = np.maximum(truth, plank)[..., None]
+    image = both * [0.6, 0.3, 0.25] + (1 - both) * [0.35, 0.5, 0.4] + rng.normal(scale=0.005, size=(HEIGHT, WIDTH, 3))
+
+    found = mask_from_image(image, BOX)
+
+    assert overlap(found.coverage, truth) > 0.97
+    assert found.coverage[28:42, 98:].max() < 0.5
+
+
+def test_strokes_inside_bring_back_what_is_joined_to_the_surroundings(rng):
+    truth = disc_and_bar()
+    truth[62:71, 100:150] = 1  # the bar goes on beyond the box
+
+    found = mask_from_image(photograph(truth, rng), BOX, inside=strokes(slice(64, 68), slice(80, 120)))
+
+    assert overlap(found.coverage[:, :125], truth[:, :125]) > 0.95
+
+
+def test_faint_object_is_found_though_nothing_parts_it_from_the_surroundings(rng):
+    truth = disc_and_bar()
+    image = 0.5 + 0.035 * truth[..., None] + rng.normal(scale=0.004, size=(HEIGHT, WIDTH, 3))
+
+    found = mask_from_image(np.clip(image, 0, 1), BOX)
+
+    assert overlap(found.coverage, truth) > 0.95
+
+
 def test_equal_colours_are_said(rng):
     image = np.round(255 * np.clip(rng.normal(0.5, 0.05, (HEIGHT, WIDTH, 3)), 0, 1)).astype(np.uint8)
 
