@@ -27,6 +27,7 @@ PHASES = {
     "focal": "Focal length",
     "polish": "Polish",
     "fine": "Fine grid",
+    "doubt": "Second lamp",
     "weigh": "Weigh targets",
     "bridge": "Fill gaps",
     "smooth": "Smooth",

@@ -34,7 +34,7 @@ LIT = 0.01  # of the points: fewer lit ones show no light
 
 
 class Answers(NamedTuple):
-    """Distinct lights x (B, 3 K) of K lamps each and their energies (B,), the answer first; the lamps are in its order."""
+    """Lights x (B, 3 K) of K lamps each that may be right and their energies (B,), the answer first, lamps in its order."""
 
     x: np.ndarray
     energy: np.ndarray
@@ -76,8 +76,10 @@ def examine(fine: LightingProblem, middle: LightingProblem, answers: Answers, la
     # All answers are taken to be as narrow as the first.
     relative = np.exp(log_evidence(answers.energy) - log_evidence(answers.energy[:1]))
     relative *= 1 + around[rings < DISTINCT_DEG].sum()
-    angles = np.concatenate([near, _angles_deg(lights[:1], lights[1:]), np.outer(ANNULUS, rings).ravel()])
-    mass = np.concatenate([np.full(NUM_SAMPLES, 1 / NUM_SAMPLES), relative[1:], np.tile(around / len(ANNULUS), len(ANNULUS))])
+    off = np.hypot(_angles_deg(lights[:1], lights)[:, None], near)  # (B, NUM_SAMPLES)
+    angles = np.concatenate([off.ravel(), np.outer(ANNULUS, rings).ravel()])
+    mass = np.append(1, relative[1:]).repeat(NUM_SAMPLES) / NUM_SAMPLES
+    mass = np.concatenate([mass, np.tile(around / len(ANNULUS), len(ANNULUS))])
     order = np.argsort(angles)
     within = np.cumsum(mass[order]) / mass.sum()
     return Report(

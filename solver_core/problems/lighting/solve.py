@@ -349,6 +349,8 @@ class LightingSession(Session[LightingStep, LightingSolution]):
         self.networks = load_networks(weights, task, INPUT_LAYOUT) if is_known and options.steps else []
         self.problem = setup.problem(GRID_SIZE, MAP_SIZE)
         self.final = self.problem
+        # The best with indirect light if the answer has none, without it if it has; energy: over that of the answer then.
+        self.otherwise: _Found | None = None
         self.images: BasisImages | None = None
         self.best = _Found(self._start(), np.array([np.inf]), np.array([False]), [StopReason.MAX_STEPS])
         self.found = self.best
@@ -458,8 +460,11 @@ class LightingSession(Session[LightingStep, LightingSolution]):
         before = self.setup, self.images, self.problem, self.found, self.best
         self.setup, self.images, self.problem = setup, indirect, setup.problem(GRID_SIZE, MAP_SIZE)
         yield from self._follow(_likely(self._starts(indirect, first), START_RATIO, START_MORE), SORT_LOOP)
-        if self.best.energy[0] >= before[-1].energy[0]:
+        lost, won = before[-1], self.best
+        if won.energy[0] >= lost.energy[0]:
+            lost, won = won, lost
             self.setup, self.images, self.problem, self.found, self.best = before
+        self.otherwise = lost._replace(energy=(lost.energy + FLOOR) / (won.energy + FLOOR))
 
     def _ambient_share(self) -> float:
         """How much ambient light a picture holds beside that of the best light, whether or not its strength is known."""
@@ -617,7 +622,10 @@ class LightingSession(Session[LightingStep, LightingSolution]):
         return math.sqrt(np.sum(observation.weight * squared) / np.sum(observation.weight))
 
     def _answers(self, order: np.ndarray) -> Answers:
-        """The answer, its lamps (K,) in an order, and the other lights that were followed to the end and are elsewhere."""
+        """The answer, its lamps (K,) in an order, and the other lights that were followed to the end and are elsewhere.
+
+        Of a single lamp also the best of the other way to count light from other surfaces.
+        """
         followed = _Found(
             np.concatenate([self.best.x, self.found.x]),
             np.concatenate([[0], self.found.energy]),
@@ -630,7 +638,11 @@ class LightingSession(Session[LightingStep, LightingSolution]):
         chosen = distinct_best(followed.x, np.concatenate([[-1], energy[1:]]), len(rows), DISTINCT_DEG)
         lamps = followed.x[chosen].reshape(len(chosen), -1, NUMBERS)
         lamps = np.stack([_matched(one, lamps[0, order]) for one in lamps])
-        return Answers(lamps.reshape(len(chosen), -1), energy[chosen])
+        x, energy = lamps.reshape(len(chosen), -1), energy[chosen]
+        other = self.otherwise
+        if other is not None and len(order) == 1 and angle_deg(x, other.x).min() >= FINE_DISTINCT_DEG:
+            x, energy = np.concatenate([x, other.x]), np.append(energy, (energy[0] + FLOOR) * other.energy - FLOOR)
+        return Answers(x, energy)
 
 
 def _sky_shape(setup: LightingSetup, options: LightingOptions) -> SkyShape:

@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from solver_core.manifolds import UnitSphere
 from solver_core.problems.lighting.metrics import angle_deg
 from solver_core.problems.lighting.setup import LightingSetup
 from solver_core.problems.lighting.sky import SkySuns
-from solver_core.problems.lighting.solve import solve_lighting
+from solver_core.problems.lighting.solve import LightingOptions, LightingSession, solve_lighting
 from solver_core.problems.lighting.surface import choose_pixels
 from solver_core.problems.lighting.surroundings import Surroundings
 
@@ -56,7 +57,9 @@ def test_a_box_gets_light_from_the_floor_and_the_open_floor_hardly_any(around):
     assert added[is_floor & (from_box > 0.4)].mean() < 0.05
 
 
-def test_a_scene_that_lights_itself_is_solved_with_its_indirect_light(sun_case):
+@pytest.fixture(scope="module")
+def lit_by_itself(sun_case):
+    """Arguments of a solve of a scene whose surfaces light each other."""
     setup = replace(setup_of(sun_case), has_indirect=True)
     pixels = choose_pixels(setup.buffer.mask[0], 96)
     fine = setup.problem_at(pixels, 192)
@@ -66,15 +69,40 @@ def test_a_scene_that_lights_itself_is_solved_with_its_indirect_light(sun_case):
     image[pixels.row, pixels.column] = (ALBEDO * (0.8 * arriving + 0.3 * fine.sky.radiance[0]))[0]
     mask = np.zeros(image.shape[:2])
     mask[pixels.row, pixels.column] = 1
-    arguments = sun_case.arguments(image=image, mask=mask, albedo=[np.full(3, ALBEDO)] * 2)
+    return sun_case.arguments(image=image, mask=mask, albedo=[np.full(3, ALBEDO)] * 2)
 
-    result = solve_lighting(**arguments)
-    without = solve_lighting(**arguments, indirect=False)
+
+@pytest.fixture(scope="module")
+def solved(lit_by_itself):
+    """A session at its end."""
+    session = LightingSession(LightingSetup.checked(**lit_by_itself), LightingOptions())
+    session.run()
+    return session
+
+
+def test_a_scene_that_lights_itself_is_solved_with_its_indirect_light(sun_case, lit_by_itself, solved):
+    result = solved.result()
+    without = solve_lighting(**lit_by_itself, indirect=False)
 
     assert angle_deg(result.direction[None], sun_case.light[None])[0] < 0.5
     np.testing.assert_allclose(result.strength, 0.8 * np.pi, rtol=0.05)  # patches are others on every grid
     np.testing.assert_allclose(result.ambient, 0.3, atol=0.02)
     assert result.image_error < 0.5 * without.image_error
+
+
+def test_the_interval_reaches_a_sun_without_indirect_light_that_is_as_likely(solved, monkeypatch):
+    result, other = solved.result(), solved.otherwise
+    turned = UnitSphere().retract(solved.best.x, np.radians([[8.0, 0, 0]])).astype(np.float32)
+    off = angle_deg(turned, solved.best.x)[0]
+    uncertainties = []
+
+    for ratio in (1.0, 2.0):  # of the energies with it and without
+        monkeypatch.setattr(solved, "otherwise", other._replace(x=turned, energy=np.array([ratio])))
+        uncertainties.append(solved.result().uncertainty_deg)
+
+    assert other.energy[0] > 1
+    assert result.uncertainty_deg < off < uncertainties[0]
+    np.testing.assert_allclose(uncertainties[1], result.uncertainty_deg, rtol=0.1)
 
 
 def test_a_scene_that_does_not_is_solved_without(sun_case):
