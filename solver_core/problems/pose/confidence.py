@@ -10,6 +10,7 @@ photographs, where the image has its say, on photographs of validation meshes (t
 from __future__ import annotations
 
 import functools
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ FILE, PHOTO_FILE = "pose_confidence.json", "photo_confidence.json"
 FEATURES = ("outline", "unexplained", "hidden", "outliers", "edge", "gap", "rotation", "along", "size")
 PHOTO_FEATURES = (*FEATURES, "contrast", "edges", "weak", "image gap", "start", "alike")
 NORMAL_90 = 1.645  # standard deviations that hold nine of ten of what is normally distributed
+RIGHT_PLACE = 0.05  # diagonals: a pose that is placed farther off is wrong
 HALF_TURN_DEG = 180.0  # nothing is farther off
 MAX_LOGIT = 7.0  # one in a thousand: nobody has seen enough cases to claim more
 
@@ -48,6 +50,15 @@ class Confidence(NamedTuple):
 
     probability: float
     interval: PoseInterval
+
+    def with_focal_unknown(self, pose: np.ndarray, log_range: float) -> Confidence:
+        """The same where place goes with the focal length, which is known to exp(+-log_range); pose (7,) of the unit mesh."""
+        across, along = log_range * np.linalg.norm(pose[4:6]), log_range * abs(pose[6])
+        interval = self.interval._replace(
+            across=float(np.hypot(self.interval.across, across)), along=float(np.hypot(self.interval.along, along))
+        )
+        is_near_enough = math.erf(RIGHT_PLACE * NORMAL_90 / (math.sqrt(2) * max(math.hypot(across, along), 1e-12)))
+        return Confidence(self.probability * is_near_enough, interval)
 
 
 class Calibration(NamedTuple):

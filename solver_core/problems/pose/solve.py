@@ -299,15 +299,18 @@ class PoseSession(Session[PoseStep, PoseSolution]):
         edge_px = self.edge_px * self.levels[0].problem.height / self.levels[-1].problem.height
         reduction = self.setup.camera.fx / self.levels[0].problem.intrinsics[0, 0]
         evidence, spread = gather_evidence(self.levels[0], pose, edge_px, others.energy, symmetries)
-        sure = confidence(evidence)
+        sure = of_view = confidence(evidence)
+        if self.focal_range is not None:
+            sure = sure.with_focal_unknown(pose, np.log(np.divide(*self.focal_range[::-1])) / 2)
         within = sure.interval
-        if self.focal_range is not None:  # the distance goes with the focal length
-            within = within._replace(along=np.hypot(within.along, pose[6] * np.log(np.divide(*self.focal_range)) / 2))
         num_others = len(others.as_good_as(evidence.energy).x)
         return PoseSolution(
             self.setup.user_matrix(pose),
             evidence.iou,
-            *judge(self.setup.coverage, evidence, sure.probability, num_others, self.focal_factor, self.doubted_axis),
+            *judge(
+                *(self.setup.coverage, evidence, sure.probability, num_others),
+                *(self.focal_factor, self.doubted_axis, of_view.probability),
+            ),
             sure.probability,
             within.in_unit(self.setup.diagonal),
             calibrated(spread, evidence, within),

@@ -28,6 +28,7 @@ def judge(
     num_alternatives: int,
     focal_factor: float | None = None,
     doubted_axis: str | None = None,
+    confidence_of_view: float = 0.0,
 ) -> Judgement:
     """Verdict on a pose.
 
@@ -38,6 +39,7 @@ def judge(
         num_alternatives: other poses that fit about as well.
         focal_factor: on the focal length, where that explains the mask better.
         doubted_axis: of the mesh, where a longer or shorter one explains the mask better.
+        confidence_of_view: as confidence, but for the distance, where that goes with a focal length that is not known.
     """
     is_object = coverage >= 0.5
     size = max(np.ptp(np.flatnonzero(is_object.any(axis=axis))) + 1 for axis in (0, 1))
@@ -49,6 +51,12 @@ def judge(
             Verdict.BAD if confidence < POOR_CONFIDENCE else Verdict.DOUBTFUL,
             f"The pose fits the mask, but {'a single pixel is' if size == 1 else f'{size} pixels across are'} too few to tell "
             "poses apart. Give a larger mask.",
+        )
+    if confidence < GOOD_CONFIDENCE <= confidence_of_view:
+        return Judgement(
+            Verdict.DOUBTFUL,
+            f"The distance is not sure, as the mask does not tell the focal length better: {fit}; {odds}. "
+            "Give the focal length if you know it.",
         )
     if confidence < POOR_CONFIDENCE:
         return Judgement(

@@ -8,6 +8,7 @@ from solver_core.frames import Camera, matrix_from_pose
 from solver_core.kernel.contour import ContourPoints, jacobian_of_points
 from solver_core.problems.pose.focal import by_log_focal
 from solver_core.problems.pose.solve import solve_pose
+from solver_core.solution import Verdict
 
 from .conftest import make_case
 
@@ -33,3 +34,19 @@ def test_focal_length_that_the_outline_does_not_agree_with_is_noticed(chair, cha
     result = solve_pose(case.mask, chair.vertices, chair.faces, camera.with_focal(factor * camera.fx), start)
 
     assert any("focal length" in note for note in result.notes) is is_noticed
+
+
+@pytest.mark.parametrize(("distance", "is_sure"), [(1.2, True), (12.0, False)])
+def test_pose_is_as_sure_as_perspective_tells_the_distance(chair, chair_case, distance, is_sure):
+    fov = 2 * np.arctan(2.7 * np.tan(np.radians(15)) / distance)  # the chair is as large in both
+    camera = Camera.from_fov(400, 400, fov)
+    case = make_case(chair, camera, np.append(chair_case.truth[:6], -distance), np.array([0.05, -0.05, 0.05, 0.0, 0.01, 0.0]))
+    focals = (0.6 * camera.fx, 1.6 * camera.fx)
+
+    result = solve_pose(
+        case.mask, chair.vertices, chair.faces, camera, matrix_from_pose(case.start), focal_range=focals
+    )  # fmt: skip
+
+    assert (result.verdict is Verdict.GOOD) is is_sure
+    assert ("distance is not sure" in result.explanation) is not is_sure
+    assert abs(-result.camera_from_object[2, 3] - distance) < result.interval.along
