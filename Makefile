@@ -14,6 +14,9 @@ BLENDERS := $(if $(BLENDER),$(BLENDER),4.3 5.2)
 
 demo: .venv-demo/installed  ## Solves the shipped examples into demo/, and the scenes of the Blender extension into demo/blender/
 	mkdir -p demo
+	.venv-demo/bin/solver_core solve pose --mesh assets/demo/pose_model.ply --photo assets/demo/pose_photo.jpg \
+	    --camera assets/demo/camera.json --start assets/demo/start.json \
+	    --out demo/photo.json --picture demo/photo.png --animation demo/photo.gif --mask-out demo/photo_mask.png
 	.venv-demo/bin/solver_core solve pose --mesh assets/demo/pose_model.ply --mask assets/demo/pose_mask.png \
 	    --photo assets/demo/pose_photo.jpg --camera assets/demo/camera.json --start assets/demo/start.json \
 	    --out demo/result.json --picture demo/result.png --animation demo/steps.gif

@@ -21,11 +21,12 @@ def example_with(call: str) -> str:
 
 def test_python_example_finds_the_pose_of_the_demo(demo_dir, capsys):
     pytest.importorskip("trimesh")
-    from solver_core.command.files import read_mesh, read_pose
+    from solver_core.command.files import read_mesh, read_photo, read_pose
     from solver_core.command.masks import read_mask
 
     mesh = read_mesh(demo_dir / "pose_model.ply")
     names = {
+        "photo": read_photo(demo_dir / "pose_photo.jpg"),
         "mask": read_mask(demo_dir / "pose_mask.png").coverage,
         "vertices": mesh.vertices,
         "faces": mesh.faces,
@@ -36,8 +37,9 @@ def test_python_example_finds_the_pose_of_the_demo(demo_dir, capsys):
     exec(example_with("solve_pose"), names)  # noqa: S102  (our own README)
 
     truth = read_pose(demo_dir / "truth.json")
-    np.testing.assert_allclose(names["result"].camera_from_object, truth, atol=0.01)
-    assert names["result"].verdict is sc.Verdict.GOOD
+    for answer in (names["found"], names["result"]):
+        np.testing.assert_allclose(answer.camera_from_object, truth, atol=0.01)
+        assert answer.verdict is sc.Verdict.GOOD
 
 
 def test_python_example_finds_the_motion_of_the_demo(demo_dir, capsys, monkeypatch):
