@@ -20,8 +20,8 @@ from scipy.optimize import minimize
 from solver_core import render
 from solver_core.mesh_library import MeshPool, load_library
 from solver_core.network.weights import SHIPPED
-from solver_core.problems.pose.confidence import FEATURES, FILE, PoseInterval, features, interval_features, logit
-from solver_core.problems.pose.evidence import Evidence, ImageEvidence
+from solver_core.problems.pose.confidence import FEATURES, FILE, PoseInterval, Seen, features, interval_features, logit
+from solver_core.problems.pose.evidence import Evidence, ImageEvidence, ShotEvidence
 from solver_core.problems.pose.solve import PoseOptions
 from solver_core.writing import whole_file
 from training.paper.evaluation import Errors, Run
@@ -89,10 +89,13 @@ def write(
         part.write_text(json.dumps(content, indent=1) + "\n")
 
 
-def evidence_of(errors: Errors) -> list[tuple[Evidence, ImageEvidence | None]]:
-    """What was seen of each solve, of photographs also in the image."""
-    images = [ImageEvidence(*row) for row in errors["image_evidence"]] if "image_evidence" in errors else None
-    return [(Evidence(*row), None if images is None else images[k]) for k, row in enumerate(errors["evidence"])]
+def evidence_of(errors: Errors) -> list[tuple[Evidence, Seen]]:
+    """What was seen of each solve, of photographs also in the image or in the frames before."""
+    seen: list[Seen] = [None] * len(errors["evidence"])
+    for name, kind in (("image_evidence", ImageEvidence), ("shot_evidence", ShotEvidence)):
+        if name in errors:
+            seen = [kind(*row) for row in errors[name]]
+    return [(Evidence(*row), one) for row, one in zip(errors["evidence"], seen, strict=True)]
 
 
 def fit(

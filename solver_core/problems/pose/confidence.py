@@ -4,7 +4,8 @@
 Right is within 5 degrees and 0.05 diagonals of the truth, or of a pose that looks the same.  The probability is a logistic
 function of the evidence, an interval a power of the spread that the outline allows, wider where the probability is low.  The
 numbers were fitted on validation meshes with masks damaged in known ways (training/paper/calibrate_pose.py), and those of
-photographs, where the image has its say, on photographs of validation meshes (training/paper/calibrate_photo.py).
+photographs, where the image has its say, on photographs of validation meshes (training/paper/calibrate_photo.py), or, where a
+pose was followed from the one before, on shots of them (training/paper/calibrate_track.py).
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ import numpy as np
 
 from solver_core.errors import WeightsError
 from solver_core.network.weights import SHIPPED
-from solver_core.problems.pose.evidence import Evidence, ImageEvidence
+from solver_core.problems.pose.evidence import Evidence, ImageEvidence, ShotEvidence
 from solver_core.reading import numbers, read_json, reading
 
-FILE, PHOTO_FILE = "pose_confidence.json", "photo_confidence.json"
+FILE, PHOTO_FILE, SHOT_FILE = "pose_confidence.json", "photo_confidence.json", "shot_confidence.json"
 FEATURES = ("outline", "unexplained", "hidden", "outliers", "edge", "gap", "rotation", "along", "size")
 PHOTO_FEATURES = (*FEATURES, "contrast", "edges", "weak", "image gap", "start", "alike")
+SHOT_FEATURES = ("outline", "outliers", "worse", "rotation", "along")
 NORMAL_90 = 1.645  # standard deviations that hold nine of ten of what is normally distributed
 RIGHT_PLACE = 0.05  # diagonals: a pose that is placed farther off is wrong
 HALF_TURN_DEG = 180.0  # nothing is farther off
@@ -72,9 +74,17 @@ class Calibration(NamedTuple):
     interval: np.ndarray
 
 
-def confidence(evidence: Evidence, seen: ImageEvidence | None = None) -> Confidence:
-    """How sure a pose is, by the evidence; of a photograph also by what the image says."""
-    calibration = shipped_calibration(*((FILE, FEATURES) if seen is None else (PHOTO_FILE, PHOTO_FEATURES)))
+Seen = ImageEvidence | ShotEvidence | None  # beside the evidence: in a photograph, or a shot of them
+
+
+def confidence(evidence: Evidence, seen: Seen = None) -> Confidence:
+    """How sure a pose is, by the evidence; of a photograph also by what the image says, or the frames before."""
+    if seen is None:
+        calibration = shipped_calibration(FILE, FEATURES)
+    elif isinstance(seen, ImageEvidence):
+        calibration = shipped_calibration(PHOTO_FILE, PHOTO_FEATURES)
+    else:
+        calibration = shipped_calibration(SHOT_FILE, SHOT_FEATURES)
     chance = logit(evidence, calibration.weights, seen)
     widths = np.exp((interval_features(evidence, chance) * calibration.interval).sum(axis=1))
     rotation_deg, across, along = widths.tolist()
@@ -93,8 +103,10 @@ def widened(covariance: np.ndarray, before: PoseInterval, after: PoseInterval) -
     return covariance * np.outer(factors, factors)
 
 
-def features(evidence: Evidence, seen: ImageEvidence | None = None) -> np.ndarray:
-    """(F + 1,) what the probability follows from, in the order of FEATURES or PHOTO_FEATURES, and 1."""
+def features(evidence: Evidence, seen: Seen = None) -> np.ndarray:
+    """(F + 1,) what the probability follows from, in the order of FEATURES, PHOTO_FEATURES or SHOT_FEATURES, and 1."""
+    if isinstance(seen, ShotEvidence):
+        return _shot_features(evidence, seen)
     of_image = [] if seen is None else _image_features(seen)
     return np.array(
         [
@@ -124,7 +136,20 @@ def _image_features(seen: ImageEvidence) -> list[float]:
     ]
 
 
-def logit(evidence: Evidence, weights: np.ndarray, seen: ImageEvidence | None = None) -> float:
+def _shot_features(evidence: Evidence, seen: ShotEvidence) -> np.ndarray:
+    return np.array(
+        [
+            np.log(0.003 + evidence.outline),
+            1 - evidence.inliers,
+            max(np.log((0.03 + evidence.energy) / (0.03 + seen.usual_energy)), 0),
+            np.log(np.clip(evidence.rotation_deg, 0.02, 90)),
+            np.log(np.clip(evidence.along, 1e-4, 1)),
+            1.0,
+        ]
+    )
+
+
+def logit(evidence: Evidence, weights: np.ndarray, seen: Seen = None) -> float:
     """Log odds that a pose is right."""
     return float(np.clip(features(evidence, seen) @ weights, -MAX_LOGIT, MAX_LOGIT))
 

@@ -66,6 +66,15 @@ class ImageEvidence(NamedTuple):
     alike: float
 
 
+class ShotEvidence(NamedTuple):
+    """What the photographs before say of a pose that was followed from them.
+
+    usual_energy: of the poses in this shot, which tells how well colours tell the object; that is not the pose's fault.
+    """
+
+    usual_energy: float
+
+
 class Looked(NamedTuple):
     """Evidence, and the covariance (6, 6) of an SE3 step from the pose that its standard deviations are of."""
 

@@ -13,11 +13,15 @@ from solver_core.checks import checked_array, checked_coverage
 from solver_core.errors import ObservationError, SetupError
 from solver_core.frames import Camera
 from solver_core.kernel.lines import NUM_COLOURS, colour_index, look_up_colours
-from solver_core.problems.pose.follow import MARGIN, View
+from solver_core.problems.pose.confidence import Confidence, confidence
+from solver_core.problems.pose.evidence import ShotEvidence
+from solver_core.problems.pose.follow import MARGIN, Followed, View
 from solver_core.problems.pose.photograph import PhotoSession
 from solver_core.problems.pose.setup import PoseSetup
 from solver_core.problems.pose.solve import PoseOptions, PoseSession, PoseSolution
+from solver_core.problems.pose.verdict import judge, judge_photo
 from solver_core.segmentation.hints import checked_image, window_around
+from solver_core.solution import Judgement
 
 SURE = 0.99  # that a pixel of a mask shows the object or does not: masks are wrong here and there
 LEVELS = np.arange(256) / 255
@@ -47,6 +51,13 @@ class Shot(Protocol):
 
     def solve(self, frame: np.ndarray, start: np.ndarray | None) -> PoseSolution:
         """The full solver's answer, with a start (4, 4).  Raises ObservationError if it finds nothing to solve."""
+        ...
+
+    def judged(self, followed: Followed, usual_energy: float, surest: float) -> tuple[Judgement, Confidence]:
+        """Verdict on a pose that was followed, and how sure it is.
+
+        usual_energy: of poses in this shot.  surest: probability that the pose is right from which it was followed.
+        """
         ...
 
     def learn(self, frame: np.ndarray, part: Part, reduction: int, is_seen: np.ndarray) -> None:
@@ -98,6 +109,11 @@ class MaskShot:
         coverage = checked_coverage(frame, self.setup.camera)
         return PoseSession(replace(self.setup, coverage=coverage, start=start), self.options).run()
 
+    def judged(self, followed: Followed, usual_energy: float, surest: float) -> tuple[Judgement, Confidence]:
+        evidence = followed.looked.evidence
+        sure = confidence(evidence)
+        return judge(followed.is_seen, evidence, sure.probability, 0), sure
+
     def learn(self, frame: np.ndarray, part: Part, reduction: int, is_seen: np.ndarray) -> None:
         pass
 
@@ -143,6 +159,12 @@ class PhotoShot:
             left, top, right, bottom = window_around(is_object, MARGIN)
             part = slice(top, bottom), slice(left, right)
             self.learn(frame, part, 1, is_object[part])
+
+    def judged(self, followed: Followed, usual_energy: float, surest: float) -> tuple[Judgement, Confidence]:
+        evidence = followed.looked.evidence
+        sure = confidence(evidence, ShotEvidence(usual_energy))
+        sure = sure._replace(probability=min(sure.probability, surest))
+        return judge_photo(evidence, 0.0, sure.probability), sure
 
     def learn(self, frame: np.ndarray, part: Part, reduction: int, is_seen: np.ndarray) -> None:
         sampled = frame[part][reduction // 2 :: reduction, reduction // 2 :: reduction][: is_seen.shape[0], : is_seen.shape[1]]

@@ -10,9 +10,9 @@ from __future__ import annotations
 import functools
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,18 +23,20 @@ from solver_core.frames import Camera, matrix_from_pose
 from solver_core.manifolds import SE3
 from solver_core.mesh import UnitMesh
 from solver_core.options import keyword_options
-from solver_core.problems.pose.confidence import PoseInterval, calibrated, confidence
+from solver_core.problems.pose.confidence import HALF_TURN_DEG, PoseInterval, calibrated
 from solver_core.problems.pose.follow import Follower
 from solver_core.problems.pose.setup import UP_AXES, PoseSetup, checked_focal_range, checked_start, checked_up
+from solver_core.problems.pose.shot_focal import ShotFocal, shot_focal, spread_frames
 from solver_core.problems.pose.shots import Part, Shot, shot_of
-from solver_core.problems.pose.solve import PoseOptions
-from solver_core.problems.pose.verdict import judge, judge_out_of_view, judge_unusual
+from solver_core.problems.pose.solve import PoseOptions, PoseSolution
+from solver_core.problems.pose.verdict import judge_out_of_view, judge_unusual
 from solver_core.solution import Verdict
 
 USUAL_FRAMES = 25  # before this one, whose median says how well poses fit in this shot
 USUAL_ENERGY, WORSE = 0.03, 1.6  # energies up to the first are as good as any; above, so many times the usual one is suspicious
 CLEARLY = 0.8  # of the energy: a pose that was looked for anew must fit so much better
 REPAIR_FRAMES = 5  # a pose that stays suspicious is looked for anew once in so many frames
+UNKNOWN_INTERVAL = PoseInterval(HALF_TURN_DEG, np.inf, np.inf)
 GOES_ON = 0.9  # share of the last motion that the next one is taken to have
 
 
@@ -46,7 +48,7 @@ class TrackedPose:
     iou: as of a PoseSolution.  lost: whether the object may be elsewhere; the pose is then the best guess.  is_repaired:
     whether the full solver found it anew.  seconds: that the frame took.  setup: mesh and camera,
     with the focal length that was found if none was known.  is_filled: whether the pose is not found but what lies between
-    other frames, as smooth_poses gives it.
+    other frames, as smooth_poses gives it.  fx_range: that holds the focal length nine times in ten, where it was not known.
     """
 
     frame: int
@@ -62,6 +64,7 @@ class TrackedPose:
     seconds: float
     setup: PoseSetup = field(repr=False)
     is_filled: bool = False
+    fx_range: tuple[float, float] | None = None
 
     @functools.cached_property
     def mask(self) -> np.ndarray:
@@ -112,8 +115,8 @@ def track_pose(
         start: (4, 4) camera_from_object in the first frame, as solve_pose takes it; None tries views from around, in
             masks.
         up: which axis of the mesh points up, where there is no start, as solve_pose takes it.
-        focal_range: lowest and highest focal length (fx) in pixels, where that of the camera is not known, of masks; what
-            explains the first one best is kept for all.
+        focal_range: lowest and highest focal length (fx) in pixels, where that of the camera is not known, of masks.  It is
+            found before all else and kept: of a list, in frames spread over it, of an iterator, in the first frame.
         options: of the full solver, all at once, instead of as keyword arguments.
         {options}
 
@@ -151,23 +154,41 @@ def checked_setup(
 
 def _tracked(frames: Iterable[np.ndarray], camera: Camera, setup: PoseSetup, options: PoseOptions) -> Iterator[TrackedPose]:
     tracker: Tracker | None = None
+    focal: ShotFocal | None = None
+    if setup.focal_range is not None and isinstance(frames, Sequence) and len(frames) > 0:
+        shot = shot_of(frames[0], setup, camera, options)
+        focal = focal_of_masks(shot, setup, spread_frames(len(frames)), frames.__getitem__)
+        camera = camera.with_focal(focal.fx)
+        setup = replace(setup, camera=camera.pinhole, focal_range=None)
     for number, frame in enumerate(frames):
-        tracker = tracker or Tracker(setup, shot_of(frame, setup, camera, options))
+        tracker = tracker or Tracker(setup, shot_of(frame, setup, camera, options), focal)
         yield tracker.track(number, tracker.shot.checked(frame, number))
     if tracker is None:
         raise ObservationError("there are no frames; give masks or photographs of the object, at least one")
 
 
+def focal_of_masks(shot: Shot, setup: PoseSetup, numbers: list[int], frame_of: Callable[[int], Any]) -> ShotFocal:
+    """The focal length that frames of a shot agree on, read by number; the first is solved from the setup's start."""
+
+    def solve(number: int) -> PoseSolution:
+        start = setup.start if number == 0 else None
+        return shot.solve(shot.checked(frame_of(number), number), start)
+
+    return shot_focal(numbers, solve)
+
+
 class Tracker:
     """What is known between two frames of a shot: the last pose, how the object moved, and how well poses fit."""
 
-    def __init__(self, setup: PoseSetup, shot: Shot) -> None:
+    def __init__(self, setup: PoseSetup, shot: Shot, focal: ShotFocal | None = None) -> None:
         self.setup, self.shot = setup, shot
+        self.fx_range = None if focal is None else (focal.low, focal.high)
         self.follower = Follower(setup.mesh)
         self.last: np.ndarray | None = None if setup.start is None else setup.unit_pose(setup.start)
         self.motion = np.zeros((1, 6))
         self.energies: deque[float] = deque(maxlen=USUAL_FRAMES)
         self.points: np.ndarray | None = None  # of the outline in the last frame
+        self.surest = 1.0  # probability that the last pose is right that was found by the full solver
         self.last_repair = -REPAIR_FRAMES
         self.does_solving_pay = True  # whether the last frame that was solved anew came out good
 
@@ -201,20 +222,22 @@ class Tracker:
             is_repaired=is_repaired,
             seconds=time.perf_counter() - began,
             setup=self.setup,
+            fx_range=self.fx_range,
         )
 
     def memory(self) -> dict[str, np.ndarray]:
         """What the next frame depends on beside mesh, camera and options."""
         assert self.last is not None
-        counters = np.array([self.last_repair, self.does_solving_pay], np.int64)
-        memory = {"last": self.last, "motion": self.motion, "energies": np.array(self.energies), "counters": counters}
+        memory = {"last": self.last, "motion": self.motion, "energies": np.array(self.energies)}
+        memory["solving"] = np.array([self.last_repair, self.does_solving_pay, self.surest])
         return {**memory, **({} if self.points is None else {"points": self.points}), **self.shot.memory()}
 
     def recall(self, memory: Mapping[str, np.ndarray]) -> None:
         """Goes on from the memory that another tracker had after a frame."""
         self.last, self.motion, self.points = memory["last"], memory["motion"], memory.get("points")
         self.energies.extend(memory["energies"].tolist())
-        self.last_repair, self.does_solving_pay = int(memory["counters"][0]), bool(memory["counters"][1])
+        last_repair, does_pay, self.surest = memory["solving"].tolist()
+        self.last_repair, self.does_solving_pay = int(last_repair), bool(does_pay)
         self.shot.recall(memory)
 
     def object_in(self, frame: np.ndarray) -> np.ndarray:
@@ -242,7 +265,11 @@ class Tracker:
         return has_become_good or repaired.energy < CLEARLY * found.energy
 
     def _is_unusual(self, energy: float) -> bool:
-        return len(self.energies) > 0 and energy > max(USUAL_ENERGY, WORSE * float(np.median(self.energies)))
+        return len(self.energies) > 0 and energy > max(USUAL_ENERGY, WORSE * self._usual_energy(energy))
+
+    def _usual_energy(self, energy: float) -> float:
+        """Of poses in this shot; one's own where there were none before."""
+        return float(np.median(self.energies)) if self.energies else energy
 
     def _followed(self, frame: np.ndarray) -> _Found | None:
         """What fits best of what is found from where the motion leads, and, if that fits badly, from the last pose."""
@@ -270,13 +297,13 @@ class Tracker:
         if not (followed.is_object.any() and followed.is_seen.any()):
             return None
         evidence, covariance = followed.looked
-        sure = confidence(evidence)
+        judgement, sure = self.shot.judged(followed, self._usual_energy(evidence.energy), self.surest)
         within, diagonal = sure.interval, self.setup.diagonal
         return _Found(
             self.follower.symmetries.nearest(followed.pose, guess[:4]),
-            *judge(followed.is_seen, evidence, sure.probability, 0),
+            *judgement,
             sure.probability,
-            within._replace(across=diagonal * within.across, along=diagonal * within.along),
+            within.in_unit(diagonal),
             calibrated(covariance, evidence, within),
             evidence.iou,
             evidence.energy,
@@ -290,6 +317,7 @@ class Tracker:
         solution = self.shot.solve(frame, start)
         if self.setup.focal_range is not None:
             self.setup = self.shot.setup = replace(self.setup, camera=solution.camera, focal_range=None)
+            self.fx_range = solution.focal_range
         pose = self.setup.unit_pose(solution.camera_from_object)
         self.last = pose if self.last is None else self.last
         as_followed = self._found_from(frame, pose)
@@ -312,8 +340,7 @@ class Tracker:
         """Where nothing is seen."""
         assert self.last is not None
         pose = SE3().retract(self.last[None], GOES_ON * self.motion)[0]
-        unknown = PoseInterval(180.0, np.inf, np.inf)
-        return _Found(pose, *judge_out_of_view(), 0.0, unknown, np.diag(np.full(6, np.inf)), 0.0, np.inf, None, None)
+        return _Found(pose, *judge_out_of_view(), 0.0, UNKNOWN_INTERVAL, np.diag(np.full(6, np.inf)), 0.0, np.inf, None, None)
 
     def _remember(self, frame: np.ndarray, found: _Found, is_new: bool) -> None:
         """Goes on from a pose that may be right; how the object moves is known from two of them in a row."""
@@ -323,6 +350,7 @@ class Tracker:
         assert self.last is not None
         self.motion = np.zeros((1, 6)) if is_new else SE3().difference(self.last[None], found.pose[None])
         self.last, self.points = found.pose, found.points
+        self.surest = found.confidence if is_new else self.surest
         self.energies.append(found.energy)
         if found.seen is not None and found.verdict is Verdict.GOOD:
             self.shot.learn(frame, *found.seen)

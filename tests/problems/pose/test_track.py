@@ -139,17 +139,40 @@ def test_coverage_is_taken_as_masks_are(chair):
     assert degrees_off(results[-1], poses[-1]) < 0.5
 
 
-def test_focal_length_of_the_first_frame_is_kept(chair):
-    poses = poses_of(4)
-    poses[:, 6] += 1.2  # nearer, so that perspective tells
-    wrong = CAMERA.with_focal(1.2 * CAMERA.fx)
+def near_poses(num_frames) -> np.ndarray:
+    """Near the camera, so that perspective tells, and turning much."""
+    poses = poses_of(num_frames, 3 * MOTION)
+    poses[:, 6] = FIRST[6] + 1.2
+    return poses
 
-    results = list(tracked(masks_of(chair, poses), chair, camera=wrong, focal_range=(0.7 * CAMERA.fx, 1.4 * CAMERA.fx)))
+
+def test_focal_length_of_a_shot_is_what_its_frames_agree_on(chair):
+    poses = near_poses(8)
+    wrong = CAMERA.with_focal(1.2 * CAMERA.fx)
+    start = SE3().retract(poses[0][None], np.array([[0.1, -0.1, 0.05, 0.01, 0, 0.02]]))[0]
+    unknown = {"camera": wrong, "start": matrix_from_pose(start), "focal_range": (0.7 * CAMERA.fx, 1.4 * CAMERA.fx)}
+
+    results = list(tracked(masks_of(chair, poses), chair, **unknown))
 
     found = {one.setup.camera.fx for one in results}
     assert len(found) == 1
-    assert found.pop() == pytest.approx(CAMERA.fx, rel=0.08)
-    assert degrees_off(results[-1], poses[-1]) < 2
+    assert found.pop() == pytest.approx(CAMERA.fx, rel=0.03)
+    low, high = results[-1].fx_range or (0, 0)
+    assert low < CAMERA.fx < high
+    assert degrees_off(results[-1], poses[-1]) < 1.5
+
+
+def test_focal_length_of_the_first_frame_is_kept_where_no_other_is_known_yet(chair):
+    poses = near_poses(2)
+    wrong = CAMERA.with_focal(1.2 * CAMERA.fx)
+    unknown = {"camera": wrong, "start": matrix_from_pose(poses[0]), "focal_range": (0.7 * CAMERA.fx, 1.4 * CAMERA.fx)}
+
+    results = list(tracked(iter(masks_of(chair, poses)), chair, **unknown))
+
+    assert len({one.setup.camera.fx for one in results}) == 1
+    assert results[-1].setup.camera.fx == pytest.approx(CAMERA.fx, rel=0.1)
+    low, high = results[-1].fx_range or (0, 0)
+    assert low < results[-1].setup.camera.fx < high
 
 
 def test_start_is_not_needed(chair):
@@ -176,6 +199,24 @@ def test_photographs_are_followed_by_colours(chair):
     assert max(degrees_off(one, truth) for one, truth in zip(results[1:], poses[1:], strict=True)) < 2.0
     assert not any(one.lost for one in results)
     assert np.mean(results[-1].mask == masks_of(chair, poses[-1:])[0]) > 0.99
+
+
+def test_photographs_whose_colours_tell_little_are_followed_and_not_solved_in_full(chair):
+    rng = np.random.default_rng(5)
+    poses = poses_of(6)
+    masks = masks_of(chair, poses)
+    shared = rng.random((CAMERA.height, CAMERA.width, 1)) < 0.2  # of the pixels, whose colours may be of either
+
+    def photo(mask):
+        either = np.where(rng.random(mask.shape)[..., None] < 0.5, [160, 90, 70], [90, 130, 110])
+        own = np.where(mask[..., None], [160, 90, 70], [90, 130, 110])
+        return np.clip(np.where(shared, either, own) + rng.normal(scale=5, size=own.shape), 0, 255).astype(np.uint8)
+
+    results = list(tracked([photo(mask) for mask in masks], chair))
+
+    assert sum(one.is_repaired for one in results) <= 1
+    assert not any(one.lost for one in results)
+    assert max(degrees_off(one, truth) for one, truth in zip(results[1:], poses[1:], strict=True)) < 2.0
 
 
 def test_frames_of_two_kinds_are_told(chair):

@@ -275,7 +275,7 @@ def _stacked(each: list[dict[str, float | np.ndarray]]) -> Errors:
 def errors_of(solution: PoseSolution, mesh: Mesh, truth: np.ndarray) -> dict[str, float | np.ndarray]:
     """Errors of a solution, plain and to the nearest pose that looks the same, and its verdict on itself."""
     pose = pose_from_matrix(solution.camera_from_object)
-    parts = _parts(find_symmetries(mesh).nearest(pose, truth[:4]), truth)
+    parts = parts_of(find_symmetries(mesh).nearest(pose, truth[:4]), truth)
     return {
         **_errors_of_pose(pose, mesh, truth),
         "is_good": float(solution.verdict is Verdict.GOOD),
@@ -301,7 +301,7 @@ def _errors_of_pose(pose: np.ndarray, mesh: Mesh, truth: np.ndarray) -> dict[str
     }
 
 
-def _parts(pose: np.ndarray, truth: np.ndarray) -> np.ndarray:
+def parts_of(pose: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """(3,) errors of a pose (7,) of a unit mesh as its interval has them: degrees, and diagonals across and along the view."""
     step = SE3().difference(truth, pose)
     return np.array([np.degrees(np.linalg.norm(step[:3])), -truth[6] * np.linalg.norm(step[3:5]), -truth[6] * abs(step[5])])
