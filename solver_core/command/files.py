@@ -43,7 +43,7 @@ from solver_core.writing import whole_file, write_bytes
 if TYPE_CHECKING:
     from PIL import Image
 
-CAMERA_HELP = "JSON with width, height, fx, fy, cx, cy (pixels), or a file of BOP, COLMAP, OpenCV, ROS, fSpy, ..."
+CAMERA_HELP = "JSON with width, height, fx, fy, cx, cy (pixels), or of BOP, COLMAP, ROS, fSpy, ..."
 MESH_SUFFIXES = (".obj", ".ply", ".glb", ".gltf", ".off", ".stl")
 OTHER_SUFFIXES = (".fbx", ".usd", ".usda", ".usdc", ".usdz", ".dae", ".3ds", ".blend", ".abc")
 TIDY = {".obj": tidy_obj, ".ply": tidy_ply, ".glb": tidy_glb}

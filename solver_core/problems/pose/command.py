@@ -38,6 +38,7 @@ from solver_core.problems.pose.photograph import solve_pose_from_image
 from solver_core.problems.pose.solve import OnStep, PoseOptions, PoseSolution, PoseStep, solve_pose
 from solver_core.problems.pose.solve_views import PoseViewsSolution, solve_pose_views
 from solver_core.solution import Verdict
+from solver_core.writing import refuse_overwriting
 
 HELP = "Finds where an object stands from a mask or a photograph of it, its mesh and the camera."
 EXAMPLE = "solver_core solve pose --mesh car.obj --mask mask.png --camera camera.json --picture car.png"
@@ -67,6 +68,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="they, or a folder of --photo, are frames of a film: each starts from the pose before",
     )
     files.add_argument(
+        "--smooth", action=console.Output, metavar="JSON", help="with --track: poses smoothed over time, lost ones filled"
+    )
+    files.add_argument(
         "--view",
         type=Path,
         nargs=3,
@@ -87,6 +91,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exit code of the verdict, or 0 if those of several masks are good.  Raises SolverError for wrong input."""
+    if args.smooth is not None and not args.track:
+        raise ConfigError("--smooth belongs to --track, the frames of a film")
     if args.view is not None:
         return _run_views(args)
     if args.camera is None or (args.mask is None and (args.photo is None or args.start is None)):
@@ -253,15 +259,23 @@ def _run_several(args: argparse.Namespace, sources: Path, words: Words) -> int:
             "--track goes from one mask to the next, so nothing is done at a time; leave out --jobs, --cluster and --shard"
         )
     options = options_from(args, PoseOptions)
-    check_shared_inputs(args)
     names = ("mesh", "camera", "start", "ignore", "weights")
     files = {f"--{name}": path for name in names if (path := getattr(args, name)) is not None}
-    tasks = tasks_of(images_of(sources, words.source), args.out, words, files, is_series=args.track)
     choices = (args.up, args.focal, args.label, args.threshold, args.invert, args.convention, args.track)
     settings = repr((solver_core.__version__, options, choices))
     is_followed = args.track and args.ignore is None  # what hides the object is for the full solver to leave out
-    solve = Film(args, options, is_of_photos=words is OF_PHOTOS) if is_followed else partial(_solve_mask, args, options)
-    return run_tasks(tasks, solve, words, args, list(files.values()), settings)
+    check_shared_inputs(args)
+    tasks = tasks_of(images_of(sources, words.source), args.out, words, files, is_series=args.track)
+    if args.smooth is not None:
+        of_film = {f"the frame {task.source.name}": task.source for task in tasks}
+        of_film |= {f"the record of {task.source.name}": task.record for task in tasks}
+        refuse_overwriting({"--smooth": args.smooth}, of_film)
+    film = Film(args, options, is_of_photos=words is OF_PHOTOS, tasks=tasks)
+    solve = film if is_followed else partial(_solve_mask, args, options)
+    code = run_tasks(tasks, solve, words, args, list(files.values()), settings)
+    if args.smooth is not None:
+        film.smooth(words)
+    return code
 
 
 def _solve_mask(args: argparse.Namespace, options: PoseOptions, task: Task) -> dict[str, Any]:

@@ -75,7 +75,11 @@ def records(film, out="out") -> list[dict]:
 
 
 def degrees_off(film, truth) -> np.ndarray:
-    found = np.stack([record["camera_from_object"] for record in records(film)])[:, :3, :3]
+    return turned_off([record["camera_from_object"] for record in records(film)], truth)
+
+
+def turned_off(poses, truth) -> np.ndarray:
+    found = np.stack(poses)[:, :3, :3]
     wxyz = [rotations.wxyz_from_matrix(np.ascontiguousarray(one)) for one in (found, truth[:, :3, :3])]
     return np.rad2deg(rotations.angle_between(*wxyz))
 
@@ -113,13 +117,14 @@ def test_tracking_goes_on_from_the_record_of_an_earlier_run(film, truth, capsys)
     assert degrees_off(film, truth)[-1] < RIGHT_DEG
 
 
-def test_focal_length_of_a_film_is_that_of_its_first_mask(film):
+def test_focal_length_of_a_film_is_one_for_all_its_frames(film):
     solve(film, "--track", "--focal", "150", "320")
     (film / "out" / "frame_11.json").unlink()
 
     solve(film, "--track", "--focal", "150", "320")
 
     assert len({record["fx"] for record in records(film)}) == 1
+    assert records(film)[-1]["fx_range"][0] < 220 < records(film)[-1]["fx_range"][1]
 
 
 @pytest.mark.usefixtures("photos")
@@ -161,6 +166,28 @@ def test_a_film_that_was_killed_goes_on_as_if_it_had_not_been(film, monkeypatch,
 
     whole, resumed = ([{**record, "seconds": None} for record in records(film, out)] for out in ("whole", "out"))
     assert resumed == whole
+
+
+def test_a_film_is_smoothed_and_lost_frames_filled(film, truth):
+    Image.fromarray(np.zeros((144, 192), np.uint8)).save(film / "masks" / "frame_10.png")
+
+    solve(film, "--track", "--smooth", str(film / "smooth.json"))
+
+    frames = json.loads((film / "smooth.json").read_text())["frames"]
+    assert [one["mask"] for one in frames] == [f"frame_{9 + number}.png" for number in range(NUM_FRAMES)]
+    assert [(one["is_filled"], one["lost"]) for one in frames] == [(False, False), (True, True), (False, False)]
+    assert [one["verdict"] for one in frames] == ["good", "doubtful", "good"]
+    assert turned_off([one["camera_from_object"] for one in frames], truth).max() < RIGHT_DEG
+
+
+@pytest.mark.parametrize("file", ["out/frame_9.json", "camera.json"])
+def test_a_smoothed_film_overwrites_none_of_its_files(film, capsys, file):
+    (film / "out").mkdir()
+
+    assert solve(film, "--track", "--smooth", str(film / file)) == 2
+
+    assert "--smooth would overwrite" in capsys.readouterr().err
+    assert not (film / "out" / "frame_9.json").exists()
 
 
 def test_tracking_goes_on_after_a_mask_that_cannot_be_solved(film, truth, capsys):
@@ -273,6 +300,7 @@ def test_processes_say_no_more_than_this_one(film, capfd):
         ("masks", ("--focal", "5", "1"), "focal_range must be the lowest and the highest"),
         ("masks", ("--picture", "out.png"), "--picture belongs to one mask"),
         ("masks/frame_9.png", ("--track",), "is one file"),
+        ("masks", ("--smooth", "smooth.json"), "--smooth belongs to --track"),
         ("masks/*.tif", (), "no file matches"),
         ("out", (), "no masks in the folder"),
         ("nowhere", (), "there is no folder of masks"),
