@@ -20,6 +20,8 @@ from solver_core.frames import Camera
 from solver_core.options import keyword_options
 from solver_core.problems.pose.confidence import confidence, widened
 from solver_core.problems.pose.evidence import ImageEvidence
+from solver_core.problems.pose.proportions import doubted_axis_in_photo
+from solver_core.problems.pose.refine import refine_levels
 from solver_core.problems.pose.setup import UP_AXES, PoseSetup
 from solver_core.problems.pose.solve import OnStep, PoseOptions, PoseSession, PoseSolution, PoseStep
 from solver_core.problems.pose.verdict import judge_photo
@@ -182,8 +184,11 @@ class PhotoSession(Session[PoseStep, PhotoSolution]):
             "seconds": self.seconds,
             "notes": solution.notes + mask.notes,
         }
-        found["verdict"], found["explanation"] = judge_photo(solution.evidence, mask.alike, sure.probability)
-        coverage = model_coverage(self.image, self.hints, model, pose)
+        coverage, axis = model_coverage(self.image, self.hints, model, pose), None
+        if self.options.refine and (coverage >= 0.5).any():
+            by_edges = refine_levels(setup.mesh, coverage, model.camera)[-1]
+            axis = doubted_axis_in_photo(session.levels[-1], by_edges, pose)
+        found["verdict"], found["explanation"] = judge_photo(solution.evidence, mask.alike, sure.probability, axis)
         return PhotoSolution(**found, mask=coverage, alike=mask.alike, image_evidence=seen)
 
     def _search(self) -> Generator[PoseStep, None, None]:

@@ -72,11 +72,7 @@ def judge(
             "explains the mask better. Check the camera, and whether the mesh has the object's proportions.",
         )
     if doubted_axis is not None:
-        return Judgement(
-            Verdict.DOUBTFUL,
-            f"The pose may be turned or placed wrongly: {fit}, but a mesh of other proportions along its {doubted_axis} axis "
-            "explains the mask better. Check whether the mesh has the object's proportions, and the camera.",
-        )
+        return _judge_proportions(fit, doubted_axis, "mask")
     if sides_cut >= MAX_SIDES_CUT:
         return Judgement(
             Verdict.DOUBTFUL,
@@ -150,11 +146,19 @@ def _masks(views: Sequence[int]) -> str:
     return f"mask of view {names[0]} is" if len(names) == 1 else f"masks of views {', '.join(names[:-1])} and {names[-1]} are"
 
 
-def judge_photo(evidence: Evidence, alike: float, confidence: float) -> Judgement:
+def _judge_proportions(fit: str, axis: str, observed: str) -> Judgement:
+    return Judgement(
+        Verdict.DOUBTFUL,
+        f"The pose may be turned or placed wrongly: {fit}, but a mesh of other proportions along its {axis} axis "
+        f"explains the {observed} better. Check whether the mesh has the object's proportions, and the camera.",
+    )
+
+
+def judge_photo(evidence: Evidence, alike: float, confidence: float, doubted_axis: str | None = None) -> Judgement:
     """Verdict on a pose from a photograph.
 
     alike: share of the outline along which object and surroundings have the same colours.  confidence: probability that it is
-    right, by mask and image.
+    right, by mask and image.  doubted_axis: of the mesh, where a longer or shorter one explains the photograph better.
     """
     fit = f"it overlaps by {evidence.iou:.1%} with what looks like the object"
     odds = f"of poses of which photographs tell as much {confidence:.1%} are right"
@@ -163,6 +167,8 @@ def judge_photo(evidence: Evidence, alike: float, confidence: float) -> Judgemen
             Verdict.BAD,
             f"Nothing near the start looks like the object: {fit}; {odds}. Check mesh and camera, or give a better start.",
         )
+    if confidence >= GOOD_CONFIDENCE and doubted_axis is not None:
+        return _judge_proportions(fit, doubted_axis, "photograph")
     if confidence >= GOOD_CONFIDENCE:
         return Judgement(Verdict.GOOD, f"The pose explains the photograph: {fit}; {odds}.")
     why = f", and along {alike:.0%} of the outline both sides have the same colours" if alike > NOTED_ALIKE else ""

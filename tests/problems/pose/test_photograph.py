@@ -60,6 +60,14 @@ def test_pose_and_mask_are_found_without_a_mask(photo, chair):
     assert result.alike < 0.1
 
 
+def test_a_mesh_that_is_too_long_is_doubted_and_its_axis_named(photo, chair, finished):
+    result = solved_from(photo, chair, vertices=chair.vertices * [1, 1, 1.05])
+
+    assert result.verdict is Verdict.DOUBTFUL
+    assert "a mesh of other proportions along its z axis explains the photograph better" in result.explanation
+    assert "proportions" not in finished.result().explanation
+
+
 def test_object_of_the_colours_around_it_is_not_called_good(chair):
     noise = np.random.default_rng(1).normal(0.5, 0.1, (CAMERA.height, CAMERA.width, 3))
 
