@@ -28,6 +28,7 @@ from solver_core.segmentation.placing import Model, checked_model, place
 
 WORKING_PX = 256  # longer side of what mixtures and cuts take turns on
 FINE_PX = 512  # and of the last cut where no model is known; the edge is found in the image's own pixels afterwards
+BAND_PX = 2.0  # of these beside an outline found in few pixels: what is farther away stays on its side in the last cut
 MODEL_MARGIN = 0.25  # of the silhouette's longer side, around it: what shows the colours of the surroundings
 NUM_INSIDE, NUM_OUTSIDE = 5, 12  # Gaussians
 NOISE = np.array([0.02, 0.02, 0.02])  # of colours in [0, 1]
@@ -204,9 +205,13 @@ def _cut_from_marks(
     joined, cut = next((joined, cut) for missing, joined, cut in found if missing <= least_missing + NEARER)
     if reduction == 1:
         return cut.inside, cut.ratio
-    start, joined = (block_repeat(one, reduction, outside.shape) for one in (cut.inside, joined))
+    size = outside.shape[0], outside.shape[1]
+    distance = render.signed_distance((cut.inside >= 0.5)[None])[0]
+    far = -SURE * np.where(np.abs(distance) > BAND_PX, np.sign(distance), 0)
+    start, joined, far = (block_repeat(one, reduction, size) for one in (cut.inside, joined, far))
     ratio = _log_odds(cut.mixtures, colours)
-    return minimum_cut(-(ratio + joined + _sure(inside, outside)), _outline_weight(colours), start), ratio
+    known = joined + far + _sure(inside, outside)
+    return minimum_cut(-(ratio + known), _outline_weight(colours), start), ratio
 
 
 def _barrier_to(colours: np.ndarray, inside: np.ndarray, beyond: np.ndarray) -> np.ndarray:

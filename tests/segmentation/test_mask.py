@@ -81,6 +81,18 @@ def test_edge_is_found_in_the_pixels_of_a_large_image(rng):
     assert overlap(found.coverage, truth) > 0.99
 
 
+def test_slots_of_the_colours_around_do_not_open_the_object(rng):
+    truth, width = disc_and_bar(scale=4), 4
+    image, around = photograph(truth, rng), photograph(np.zeros_like(truth), rng)
+    rows, columns = np.mgrid[: truth.shape[0], : truth.shape[1]]
+    slots = (truth == 1) & (columns % 24 < width) & (rows // 40 % 2 == 0)
+    image[slots] = around[slots]
+
+    found = mask_from_image(image, (160, 100, 500, 400))
+
+    assert overlap(found.coverage, truth) > 0.97
+
+
 def test_gray_and_float_images_give_the_mask_of_the_same_picture(rng):
     gray = photograph(disc_and_bar(), rng)[..., 0]
 
