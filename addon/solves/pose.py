@@ -350,6 +350,7 @@ class PoseSolve:
             shot = PhotoShot(setup, setup.camera, task.options)
             shot.begin(image, solution.mask >= 0.5)
             self.tracker = Tracker(setup, shot)
+            self.tracker.surest = solution.confidence
         elif solution.verdict is Verdict.GOOD:
             self.tracker = Tracker(setup, MaskShot(setup, setup.camera, task.options))
 
