@@ -375,7 +375,8 @@ class LightingSession(Session[LightingStep, LightingSolution]):
         prediction = final.forward(self.best.x, np.zeros(1, dtype=int))
         answers = self._answers(_brightest_first(final, prediction))
         image_error = self._image_error(prediction)
-        prediction = final.forward(answers.x[:1], np.zeros(1, dtype=int))
+        if len(final.lamps.kinds) > 1:  # in their order
+            prediction = final.forward(answers.x[:1], np.zeros(1, dtype=int))
         level = self.final.observation.level[0]
         strength = prediction.strength[0] * (self.setup.strength_unit(final.scene)[0] * level)
         notes = list(self.notes)
@@ -626,16 +627,11 @@ class LightingSession(Session[LightingStep, LightingSolution]):
 
         Of a single lamp also the best of the other way to count light from other surfaces.
         """
-        followed = _Found(
-            np.concatenate([self.best.x, self.found.x]),
-            np.concatenate([[0], self.found.energy]),
-            np.concatenate([self.best.is_free, self.found.is_free]),
-            [*self.best.reasons, *self.found.reasons],
-        )
-        rows = np.arange(len(followed.x))
+        followed, rows = self.found, np.arange(len(self.found.x))
         problem = _hypotheses(self.final, followed.is_free)
         energy = _cost(problem.image_energy(problem.forward(followed.x, rows), problem.observation), followed.is_free)
-        chosen = distinct_best(followed.x, np.concatenate([[-1], energy[1:]]), len(rows), DISTINCT_DEG)
+        is_best = rows == np.argmin(followed.energy)
+        chosen = distinct_best(followed.x, np.where(is_best, -1, energy), len(rows), DISTINCT_DEG)
         lamps = followed.x[chosen].reshape(len(chosen), -1, NUMBERS)
         lamps = np.stack([_matched(one, lamps[0, order]) for one in lamps])
         x, energy = lamps.reshape(len(chosen), -1), energy[chosen]
