@@ -76,7 +76,7 @@ def examine(fine: LightingProblem, middle: LightingProblem, answers: Answers, la
     # All answers are taken to be as narrow as the first.
     relative = np.exp(log_evidence(answers.energy) - log_evidence(answers.energy[:1]))
     relative *= 1 + around[rings < DISTINCT_DEG].sum()
-    off = np.hypot(_angles_deg(lights[:1], lights)[:, None], near)  # (B, NUM_SAMPLES)
+    off = np.minimum(np.hypot(_angles_deg(lights[:1], lights)[:, None], near), 180)  # (B, NUM_SAMPLES)
     angles = np.concatenate([off.ravel(), np.outer(ANNULUS, rings).ravel()])
     mass = np.append(1, relative[1:]).repeat(NUM_SAMPLES) / NUM_SAMPLES
     mass = np.concatenate([mass, np.tile(around / len(ANNULUS), len(ANNULUS))])

@@ -354,7 +354,7 @@ class LightingSession(Session[LightingStep, LightingSolution]):
         self.images: BasisImages | None = None
         self.best = _Found(self._start(), np.array([np.inf]), np.array([False]), [StopReason.MAX_STEPS])
         self.found = self.best
-        self.pair: np.ndarray | None = None
+        self.stronger: np.ndarray | None = None  # (1, 3) lamp of two that explain the image much better than the one
         unseen = (f"The image does not show the known light {light.name}, so it was not counted." for light in missing)
         self.notes = [*setup.notes, *unseen]
 
@@ -388,9 +388,9 @@ class LightingSession(Session[LightingStep, LightingSolution]):
         lamps = []
         for index, lights in enumerate(final.lamps.each(answers.x)):
             report = examine(final, middle, answers, index)
-            if self.pair is not None:  # the lamp may be the brighter of the two
-                off_deg = float(angle_deg(lights[:1], self.pair[:1])[0]) + report.uncertainty_deg
-                report = replace(report, uncertainty_deg=off_deg, notes=[*report.notes, self._two_lamps])
+            if self.stronger is not None:
+                off_deg = float(angle_deg(lights[:1], self.stronger)[0]) + report.uncertainty_deg
+                report = replace(report, uncertainty_deg=min(off_deg, 180.0), notes=[*report.notes, self._two_lamps])
             lamps.append(self._lamp(final, answers, index, lights, strength[index], report, image_error))
         notes = [note for lamp in lamps for note in lamp.report.notes] + notes
         lamps[0].report.notes[:] = dict.fromkeys(notes)
@@ -430,7 +430,7 @@ class LightingSession(Session[LightingStep, LightingSolution]):
             self._to_camera(x) if kind.has_position else None,
             strength,
             report,
-            *judge(image_error, report.uncertainty_deg, len(others), self.pair is not None),
+            *judge(image_error, report.uncertainty_deg, len(others), self.stronger is not None),
             others,
             sun_size(final, answers.x[:1], index) if self.options.size and not kind.has_position else None,
         )
@@ -548,9 +548,8 @@ class LightingSession(Session[LightingStep, LightingSolution]):
             for step in self._look_for(2, STARTS_OF_DOUBT):
                 yield replace(step, phase="doubt", light=answer, energy=float(before[-1].energy[0]), damping=0.0)
             if self._is_better(before[-1], UNASKED_GAIN):
-                row = np.zeros(1, dtype=int)
-                order = _brightest_first(self.final, self.final.forward(self.best.x, row))
-                self.pair = self.best.x.reshape(-1, NUMBERS)[order]
+                strength = self.final.forward(self.best.x, np.zeros(1, dtype=int)).strength[0].mean(axis=1)
+                self.stronger = self.best.x.reshape(-1, NUMBERS)[[np.argmax(strength)]]
         finally:  # also where the solve is cancelled on the way
             self.problem, self.final, self.found, self.best = before
 
