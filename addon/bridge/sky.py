@@ -15,17 +15,18 @@ from .scene import find_by_uid, used_nodes
 GROUP = "Solved Sky"  # of the node group, of its node in the world, and of the node that joins it to what was there
 JOINED = f"{GROUP} Join"
 NEW_WORLD = "Solved World"
+MARK = "deep_feedback_sky"  # the custom property by which the two nodes are known: names may be the user's as well
 
 
 class SkyBefore(NamedTuple):
-    """What a scene had.  world: the uid of the one that shows the sky; is_new: whether that was made for it.
+    """What a scene had.  world: the uid of the one that shows the sky; had_nodes: whether it used nodes.
 
-    had_nodes: whether the world used them.
+    made: what a world that was made for the sky holds beside it, None for one that was there.
     """
 
     world: int
-    is_new: bool
     had_nodes: bool
+    made: tuple | None
 
 
 def write_sky(scene: bpy.types.Scene, sky: FoundSky, world_from_camera: np.ndarray, is_added: bool) -> SkyBefore:
@@ -37,7 +38,6 @@ def write_sky(scene: bpy.types.Scene, sky: FoundSky, world_from_camera: np.ndarr
     is_new, had_nodes = world is None, bool(used_nodes(world))
     if world is None:
         scene.world = world = bpy.data.worlds.new(NEW_WORLD)
-    before = SkyBefore(world.session_uid, is_new, had_nodes)
     take_sky_out(world)
     if not used_nodes(world):
         world.use_nodes = True
@@ -47,11 +47,13 @@ def write_sky(scene: bpy.types.Scene, sky: FoundSky, world_from_camera: np.ndarr
                 node.inputs["Color"].default_value = (*((0, 0, 0) if is_new else world.color), 1)
     nodes, links = world.node_tree.nodes, world.node_tree.links
     output = _output(world) or nodes.new("ShaderNodeOutputWorld")
+    before = SkyBefore(world.session_uid, had_nodes, _content(world) if is_new else None)
     ours = nodes.new("ShaderNodeGroup")
     ours.name = ours.label = GROUP
     ours.node_tree = _group(sky, world_from_camera[:3, :3])
     joined = nodes.new("ShaderNodeAddShader" if is_added and not is_new else "ShaderNodeMixShader")
     joined.name = JOINED
+    ours[MARK] = joined[MARK] = True
     if joined.type == "MIX_SHADER":
         joined.inputs["Fac"].default_value = 1.0
     there, added = joined.inputs[-2:]
@@ -63,14 +65,16 @@ def write_sky(scene: bpy.types.Scene, sky: FoundSky, world_from_camera: np.ndarr
 
 
 def remove_sky(scene: bpy.types.Scene, before: SkyBefore) -> None:
-    """Leaves a scene as it was before write_sky; a world that the user gave it since then stays."""
+    """Leaves a scene as it was before write_sky; a world that the user gave it since then, or changed, stays."""
     world = find_by_uid(bpy.data.worlds, before.world)
     if world is None:
         return
     take_sky_out(world)
-    if not before.is_new:
+    if before.made is None:
         if not before.had_nodes:
             world.use_nodes = False
+        return
+    if _content(world) != before.made:
         return
     if scene.world == world:
         scene.world = None
@@ -80,17 +84,35 @@ def remove_sky(scene: bpy.types.Scene, before: SkyBefore) -> None:
 
 def take_sky_out(world: bpy.types.World) -> None:
     """Links what was there before straight to where the sky was linked, and nothing else."""
-    for joined in [node for node in used_nodes(world) if node.name == JOINED]:
+    ours = [node for node in used_nodes(world) if MARK in node]
+    groups = [node for node in ours if node.type == "GROUP"]
+    for joined in [node for node in ours if node not in groups]:
         there = joined.inputs[-2]
         for link in list(joined.outputs[0].links) if there.is_linked else ():
             world.node_tree.links.new(there.links[0].from_socket, link.to_socket)
         world.node_tree.nodes.remove(joined)
-    for node in used_nodes(world):
-        if node.type == "GROUP" and node.name == GROUP:
-            group = node.node_tree
-            world.node_tree.nodes.remove(node)
-            if group is not None and group.users == 0:
-                bpy.data.node_groups.remove(group)
+    for node in groups:
+        group = node.node_tree
+        world.node_tree.nodes.remove(node)
+        if group is not None and group.users == 0:
+            bpy.data.node_groups.remove(group)
+
+
+def _content(world: bpy.types.World) -> tuple:
+    """What tells whether a user changed a world: its name and color, whether it is to be kept, its nodes and their links."""
+    nodes = [
+        (node.name, node.bl_idname, node.mute, *(_value(socket) for socket in node.inputs)) for node in world.node_tree.nodes
+    ]
+    ends = [
+        (link.from_node.name, link.from_socket.name, link.to_node.name, link.to_socket.name) for link in world.node_tree.links
+    ]
+    return world.name, tuple(world.color), world.use_fake_user, tuple(sorted(nodes)), tuple(sorted(ends))
+
+
+def _value(socket: bpy.types.NodeSocket) -> str:
+    """What an input has where it is not linked."""
+    value = getattr(socket, "default_value", None)
+    return str(tuple(value) if hasattr(value, "__len__") else value)
 
 
 def _output(world: bpy.types.World) -> bpy.types.Node | None:

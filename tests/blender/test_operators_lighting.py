@@ -168,6 +168,71 @@ def test_reset_leaves_a_world_that_the_scene_was_given_since(lit):
     assert not bpy.data.node_groups
 
 
+def shown_nodes(world):
+    """The nodes in front of the output of a world, the nearest first."""
+    names, socket = [], next(node for node in world.node_tree.nodes if node.type == "OUTPUT_WORLD").inputs["Surface"]
+    while socket is not None and socket.is_linked:
+        node = socket.links[0].from_node
+        names.append(node.name)
+        socket = next((one for one in node.inputs if one.is_linked), None)
+    return names
+
+
+def test_reset_leaves_a_new_world_in_which_the_user_worked(lit):
+    bpy.ops.deep_feedback.solve_lighting(**QUICK, sky="uniform", set_world=True)
+    world = lit.world
+    nodes, links = world.node_tree.nodes, world.node_tree.links
+    picture, shader = nodes.new("ShaderNodeTexEnvironment"), nodes.new("ShaderNodeBackground")
+    nodes.new("ShaderNodeTexVoronoi")  # whose inputs are of other types
+    picture.name, shader.name, world.name = "Own Picture", "Own Background", "Studio"
+    links.new(picture.outputs["Color"], shader.inputs["Color"])
+    links.new(shader.outputs[0], nodes["World Output"].inputs["Surface"])
+
+    bpy.ops.deep_feedback.reset_result(problem="lighting")
+
+    assert list(bpy.data.worlds) == [world] == [lit.world]
+    assert shown_nodes(world) == ["Own Background", "Own Picture"]
+    assert not bpy.data.node_groups
+
+
+def rename(world):
+    world.name = "Studio"
+
+
+def brighten(world):
+    world.node_tree.nodes["Background"].inputs["Strength"].default_value = 0.5
+
+
+@pytest.mark.parametrize("change", [rename, brighten])
+def test_reset_leaves_a_new_world_that_the_user_changed_by_a_little(change, lit):
+    bpy.ops.deep_feedback.solve_lighting(**QUICK, sky="uniform", set_world=True)
+    change(lit.world)
+
+    bpy.ops.deep_feedback.reset_result(problem="lighting")
+
+    assert shown_nodes(lit.world) == ["Background"]
+    assert not bpy.data.node_groups
+
+
+def test_nodes_of_the_user_stay_though_they_are_named_as_ours(lit):
+    lit.world = world = bpy.data.worlds.new("Own")
+    nodes, links = world.node_tree.nodes, world.node_tree.links
+    group, mix = nodes.new("ShaderNodeGroup"), nodes.new("ShaderNodeMixShader")
+    group.node_tree = bpy.data.node_groups.new("Solved Sky", "ShaderNodeTree")
+    group.name, mix.name = "Solved Sky", "Solved Sky Join"
+    links.new(nodes["Background"].outputs[0], mix.inputs[1])
+    links.new(mix.outputs[0], nodes["World Output"].inputs["Surface"])
+
+    for _ in range(2):
+        bpy.ops.deep_feedback.solve_lighting(**QUICK, sky="uniform", set_world=True)
+    assert len(bpy.data.node_groups) == 2
+    bpy.ops.deep_feedback.reset_result(problem="lighting")
+
+    assert list(bpy.data.node_groups.keys()) == ["Solved Sky"]
+    assert {"Solved Sky", "Solved Sky Join", "Background", "World Output"} == set(nodes.keys())
+    assert shown_nodes(world) == ["Solved Sky Join", "Background"]
+
+
 def test_button_uses_its_new_lamp_again(lit):
     for _ in range(2):
         bpy.ops.deep_feedback.solve_lighting(**QUICK)
