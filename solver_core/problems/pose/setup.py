@@ -75,6 +75,13 @@ class PoseSetup:
             pinhole = pinhole.with_focal(float(np.clip(pinhole.fx, *focal_range)))
         return cls(coverage, known, mesh, centre, diagonal, pinhole, start, up, focal_range)
 
+    def has_mesh_of(self, other: PoseSetup) -> bool:
+        """Whether both are of the same object, in the same unit."""
+        if self.mesh is other.mesh:
+            return True
+        pairs = [(one.mesh.vertices, one.mesh.faces, one.centre, one.diagonal) for one in (self, other)]
+        return all(np.array_equal(*pair) for pair in zip(*pairs, strict=True))
+
     def starts(self) -> np.ndarray:
         """(B, 7) poses of the unit mesh to begin with: the given one, or views from around."""
         if self.start is not None:

@@ -3,13 +3,14 @@
 
 An object goes on as it moved, but for small changes.  A pose that was found counts by its covariance; how noisy poses are and
 how much the motion changes from frame to frame is what makes the poses of the shot likeliest.  Poses of lost frames do not
-count: they get what lies between the frames around them.
+count, nor does an outlier: they get what lies between the frames around them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -18,9 +19,9 @@ from solver_core.errors import ObservationError
 from solver_core.manifolds import SE3
 from solver_core.problems.pose.confidence import HALF_TURN_DEG, NORMAL_90, PoseInterval
 from solver_core.problems.pose.evidence import spreads
-from solver_core.problems.pose.symmetry import find_symmetries
+from solver_core.problems.pose.symmetry import Symmetries, find_symmetries
 from solver_core.problems.pose.track import TrackedPose
-from solver_core.problems.pose.verdict import judge_filled, judge_moved
+from solver_core.problems.pose.verdict import Judgement, judge_filled, judge_moved, judge_outlier
 
 SPACE = SE3()
 ROUNDS = 2  # of smoothing, each about the poses of the one before
@@ -31,7 +32,11 @@ PROVEN = 4.0  # of minus twice the log likelihood: two standard deviations
 UNKNOWN_VARIANCE = 1e3  # of where a shot begins, and how it moves there
 LEAST_VARIANCE = 1e-14  # of a pose
 JUMP, JUMPS_BY = 0.15, 8.0  # radians and shares, and times what is usual in the shot: an object that moves so is not followed
+AWAY_BY = 4.0  # as JUMPS_BY, of outliers, which also come back
 BESIDE = 2  # frames to each side that tell how an object moves
+FEW = 4  # frames, after which the object goes on as before, are outliers; more of them are a motion
+GONE = 0.5  # of the way between the frames around a gap: so far may the object be from where it is taken to be
+TURNED_ROUND = 0.75 * np.pi  # radians; who turns so far in a gap, or nearly so, may have turned the other way
 MOVED_BY = 2.0  # intervals: a pose that is moved by more does not go with those around it
 
 
@@ -46,32 +51,31 @@ def smooth_poses(results: Iterable[TrackedPose]) -> list[TrackedPose]:
     """The poses of a finished shot, smoothed over time; lost frames get what lies between the frames around them.
 
     How much is smoothed follows from the shot: as much as its poses jitter, and no more than the object's motion changes.
-    Where the object jumps, each side is smoothed alone.
+    Where the object jumps, each side is smoothed alone; a few frames elsewhere, after which it goes on as before, are outliers.
+    Of poses that look the same, by the symmetries of the mesh, each frame takes the one that goes on the motion.
 
     Args:
         results: of track_pose, one frame after the other, two at least.
 
     Returns:
-        The same frames with other poses.  A filled one stays lost, its is_filled is true and its confidence 0; interval and
-        covariance tell how far the object may have gone meanwhile.  Other frames keep theirs, and each its iou, which is of the
-        pose that was found.  One that does not go with those around it is doubtful.
+        The same frames with other poses.  A filled one is lost, its is_filled is true and its confidence 0; interval and
+        covariance tell how far the object may have gone meanwhile: half of the way between the frames around, or more, and up
+        to 180 degrees if it turns fast.  Other frames keep theirs, and each its iou, which is of the pose that was found.  One
+        that does not go with those around it is doubtful; an outlier is filled as well.
 
     Raises:
-        ObservationError: if they are not that, or all frames are lost.
+        ObservationError: if they are not that, are of several objects or no finite numbers, or all frames are lost.
 
     Rauch, Tung and Striebel 1965.
     """
-    found = list(results)
-    if len(found) < 2 or not all(isinstance(one, TrackedPose) for one in found):
-        raise ObservationError("smoothing takes what track_pose gives for the frames of a shot, two at least")
-    if any(after.frame != before.frame + 1 for before, after in zip(found[:-1], found[1:], strict=True)):
-        raise ObservationError("smoothing takes frames one after the other; give all of the shot, also those that are lost")
-    is_known = np.array([not one.lost for one in found])
-    if not is_known.any():
-        raise ObservationError("the object is lost in every frame, so there is nothing to smooth")
+    found = _checked(results)
+    is_lost = np.array([one.lost for one in found])
     setup = found[0].setup
+    symmetries = find_symmetries(setup.mesh)
     poses = np.stack([setup.unit_pose(one.camera_from_object) for one in found])
     covariances = np.stack([one.covariance for one in found])
+    is_known = ~is_lost & ~_are_outliers(poses, ~is_lost, symmetries)
+    poses = _nearest_twins(poses, is_known, symmetries)
     path = smoothed(poses, covariances, is_known)
     known = np.flatnonzero(is_known)
     answers = []
@@ -82,8 +86,28 @@ def smooth_poses(results: Iterable[TrackedPose]) -> list[TrackedPose]:
             answers.append(_judged(moved, turn_deg))
         else:
             beside = covariances[known[np.argmin(np.abs(known - number))]]
-            answers.append(_filled(moved, pose, covariance + beside, known[0] < number < known[-1]))
+            judgement = judge_filled(bool(known[0] < number < known[-1])) if is_lost[number] else judge_outlier()
+            answers.append(_filled(moved, pose, covariance + beside, judgement))
     return answers
+
+
+def _checked(results: Iterable[TrackedPose]) -> list[TrackedPose]:
+    """The frames of a shot of one object.  Raises ObservationError."""
+    found = list(results) if isinstance(results, Iterable) else []
+    if len(found) < 2 or not all(isinstance(one, TrackedPose) for one in found):
+        raise ObservationError("smoothing takes what track_pose gives for the frames of a shot, two at least")
+    if any(after.frame != before.frame + 1 for before, after in pairwise(found)):
+        raise ObservationError("smoothing takes frames one after the other; give all of the shot, also those that are lost")
+    if all(one.lost for one in found):
+        raise ObservationError("the object is lost in every frame, so there is nothing to smooth")
+    for one in found:
+        if not found[0].setup.has_mesh_of(one.setup):
+            raise ObservationError(
+                f"frame {one.frame} is of another object than frame {found[0].frame}; smooth each shot alone"
+            )
+        if not (np.isfinite(one.camera_from_object).all() and (one.lost or np.isfinite(one.covariance).all())):
+            raise ObservationError(f"pose and covariance of frame {one.frame} must be finite numbers, unless it is lost")
+    return found
 
 
 def _judged(result: TrackedPose, turn_deg: float) -> TrackedPose:
@@ -93,12 +117,13 @@ def _judged(result: TrackedPose, turn_deg: float) -> TrackedPose:
     return replace(result, **judge_moved(turn_deg)._asdict(), lost=True)
 
 
-def _filled(result: TrackedPose, pose: np.ndarray, covariance: np.ndarray, is_between: bool) -> TrackedPose:
-    """A lost frame, with what is known of its pose (7,) of the unit mesh."""
+def _filled(result: TrackedPose, pose: np.ndarray, covariance: np.ndarray, judgement: Judgement) -> TrackedPose:
+    """A frame whose pose was not found, with what is known of its pose (7,) of the unit mesh."""
     rotation_deg, across, along = (NORMAL_90 * part for part in spreads(covariance, pose, find_symmetries(result.setup.mesh)))
     return replace(
         result,
-        **judge_filled(is_between)._asdict(),
+        **judgement._asdict(),
+        lost=True,
         confidence=0.0,
         interval=PoseInterval(min(rotation_deg, HALF_TURN_DEG), across, along).in_unit(result.setup.diagonal),
         covariance=covariance,
@@ -110,7 +135,9 @@ def smoothed(poses: np.ndarray, covariances: np.ndarray, is_known: np.ndarray) -
     """Poses (F, 7) of frames one after the other, with covariances (F, 6, 6) of steps from them, where they are known (F,)."""
     poses = _between(poses, is_known)
     variances = np.where(is_known[:, None, None], covariances, 0.0) + LEAST_VARIANCE * np.eye(6)
-    begins = _after_jumps(poses, is_known)
+    known = np.flatnonzero(is_known)
+    begins = known[_after_jumps(poses[known], known, JUMPS_BY)].tolist()
+    begins[0] = 0
     noise, change = _fitted(poses, variances, is_known, begins)
     smooth, certain = poses.copy(), np.empty_like(variances)
     for first, end in zip(begins, [*begins[1:], len(poses)], strict=True):
@@ -121,7 +148,66 @@ def smoothed(poses: np.ndarray, covariances: np.ndarray, is_known: np.ndarray) -
             found = SPACE.difference(about, poses[run])
             steps, certain[run] = _both_ways(motion, found, noise * variances[run] * noise[:, None], change, is_known[run])
             smooth[run] = SPACE.retract(about, steps)
-    return Path(smooth, certain)
+    return _across_gaps(Path(smooth, certain), is_known, begins)
+
+
+def _across_gaps(path: Path, is_known: np.ndarray, begins: list[int]) -> Path:
+    """A path whose covariances tell where the object may have gone in gaps; where it jumped in one, it moves on evenly."""
+    speeds = np.linalg.norm(SPACE.difference(path.poses[:-1], path.poses[1:])[:, :3], axis=1)
+    speeds[np.array(begins[1:], int) - 1] = 0.0
+    speeds = np.r_[0.0, speeds, 0.0]  # of turning, before each frame and after the last
+    poses, covariances = path.poses.copy(), path.covariances.copy()
+    known = np.flatnonzero(is_known)
+    for number in np.flatnonzero(~is_known):
+        place = int(np.searchsorted(known, number))
+        ends = known[max(place - 1, 0) : place + 1]
+        reach = GONE
+        if len(ends) == 1:  # it goes on from the only end
+            before, after = (ends[0], number) if ends[0] < number else (number, ends[0])
+        else:
+            before, after = ends
+            if after in begins:
+                share = (number - before) / (after - before)
+                poses[number] = SPACE.retract(poses[before], share * SPACE.difference(poses[before], poses[after]))
+                covariances[number] = covariances[before] + covariances[after]
+                reach = max(share, 1 - share)
+        way = reach / NORMAL_90 * SPACE.difference(poses[before], poses[after])
+        covariances[number] += np.outer(way, way)
+        if max(speeds[before], speeds[after + 1]) * (after - before) > TURNED_ROUND:
+            covariances[number, :3, :3] += (np.pi / NORMAL_90) ** 2 * np.eye(3)
+    return Path(poses, covariances)
+
+
+def _nearest_twins(poses: np.ndarray, is_known: np.ndarray, symmetries: Symmetries) -> np.ndarray:
+    """Poses (F, 7) where a known one is, of those that look like it, the nearest to where the known ones before it lead."""
+    if not symmetries.is_any:
+        return poses
+    poses = poses.copy()
+    motions = [np.zeros(6)]  # a frame
+    for before, number in pairwise(np.flatnonzero(is_known)):
+        led = SPACE.retract(poses[before], (number - before) * np.median(motions[-2 * BESIDE :], axis=0))
+        poses[number] = symmetries.nearest(poses[number], led[:4])
+        motions.append(SPACE.difference(poses[before], poses[number]) / (number - before))
+    return poses
+
+
+def _are_outliers(poses: np.ndarray, is_known: np.ndarray, symmetries: Symmetries) -> np.ndarray:
+    """(F,) whether a known pose is one of a few between two jumps of which the second takes back the first."""
+    numbers = np.flatnonzero(is_known)
+    followed = _nearest_twins(poses, is_known, symmetries)[numbers]
+    rates, limit = _rates(followed, numbers, AWAY_BY)
+    are_outliers = np.zeros(len(poses), bool)
+    begins, passed = _after_jumps(followed, numbers, AWAY_BY)[1:], 0
+    for first, end in ((first, end) for first in begins for end in begins if first < end <= first + FEW):
+        if first < passed:
+            continue
+        before, length = followed[first - 1], numbers[end] - numbers[first - 1]
+        led = SPACE.retract(before, length * _course(rates, first - 1, end))
+        after = symmetries.nearest(poses[numbers[end]], led[:4])
+        if np.linalg.norm(SPACE.difference(led, after)) <= limit * np.sqrt(length):
+            are_outliers[numbers[first:end]] = True
+            passed = end
+    return are_outliers
 
 
 def _between(poses: np.ndarray, is_known: np.ndarray) -> np.ndarray:
@@ -135,17 +221,35 @@ def _between(poses: np.ndarray, is_known: np.ndarray) -> np.ndarray:
     return SPACE.retract(poses[before], share.clip(0, 1)[:, None] * steps)
 
 
-def _after_jumps(poses: np.ndarray, is_known: np.ndarray) -> list[int]:
-    """Frames with which a motion begins: the first, and those after a jump of the object."""
-    motion = SPACE.difference(poses[:-1], poses[1:])
-    if len(motion) < 2:
-        return [0]
-    around = [offset for offset in range(-BESIDE, BESIDE + 1) if offset != 0]
-    numbers = np.arange(len(motion))
-    beside = np.median(np.stack([motion[(numbers + offset).clip(0, len(motion) - 1)] for offset in around]), axis=0)
-    sizes = np.linalg.norm(motion - beside, axis=1)
-    has_jumped = (sizes > max(JUMP, JUMPS_BY * float(np.median(sizes)))) & is_known[:-1] & is_known[1:]
-    return [0, *(np.flatnonzero(has_jumped) + 1).tolist()]
+def _after_jumps(poses: np.ndarray, numbers: np.ndarray, by: float) -> list[int]:
+    """Which of poses (K, 7) of frames (K,) a motion begins with: the first, and those after a jump of the object.
+
+    by: times what is usual in the shot, which make a jump.
+    """
+    rates, limit = _rates(poses, numbers, by)
+    lengths = np.diff(numbers)
+    return [0, *(np.flatnonzero(_off_course(rates) * lengths > limit * np.sqrt(lengths)) + 1).tolist()]
+
+
+def _rates(poses: np.ndarray, numbers: np.ndarray, by: float) -> tuple[np.ndarray, float]:
+    """(K - 1, 6) motion a frame between poses (K, 7) of frames (K,), and how far off its course it is no jump.
+
+    by: times as far as is usual.
+    """
+    rates = SPACE.difference(poses[:-1], poses[1:]) / np.diff(numbers)[:, None]
+    return rates, max(JUMP, by * float(np.median(_off_course(rates)))) if len(rates) else JUMP
+
+
+def _off_course(rates: np.ndarray) -> np.ndarray:
+    """(K,) how far each of motions (K, 6) is from those beside it."""
+    courses = [_course(rates, number, number + 1) for number in range(len(rates))]
+    return np.linalg.norm(rates - np.reshape(courses, rates.shape), axis=1)
+
+
+def _course(rates: np.ndarray, first: int, end: int) -> np.ndarray:
+    """(6,) what motions (K, 6) beside those from first to before end tell of them."""
+    beside = np.concatenate([rates[max(first - BESIDE, 0) : first], rates[end : end + BESIDE]])
+    return np.median(beside, axis=0) if len(beside) else np.zeros(6)
 
 
 def _fitted(poses: np.ndarray, variances: np.ndarray, is_known: np.ndarray, begins: list[int]) -> tuple[np.ndarray, np.ndarray]:

@@ -117,6 +117,14 @@ def judge_moved(turn_deg: float) -> Judgement:
     )
 
 
+def judge_outlier() -> Judgement:
+    """Verdict on a pose in a shot that was found and is far from those before and after."""
+    return Judgement(
+        Verdict.DOUBTFUL,
+        "The pose that was found does not go with those around it; it became what lies between the frames before and after.",
+    )
+
+
 def judge_views(judgement: Judgement, disagreeing: Sequence[int], unexplained: Sequence[int]) -> Judgement:
     """Verdict on a pose from several views.
 

@@ -12,6 +12,8 @@ from solver_core.manifolds import SE3
 from solver_core.problems.pose.confidence import PoseInterval
 from solver_core.problems.pose.track import checked_setup
 
+from .conftest import BOX_CORNERS, BOX_FACES
+
 CAMERA = Camera.from_fov(64, 48, np.radians(30))
 NOISE = np.array([0.02, 0.02, 0.02, 0.002, 0.002, 0.01])  # standard deviations of a step: a degree in rotation
 SAFE = 3.0  # times as large are those that poses come with
@@ -21,6 +23,11 @@ SAFE = 3.0  # times as large are those that poses come with
 def setup(chair):
     vertices = 40 * chair.vertices + [3, -2, 5]  # neither of the size nor at the place of the unit mesh
     return checked_setup(vertices, chair.faces, CAMERA, None, "z", None)
+
+
+@pytest.fixture
+def cube_setup():
+    return checked_setup(BOX_CORNERS, BOX_FACES, CAMERA, None, "z", None)
 
 
 def motion_of(num_frames, rng, change=0.001) -> np.ndarray:
@@ -146,9 +153,67 @@ def test_pose_that_does_not_go_with_the_others_is_no_longer_good(setup, rng):
     assert "does not go with those around it" in smooth[30].explanation
 
 
+@pytest.mark.parametrize("outliers", [[12], [12, 13, 14]])
+def test_outliers_become_what_lies_between(setup, rng, outliers):
+    poses = motion_of(30, rng)
+    seen = poses.copy()
+    seen[outliers] = SE3().retract(poses[outliers], np.tile([0.5, 0.3, 0, 0, 0, 0], (len(outliers), 1)))
+
+    smooth = smooth_poses(shot_of(setup, seen, rng))
+
+    assert [one.frame for one in smooth if one.verdict is not Verdict.GOOD] == outliers
+    assert all(smooth[frame].lost and smooth[frame].is_filled for frame in outliers)
+    assert "does not go with those around it" in smooth[12].explanation
+    assert degrees_off(setup, smooth, poses).max() < 2
+
+
+@pytest.mark.parametrize("lost", [range(0), range(13, 17)])
+def test_twins_of_a_symmetric_object_are_no_jump(cube_setup, rng, lost):
+    poses = motion_of(30, rng)
+    quarter = rotations.wxyz_from_rotvec(np.array([0, 0, np.pi / 2]))
+    twins = poses.copy()
+    twins[15:, :4] = rotations.multiply(poses[15:, :4], np.tile(quarter, (15, 1)))
+
+    smooth = smooth_poses(shot_of(cube_setup, twins, rng, 0.3 * NOISE, lost))
+
+    assert degrees_off(cube_setup, smooth, poses).max() < 2
+
+
+def test_interval_reaches_where_the_object_went_in_a_gap(setup, rng):
+    poses = motion_of(40, rng)
+    poses[20:, 4] += 1.0  # diagonals
+    lost = range(18, 22)
+
+    smooth = smooth_poses(shot_of(setup, poses, rng, 0.1 * NOISE, lost))
+
+    for frame in lost:
+        place = setup.unit_pose(smooth[frame].camera_from_object)[4:]
+        assert np.linalg.norm(place - poses[frame, 4:]) * setup.diagonal < 1.2 * smooth[frame].interval.across
+    assert smooth[18].interval.across < 1.2 * setup.diagonal
+
+
+def test_fast_turn_in_a_gap_may_have_gone_either_way(setup, rng):
+    poses = [motion_of(1, rng)[0]]
+    for _ in range(29):
+        poses.append(SE3().retract(poses[-1][None], np.array([[0, 0.4, 0, 0, 0, 0]]))[0])
+
+    smooth = smooth_poses(shot_of(setup, np.stack(poses), rng, lost=range(10, 19)))
+
+    assert all(one.interval.rotation_deg == 180 for one in smooth if one.lost)
+
+
+def test_frames_of_two_objects_are_told(setup, cube_setup, rng):
+    poses = motion_of(6, rng)
+    with pytest.raises(ObservationError, match="frame 3 is of another object than frame 0"):
+        smooth_poses([*shot_of(setup, poses, rng)[:3], *shot_of(cube_setup, poses, rng)[3:]])
+
+
 @pytest.mark.parametrize(
     ("chosen", "words"),
     [
+        (lambda shot: None, "what track_pose gives"),
+        (lambda shot: shot[0], "what track_pose gives"),
+        (lambda shot: [replace(shot[0], covariance=np.full((6, 6), np.nan)), *shot[1:]], "frame 0 must be finite"),
         (lambda shot: shot[:1], "two at least"),
         (lambda shot: [shot[0], "frame"], "what track_pose gives"),
         (lambda shot: [shot[0], shot[2]], "one after the other"),
