@@ -58,6 +58,22 @@ def remove_light(light: bpy.types.Object) -> None:
         bpy.data.lights.remove(data)
 
 
+def make_single_user(light: bpy.types.Object) -> list[str]:
+    """Gives an object a copy of its light, if other objects have it as well; the names of those."""
+    data = light.data
+    others = [thing.name for thing in bpy.data.objects if thing.data == data and thing != light] if data.users > 1 else []
+    if others:
+        light.data = data.copy()
+    return others
+
+
+def share_again(light: bpy.types.Object, shared: bpy.types.Light) -> None:
+    """Takes make_single_user back."""
+    single, light.data = light.data, shared
+    if single.users == 0:
+        bpy.data.lights.remove(single)
+
+
 def read_light_pose(depsgraph: bpy.types.Depsgraph, light: bpy.types.Object) -> np.ndarray:
     """(4, 4) rigid world_from_light; a sun shines along its -z."""
     return split_rigid(world_matrix(depsgraph, light), light.name)[0]
@@ -103,7 +119,8 @@ def read_strength(light: bpy.types.Object) -> dict[str, Any]:
 
 def write_strength(light: bpy.types.Object, values: dict[str, Any]) -> None:
     for name, value in values.items():
-        setattr(light.data, name, value)
+        if hasattr(light.data, name):  # a light that is no sun any more has no angle
+            setattr(light.data, name, value)
 
 
 def read_known_lights(

@@ -36,6 +36,7 @@ from ..bridge.light import (
     energy_and_color,
     evaluated_strength,
     lights_of,
+    make_single_user,
     new_light,
     read_known_lights,
     read_light_pose,
@@ -43,12 +44,13 @@ from ..bridge.light import (
     read_world,
     remove_light,
     set_strength,
+    share_again,
     write_strength,
 )
 from ..bridge.material import glossy_materials, shining_materials, surface_albedo, unread_materials
 from ..bridge.mesh import Surface, read_surfaces
 from ..bridge.passes import Render, cycles_passes
-from ..bridge.scene import Handle, as_played, evaluate, find_object, rendered_objects, require_editable
+from ..bridge.scene import Handle, as_played, evaluate, find_by_uid, find_object, rendered_objects, require_editable
 from ..bridge.sky import SkyBefore, remove_sky, write_sky
 from ..bridge.transform import AT_ORIGIN, Placement, place, read_channels, read_placement, write_channels
 from ..bridge.view_transform import ViewTransform, has_tone_curve
@@ -183,23 +185,36 @@ class _Inputs(NamedTuple):
 
 
 class _Light(NamedTuple):
-    """A light as it was."""
+    """A light as it was.
+
+    data: the uid of its data-block; single: that of the copy which took its place, because others have the first as well.
+    """
 
     placement: Placement
     world_from_light: np.ndarray
     channels: dict[str, tuple[float, ...]]
     strength: dict[str, Any]
+    data: int
+    single: int | None = None
 
     @classmethod
     def of(cls, scene: bpy.types.Scene, light: bpy.types.Object) -> Self:
         depsgraph = evaluate(scene)
         return cls(
-            read_placement(depsgraph, light), read_light_pose(depsgraph, light), read_channels(light), read_strength(light)
+            read_placement(depsgraph, light),
+            read_light_pose(depsgraph, light),
+            read_channels(light),
+            read_strength(light),
+            light.data.session_uid,
         )
 
     def put_back(self, light: bpy.types.Object) -> None:
         write_channels(light, self.channels)
-        write_strength(light, self.strength)
+        shared = find_by_uid(bpy.data.lights, self.data)
+        if shared is not None and light.data.session_uid == self.single:
+            share_again(light, shared)
+        else:
+            write_strength(light, self.strength)
 
 
 @dataclass(eq=False)
@@ -220,6 +235,7 @@ class LightingSolve:
     judgement: Judgement | None = None
     found_light: FoundLight | None = None
     further: tuple[Handle, ...] = ()  # the other lights that were found
+    single_user: str = ""  # a sentence, where the light was shared with other objects
     sky_before: SkyBefore | None = None
     reused: _Light | None = None  # the new light of an earlier solve, which is used again, as that left it
     outdated: tuple[Handle, ...] = ()  # the other lights of an earlier solve, until those of this one are there
@@ -585,6 +601,8 @@ class LightingSolve:
     def _sentences(self) -> list[str]:
         """What the user should know of the result."""
         sentences = [*self.solution.report.notes, *self.doubts]
+        if self.single_user:
+            sentences.append(self.single_user)
         if not self.task.options.use_base_color:
             sentences.append("The strength includes the brightness of the surfaces, because base colors were not used.")
         for one, lamp in zip(self.further, self.solution.lamps[1:], strict=False):
@@ -614,7 +632,20 @@ class LightingSolve:
         placement = AT_ORIGIN if self.before is None else self.before.placement
         place(light, placement, self._moved(world_from_light, answer.light_world))
         if answer.strength is not None:
+            self._own_data(light)
             _shine(light, answer.strength, self.solution.size)
+
+    def _own_data(self, light: bpy.types.Object) -> None:
+        """Lets no other object change with the light."""
+        others = make_single_user(light)
+        if not others:
+            return
+        self.single_user = (
+            f"'{self.light}' has a light of its own now, so that what shared it stays as it was: {', '.join(others)}."
+        )
+        single = light.data.session_uid
+        self.before = self.before and self.before._replace(single=single)
+        self.reused = self.reused and self.reused._replace(single=single)
 
     def _write_further(self) -> None:
         """New lights for all lamps but the first."""

@@ -233,6 +233,28 @@ def test_nodes_of_the_user_stay_though_they_are_named_as_ours(lit):
     assert shown_nodes(world) == ["Solved Sky Join", "Background"]
 
 
+def test_a_lamp_that_shares_its_light_gets_its_own_until_reset(lit):
+    shared = bpy.data.lights.new("Shared", "SUN")
+    shared.energy = 1.5
+    solved, other = (bpy.data.objects.new(name, shared) for name in ("Solved", "Other"))
+    for thing in (solved, other):
+        lit.collection.objects.link(thing)
+    lit.deep_feedback.lighting.lamp = solved
+
+    for is_said in (True, False):
+        bpy.ops.deep_feedback.solve_lighting(**QUICK)
+        sentences = results.report_of("lighting", lit)["sentences"]
+        assert (other.data, shared.energy) == (shared, 1.5)
+        assert solved.data.energy > 2  # 3 in the picture
+        sentence = "'Solved' has a light of its own now, so that what shared it stays as it was: Other."
+        assert (sentence in sentences) == is_said
+
+    bpy.ops.deep_feedback.reset_result(problem="lighting")
+
+    assert list(bpy.data.lights) == [shared] == [solved.data]
+    assert shared.energy == 1.5
+
+
 def test_button_uses_its_new_lamp_again(lit):
     for _ in range(2):
         bpy.ops.deep_feedback.solve_lighting(**QUICK)
