@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import bpy
 
 from .. import messages, results
-from ..solves.shot import clear_range, doubtful_frames, mark_frames, movers, next_key
+from ..solves.shot import between_keys, clear_range, doubtful_frames, mark_frames, movers, next_key
 from .action import Action
 
 
@@ -54,8 +54,7 @@ class DEEP_FEEDBACK_OT_range_between_keyframes(ShotAction, bpy.types.Operator):
 
     def act(self, context: bpy.types.Context) -> str:
         scene, settings = context.scene, context.scene.deep_feedback.pose
-        before, after = (next_key(movers(scene, settings), scene.frame_current, back) for back in (True, False))
-        settings.frame_start, settings.frame_end = before + 1, after - 1
+        settings.frame_start, settings.frame_end = between_keys(movers(scene, settings), scene.frame_current)
         settings.use_range, settings.backwards, settings.as_animated = True, False, True
         return ""
 

@@ -27,11 +27,23 @@ def movers(scene: bpy.types.Scene, settings: Any) -> list[bpy.types.Object]:
 
 def next_key(things: list[bpy.types.Object], frame: int, is_backwards: bool) -> int:
     """The nearest frame after a frame, or before it, at which something is keyed.  Raises SetupError if there is none."""
-    frames = {found for thing in things for found in key_frames(thing, "location", rotation_channel(thing))}
-    found = [one for one in frames if (one < frame if is_backwards else one > frame)]
+    found = [one for one in _keyed(things) if (one < frame if is_backwards else one > frame)]
     if not found:
         raise SetupError(f"There is no keyframe {'before' if is_backwards else 'after'} frame {frame}.")
     return max(found) if is_backwards else min(found)
+
+
+def between_keys(things: list[bpy.types.Object], frame: int) -> tuple[int, int]:
+    """The first and the last frame between the keyframes around a frame, or from the one at it on.  Raises SetupError."""
+    first = frame if frame in _keyed(things) else next_key(things, frame, is_backwards=True)
+    last = next_key(things, frame, is_backwards=False)
+    if last == first + 1:
+        raise SetupError(f"There is no frame between the keyframes {first} and {last}.")
+    return first + 1, last - 1
+
+
+def _keyed(things: list[bpy.types.Object]) -> set[int]:
+    return {found for thing in things for found in key_frames(thing, "location", rotation_channel(thing))}
 
 
 def clear_range(things: list[bpy.types.Object], first: int, last: int) -> int:

@@ -55,6 +55,21 @@ def test_frames_between_keyframes_start_where_their_animation_has_them(registere
     assert {2, 7, 8, 9} <= key_frames(monkey, "location")
 
 
+def test_frames_between_keyframes_start_after_the_current_one(registered, monkey):
+    monkey.keyframe_insert("location", frame=4)
+    settings = registered.deep_feedback.pose
+    registered.frame_set(4)
+    bpy.ops.deep_feedback.range_between_keyframes()
+    assert (settings.frame_start, settings.frame_end) == (5, 8)
+    registered.frame_set(2)
+    bpy.ops.deep_feedback.range_between_keyframes()
+    assert (settings.frame_start, settings.frame_end) == (3, 3)
+
+    monkey.keyframe_insert("location", frame=3)
+    with pytest.raises(RuntimeError, match="There is no frame between the keyframes 2 and 3"):
+        bpy.ops.deep_feedback.range_between_keyframes()
+
+
 def test_range_says_where_no_keyframe_follows(registered, monkey):
     registered.frame_set(9)
 
