@@ -37,6 +37,7 @@ RAGGED_TOLERANCE = 0.1  # of the energy itself: the best fit to a ragged edge fo
 # An offset is within these and brings the outline nearer by this factor, or there is none.
 OFFSETS_PX, MUCH_BETTER = (0.3, 5.0), 0.75
 LEAST_REACH_PX = 3.0  # what is farther off is not near
+CLOSE_PX = 0.15  # an outline that is as near as that lies on the mask's: there is no offset
 SHARP_PX = 0.1  # no outline is nearer than that
 ROW = np.array([0])
 

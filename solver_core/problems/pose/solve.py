@@ -41,6 +41,7 @@ from solver_core.problems.pose.refine import (
     refine_levels,
 )
 from solver_core.problems.pose.settle import (
+    CLOSE_PX,
     OFFSET_LOOP,
     RAGGED_TOLERANCE,
     SETTLE_LOOP,
@@ -530,10 +531,13 @@ class PoseSession(Session[PoseStep, PoseSolution]):
 
     def _settle_with_offset(self, level: RefineLevel, best: Candidates) -> Steps:
         """The pose about which the outlines lie at one distance from each other, if that explains the mask much better."""
+        without = fit_of(level, best.x[0], has_offset=False)
+        if without.deviation_px < CLOSE_PX:
+            return best
         update, show = settling_update(level, has_offset=True), self._show("polish", level.observation)
         solution = yield from self._loop(show, level.problem, update, level.observation, best.x, OFFSET_LOOP)
         fit = fit_of(level, solution.x[0], has_offset=True)
-        if not fit.needs_offset(fit_of(level, best.x[0], has_offset=False)):
+        if not fit.needs_offset(without):
             return best
         self.edge_px = fit.offset_px
         return Candidates(solution.x, solution.energy, best.reasons)
