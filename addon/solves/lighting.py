@@ -237,10 +237,13 @@ class LightingSolve:
     further: tuple[Handle, ...] = ()  # the other lights that were found
     single_user: str = ""  # a sentence, where the light was shared with other objects
     sky_before: SkyBefore | None = None
+    made: dict[Handle, tuple] = field(default_factory=dict)  # new lights, as they were left: see _look
     reused: _Light | None = None  # the new light of an earlier solve, which is used again, as that left it
     outdated: tuple[Handle, ...] = ()  # the other lights of an earlier solve, until those of this one are there
     outdated_sky: SkyBefore | None = None
-    moved_earlier: tuple[tuple[Handle, _Light], ...] = ()  # lights, as they were before earlier solves, the first solve last
+    moved_earlier: tuple[
+        tuple[Handle, _Light | None], ...
+    ] = ()  # lights before earlier solves, the first solve last; None = new
 
     @classmethod
     def gather(cls, scene: bpy.types.Scene, task: LightingTask) -> Self:
@@ -269,18 +272,23 @@ class LightingSolve:
         is_same = self.handle is not None and earlier.handle is not None and self.handle.uid == earlier.handle.uid
         if not (is_new_again or is_same):
             return
-        self.outdated, self.outdated_sky = earlier.further, earlier.sky_before
-        self.moved_earlier = earlier.moved_earlier
-        if earlier.handle is not None and earlier.before is not None:
-            self.moved_earlier = ((earlier.handle, earlier.before), *self.moved_earlier)
         scene = self.scene.require_scene()
+        self.outdated = tuple(one for one in earlier.further if earlier.is_as_made(scene, one))
+        self.outdated_sky, self.moved_earlier = earlier.sky_before, earlier.moved_earlier
+        if is_same:
+            self.moved_earlier = ((earlier.handle, earlier.before), *self.moved_earlier)
         light = earlier.handle.find(scene) if is_new_again and earlier.handle is not None else None
         if light is None:
             return
         if light.data.type == self.task.kind.name.upper():
             self.handle, self.reused = Handle.of(light), _Light.of(scene, light)
-        else:
-            self.outdated += (Handle.of(light),)
+        elif earlier.is_as_made(scene, earlier.handle):
+            self.outdated += (earlier.handle,)
+
+    def is_as_made(self, scene: bpy.types.Scene, handle: Handle) -> bool:
+        """Whether a new light of this solve is there and nobody has changed it since."""
+        light = handle.find(scene)
+        return light is not None and _look(light) == self.made.get(handle)
 
     @property
     def light(self) -> str:
@@ -409,8 +417,7 @@ class LightingSolve:
         self._take_back(self.before)
         scene = self.scene.find_scene()
         for handle, before in self.moved_earlier:
-            if (light := handle.find(scene)) is not None:
-                before.put_back(light)
+            _put_back(handle.find(scene), before)
 
     def _take_back(self, before: _Light | None) -> None:
         """Takes out what this solve made.  before: its light, None = it is removed, too."""
@@ -420,11 +427,8 @@ class LightingSolve:
         if self.sky_before is not None:
             remove_sky(scene, self.sky_before)
         _remove(scene, self.further)
-        light = None if self.handle is None else self.handle.find(scene)
-        if light is not None and before is None:
-            remove_light(light)
-        elif light is not None:
-            before.put_back(light)
+        if self.handle is not None:
+            _put_back(self.handle.find(scene), before)
 
     def report(self) -> dict[str, Any]:
         solution, steps = self.solution, len(self.solution.history)
@@ -634,6 +638,8 @@ class LightingSolve:
         if answer.strength is not None:
             self._own_data(light)
             _shine(light, answer.strength, self.solution.size)
+        if self.before is None:
+            self.made[self.handle] = _look(light)
 
     def _own_data(self, light: bpy.types.Object) -> None:
         """Lets no other object change with the light."""
@@ -656,6 +662,7 @@ class LightingSolve:
             place(light, AT_ORIGIN, self._moved(None, self._light_world(lamp.light)))
             _shine(light, lamp.strength, lamp.size)
             handles.append(Handle.of(light))
+            self.made[handles[-1]] = _look(light)
         self.further = tuple(handles)
 
     def _moved(self, world_from_light: np.ndarray | None, light_world: np.ndarray) -> np.ndarray:
@@ -675,6 +682,19 @@ def _shine(light: bpy.types.Object, strength: np.ndarray, size: SunSize | None) 
     set_strength(light, strength)
     if size is not None:
         light.data.angle = math.radians(size.angle_deg)
+
+
+def _put_back(light: bpy.types.Object | None, before: _Light | None) -> None:
+    """Makes a light as it was before, None = removes it; nothing if it is gone."""
+    if light is not None and before is None:
+        remove_light(light)
+    elif light is not None:
+        before.put_back(light)
+
+
+def _look(light: bpy.types.Object) -> tuple:
+    """What tells whether a user made a light his own."""
+    return light.name, light.data.type, read_channels(light), read_strength(light)
 
 
 def _remove(scene: bpy.types.Scene, handles: tuple[Handle, ...]) -> None:

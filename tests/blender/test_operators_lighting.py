@@ -263,6 +263,50 @@ def test_button_uses_its_new_lamp_again(lit):
     assert results.find("lighting", lit).solve.solution.known == ()
 
 
+def turn_into_a_point_lamp(lamp):
+    lamp.name, lamp.data.type = "Own", "POINT"
+    lamp.data.energy = 500
+
+
+def rename_lamp(lamp):
+    lamp.name = "Own"
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "left"),
+    [
+        (turn_into_a_point_lamp, "sun", {"Own": "POINT", "Solved Sun": "SUN"}),
+        (rename_lamp, "point", {"Own": "SUN", "Solved Point": "POINT"}),
+        (None, "point", {"Solved Point": "POINT"}),
+    ],
+)
+def test_a_solve_again_leaves_a_lamp_that_the_user_made_his_own(change, kind, left, lit):
+    bpy.ops.deep_feedback.solve_lighting(**QUICK)
+    if change is not None:
+        change(lit.objects["Solved Sun"])
+    own = lit.objects.get("Own")
+    energy = own and own.data.energy
+
+    bpy.ops.deep_feedback.solve_lighting(**QUICK, kind=kind)
+
+    assert {thing.name: thing.data.type for thing in lit.objects if thing.type == "LIGHT"} == left
+    assert own is None or own.data.energy == energy
+    bpy.ops.deep_feedback.reset_result(problem="lighting")
+    assert [thing.name for thing in lit.objects if thing.type == "LIGHT"] == ([] if own is None else ["Own"])
+
+
+def test_reset_takes_a_new_lamp_away_that_was_chosen_and_solved_again(lit):
+    bpy.ops.deep_feedback.solve_lighting(**QUICK)
+    lit.deep_feedback.lighting.lamp = lit.objects["Solved Sun"]
+    for _ in range(2):
+        bpy.ops.deep_feedback.solve_lighting(**QUICK)
+
+    bpy.ops.deep_feedback.reset_result(problem="lighting")
+
+    assert not [thing for thing in lit.objects if thing.type == "LIGHT"]
+    assert not bpy.data.lights
+
+
 def test_first_result_stands_where_the_second_solve_fails(lit):
     bpy.ops.deep_feedback.solve_lighting(**QUICK)
     first = results.find("lighting", lit)
