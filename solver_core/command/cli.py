@@ -72,7 +72,11 @@ def _add_mask(commands: Any) -> None:
     parser = commands.add_parser(
         "mask",
         help="find an object's mask in a photograph",
-        description="Finds which pixels of a photograph show an object, from a box, a lasso, strokes or its mesh.",
+        description=(
+            "Finds which pixels of a photograph show an object, from a box, a lasso, strokes or its mesh.  Prints share, of\n"
+            "the photograph that the object covers, and alike, share of its outline along which object and surroundings have\n"
+            "the same colours: there the photograph does not tell where it ends.  Both from 0 to 1."
+        ),
         example=mask_command.EXAMPLE,
     )
     mask_command.add_arguments(parser)

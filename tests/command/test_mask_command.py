@@ -36,6 +36,15 @@ def test_mask_of_a_box_is_written_as_solve_pose_reads_it(photo, capsys):
     assert json.loads(capsys.readouterr().out) == {"mask": str(out), "share": 0.1302, "alike": 0.0, "notes": []}
 
 
+def test_help_says_what_the_numbers_are(capsys):
+    with pytest.raises(SystemExit):
+        main(["mask", "--help"])
+
+    words = " ".join(capsys.readouterr().out.split())
+    assert "share, of the photograph that the object covers" in words
+    assert "alike, share of its outline along which object and surroundings have the same colours" in words
+
+
 def test_strokes_are_read_from_images(photo):
     out, strokes = photo.with_name("mask.png"), {}
     for name, rows in (("inside", slice(18, 24)), ("outside", slice(0, 6))):
