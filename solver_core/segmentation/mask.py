@@ -84,7 +84,7 @@ def mask_from_image(
     At least one of box, lasso, inside and the model must be given; together they narrow it further.
 
     Args:
-        image: (H, W, 3) sRGB, uint8 or float in [0, 1].
+        image: (H, W, 3) sRGB, or (H, W) grey, which tells less; uint8 or float in [0, 1].
         box: (left, top, right, bottom) in pixels around all of the object.
         lasso: (N, 2) columns and rows of the corners of a polygon around all of the object, pixels.
         inside: (H, W) bool, True where the user painted over the object.
@@ -166,6 +166,8 @@ def segment(image: np.ndarray, hints: Hints, prior: np.ndarray | None) -> ImageM
         raise ObservationError("no pixel there looks like an object; mark some of it with strokes inside")
     alike = _share_alike(coarse >= 0.5, ratio)
     notes = []
+    if not np.ptp(colours, axis=2).any():
+        notes.append("The photograph is grey, which tells less of where the object ends than colours do: look at the mask.")
     if alike > NOTED:
         notes.append(f"The object and what is around it have the same colours along {alike:.0%} of the outline.")
     if prior is None and not hints.is_outside.any():

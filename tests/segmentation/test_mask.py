@@ -96,10 +96,12 @@ def test_slots_of_the_colours_around_do_not_open_the_object(rng):
 def test_gray_and_float_images_give_the_mask_of_the_same_picture(rng):
     gray = photograph(disc_and_bar(), rng)[..., 0]
 
-    masks = [mask_from_image(image, BOX).coverage for image in (gray, np.repeat(gray[..., None], 3, axis=2), gray / 255)]
+    found = [mask_from_image(image, BOX) for image in (gray, np.repeat(gray[..., None], 3, axis=2), gray / 255)]
 
-    np.testing.assert_array_equal(masks[0], masks[1])
-    np.testing.assert_allclose(masks[0], masks[2], atol=1e-3)  # 8 bits are divided by 255 in float32 or in float64
+    np.testing.assert_array_equal(found[0].coverage, found[1].coverage)
+    np.testing.assert_allclose(found[0].coverage, found[2].coverage, atol=1e-3)  # divided by 255 in float32 or in float64
+    assert all("The photograph is grey" in one.notes[0] for one in found)
+    assert not any("grey" in note for note in mask_from_image(photograph(disc_and_bar(), rng), BOX).notes)
 
 
 def test_strokes_are_obeyed_whatever_the_colours(rng):
