@@ -201,12 +201,13 @@ class ViewsSession(Session[PoseStep, PoseViewsSolution]):
         within = PoseInterval(*np.maximum(sure.interval, self._farthest(pose, disagreeing)).tolist())
         largest = max((single.setup.coverage for single in self.singles), key=lambda coverage: (coverage >= 0.5).sum())
         num_others = len(others.as_good_as(evidence.energy).x)
+        judgement = judge(largest, judged, probability, num_others, num_masks=len(views))
         matrix = self.setup.user_matrix(pose)
         return PoseViewsSolution(
             self.worlds_from_cameras[0] @ matrix,
             np.stack([single.setup.user_matrix(seen) for single, seen in zip(self.singles, poses, strict=True)]),
             [one.iou for one in views],
-            *judge_views(judge(largest, judged, probability, num_others), disagreeing, unexplained),
+            *judge_views(judgement, disagreeing, unexplained),
             probability,
             within._replace(across=diagonal * within.across, along=diagonal * within.along),
             calibrated(covariance, evidence, within),

@@ -29,6 +29,7 @@ def judge(
     focal_factor: float | None = None,
     doubted_axis: str | None = None,
     confidence_of_view: float = 0.0,
+    num_masks: int = 1,
 ) -> Judgement:
     """Verdict on a pose.
 
@@ -40,11 +41,13 @@ def judge(
         focal_factor: on the focal length, where that explains the mask better.
         doubted_axis: of the mesh, where a longer or shorter one explains the mask better.
         confidence_of_view: as confidence, but for the distance, where that goes with a focal length that is not known.
+        num_masks: that the evidence is the mean of.
     """
     is_object = coverage >= 0.5
     size = max(np.ptp(np.flatnonzero(is_object.any(axis=axis))) + 1 for axis in (0, 1))
     sides_cut = sum(side.any() for side in (is_object[0], is_object[-1], is_object[:, 0], is_object[:, -1]))
-    fit = f"they overlap by {evidence.iou:.1%}, and {evidence.inliers:.0%} of the object's outline lies on the mask's"
+    mask, masks, mean = ("mask", "mask's", "") if num_masks == 1 else ("masks", "masks'", " on average")
+    fit = f"they overlap by {evidence.iou:.1%}{mean}, and {evidence.inliers:.0%} of the object's outline lies on the {masks}"
     odds = f"of poses with such a fit {confidence:.1%} are right"
     if size < MIN_SIZE_PX and evidence.iou > SMALL_IOU:
         return Judgement(
@@ -61,7 +64,7 @@ def judge(
     if confidence < POOR_CONFIDENCE:
         return Judgement(
             Verdict.BAD,
-            f"The pose does not explain the mask: {fit}; {odds}. Check mesh, camera and mask, or give a better start.",
+            f"The pose does not explain the {mask}: {fit}; {odds}. Check mesh, camera and {mask}, or give a better start.",
         )
     if confidence < GOOD_CONFIDENCE:
         return Judgement(Verdict.DOUBTFUL, f"The pose is not sure: {fit}; {odds}. Look at the outlines before you use it.")
@@ -80,7 +83,7 @@ def judge(
         )
     others = "another pose" if num_alternatives == 1 else f"{num_alternatives} other poses"
     also = f". So do {others}, nearly as well" if num_alternatives else ""
-    return Judgement(Verdict.GOOD, f"The pose explains the mask: {fit}; {odds}{also}.")
+    return Judgement(Verdict.GOOD, f"The pose explains the {mask}: {fit}; {odds}{also}.")
 
 
 def judge_out_of_view() -> Judgement:

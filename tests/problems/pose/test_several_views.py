@@ -137,6 +137,7 @@ def test_pose_in_the_world_is_that_of_all_views(solution, poses, rng_world):
     np.testing.assert_allclose(solution.cameras_from_object[1], matrix_from_pose(poses[1]), atol=5e-3)
     assert solution.verdict is Verdict.GOOD
     assert min(solution.ious) > 0.98
+    assert f"explains the masks: they overlap by {np.mean(solution.ious):.1%} on average" in solution.explanation
 
 
 def test_steps_are_shown_before_the_first_camera(solution, poses):
