@@ -15,7 +15,7 @@ from typing import Any
 
 import bpy
 
-from solver_core.errors import SolverError
+from solver_core.errors import ObservationError, SolverError
 from solver_core.solution import Verdict
 
 from .. import messages, results
@@ -69,6 +69,16 @@ class Run:
         """The next step or piece of a tick that ends at a time of the clock."""
         if self.is_finishing:
             return next(self._pieces, _NO_PIECE) is not _NO_PIECE
+        try:
+            return self._solve_on(until)
+        except ObservationError as error:
+            if not self.result.solve.skip(error):
+                raise
+        self._part = self._reading = self._render = self._coming = None
+        return True
+
+    def _solve_on(self, until: float) -> bool:
+        """The next step, or the beginning of the next part."""
         if self._coming is None:
             return self._begin_part()
         wait([self._coming], timeout=max(until - time.monotonic(), 0))

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Self
 import bpy
 import numpy as np
 
-from solver_core.errors import SetupError
+from solver_core.errors import ObservationError, SetupError
 from solver_core.problems.inverse_kinematics.names.mapping import Matching
 from solver_core.problems.inverse_kinematics.setup import KinematicSetup
 from solver_core.problems.inverse_kinematics.skeleton.kinematics import forward_kinematics, local_rotations
@@ -62,7 +62,7 @@ from .bone_map import (
     targets_of_nodes,
 )
 from .found import BoneMotion, FoundRotations
-from .measured import farthest, joint_gap, judge_gap
+from .measured import farthest, joint_gap, judge_gap, sentence
 from .solve import Step, mean_milliseconds
 
 TOLERANCE = 1e-3  # metres by which a joint in the scene may be elsewhere than was solved
@@ -120,7 +120,7 @@ class ArmatureSolve:
         if source.file is not None:
             notices += [f"The file: {notice}." for notice in source.file.notices]
         if matching is not None:
-            notices += [f"{notice[0].upper()}{notice[1:]}." for notice in matching.notices]
+            notices += map(sentence, matching.notices)
         if not task.options.mute:
             armature, seen_nodes, rows = control_rows(seen, rows)
         if any(node != name for node, name in seen_nodes.items()) or armature != seen:
@@ -305,6 +305,9 @@ class ArmatureSolve:
         write_pose(armature, self._solved_pose(armature, slice(self.inputs.shown, self.inputs.shown + 1)))
         self.has_kept = True
         return True
+
+    def skip(self, error: ObservationError) -> bool:
+        return False
 
     def finish(self, end: str = "") -> Iterator[None]:
         scene, armature = self._find()

@@ -384,6 +384,9 @@ class LightingSolve:
         self.has_kept = True
         return True
 
+    def skip(self, error: ObservationError) -> bool:
+        return False
+
     def finish(self, end: str = "") -> Iterator[None]:
         scene = self.scene.require_scene()
         light = self.handle.require(scene)

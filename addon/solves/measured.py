@@ -22,8 +22,17 @@ def judge_gap(measured: Verdict, gap: str, causes: Iterable[str]) -> Judgement:
 
 
 def judge_end(judgement: Judgement, end: str) -> Judgement:
-    """The verdict on the frames that were solved before something ended the solve, which is not GOOD.  end: a sentence."""
-    return Judgement(not_good(judgement.verdict), f"{end} {judgement.explanation}")
+    """The verdict on the frames that were solved where others were not, which is not GOOD.
+
+    end: why not, in sentences.  The explanation of a good verdict would belie the word above it and is left out.
+    """
+    explanation = end if judgement.verdict is Verdict.GOOD else f"{end} {judgement.explanation}"
+    return Judgement(not_good(judgement.verdict), explanation)
+
+
+def sentence(text: str) -> str:
+    """A text with a capital and a full stop."""
+    return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith(".") else ".")
 
 
 def not_good(verdict: Verdict) -> Verdict:

@@ -11,7 +11,7 @@ import bpy
 import numpy as np
 
 from solver_core import rotations
-from solver_core.errors import SetupError
+from solver_core.errors import ObservationError, SetupError
 from solver_core.options import option
 from solver_core.problems.pose.photograph import PhotoSolution
 from solver_core.problems.pose.setup import UP_AXES, PoseSetup
@@ -42,7 +42,7 @@ from ..bridge.transform import (
 )
 from .found import FoundPose, FramePose, Intrinsics, Matrix, matrix
 from .image_source import PASSES, ImageSource, MaskKey
-from .measured import judge_end, judge_gap
+from .measured import judge_end, judge_gap, sentence
 from .observed import Observed
 from .pose_view import PoseView, Things
 from .solve import Step, frames_of, mean_milliseconds
@@ -50,6 +50,7 @@ from .solve import Step, frames_of, mean_milliseconds
 IOU_TOLERANCE = 0.01  # by which the scene may differ from what was solved
 LOST_SHARE = 0.9  # of the overlap that was solved: a scene that shows less shows another pose
 SAME_SHAPE = 1e-4  # of an object's diagonal: how far vertices may be off in another frame
+MOST_REASONS = 4  # frames of a range whose reason the verdict names
 MAX_ROUNDS = 4  # solves of one frame, where the object's shape changes as it moves
 
 
@@ -149,8 +150,10 @@ class PoseSolve:
     channels: dict[Handle, dict[str, tuple[float, ...]]]
     marks: tuple[Mark, ...]  # of the parts whose outline counts
     view: PoseView | None = None  # as the last part was read
+    view_kept: PoseView | None = None  # that of the last part that is done
     rounds: list[tuple[float, _Kept]] = field(default_factory=list)  # of that, with the overlap in the scene
     kept: dict[int, _Kept] = field(default_factory=dict)
+    unsolved: dict[int, str] = field(default_factory=dict)  # frames that were left out, with the reason
     solutions: list[PoseSolution] = field(default_factory=list)  # of all rounds of all frames
     iou: float = 0.0  # overlap of the last of them
     iou_before: dict[int, float] = field(default_factory=dict)
@@ -233,7 +236,15 @@ class PoseSolve:
             _, kept = max(self.rounds, key=lambda one: one[0])
             move(scene, kept.placements, kept.motion)
             self.rounds.clear()
-        self.kept[part] = kept
+        self.kept[part], self.view_kept = kept, self.view
+        return True
+
+    def skip(self, error: ObservationError) -> bool:
+        if not self.task.is_range:
+            return False
+        self.unsolved[self._part] = sentence(str(error))
+        self.rounds.clear()
+        self.view = self.view_kept
         return True
 
     @property
@@ -242,8 +253,11 @@ class PoseSolve:
 
     def finish(self, end: str = "") -> Iterator[None]:
         scene = self.scene.require_scene()
-        if end:
-            self.end = f"{len(self.kept)} of {len(self.parts)} frames were solved and are kept. {end}"
+        if not self.kept:
+            raise ObservationError(next(iter(self.unsolved.values())))
+        if end or self.unsolved:
+            number = f"{len(self.kept)} of {len(self.parts)} frames were solved and are kept."
+            self.end = " ".join(filter(None, [number, *self._reasons(), end]))
         is_keyed = self.task.is_range or scene.tool_settings.use_keyframe_insert_auto
         if is_keyed:
             for one in self.things.moved:
@@ -301,6 +315,7 @@ class PoseSolve:
             "iou": after if self.task.is_range else after[0],
             "worst_frame": worst,
             "frames": list(self.judgements),
+            "unsolved": {str(frame): reason for frame, reason in self.unsolved.items()},
             "verdicts": [judgement.verdict.value for _, judgement in self.judgements.values()],
             "alternatives": [self._placed(choice) for choice in self._choices()],
             "moved": [one.name for one in self.things.moved],
@@ -363,7 +378,7 @@ class PoseSolve:
         tracker = self.tracker
         if tracker is None or not _is_same_shot(tracker.setup, view):
             return None
-        tracked = tracker.track(len(self.kept), image)
+        tracked = tracker.track(self._number, image)
         if self.task.is_from_photo:
             view.observe(tracker.object_in(image))
         elif not (tracked.verdict is Verdict.GOOD or tracked.is_repaired):
@@ -372,10 +387,26 @@ class PoseSolve:
         found = {one.name: getattr(tracked, one.name) for one in fields(tracked) if hasattr(self.solutions[-1], one.name)}
         return replace(self.solutions[-1], **found, notes=[], history=[], alternatives=[])
 
+    def _reasons(self) -> Iterator[str]:
+        """Why frames were left out, in sentences."""
+        reasons = list(self.unsolved.items())
+        for frame, reason in reasons[:MOST_REASONS]:
+            yield f"Frame {frame}: {reason}"
+        others = [frame for frame, _ in reasons[MOST_REASONS:]]
+        if len(others) == 1:
+            yield f"Frame {others[0]} was not solved either."
+        elif others:
+            yield f"{len(others)} other frames, from {min(others)} to {max(others)}, were not solved either."
+
+    @property
+    def _number(self) -> int:
+        """How many parts come before the first one that is not done."""
+        return len(self.kept) + len(self.unsolved)
+
     @property
     def _part(self) -> int:
         """The first one that is not done."""
-        return self.parts[len(self.kept)]
+        return self.parts[self._number]
 
     def _read(self, scene: bpy.types.Scene) -> PoseView:
         with movie.kept_open():

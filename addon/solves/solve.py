@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self
 import bpy
 import numpy as np
 
-from solver_core.errors import SetupError, SolverError
+from solver_core.errors import ObservationError, SetupError, SolverError
 
 from ..bridge.passes import Render
 
@@ -86,6 +86,10 @@ class Solve(Protocol):
         """Writes the part's answer; whether the part is done.  If not, it is to be read and solved again from there."""
         ...
 
+    def skip(self, error: ObservationError) -> bool:
+        """Whether the parts go on after the one that is not done, whose picture or targets cannot be used; see finish."""
+        ...
+
     @property
     def has_kept(self) -> bool:
         """Whether a part is done, so that there is something to finish."""
@@ -95,7 +99,7 @@ class Solve(Protocol):
         """Sets the keyframes of all parts that are done, and measures the result in the scene, evaluated again.
 
         It is to be drained, at once or, so that the window stays alive, a piece at a time.  end: why not all parts are done,
-        a sentence.
+        a sentence.  Raises ObservationError if all parts were skipped.
         """
         ...
 
@@ -126,11 +130,16 @@ def solve_all(solve: Solve, show: Callable[[Step], None] = lambda step: None) ->
         for part in solve.parts:
             is_done = False
             while not is_done:
-                for render in solve.read(part):
-                    render.at_once()
-                for step in solve.steps():
-                    show(step)
-                is_done = solve.keep()
+                try:
+                    for render in solve.read(part):
+                        render.at_once()
+                    for step in solve.steps():
+                        show(step)
+                    is_done = solve.keep()
+                except ObservationError as error:
+                    if not solve.skip(error):
+                        raise
+                    is_done = True
     except SolverError as error:
         if not solve.has_kept:
             raise

@@ -8,7 +8,7 @@ import numpy as np
 
 from addon.bridge.scene import Handle
 from addon.solves.solve import Step
-from solver_core.errors import SetupError
+from solver_core.errors import ObservationError, SetupError
 
 
 @dataclass
@@ -18,6 +18,7 @@ class FakeSolve:
     count: int = 3
     failing_step: int | None = None
     failing_part: int | None = None
+    missing: tuple = ()  # parts that have no picture
     rounds: int = 1  # for each part
     log: list = field(default_factory=list)
 
@@ -28,6 +29,8 @@ class FakeSolve:
     def read(self, part):
         self.log.append(("read", part))
         self.part = part
+        if part in self.missing:
+            raise ObservationError("There is no picture.")
         return ()
 
     def steps(self):
@@ -45,6 +48,10 @@ class FakeSolve:
     def keep(self):
         self.log.append(("keep", self.part))
         return self.log.count(("keep", self.part)) == self.rounds
+
+    def skip(self, error):
+        self.log.append(("skip", self.part, str(error)))
+        return len(self.parts) > 1
 
     @property
     def has_kept(self):

@@ -304,6 +304,20 @@ def test_execute_keeps_the_frames_that_are_done_when_one_fails(operator, thing):
 
 
 @pytest.mark.parametrize("is_live", [True, False])
+def test_a_part_without_a_picture_is_left_out(operator, thing, is_live):
+    operator.task = {"object": "Thing", "parts": (1, 2, 3), "missing": (1, 3)}
+    if is_live:
+        operator.start()
+        operator.drain({"FINISHED"})
+    else:
+        operator.execute(bpy.context)
+
+    log = results.find("pose", bpy.context.scene).solve.log
+    skipped = [("skip", part, "There is no picture.") for part in (1, 3)]
+    assert log == [("read", 1), skipped[0], ("read", 2), ("keep", 2), ("read", 3), skipped[1], ("finish", "")]
+
+
+@pytest.mark.parametrize("is_live", [True, False])
 def test_a_part_that_is_not_done_is_read_and_solved_again(operator, thing, is_live):
     operator.task = {"object": "Thing", "parts": (1, 2), "rounds": 2}
     if is_live:

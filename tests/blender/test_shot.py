@@ -12,6 +12,7 @@ from addon.bridge.keyframes import key_frames
 from addon.solves.image_source import ImageSource
 from addon.solves.pose import PoseSolve, PoseTask, PoseTaskOptions
 from addon.solves.solve import solve_all
+from solver_core.errors import ObservationError
 from tests.blender.fake_layout import FakeLayout
 from tests.blender.pose_scene import HEIGHT, WIDTH, make_pose_scene
 
@@ -162,6 +163,63 @@ def test_a_shot_is_followed_and_solved_in_full_where_that_is_not_sure(registered
     iou = dict(zip(solve.report()["frames"], solve.report()["iou"], strict=True))
     assert min(iou[frame] for frame in (4, 5, 6, 8)) > 0.95
     assert solve.report()["verdicts"][3] != "good"
+
+
+def test_a_range_goes_on_after_frames_without_a_silhouette(registered, monkey, monkeypatch):
+    read = ImageSource.read
+
+    def read_some(source, scene, camera, frame, is_range):
+        if frame == 5:
+            raise ObservationError("the picture is torn")
+        picture = read(source, scene, camera, frame, is_range)
+        return picture._replace(rgba=np.zeros_like(picture.rgba)) if frame in (3, 7) else picture
+
+    monkeypatch.setattr(ImageSource, "read", read_some)
+
+    bpy.ops.deep_feedback.solve_pose(restarts=0, use_range=True, frame_start=3, frame_end=8)
+
+    report = results.report_of("pose", registered)
+    assert (report["frames"], set(report["verdicts"]), report["verdict"]) == ([4, 6, 8], {"good"}, "doubtful")
+    assert list(report["unsolved"]) == ["3", "5", "7"]
+    assert report["explanation"].startswith("3 of 6 frames were solved and are kept. Frame 3: ")
+    assert " Frame 5: The picture is torn. Frame 7: " in report["explanation"]
+    assert report["explanation"].count("Frame") == 3  # nothing of a good one
+    assert min(one["iou"] for one in report["alternatives"]) > 0.9  # of the last that was solved
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [(8, "Frame 8 was not solved either."), (10, "3 other frames, from 8 to 10, were not solved either.")],
+)
+def test_no_more_than_four_frames_are_named_with_their_reason(last, said, registered, monkey, monkeypatch):
+    read = ImageSource.read
+
+    def read_first(source, scene, camera, frame, is_range):
+        if frame > 3:
+            raise ObservationError("There is no picture.")
+        return read(source, scene, camera, frame, is_range)
+
+    monkeypatch.setattr(ImageSource, "read", read_first)
+
+    bpy.ops.deep_feedback.solve_pose(**QUICK, use_range=True, frame_start=3, frame_end=last)
+
+    report = results.report_of("pose", registered)
+    assert report["explanation"].count("There is no picture.") == 4
+    assert f"Frame 7: There is no picture. {said}" in report["explanation"]
+    assert len(report["unsolved"]) == last - 3
+
+
+def test_a_range_without_any_silhouette_says_why_and_leaves_no_keyframe(registered, monkey, monkeypatch):
+    def read_none(source, scene, camera, frame, is_range):
+        raise ObservationError(f"There is no picture {frame}.")
+
+    monkeypatch.setattr(ImageSource, "read", read_none)
+
+    with pytest.raises(RuntimeError, match="There is no picture 3"):
+        bpy.ops.deep_feedback.solve_pose(**QUICK, use_range=True, frame_start=3, frame_end=8)
+
+    assert key_frames(monkey, "location") == {2}
+    assert results.report_of("pose", registered) is None
 
 
 def test_a_shot_is_solved_frame_by_frame_if_so_chosen(registered, monkey):

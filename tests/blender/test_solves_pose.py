@@ -338,7 +338,7 @@ def test_a_scene_that_answers_otherwise_than_was_solved_is_measured(scene, monke
     assert before != monkey.location
 
 
-def test_frames_before_a_missing_picture_are_kept_and_counted(scene, monkey, folder, tmp_path):
+def test_frames_around_a_missing_picture_are_kept_and_counted(scene, monkey, folder, tmp_path):
     for frame in (1, 2, 4):
         render(scene, tmp_path / f"mask_{frame:02d}.png")
     move_away(monkey)
@@ -350,11 +350,14 @@ def test_frames_before_a_missing_picture_are_kept_and_counted(scene, monkey, fol
     drain(solve)
 
     report = solve.report()
-    assert len(report["iou"]) == 2
+    assert report["frames"] == [1, 2, 4]
     assert report["verdict"] == "doubtful"
-    assert report["explanation"].startswith("2 of 4 frames were solved and are kept. The image file")
-    scene.frame_set(2)
-    np.testing.assert_allclose(monkey.location, 0, atol=0.05)
+    missing = f"The image file '{tmp_path / 'mask_03.png'}' does not exist."
+    assert report["explanation"] == f"3 of 4 frames were solved and are kept. Frame 3: {missing}"
+    assert report["unsolved"] == {"3": missing}
+    for frame in (2, 4):
+        scene.frame_set(frame)
+        np.testing.assert_allclose(monkey.location, 0, atol=0.05)
 
 
 def test_a_range_keeps_locked_channels_and_keys_the_others(scene, monkey, tmp_path):
