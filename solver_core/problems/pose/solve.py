@@ -302,7 +302,8 @@ class PoseSession(Session[PoseStep, PoseSolution]):
         evidence, spread = gather_evidence(self.levels[0], pose, edge_px, others.energy, symmetries)
         sure = of_view = confidence(evidence)
         if self.focal_range is not None:
-            sure = sure.with_focal_unknown(pose, np.log(np.divide(*self.focal_range[::-1])) / 2)
+            low, high = self.focal_range
+            sure = sure.with_focal_unknown(pose, np.log(high / low) / 2)
         within = sure.interval
         num_others = len(others.as_good_as(evidence.energy).x)
         return PoseSolution(
