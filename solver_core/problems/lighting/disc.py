@@ -12,6 +12,7 @@ from solver_core.problems.lighting.problem import LightingProblem
 from solver_core.problems.lighting.report import log_evidence
 
 SIZES_DEG = np.array([0.5, 1, 2, 4, 8, 16, 32])  # across; the real sun has half a degree
+WIDE_DEG = 8  # shadows of so wide a sun, or of two suns so far apart, are soft in any picture
 SAMPLES = 24  # suns that stand for a disc
 LIKELY = 0.15  # of the likelihood of the best: about what a normal distribution has at the ends of its 90 %
 
@@ -29,8 +30,7 @@ def sun_size(problem: LightingProblem, x: np.ndarray, lamp: int = 0) -> SunSize:
 
     Strengths and sky are fitted to each size.  lamp: which one of the light's is meant.
     """
-    shading = problem.lamps.shade(problem.scene, x, problem.map_size)
-    energies = np.array([_energy(problem, x, size, lamp, shading) for size in SIZES_DEG])
+    energies = _energies(problem, x, lamp)
     best = int(np.argmin(energies))
     place = np.log2(SIZES_DEG)
     middle = best
@@ -41,6 +41,19 @@ def sun_size(problem: LightingProblem, x: np.ndarray, lamp: int = 0) -> SunSize:
     likely = np.flatnonzero(relative >= LIKELY)
     low, high = (np.interp(edge, np.arange(len(place)), place) for edge in (likely[0] - 0.5, likely[-1] + 0.5))
     return SunSize(*(float(2**value) for value in (np.interp(middle, np.arange(len(place)), place), low, high)))
+
+
+def wide_gain(problem: LightingProblem, x: np.ndarray) -> float:
+    """Logarithm of how much likelier the image is if the sun x (1, 3) is wide than if it is not, at least 0."""
+    energies, is_wide = _energies(problem, x, 0), SIZES_DEG >= WIDE_DEG
+    wide, narrow = (log_evidence(energies[part].min(keepdims=True))[0] for part in (is_wide, ~is_wide))
+    return max(float(wide - narrow), 0.0)
+
+
+def _energies(problem: LightingProblem, x: np.ndarray, lamp: int) -> np.ndarray:
+    """Of the image with a lamp of each size."""
+    shading = problem.lamps.shade(problem.scene, x, problem.map_size)
+    return np.array([_energy(problem, x, size, lamp, shading) for size in SIZES_DEG])
 
 
 def _energy(problem: LightingProblem, x: np.ndarray, size_deg: float, lamp: int, shading: np.ndarray) -> float:

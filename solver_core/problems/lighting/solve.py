@@ -20,7 +20,7 @@ from solver_core.network.update import network_update
 from solver_core.network.weights import load_networks, shipped_weights
 from solver_core.options import Options, keyword_options, option
 from solver_core.problem import Update
-from solver_core.problems.lighting.disc import SunSize, sun_size
+from solver_core.problems.lighting.disc import SunSize, sun_size, wide_gain
 from solver_core.problems.lighting.features import GRID_SIZE, INPUT_LAYOUT
 from solver_core.problems.lighting.known import KnownLight
 from solver_core.problems.lighting.lights import LIGHTS
@@ -66,7 +66,10 @@ LEAST_GAIN = 6.0  # logarithm of how much likelier an image must be with one mor
 LEFT_BY_TWO, LEAST_LEFT = 0.85, 0.0005
 # As LEAST_GAIN, but unasked: pictures of one sun reached 3.3 on validation meshes, those of two 15 to 60.
 UNASKED_GAIN = 10.0
-LEAST_APART_DEG = 20.0  # lamps nearer to each other are one that is wide
+SOFT_GAIN = 3.0  # as UNASKED_GAIN, of a wide sun: then shadows are soft, and two lamps are tried as well
+# Lamps nearer to each other than the first are one that is wide, but for two suns that explain the image by UNASKED_GAIN better
+# than a wide one, which pictures of wide suns do but rarely.  None count that are nearer than the second.
+LEAST_APART_DEG, NEAREST_DEG = 20.0, 8.0
 NAMED = {2: "two", 3: "three"}
 FINE_STARTS, FINE_DISTINCT_DEG = 3, 1.5  # answers that it starts from: edges of shadows tell at full size which one is right
 
@@ -354,7 +357,8 @@ class LightingSession(Session[LightingStep, LightingSolution]):
         self.images: BasisImages | None = None
         self.best = _Found(self._start(), np.array([np.inf]), np.array([False]), [StopReason.MAX_STEPS])
         self.found = self.best
-        self.stronger: np.ndarray | None = None  # (1, 3) lamp of two that explain the image much better than the one
+        # (K, 3) of two lamps that explain the image much better than the one: the stronger, of suns near each other both.
+        self.stronger: np.ndarray | None = None
         unseen = (f"The image does not show the known light {light.name}, so it was not counted." for light in missing)
         self.notes = [*setup.notes, *unseen]
 
@@ -389,7 +393,7 @@ class LightingSession(Session[LightingStep, LightingSolution]):
         for index, lights in enumerate(final.lamps.each(answers.x)):
             report = examine(final, middle, answers, index)
             if self.stronger is not None:
-                off_deg = float(angle_deg(lights[:1], self.stronger)[0]) + report.uncertainty_deg
+                off_deg = float(angle_deg(lights[:1], self.stronger).max()) + report.uncertainty_deg
                 report = replace(report, uncertainty_deg=min(off_deg, 180.0), notes=[*report.notes, self._two_lamps])
             lamps.append(self._lamp(final, answers, index, lights, strength[index], report, image_error))
         notes = [note for lamp in lamps for note in lamp.report.notes] + notes
@@ -509,8 +513,9 @@ class LightingSession(Session[LightingStep, LightingSolution]):
     def _two_lamps(self) -> str:
         """The sentence that two explain the image better."""
         uneven = "" if self.setup.sky.kind == "gradient" else "a sky that is brighter to one side (sky=gradient), "
+        wide = "or for one that is wide (size=True), " if self.stronger is not None and len(self.stronger) == 2 else ""
         return (
-            f"Two {self.setup.kind.label}s explain the image much better than one: look for two (lamps=2), {uneven}"
+            f"Two {self.setup.kind.label}s explain the image much better than one: look for two (lamps=2), {wide}{uneven}"
             "or count the other light as known."
         )
 
@@ -531,8 +536,9 @@ class LightingSession(Session[LightingStep, LightingSolution]):
         if len(self.problem.lamps.kinds) != count - 1:
             return
         before = self.problem, self.final, self.found, self.best
+        if_wide = self._gain_if_wide() if count == 2 else 0.0
         yield from self._look_for(count, STARTS_OF_SEVERAL)
-        if not self._is_better(before[-1], LEAST_GAIN):
+        if not self._is_better(before[-1], LEAST_GAIN, if_wide):
             self.problem, self.final, self.found, self.best = before
             fewer = "One lamp explains" if count == 2 else "Two lamps explain"
             self.notes.append(f"{fewer} the image as well as {NAMED[count]}, so no more were counted.")
@@ -540,16 +546,20 @@ class LightingSession(Session[LightingStep, LightingSolution]):
     def _doubt(self) -> Iterator[LightingStep]:
         """Whether two lamps explain the image much better where only one was looked for: then that one may be wrong."""
         with_one, with_two = self._look.left_by_two()
-        if with_two > LEFT_BY_TWO * with_one or with_one - with_two < LEAST_LEFT:
+        is_less_left = with_two <= LEFT_BY_TWO * with_one and with_one - with_two >= LEAST_LEFT
+        if_wide = self._gain_if_wide()
+        if not is_less_left and if_wide < SOFT_GAIN:
             return
         before = self.problem, self.final, self.found, self.best
         try:
             answer = self._to_camera(self.best.x[0])
             for step in self._look_for(2, STARTS_OF_DOUBT):
                 yield replace(step, phase="doubt", light=answer, energy=float(before[-1].energy[0]), damping=0.0)
-            if self._is_better(before[-1], UNASKED_GAIN):
+            if self._is_better(before[-1], UNASKED_GAIN + if_wide, if_wide):
                 strength = self.final.forward(self.best.x, np.zeros(1, dtype=int)).strength[0].mean(axis=1)
-                self.stronger = self.best.x.reshape(-1, NUMBERS)[[np.argmax(strength)]]
+                lamps = self.problem.lamps.each(self.best.x)
+                are_near = _least_angle_deg(lamps) < LEAST_APART_DEG
+                self.stronger = np.concatenate(lamps) if are_near else lamps[int(np.argmax(strength))]
         finally:  # also where the solve is cancelled on the way
             self.problem, self.final, self.found, self.best = before
 
@@ -565,10 +575,20 @@ class LightingSession(Session[LightingStep, LightingSolution]):
         yield from self._follow(_likely(self.found, LIKELY_RATIO, LIKELY_MORE), REFINE_LOOP)
         yield from self._fine(self.found)
 
-    def _is_better(self, fewer: _Found, least_gain: float) -> bool:
+    def _gain_if_wide(self) -> float:
+        """How much better one sun explains the image if it is wide; 0 of a light that has a position."""
+        if self.setup.kind.has_position:
+            return 0.0
+        return wide_gain(_hypotheses(self.problem, self.best.is_free), self.best.x)
+
+    def _is_better(self, fewer: _Found, least_gain: float, if_wide: float) -> bool:
         """Whether the lamps explain the image so much better than fewer do, and are really several."""
         gain = float(log_evidence(self.best.energy)[0] - log_evidence(fewer.energy)[0])
-        return gain >= least_gain and _least_angle_deg(self.problem.lamps.each(self.best.x)) >= LEAST_APART_DEG
+        apart_deg = _least_angle_deg(self.problem.lamps.each(self.best.x))
+        if apart_deg >= LEAST_APART_DEG:
+            return gain >= least_gain
+        are_two_suns = not self.setup.kind.has_position and len(self.problem.lamps.kinds) == 2
+        return are_two_suns and apart_deg >= NEAREST_DEG and gain >= UNASKED_GAIN + if_wide
 
     def _follow(self, starts: _Found, settings: LoopSettings) -> Iterator[LightingStep]:
         """Refinement on the middle grid."""

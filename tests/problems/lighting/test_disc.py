@@ -28,6 +28,7 @@ def test_a_soft_sun_has_its_size(angle_deg, rng):
 
     assert result.size.angle_deg == pytest.approx(angle_deg, rel=0.3)
     assert result.size.low_deg <= angle_deg <= result.size.high_deg
+    assert not any("lamps=2" in note for note in result.report.notes)  # one that is wide, not two
 
 
 def test_a_sharp_sun_is_small(sun_case):

@@ -70,6 +70,28 @@ def test_a_lamp_that_was_not_looked_for_is_noticed(sun_case, left_case):
     assert with_one.verdict is Verdict.GOOD
 
 
+@pytest.fixture(scope="module")
+def near_case(sun_case):
+    """Two suns as strong, 17 degrees apart."""
+    return together(sun_case, make_case("sun", [0.55, -0.1, 0.8], 2.5, 0.0))
+
+
+def test_a_second_sun_near_the_first_is_noticed(near_case, sun_case):
+    result = solve_lighting(**near_case.arguments())
+
+    said = "Two suns explain the image much better than one: look for two (lamps=2), or for one that is wide (size=True), "
+    assert any(said in note for note in result.report.notes)
+    assert result.verdict is not Verdict.GOOD
+    assert angle_deg(result.direction[None], sun_case.light[None])[0] < result.uncertainty_deg
+
+
+def test_two_suns_near_each_other_are_found(near_case, sun_case):
+    result = solve_lighting(**near_case.arguments(), lamps=2)
+
+    assert len(result.lamps) == 2
+    assert min(angle_deg(lamp.direction[None], sun_case.light[None])[0] for lamp in result.lamps) < 2
+
+
 def test_a_solve_cancelled_while_it_tries_two_lamps_keeps_the_one(sun_case, left_case):
     shown = []
 
