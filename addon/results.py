@@ -111,17 +111,23 @@ class Result:
         self.frame, self._seen = self.scene.require_scene().frame_current, step
 
 
-_results: dict[str, list[Result]] = {}  # of each problem, the newest last
+_results: dict[str, Result] = {}  # the newest of each problem
+_earlier: dict[str, list[Result]] = {}  # those before it, the oldest first
 _shown: Result | None = None  # by the overlay
 
 
 def find(problem: str, scene: bpy.types.Scene) -> Result | None:
     """The result of a scene, if it is of this session: the one that runs, else the one that undo and redo have left there."""
-    ours = [result for result in _results.get(problem, ()) if result.scene.uid == scene.session_uid]
+    ours = [result for result in _kept(problem) if result.scene.uid == scene.session_uid]
     if ours and ours[-1].report is None:
         return ours[-1]
     known = _record(problem, scene).get("id")
     return next((result for result in ours if result.id == known), None)
+
+
+def _kept(problem: str) -> list[Result]:
+    """All results of a problem that are kept, the newest last."""
+    return [*_earlier.get(problem, ()), _results[problem]] if problem in _results else []
 
 
 def report_of(problem: str, scene: bpy.types.Scene) -> dict | None:
@@ -176,16 +182,20 @@ def _rounded(value: Any) -> Any:
 
 def keep(result: Result) -> None:
     """Makes a result the newest of its problem and lets the overlay show it."""
-    _results[result.problem] = [*_results.get(result.problem, ()), result][-KEPT:]
+    _earlier[result.problem] = _kept(result.problem)[1 - KEPT :]
+    _results[result.problem] = result
     show(result)
 
 
 def take_back(result: Result) -> None:
     """Forgets a result, so that the one before it counts again, if there was one."""
-    ours = _results.get(result.problem, [])
-    if result not in ours:  # another file was opened
+    problem = result.problem
+    ours = [one for one in _kept(problem) if one is not result]
+    if len(ours) == len(_kept(problem)):  # another file was opened
         return
-    ours.remove(result)
+    del _results[problem]
+    _earlier[problem] = ours[:-1]
+    _results.update({problem: newest for newest in ours[-1:]})
     scene = result.scene.find_scene()
     show(None if scene is None else find(result.problem, scene))
 
@@ -202,7 +212,7 @@ def shown() -> Result | None:
 
 
 def is_running() -> bool:
-    return any(result.report is None for ours in _results.values() for result in ours)
+    return any(result.report is None for result in _results.values())
 
 
 def step_property(problem: str) -> object:
@@ -249,6 +259,7 @@ def redraw() -> None:
 @bpy.app.handlers.persistent
 def _forget_all(*_: object) -> None:
     _results.clear()
+    _earlier.clear()
     show(None)
 
 
