@@ -195,7 +195,8 @@ def take_back(result: Result) -> None:
         return
     del _results[problem]
     _earlier[problem] = ours[:-1]
-    _results.update({problem: newest for newest in ours[-1:]})
+    if ours:
+        _results[problem] = ours[-1]
     scene = result.scene.find_scene()
     show(None if scene is None else find(result.problem, scene))
 
