@@ -74,8 +74,8 @@ def _add_mask(commands: Any) -> None:
         help="find an object's mask in a photograph",
         description=(
             "Finds which pixels of a photograph show an object, from a box, a lasso, strokes or its mesh.  Prints share, of\n"
-            "the photograph that the object covers, and alike, share of its outline along which object and surroundings have\n"
-            "the same colours: there the photograph does not tell where it ends.  Both from 0 to 1."
+            "the photograph that the object covers, and alike, share of its outline along which object and surroundings\n"
+            "have the same colours: there the photograph does not tell where it ends.  Both from 0 to 1."
         ),
         example=mask_command.EXAMPLE,
     )
