@@ -71,7 +71,7 @@ def judge(
     if focal_factor is not None:
         return Judgement(
             Verdict.DOUBTFUL,
-            f"The distance is most likely wrong: {fit}, but a focal length of {focal_factor:.0%} of the given one "
+            f"The distance is most likely wrong: {fit}, but {_other_focal(focal_factor)} "
             "explains the mask better. Check the camera, and whether the mesh has the object's proportions.",
         )
     if doubted_axis is not None:
@@ -84,6 +84,10 @@ def judge(
     others = "another pose" if num_alternatives == 1 else f"{num_alternatives} other poses"
     also = f". So do {others}, nearly as well" if num_alternatives else ""
     return Judgement(Verdict.GOOD, f"The pose explains the {mask}: {fit}; {odds}{also}.")
+
+
+def _other_focal(factor: float) -> str:
+    return "another focal length" if round(factor, 2) == 1 else f"a focal length of {factor:.0%} of the given one"
 
 
 def judge_out_of_view() -> Judgement:
@@ -208,7 +212,7 @@ def notes(
         sentences.append("Other poses explain the mask nearly as well; they are listed as alternatives.")
     if focal_factor is not None:
         sentences.append(
-            f"A focal length of {focal_factor:.0%} of the given one explains the mask better; check the camera, and whether "
+            f"{_other_focal(focal_factor).capitalize()} explains the mask better; check the camera, and whether "
             "the mesh has the object's proportions."
         )
     if focal_range is not None:

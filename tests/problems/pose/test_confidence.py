@@ -9,6 +9,7 @@ from solver_core.frames import matrix_from_pose, pose_from_matrix
 from solver_core.manifolds import SE3
 from solver_core.problems.pose.confidence import NORMAL_90, calibrated, confidence
 from solver_core.problems.pose.evidence import Evidence
+from solver_core.problems.pose.verdict import judge
 
 CLEAN = Evidence(
     iou=0.99, outline=0.03, unexplained=0.005, hidden=0.005, inliers=1.0, edge_px=0.0, energy=0.035, gap=0.3, size_px=80.0,
@@ -79,3 +80,11 @@ def test_pose_of_another_object_is_not_sure(chair_case, rng):
 
     assert result.confidence < 0.5
     assert result.verdict is not sc.Verdict.GOOD
+
+
+@pytest.mark.parametrize(("factor", "said"), [(0.9, "a focal length of 90% of the given one"), (1.002, "another focal length")])
+def test_focal_length_that_fits_better_is_said_in_words_that_make_sense(factor, said):
+    judgement = judge(np.ones((40, 40)), CLEAN, 0.99, 0, focal_factor=factor)
+
+    assert judgement.verdict is sc.Verdict.DOUBTFUL
+    assert f"but {said} explains the mask better" in judgement.explanation
