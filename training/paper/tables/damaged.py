@@ -21,7 +21,7 @@ from solver_core.command.pictures import CYAN, Panel, side_by_side
 from solver_core.frames import Camera, matrix_from_pose, pose_from_matrix
 from solver_core.manifolds import SE3
 from solver_core.mesh import Mesh
-from solver_core.problems.pose.confidence import PoseInterval
+from solver_core.problems.pose.confidence import RIGHT_PLACE, PoseInterval
 from solver_core.problems.pose.damage import BOX, ELLIPSE, beside, random_pixels, shapes, smooth_noise
 from solver_core.problems.pose.drawing import PoseCanvas
 from solver_core.problems.pose.metrics import is_outlier, pose_errors
@@ -40,7 +40,7 @@ TITLE = "Damaged masks: poses from silhouettes as they come"
 NUM_SAMPLES = 200  # a row
 QUICK_SAMPLES = 6
 SLOW_SHARE = 10
-WRONG_DEG, WRONG_TRANSLATION = 5.0, 0.05  # beyond either, modulo symmetry, a pose is wrong
+WRONG_DEG, WRONG_TRANSLATION = 5.0, RIGHT_PLACE  # beyond either, modulo symmetry, a pose is wrong
 SMOOTHED_PX = 3.0  # of the noise that moves edges
 STRETCH, OFF_CENTRE = 1.05, 0.03
 RELIABILITY_PARTS = 8
