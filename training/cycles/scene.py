@@ -16,8 +16,11 @@ import bpy
 import numpy as np
 from mathutils import Matrix, Vector
 
+from addon.bridge.passes import cycles_passes
+from solver_core.command.files import read_photo
 from solver_core.frames import Camera
 from solver_core.mesh import Mesh
+from solver_core.render.gbuffer import Passes
 
 PIXEL_CENTRE = 0.01  # width of the pixel filter, the narrowest there is: what is seen at the centre and nothing beside it
 THREADS = 1  # the machine is shared, and a picture is the same on every number of them
@@ -71,6 +74,14 @@ def add_point_light(position: np.ndarray, watts: float) -> None:
     _link(bpy.data.objects.new("point", light)).location = position
 
 
+def add_area_light(position: np.ndarray, target: np.ndarray, watts: np.ndarray, side: float) -> None:
+    """A square that shines towards a target.  position, target: (3,).  watts: (3,) linear RGB.  side: metres."""
+    light = bpy.data.lights.new("area", "AREA")
+    light.energy, light.size, light.color = np.max(watts), side, watts / np.max(watts)
+    lamp = _link(bpy.data.objects.new("area", light))
+    lamp.location, lamp.rotation_euler = position, Vector(position - target).to_track_quat("Z", "Y").to_euler()
+
+
 def set_ambient(colour: np.ndarray) -> None:
     """Light from all around, (3,) linear radiance."""
     world = bpy.data.worlds.new("world")
@@ -100,6 +111,13 @@ def matt(albedo: float | np.ndarray) -> bpy.types.Material:
     shader = nodes.new("ShaderNodeBsdfDiffuse")
     shader.inputs["Color"].default_value = (*np.broadcast_to(albedo, 3), 1)
     material.node_tree.links.new(shader.outputs["BSDF"], nodes["Material Output"].inputs["Surface"])
+    return material
+
+
+def without_gloss(material: bpy.types.Material) -> bpy.types.Material:
+    """Blender's default material, whatever its colour, as a Lambert surface."""
+    for name in ("Specular IOR Level", "Metallic"):
+        material.node_tree.nodes["Principled BSDF"].inputs[name].default_value = 0.0
     return material
 
 
@@ -137,18 +155,44 @@ def _rendered(channels: str) -> np.ndarray:
     return values.reshape(height, width, -1)[::-1, :, : len(channels)].copy()  # Blender's first row is the lowest
 
 
+def seen_through(view_transform: str, stops: float) -> np.ndarray:
+    """(H, W, 3) float32 of 8 bits, in [0, 1]: the last render as Blender saves it.  stops: exposure."""
+    scene = bpy.context.scene
+    scene.view_settings.view_transform, scene.view_settings.exposure = view_transform, stops
+    _set_format("PNG", "8", "RGB")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "view.png")
+        bpy.data.images["Render Result"].save_render(str(path), scene=scene)
+        return np.asarray(read_photo(path), np.float32) / 255
+
+
+def render_passes(camera: Camera) -> Passes:
+    """What the extension gets of Cycles of surfaces that it does not read."""
+    scene = bpy.context.scene
+    renders = cycles_passes(scene, bpy.context.evaluated_depsgraph_get(), scene.camera, (camera.width, camera.height))
+    try:
+        while True:
+            with _silence():
+                next(renders).at_once()
+    except StopIteration as end:
+        return end.value
+
+
 def render_srgb(path: Path) -> None:
     """Writes an 8-bit sRGB PNG without any look."""
     _render(path, "PNG", "8")
 
 
 def _render(path: Path, file_format: str, depth: str, channels: str = "RGB") -> None:
-    render = bpy.context.scene.render
-    render.image_settings.file_format, render.image_settings.color_mode = file_format, channels
-    render.image_settings.color_depth = depth
-    render.filepath = str(path)
+    _set_format(file_format, depth, channels)
+    bpy.context.scene.render.filepath = str(path)
     with _silence():
         bpy.ops.render.render(write_still=True)
+
+
+def _set_format(file_format: str, depth: str, channels: str) -> None:
+    settings = bpy.context.scene.render.image_settings
+    settings.file_format, settings.color_mode, settings.color_depth = file_format, channels, depth
 
 
 @contextmanager

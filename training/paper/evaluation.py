@@ -42,6 +42,7 @@ TABLES = {
     "own_mesh": "training.paper.tables.own_mesh",
     "light_trust": "training.paper.tables.light_trust",
     "light_real": "training.paper.tables.light_real",
+    "light_scenes": "training.paper.tables.light_scenes",
     "light_several": "training.paper.tables.light_several",
     "photo": "training.paper.tables.photo",
     "track": "training.paper.tables.track",

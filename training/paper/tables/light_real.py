@@ -5,16 +5,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from solver_core import render
 from solver_core.loop import solve
 from solver_core.mesh_library import MeshPool, load_library
+from solver_core.problems.lighting.disc import SunSize
 from solver_core.problems.lighting.features import GRID_SIZE
 from solver_core.problems.lighting.metrics import angle_deg
-from solver_core.problems.lighting.problem import MAP_SIZE
+from solver_core.problems.lighting.problem import MAP_SIZE, LightingProblem
 from solver_core.problems.lighting.refine import shading_update
 from solver_core.problems.lighting.setup import LightingSetup
 from solver_core.problems.lighting.solve import LightingOptions, LightingSession
@@ -30,7 +31,25 @@ TITLE = "Light in photographs: sun, sky and other surfaces"
 NUM_SAMPLES = 200  # scenes
 QUICK_SAMPLES = 4
 WRONG_DEG = 5.0  # farther off, a sun is wrong
-Method = Callable[[LightingSetup, "outdoors.Outdoors"], dict[str, float]]
+
+
+class Answer(NamedTuple):
+    """What a method finds: (3,) direction, strength and ambient light, at the exposure of the image.
+
+    image_error: of the bright level.  uncertainty_deg: NaN of a method that says none.  size: of the sun, if it was looked for.
+    """
+
+    direction: np.ndarray
+    strength: np.ndarray
+    ambient: np.ndarray
+    image_error: float
+    seconds: float
+    uncertainty_deg: float = np.nan
+    is_good: bool = False
+    size: SunSize | None = None
+
+
+Method = Callable[[LightingSetup], Answer]
 
 
 def rows(run: Run) -> list[Row]:
@@ -45,7 +64,7 @@ def rows(run: Run) -> list[Row]:
         for row in part:
             scene = outdoors.draw(np.random.default_rng([run.seed, 80, int(row)]), meshes)
             setup = outdoors.setup_of(scene)
-            each.append([list(method(setup, scene).values()) for method in METHODS.values()])
+            each.append([_measured(scene, method(setup)) for method in METHODS.values()])
         return dict(zip(METHODS, np.moveaxis(np.array(each), 1, 0), strict=True))  # (samples, quantities) for each
 
     errors = run.measure("scenes", run.num_samples, measure, LightingOptions(), 10)
@@ -77,70 +96,59 @@ def summary(found: np.ndarray) -> Row:
     }
 
 
-def _ours(**options: Any) -> Method:
-    def method(setup: LightingSetup, scene: outdoors.Outdoors) -> dict[str, float]:
+def ours(**options: Any) -> Method:
+    def method(setup: LightingSetup) -> Answer:
         result = LightingSession(setup, LightingOptions(**options)).run()
-        return _measured(
-            scene,
-            result.direction,
-            result.strength,
-            result.ambient,
-            result.image_error,
-            result.uncertainty_deg,
-            result.verdict is Verdict.GOOD,
-            result.seconds,
+        return Answer(
+            *(result.direction, result.strength, result.ambient, result.image_error, result.seconds),
+            *(result.uncertainty_deg, result.verdict is Verdict.GOOD, result.size),
         )
 
     return method
 
 
-def _baseline(find: Callable[[Any], Solution]) -> Method:
+def baseline(find: Callable[[Any], Solution]) -> Method:
     """A method that gives lights for the problem on the middle grid, the best of which is its answer."""
 
-    def method(setup: LightingSetup, scene: outdoors.Outdoors) -> dict[str, float]:
+    def method(setup: LightingSetup) -> Answer:
         start = time.perf_counter()
         problem = setup.problem(GRID_SIZE, MAP_SIZE)
         solution = find(problem)
         best = solution.x[[int(np.argmin(solution.energy))]]
-        seconds = time.perf_counter() - start
-        prediction = problem.forward(best, np.zeros(1, dtype=int))
-        level, observation = problem.observation.level[0], problem.observation
-        squared = np.mean((prediction.image - observation.image) ** 2, axis=2)
-        image_error = float(np.sqrt(np.average(squared, weights=observation.weight)))
-        strength = prediction.strength[0, 0] * level * setup.strength_unit(problem.scene)[0]
-        return _measured(scene, best[0], strength, prediction.ambient[0] * level, image_error, np.nan, False, seconds)
+        return explained(setup, problem, best, time.perf_counter() - start)
 
     return method
 
 
-def _measured(
-    scene: outdoors.Outdoors,
-    direction: np.ndarray,
-    strength: np.ndarray,
-    ambient: np.ndarray,
-    image_error: float,
-    uncertainty_deg: float,
-    is_good: bool,
-    seconds: float,
-) -> dict[str, float]:
-    """sky: off by this part of what the sun makes of white that faces it."""
-    return {
-        "angle_deg": float(angle_deg(direction[None], scene.direction[None])[0]),
-        "strength": float(np.abs(strength / scene.strength - 1).mean()),
-        "sky": float(np.abs(ambient - scene.sky).mean() / (scene.strength.mean() / np.pi)),
-        "image_error": image_error,
-        "uncertainty_deg": uncertainty_deg,
-        "is_good": float(is_good),
-        "seconds": seconds,
-    }
+def explained(setup: LightingSetup, problem: LightingProblem, light: np.ndarray, seconds: float) -> Answer:
+    """A light (1, 3) as an answer, with the strength that explains the image best."""
+    prediction = problem.forward(light, np.zeros(1, dtype=int))
+    level, observation = problem.observation.level[0], problem.observation
+    squared = np.mean((prediction.image - observation.image) ** 2, axis=2)
+    image_error = float(np.sqrt(np.average(squared, weights=observation.weight)))
+    strength = prediction.strength[0, 0] * level * setup.strength_unit(problem.scene)[0, 0]
+    return Answer(light[0], strength, prediction.ambient[0] * level, image_error, seconds)
+
+
+def _measured(scene: outdoors.Outdoors, answer: Answer) -> list[float]:
+    """The quantities of summary; the sky is off by a part of what the sun makes of white that faces it."""
+    return [
+        float(angle_deg(answer.direction[None], scene.direction[None])[0]),
+        float(np.abs(answer.strength / scene.strength - 1).mean()),
+        float(np.abs(answer.ambient - scene.sky).mean() / (scene.strength.mean() / np.pi)),
+        answer.image_error,
+        answer.uncertainty_deg,
+        float(answer.is_good),
+        answer.seconds,
+    ]
 
 
 METHODS: dict[str, Method] = {
-    "least squares on the shading equation": _baseline(
+    "least squares on the shading equation": baseline(
         lambda problem: solve(problem, shading_update(problem), problem.observation, problem.kind.start, LEAST_SQUARES_LOOP)
     ),
-    "Adam on Lambert shading, 6 starts": _baseline(lambda problem: adam_from_several(problem, ADAM)),
-    "ours, 7 steps": _ours(refine=False),
-    "ours, no indirect light": _ours(indirect=False),
-    "ours": _ours(),
+    "Adam on Lambert shading, 6 starts": baseline(lambda problem: adam_from_several(problem, ADAM)),
+    "ours, 7 steps": ours(refine=False),
+    "ours, no indirect light": ours(indirect=False),
+    "ours": ours(),
 }
