@@ -18,7 +18,7 @@
 #define EXPORT __attribute__((visibility("default")))
 #endif
 
-#define KERNEL_VERSION 8 /* loader.py asks for the same; raise both when an interface or a result changes */
+#define KERNEL_VERSION 9 /* loader.py asks for the same; raise both when an interface or a result changes */
 
 EXPORT int32_t solver_core_kernel_version(void);
 
@@ -31,6 +31,9 @@ typedef struct {
     const int32_t *faces; /* (num_faces, 3) */
     int64_t num_faces;
 } MeshArrays;
+
+#define SUBPIXELS 4096 /* grid points a pixel length */
+#define GUARD 65536    /* pixels; what reaches farther is clipped or moved there, so that edge functions stay below 2^60 */
 
 /* A projected vertex. */
 typedef struct {
@@ -134,27 +137,28 @@ typedef struct {
  *
  * vertices: (num_vertices, 3).  ends: (num_edges, 2), vertices.  Those opposite to an edge, in the faces at it, are in wings from
  * first_wing[edge] on to first_wing[edge + 1].  matrix: (4, 4) camera from object.  intrinsics: (4).
- * depth: (height, width) of the mesh seen so, infinite beside it.  spacing: pixels between points.  Scratch: seen (num_vertices, 3),
- * in_image (capacity, 4), first_in_cell (height, width), next_in_cell (capacity).
- * points: (capacity).  Returns how many points there are; if that is more than capacity, the others are missing.  Returns -1 if an
- * index is outside of what it counts.
+ * spacing: pixels between points.  Scratch: seen (num_vertices, 3), grid (num_vertices, 2), sides (num_edges), in_image
+ * (capacity, 4), counts (height, width), next_in_cell (capacity).
+ * is_seen: (height, width), the mesh's silhouette.  points: (capacity).  Nothing is seen unless all vertices lie before the camera.
+ * Returns how many points there are; if that is more than capacity, the others are missing.  Returns -1 if an index is outside of
+ * what it counts.
  */
 EXPORT int64_t solver_core_outline_points(int64_t num_vertices, const float *vertices, int64_t num_edges, const int32_t *ends,
                                           const int32_t *first_wing, int64_t num_wings, const int32_t *wings,
-                                          const double *matrix,
-                                          const double *intrinsics, int32_t height, int32_t width, const float *depth,
-                                          double spacing, double *seen, int64_t capacity, double *in_image,
-                                          int32_t *first_in_cell, int32_t *next_in_cell, OutlinePoint *points);
+                                          const double *matrix, const double *intrinsics, int32_t height, int32_t width,
+                                          double spacing, double *seen, int32_t *grid, int8_t *sides, int64_t capacity,
+                                          double *in_image, int32_t *counts, int32_t *next_in_cell, uint8_t *is_seen,
+                                          OutlinePoint *points);
 
 /* Gauss-Newton steps to where an image shows points of an outline, each on its line of up to 128 samples across it.
  *
  * intrinsics: (4).  image: (height, width).  log_odds: (256) that pixels of a value show the object.  step_px: pixels between
- * samples.  robust: Cauchy scale in pixels.  damping: of the Hessian's diagonal.  settled: a step that moves the outline by less, in
- * pixels, is the last of up to num_steps.  matrix: (4, 4) camera from object, before and after.  matches: (num_points) how far the
- * points are off after the steps.  Returns how many were taken.
+ * samples.  robust: scale in pixels, of Geman and McClure.  damping: of the Hessian's diagonal.  settled: a step that moves the outline
+ * by less, in pixels, is the last of up to num_steps.  matrix: (4, 4) camera from object, before and after.  matches: (num_points) how
+ * far the points are off after the steps.  Returns by how many pixels the steps moved the outline, in all.
  */
-EXPORT int32_t solver_core_follow_lines(int64_t num_points, const OutlinePoint *points, const double *intrinsics,
-                                        int32_t height, int32_t width, const uint8_t *image, const float *log_odds,
+EXPORT double solver_core_follow_lines(int64_t num_points, const OutlinePoint *points, const double *intrinsics,
+                                       int32_t height, int32_t width, const uint8_t *image, const float *log_odds,
                                         double step_px, int32_t num_samples, double robust, double damping, double settled,
                                         int32_t num_steps, double *matrix, ContourPoint *matches);
 
@@ -201,5 +205,21 @@ static inline void cross(const double *a, const double *b, double *result)
     result[1] = a[2] * b[0] - a[0] * b[2];
     result[2] = a[0] * b[1] - a[1] * b[0];
 }
+
+/* Nearest grid point.  The offset makes the sum positive, so that truncation rounds down. */
+static inline int32_t snap(double pixels)
+{
+    return (int32_t)(pixels * SUBPIXELS + ((double)GUARD * SUBPIXELS + 0.5)) - GUARD * SUBPIXELS;
+}
+
+static inline double clamp_to_guard(double pixels)
+{
+    if (!(pixels >= -GUARD)) return -GUARD; /* also where it is no number */
+    return pixels <= GUARD ? pixels : GUARD;
+}
+
+/* First and last pixel whose centre lies in [low, high], both in grid points. */
+static inline int32_t first_centre(int32_t low) { return (low + SUBPIXELS / 2 - 1) >> 12; }
+static inline int32_t last_centre(int32_t high) { return (high - SUBPIXELS / 2) >> 12; }
 
 #endif

@@ -3,46 +3,86 @@
 
 #include "kernel.h"
 
+#include <stdlib.h>
+
 #define SIDE_STEP 0.75 /* pixels beside an edge that are looked at: the centre of that pixel is outside, too */
 #define SAME_WAY 0.8 /* cosine between the normals of edges of which one may lie just outside of the other */
 #define OUTSIDE_BY 0.1 /* pixels: an edge that another one lies farther out than, and by no more than OUTSIDE_UP_TO, is inside */
 #define OUTSIDE_UP_TO 1.5
 #define BESIDE_BY 0.6 /* spacings along the edge within which there is a point of the other one */
 #define MOST_SAMPLES 128
-#define NO_WEIGHT 30.0 /* log odds: what is less likely than the best by more does not count */
+#define NEAR_END 1.0 /* samples from the end of a line: an outline there is none, the line shows only one side */
 #define LEAST_CURVATURE 1e-3 /* of the largest, for directions of which lines tell nothing */
 
-/* Column, row and depth of a vertex. */
-static void project_vertex(const double *matrix, const double *intrinsics, const float *vertex, double *seen)
+/* Column, row and depth of vertices, and column and row in grid points.  Returns whether all lie before the camera. */
+static int project_vertices(int64_t count, const float *vertices, const double *matrix, const double *intrinsics, double *seen,
+                            int32_t *grid)
 {
-    double camera[3];
-    for (int i = 0; i < 3; i++) {
-        const double *row = matrix + 4 * i;
-        camera[i] = row[0] * vertex[0] + row[1] * vertex[1] + row[2] * vertex[2] + row[3];
+    for (int64_t k = 0; k < count; k++, vertices += 3, seen += 3, grid += 2) {
+        double camera[3];
+        for (int i = 0; i < 3; i++) {
+            const double *row = matrix + 4 * i;
+            camera[i] = row[0] * vertices[0] + row[1] * vertices[1] + row[2] * vertices[2] + row[3];
+        }
+        if (!(camera[2] < 0)) return 0;
+        const double nearness = -1 / camera[2];
+        seen[0] = intrinsics[2] + intrinsics[0] * camera[0] * nearness;
+        seen[1] = intrinsics[3] - intrinsics[1] * camera[1] * nearness;
+        seen[2] = -camera[2];
+        for (int i = 0; i < 2; i++) grid[i] = snap(clamp_to_guard(seen[i]));
     }
-    const double depth = -camera[2];
-    seen[0] = intrinsics[2] + intrinsics[0] * camera[0] / depth;
-    seen[1] = intrinsics[3] - intrinsics[1] * camera[1] / depth;
-    seen[2] = depth;
+    return 1;
 }
 
-/* 1 or -1 if the corners opposite to an edge lie all on one side of it, else 0. */
-static int side_of_wings(const double *a, const double *b, const double *seen, const int32_t *wings, int32_t count)
+/* Counts faces on the sides of the edge from a to b: by how many more lie on its right, and 1 or -1 if all lie on one, else 0.  One
+ * that is seen edge-on lies on neither. */
+static int32_t faces_beside(const int32_t *a, const int32_t *b, const int32_t *grid, const int32_t *wings, int32_t count,
+                            int8_t *side)
 {
-    int has_left = 0, has_right = 0;
+    int32_t right = 0, left = 0;
     for (int32_t i = 0; i < count; i++) {
-        const double *wing = seen + 3 * (int64_t)wings[i];
-        const double side = (b[0] - a[0]) * (wing[1] - a[1]) - (b[1] - a[1]) * (wing[0] - a[0]);
-        has_left |= side < 0, has_right |= side > 0;
+        const int32_t *wing = grid + 2 * (int64_t)wings[i];
+        const int64_t area = (int64_t)(b[0] - a[0]) * (wing[1] - a[1]) - (int64_t)(b[1] - a[1]) * (wing[0] - a[0]);
+        right += area > 0, left += area < 0;
     }
-    return has_right - has_left;
+    *side = (int8_t)((right > 0) - (left > 0));
+    return right - left;
 }
 
-/* Depth of the pixel at a place, infinite beside the image. */
-static double depth_at(const float *depth, int32_t height, int32_t width, double column, double row)
+/* Adds to each row, at the first pixel whose centre is not left of the edge from a to b, by how many faces more lie there: summed up
+ * from the left, the counts are of the faces that cover a pixel.  more: faces that the edge has on its right. */
+static void count_across(const int32_t *a, const int32_t *b, int32_t more, int32_t height, int32_t width, int32_t *counts)
 {
-    if (!(column >= 0 && row >= 0 && column < width && row < height)) return INFINITY;
-    return depth[(int64_t)row * width + (int64_t)column];
+    if (a[1] > b[1]) {
+        const int32_t *swapped = a;
+        a = b, b = swapped, more = -more;
+    }
+    const int64_t across = b[0] - a[0], down = b[1] - a[1];
+    const int32_t first = first_centre(a[1]) > 0 ? first_centre(a[1]) : 0;
+    const int32_t end = first_centre(b[1]) < height ? first_centre(b[1]) : height;
+    for (int32_t row = first; row < end; row++) {
+        const int64_t part = ((int64_t)row * SUBPIXELS + SUBPIXELS / 2 - a[1]) * across;
+        const int32_t column = first_centre(a[0] + (int32_t)(part > 0 ? (part + down - 1) / down : -(-part / down)));
+        if (column < width) counts[(int64_t)row * width + (column > 0 ? column : 0)] -= more;
+    }
+}
+
+/* Marks the pixels that some face covers. */
+static void mark_covered(const int32_t *counts, int32_t height, int32_t width, uint8_t *is_seen)
+{
+    for (int32_t row = 0; row < height; row++) {
+        int32_t faces = 0;
+        for (int32_t column = 0; column < width; column++) {
+            faces += *counts++;
+            *is_seen++ = faces > 0;
+        }
+    }
+}
+
+/* Whether a place in the image shows the mesh. */
+static int is_covered(const uint8_t *is_seen, int32_t height, int32_t width, double column, double row)
+{
+    return column >= 0 && row >= 0 && column < width && row < height && is_seen[(int64_t)row * width + (int64_t)column];
 }
 
 /* Whether all of count indices are in [0, end). */
@@ -68,7 +108,7 @@ static int is_in_image(const double *point, int32_t height, int32_t width)
     return point[0] >= 0 && point[1] >= 0 && point[0] < width && point[1] < height;
 }
 
-/* Leaves out points that have another one just outside: at the resolution of the render both border the background.  Returns how
+/* Leaves out points that have another one just outside: at the resolution of the silhouette both border the background.  Returns how
  * many are left. */
 static int64_t keep_outermost(int64_t count, double spacing, int32_t height, int32_t width, const double *in_image,
                               int32_t *first_in_cell, int32_t *next_in_cell, OutlinePoint *points)
@@ -101,30 +141,35 @@ static int64_t keep_outermost(int64_t count, double spacing, int32_t height, int
 
 int64_t solver_core_outline_points(int64_t num_vertices, const float *vertices, int64_t num_edges, const int32_t *ends,
                                    const int32_t *first_wing, int64_t num_wings, const int32_t *wings, const double *matrix,
-                                   const double *intrinsics, int32_t height, int32_t width, const float *depth,
-                                   double spacing, double *seen, int64_t capacity, double *in_image, int32_t *first_in_cell,
-                                   int32_t *next_in_cell, OutlinePoint *points)
+                                   const double *intrinsics, int32_t height, int32_t width, double spacing, double *seen,
+                                   int32_t *grid, int8_t *sides, int64_t capacity, double *in_image, int32_t *counts,
+                                   int32_t *next_in_cell, uint8_t *is_seen, OutlinePoint *points)
 {
     if (!are_below(ends, 2 * num_edges, num_vertices) || !are_below(wings, num_wings, num_vertices) ||
         !are_below(first_wing, num_edges + 1, num_wings + 1))
         return -1;
-    for (int64_t i = 0; i < num_vertices; i++) project_vertex(matrix, intrinsics, vertices + 3 * i, seen + 3 * i);
+    for (int64_t i = 0; i < (int64_t)height * width; i++) counts[i] = 0;
+    const int is_before = project_vertices(num_vertices, vertices, matrix, intrinsics, seen, grid);
+    for (int64_t edge = 0; is_before && edge < num_edges; edge++) {
+        const int32_t *a = grid + 2 * (int64_t)ends[2 * edge], *b = grid + 2 * (int64_t)ends[2 * edge + 1];
+        const int32_t first = first_wing[edge];
+        const int32_t more = faces_beside(a, b, grid, wings + first, first_wing[edge + 1] - first, sides + edge);
+        if (more) count_across(a, b, more, height, width, counts);
+    }
+    mark_covered(counts, height, width, is_seen);
     int64_t found = 0;
     double ahead = spacing / 2; /* pixels of outline to the next point */
-    for (int64_t edge = 0; edge < num_edges; edge++) {
-        const double *a = seen + 3 * (int64_t)ends[2 * edge], *b = seen + 3 * (int64_t)ends[2 * edge + 1];
-        if (!(a[2] > 0 && b[2] > 0)) continue;
-        const int32_t first = first_wing[edge];
-        const int side = side_of_wings(a, b, seen, wings + first, first_wing[edge + 1] - first);
+    for (int64_t edge = 0; is_before && edge < num_edges; edge++) {
+        const int side = sides[edge];
         if (side == 0) continue;
+        const double *a = seen + 3 * (int64_t)ends[2 * edge], *b = seen + 3 * (int64_t)ends[2 * edge + 1];
         const double along[2] = {b[0] - a[0], b[1] - a[1]}, length = sqrt(along[0] * along[0] + along[1] * along[1]);
         if (!(length < LONGEST_EDGE)) continue;
         const double normal[2] = {side * along[1] / length, -side * along[0] / length}; /* outwards */
         for (; ahead < length; ahead += spacing) {
             const double t = ahead / length, column = a[0] + t * along[0], row = a[1] + t * along[1];
             const double far = 1 / ((1 - t) / a[2] + t / b[2]);
-            const double out = depth_at(depth, height, width, column + SIDE_STEP * normal[0], row + SIDE_STEP * normal[1]);
-            if (out < INFINITY) continue;
+            if (is_covered(is_seen, height, width, column + SIDE_STEP * normal[0], row + SIDE_STEP * normal[1])) continue;
             if (found++ >= capacity) continue;
             double *flat = in_image + 4 * (found - 1);
             flat[0] = column, flat[1] = row, flat[2] = normal[0], flat[3] = normal[1];
@@ -141,34 +186,62 @@ int64_t solver_core_outline_points(int64_t num_vertices, const float *vertices, 
         }
         ahead -= length;
     }
-    return found > capacity ? found : keep_outermost(found, spacing, height, width, in_image, first_in_cell, next_in_cell, points);
+    return found > capacity ? found : keep_outermost(found, spacing, height, width, in_image, counts, next_in_cell, points);
 }
 
-/* Between the centres of the four pixels around a place: 0 if it is within the image, and the value. */
-static int value_at(const uint8_t *image, int32_t height, int32_t width, double column, double row, int *value)
+/* An image, what its values say, and the factors by which they make a place likelier and less likely. */
+typedef struct {
+    int32_t height, width;
+    const uint8_t *pixels;
+    const float *log_odds;
+    double more[256], less[256];
+} LineImage;
+
+/* Between the centres of the four pixels around a place in grid points from the centre of the first. */
+static uint8_t value_at(const LineImage *image, int32_t column, int32_t row)
 {
-    const double x = column - 0.5, y = row - 0.5;
-    if (!(x >= 0 && y >= 0 && x < width - 1 && y < height - 1)) return -1;
-    const int32_t left = (int32_t)x, top = (int32_t)y;
-    const uint8_t *above = image + (int64_t)top * width + left, *below = above + width;
-    const double across = x - left, down = y - top;
-    const double upper = above[0] + across * (above[1] - above[0]), lower = below[0] + across * (below[1] - below[0]);
-    *value = (int)(upper + down * (lower - upper) + 0.5);
+    const uint8_t *above = image->pixels + (int64_t)(row >> 12) * image->width + (column >> 12), *below = above + image->width;
+    const int32_t across = column >> 4 & 255, down = row >> 4 & 255; /* of 256 */
+    const int32_t upper = 256 * above[0] + across * (above[1] - above[0]);
+    const int32_t lower = 256 * below[0] + across * (below[1] - below[0]);
+    return (uint8_t)((256 * upper + down * (lower - upper) + 32768) >> 16);
+}
+
+static int is_between_centres(const LineImage *image, int32_t column, int32_t row)
+{
+    return column >= 0 && row >= 0 && column >> 12 < image->width - 1 && row >> 12 < image->height - 1;
+}
+
+/* Samples a line from a place in steps, both in pixels.  Returns 0, or -1 if a part of it is not in the image. */
+static int sample_line(const LineImage *image, const double *place, const double *step, int32_t count, uint8_t *values)
+{
+    int32_t column = snap(clamp_to_guard(place[0] - 0.5)), row = snap(clamp_to_guard(place[1] - 0.5));
+    const int32_t across = snap(clamp_to_guard(step[0])), down = snap(clamp_to_guard(step[1]));
+    const int64_t last_column = column + (int64_t)(count - 1) * across, last_row = row + (int64_t)(count - 1) * down;
+    if (llabs(last_column) > INT32_MAX || llabs(last_row) > INT32_MAX || !is_between_centres(image, column, row) ||
+        !is_between_centres(image, (int32_t)last_column, (int32_t)last_row))
+        return -1;
+    for (int32_t i = 0; i < count; i++, column += across, row += down) values[i] = value_at(image, column, row);
     return 0;
 }
 
-/* Mean and variance, in samples from the middle, of where a line leaves the object, if each place is as likely as odds say. */
-static void mean_of_line(const float *odds, int32_t num_samples, double *mean, double *variance)
+/* Mean and variance, in samples from the middle, of where a line of values leaves the object. */
+static void mean_of_line(const LineImage *image, const uint8_t *values, int32_t num_samples, double *mean, double *variance)
 {
-    double sums[MOST_SAMPLES + 1], best = 0, mass = 0, first = 0, second = 0;
-    sums[0] = 0;
+    double sum = 0, best = 0, weight = 1;
+    int32_t likeliest = 0;
     for (int32_t i = 0; i < num_samples; i++) {
-        sums[i + 1] = sums[i] + odds[i];
-        best = sums[i + 1] > best ? sums[i + 1] : best;
+        sum += image->log_odds[values[i]];
+        if (sum > best) best = sum, likeliest = i + 1;
     }
-    for (int32_t i = 0; i <= num_samples; i++) {
-        if (sums[i] < best - NO_WEIGHT) continue;
-        const double weight = exp(sums[i] - best), place = i - 0.5 * num_samples;
+    double place = likeliest - 0.5 * num_samples, mass = 1, first = place, second = place * place;
+    for (int32_t i = likeliest; i < num_samples; i++) {
+        weight *= image->more[values[i]], place += 1;
+        mass += weight, first += weight * place, second += weight * place * place;
+    }
+    weight = 1, place = likeliest - 0.5 * num_samples;
+    for (int32_t i = likeliest - 1; i >= 0; i--) {
+        weight *= image->less[values[i]], place -= 1;
         mass += weight, first += weight * place, second += weight * place * place;
     }
     *mean = first / mass;
@@ -176,8 +249,7 @@ static void mean_of_line(const float *odds, int32_t num_samples, double *mean, d
 }
 
 static void match_lines(int64_t num_points, const OutlinePoint *points, const double *matrix, const double *intrinsics,
-                        int32_t height, int32_t width, const uint8_t *image, const float *log_odds, double step,
-                        int32_t num_samples, ContourPoint *matches)
+                        const LineImage *image, double step, int32_t num_samples, ContourPoint *matches)
 {
     const double centre[3] = {matrix[3], matrix[7], matrix[11]};
     for (int64_t k = 0; k < num_points; k++) {
@@ -196,19 +268,15 @@ static void match_lines(int64_t num_points, const OutlinePoint *points, const do
         if (!(depth > 0) || !(size > 0)) continue;
         across /= size, down /= size;
         const double column = intrinsics[2] + intrinsics[0] * x, row = intrinsics[3] - intrinsics[1] * y;
-        float odds[MOST_SAMPLES];
-        int32_t known = 0;
-        for (int32_t i = 0; i < num_samples; i++) {
-            const double out = (i + 0.5 - 0.5 * num_samples) * step;
-            int value = 0;
-            const int is_beside = value_at(image, height, width, column + out * across, row + out * down, &value);
-            odds[i] = is_beside ? 0 : log_odds[value];
-            known += !is_beside;
+        const double first = (0.5 - 0.5 * num_samples) * step;
+        const double from[2] = {column + first * across, row + first * down}, by[2] = {step * across, step * down};
+        uint8_t values[MOST_SAMPLES];
+        if (sample_line(image, from, by, num_samples, values) == 0) {
+            double mean, variance;
+            mean_of_line(image, values, num_samples, &mean, &variance);
+            match.residual = -step * mean;
+            match.weight = 1 / (1 + variance);
         }
-        double mean, variance;
-        mean_of_line(odds, num_samples, &mean, &variance);
-        match.residual = -step * mean;
-        match.weight = known == num_samples ? 1 / (1 + variance) : 0;
         const double by_x = across * intrinsics[0], by_y = -down * intrinsics[1];
         const double by_point[3] = {by_x / depth, by_y / depth, (x * by_x + y * by_y) / depth};
         cross(arm, by_point, match.jacobian);
@@ -264,20 +332,24 @@ static void retract(double *matrix, const double *step)
     matrix[11] = -farther;
 }
 
-int32_t solver_core_follow_lines(int64_t num_points, const OutlinePoint *points, const double *intrinsics, int32_t height,
+double solver_core_follow_lines(int64_t num_points, const OutlinePoint *points, const double *intrinsics, int32_t height,
                                  int32_t width, const uint8_t *image, const float *log_odds, double step_px,
                                  int32_t num_samples, double robust, double damping, double settled, int32_t num_steps,
                                  double *matrix, ContourPoint *matches)
 {
     if (num_samples > MOST_SAMPLES) num_samples = MOST_SAMPLES;
-    int32_t taken = 0;
-    while (1) {
-        match_lines(num_points, points, matrix, intrinsics, height, width, image, log_odds, step_px, num_samples, matches);
-        if (taken >= num_steps || num_points == 0) return taken;
+    LineImage seen = {height, width, image, log_odds, {0}, {0}};
+    for (int value = 0; value < 256; value++) seen.more[value] = exp(log_odds[value]), seen.less[value] = exp(-log_odds[value]);
+    const double most = (0.5 * num_samples - NEAR_END) * step_px;
+    double moved_px = 0;
+    for (int32_t taken = 0;; taken++) {
+        match_lines(num_points, points, matrix, intrinsics, &seen, step_px, num_samples, matches);
+        if (taken >= num_steps || num_points == 0) return moved_px;
         double hessian[36] = {0}, gradient[6] = {0}, step[6], moved = 0, largest = 0;
         for (int64_t k = 0; k < num_points; k++) {
             const ContourPoint *match = matches + k;
-            const double far = match->residual / robust, weight = match->weight / (1 + far * far);
+            if (fabs(match->residual) > most) continue;
+            const double far = match->residual / robust, by = 1 + far * far, weight = match->weight / (by * by);
             for (int i = 0; i < 6; i++) {
                 gradient[i] += weight * match->jacobian[i] * match->residual;
                 for (int j = 0; j <= i; j++) hessian[6 * i + j] += weight * match->jacobian[i] * match->jacobian[j];
@@ -285,15 +357,16 @@ int32_t solver_core_follow_lines(int64_t num_points, const OutlinePoint *points,
         }
         for (int i = 0; i < 6; i++) largest = fmax(largest, hessian[7 * i]);
         for (int i = 0; i < 6; i++) hessian[7 * i] += damping * (hessian[7 * i] + LEAST_CURVATURE * largest) + 1e-12;
-        if (solve_step(hessian, gradient, step)) return taken;
+        if (solve_step(hessian, gradient, step)) return moved_px;
         retract(matrix, step);
-        taken++;
         for (int64_t k = 0; k < num_points; k++) {
             double across = 0;
             for (int i = 0; i < 6; i++) across += matches[k].jacobian[i] * step[i];
             moved += across * across;
         }
-        if (moved < settled * settled * (double)num_points) num_steps = taken;
+        moved = sqrt(moved / (double)num_points);
+        moved_px += moved;
+        if (moved < settled) num_steps = 0;
     }
 }
 

@@ -21,7 +21,7 @@ from solver_core.errors import SetupError
 
 logger = logging.getLogger(__name__)
 
-KERNEL_VERSION = 8  # of the interface and results; equals KERNEL_VERSION in kernel.h
+KERNEL_VERSION = 9  # of the interface and results; equals KERNEL_VERSION in kernel.h
 HOW_TO_BUILD = "`python -m pip install ziglang` and `python -m solver_core.kernel.build` make one"
 MAX_SIDE = 65536  # pixels of an image; the rasteriser clips what is farther from its corner (GUARD in raster.c)
 
@@ -137,13 +137,14 @@ FUNCTIONS = {
         [
             *(_INT64, _given(np.float32, 2), _INT64, _given(np.int32, 2)),
             *(_given(np.int32, 1), _INT64, _given(np.int32, 1)),
-            *(_given(np.float64, 2), _given(np.float64, 1), _INT32, _INT32, _given(np.float32, 2), _DOUBLE),
-            *(_filled(np.float64, 2), _INT64, _filled(np.float64, 2), _filled(np.int32, 2), _filled(np.int32, 1)),
+            *(_given(np.float64, 2), _given(np.float64, 1), _INT32, _INT32, _DOUBLE),
+            *(_filled(np.float64, 2), _filled(np.int32, 2), _filled(np.int8, 1), _INT64),
+            *(_filled(np.float64, 2), _filled(np.int32, 2), _filled(np.int32, 1), _filled(np.bool_, 2)),
             _filled(np.float64, 2),
         ],
     ),
     "solver_core_follow_lines": (
-        _INT32,
+        _DOUBLE,
         [
             *(_INT64, _given(np.float64, 2), _given(np.float64, 1), _INT32, _INT32, _given(np.uint8, 2), _given(np.float32, 1)),
             *(_DOUBLE, _INT32, _DOUBLE, _DOUBLE, _DOUBLE, _INT32, _filled(np.float64, 2), _filled(np.float64, 2)),

@@ -9,8 +9,6 @@
 
 #include "kernel.h"
 
-#define SUBPIXELS 4096       /* grid points a pixel length */
-#define GUARD 65536          /* pixels; faces reaching farther are clipped, so that edge functions stay below 2^60 */
 #define NEEDS_CLIP INT32_MIN /* column of a vertex nearer than the near plane or outside the guard band */
 #define NARROW 4             /* pixels; testing as many is quicker than finding the first and last */
 #define NUM_CLIP_PLANES 5
@@ -61,12 +59,6 @@ static double largest_w(const double *matrix, const float *vertices, int64_t num
     return largest;
 }
 
-/* Nearest grid point.  The offset makes the sum positive, so that truncation rounds down. */
-static int32_t snap(double pixels)
-{
-    return (int32_t)(pixels * SUBPIXELS + ((double)GUARD * SUBPIXELS + 0.5)) - GUARD * SUBPIXELS;
-}
-
 static Corner project(Homogeneous point, double near)
 {
     const double inverse_w = 1.0 / point.w;
@@ -78,12 +70,6 @@ static Corner project(Homogeneous point, double near)
         corner.nearness = point.q * inverse_w;
     }
     return corner;
-}
-
-static double clamp_to_guard(double pixels)
-{
-    if (!(pixels >= -GUARD)) return -GUARD; /* also where it is no number */
-    return pixels <= GUARD ? pixels : GUARD;
 }
 
 static Corner project_clipped(Homogeneous point)
@@ -107,10 +93,6 @@ static int32_t largest_of_3(int32_t a, int32_t b, int32_t c)
     const int32_t ab = a > b ? a : b;
     return ab > c ? ab : c;
 }
-
-/* First and last pixel whose centre lies in [low, high], both in grid points. */
-static int32_t first_centre(int32_t low) { return (low + SUBPIXELS / 2 - 1) >> 12; }
-static int32_t last_centre(int32_t high) { return (high - SUBPIXELS / 2) >> 12; }
 
 /* Writes the pixels whose centre is in the triangle (edges included) and nearer than what was there. */
 static void draw_triangle(const Image *image, Corner a, Corner b, Corner c, int32_t face)

@@ -111,7 +111,7 @@ def _project(mesh: Mesh, matrix: np.ndarray, near_fraction: float) -> Triangles:
         column, row, nearness = (points[:, i] * inverse_w for i in (0, 1, 3))
         inside = (points[:, 2] >= near) & (np.abs(column) <= GUARD) & (np.abs(row) <= GUARD)
     whole = np.all(inside[mesh.faces], axis=1) & (farthest > 0)
-    column, row = (_snap(np.where(inside, pixels, 0)) for pixels in (column, row))
+    column, row = (snap(np.where(inside, pixels, 0)) for pixels in (column, row))
     corners = mesh.faces[whole]
     triangles = Triangles(column[corners], row[corners], nearness[corners], np.flatnonzero(whole))
     if whole.all() or not farthest > 0:
@@ -119,9 +119,19 @@ def _project(mesh: Mesh, matrix: np.ndarray, near_fraction: float) -> Triangles:
     return _concatenate([triangles, *_clipped_triangles(points, mesh.faces, np.flatnonzero(~whole), near)])
 
 
-def _snap(pixels: np.ndarray) -> np.ndarray:
-    """Nearest grid points, int64."""
+def snap(pixels: np.ndarray) -> np.ndarray:
+    """Nearest grid points, int64, of what lies within the guard band."""
     return (pixels * SUBPIXELS + (GUARD * SUBPIXELS + 0.5)).astype(np.int64) - GUARD * SUBPIXELS
+
+
+def clamped_to_guard(pixels: np.ndarray) -> np.ndarray:
+    """Pixels within the guard band."""
+    return np.where(pixels >= -GUARD, np.minimum(pixels, GUARD), -GUARD)  # also where it is no number
+
+
+def first_centre(grid: np.ndarray) -> np.ndarray:
+    """First pixels whose centre does not lie before grid points."""
+    return (grid + (SUBPIXELS // 2 - 1)) // SUBPIXELS
 
 
 def _concatenate(parts: Sequence[Triangles]) -> Triangles:
@@ -174,9 +184,9 @@ def _fan(polygon: np.ndarray, face: int) -> Triangles:
     with np.errstate(all="ignore"):
         inverse_w = 1 / polygon[:, 2]
         pixels = polygon[:, :2] * inverse_w[:, None]
-        pixels = np.where(pixels >= -GUARD, np.minimum(pixels, GUARD), -GUARD)  # also where it is no number
+        pixels = clamped_to_guard(pixels)
         nearness = polygon[:, 3] * inverse_w
-    column, row = _snap(pixels).T
+    column, row = snap(pixels).T
     second = np.arange(1, len(polygon) - 1)
     corners = np.stack([np.zeros_like(second), second, second + 1], axis=1)
     return Triangles(column[corners], row[corners], nearness[corners], np.full(len(second), face))
@@ -203,7 +213,7 @@ def _draw(triangles: Triangles, height: int, width: int) -> tuple[np.ndarray, np
 
 def _covered_range(grid: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """First and last pixel (F,) whose centre lies between the lowest and the highest of (F, 3) grid points."""
-    first = (grid.min(axis=1) + (SUBPIXELS // 2 - 1)) // SUBPIXELS
+    first = first_centre(grid.min(axis=1))
     last = (grid.max(axis=1) - SUBPIXELS // 2) // SUBPIXELS
     return np.maximum(first, 0), np.minimum(last, size - 1)
 

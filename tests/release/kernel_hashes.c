@@ -65,7 +65,8 @@ static int32_t ends[FACES][2], first_wing[FACES + 1], wings[2 * FACES];
 static double projected[3 * VERTICES];
 static OutlinePoint outline[FACES];
 static double in_image[4 * FACES];
-static int32_t first_in_cell[SIDE * SIDE], next_in_cell[FACES];
+static int32_t grid[2 * VERTICES], next_in_cell[FACES];
+static int8_t sides[FACES];
 static float log_odds[256];
 static uint8_t table[32768];
 
@@ -137,10 +138,10 @@ static void try_images(void *library)
 static void try_lines(void *library)
 {
     int64_t (*outline_points)(int64_t, const float *, int64_t, const int32_t *, const int32_t *, int64_t, const int32_t *,
-                              const double *, const double *, int32_t, int32_t, const float *, double, double *, int64_t, double *,
-                              int32_t *, int32_t *, OutlinePoint *) =
+                              const double *, const double *, int32_t, int32_t, double, double *, int32_t *, int8_t *, int64_t,
+                              double *, int32_t *, int32_t *, uint8_t *, OutlinePoint *) =
         find(library, "solver_core_outline_points");
-    int32_t (*follow_lines)(int64_t, const OutlinePoint *, const double *, int32_t, int32_t, const uint8_t *, const float *, double,
+    double (*follow_lines)(int64_t, const OutlinePoint *, const double *, int32_t, int32_t, const uint8_t *, const float *, double,
                             int32_t, double, double, double, int32_t, double *, ContourPoint *) =
         find(library, "solver_core_follow_lines");
     void (*look_up)(int32_t, int32_t, int64_t, const uint8_t *, const uint8_t *, uint8_t *) =
@@ -155,9 +156,9 @@ static void try_lines(void *library)
     double focal = 1.4 * SIDE, middle = SIDE / 2.0, away = 3.5;
     double matrix[16] = {1, 0, 0, 0, 0, 0.8, -0.6, 0, 0, 0.6, 0.8, -away, 0, 0, 0, 1};
     double intrinsics[4] = {focal, focal, middle, middle};
-    for (int i = 0; i < SIDE * SIDE; i++) depth[i] = INFINITY;
     int64_t found = outline_points(VERTICES, vertices[0], count, ends[0], first_wing, 2 * count, wings, matrix, intrinsics, SIDE,
-                                   SIDE, depth, 3, projected, FACES, in_image, first_in_cell, next_in_cell, outline);
+                                   SIDE, 3, projected, grid, sides, FACES, in_image, scratch, next_in_cell, seen_evidence, outline);
+    print_hash("silhouette", seen_evidence, sizeof seen_evidence);
     print_hash("outline", outline, (size_t)found * sizeof *outline);
     for (int i = 0; i < 256; i++) log_odds[i] = (float)(i - 128) / 32;
     for (int i = 0; i < SIDE * SIDE; i++) evidence[i] = (uint8_t)(255 * mask[i]);

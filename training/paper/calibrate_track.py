@@ -61,7 +61,6 @@ def measured(row: int, meshes: list[Mesh]) -> Errors:
     shot, follower = PhotoShot(setup, CAMERA, PoseOptions()), Follower(setup.mesh)
     poses = np.stack([setup.unit_pose(matrix_from_pose(pose)) for pose in truth])
     energies: list[float] = []
-    points: np.ndarray | None = None
     each = []
     for number, image in enumerate(frames_of(drawn._replace(truth=truth), "photographs", what, rng)):
         if number == 0:
@@ -74,7 +73,7 @@ def measured(row: int, meshes: list[Mesh]) -> Errors:
             window = follower.window(CAMERA, start)
             assert window is not None
             part = _part(window)
-            followed = follower.follow(shot.view(image, part, CAMERA.window(*window)), start, points)
+            followed = follower.follow(shot.view(image, part, CAMERA.window(*window)), start)
             evidence = followed.looked.evidence
             found = pose_from_matrix(setup.user_matrix(followed.pose))
             same_deg, same_translation, _ = errors_modulo(follower.symmetries, found, truth[number], mesh)
@@ -92,7 +91,6 @@ def measured(row: int, meshes: list[Mesh]) -> Errors:
                 right = part, followed
         if right is not None:
             part, followed = right
-            points = followed.points
             energies.append(followed.looked.evidence.energy)
             shot.learn(image, part, followed.reduction, followed.is_seen)
     return {name: np.array([one[name] for one in each]) for name in each[0]}

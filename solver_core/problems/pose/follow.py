@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from solver_core import render, rotations
+from solver_core import rotations
 from solver_core.frames import Camera, matrix_from_pose, pose_from_matrix, project
 from solver_core.kernel.contour import ContourPoints, normal_equations
 from solver_core.kernel.lines import Lines, MeshEdges, edges_of, follow_lines, outline_points
@@ -22,18 +22,21 @@ from solver_core.problems.pose.evidence import MAX_GAP, PIXEL_NOISE, Evidence, L
 from solver_core.problems.pose.likelihood import CUT, HIDDEN_WEIGHT
 from solver_core.problems.pose.symmetry import Symmetries, find_symmetries
 
-FIRST_PX, SMALL_PX = 128, 256  # pixels across the object in the renders that tell which edges are seen, at first and in the end
-SPACING_PX = 1.5  # of such a render, between two lines
+FIRST_PX, SMALL_PX = (
+    128,
+    256,
+)  # pixels across the object in the silhouettes that tell which edges are seen, at first and in the end
+SPACING_PX = 1.5  # of such a silhouette, between two lines
 MARGIN = 0.3  # of the object's longer side, around it: what is looked at
 MIN_MARGIN_PX, MIN_WINDOW_PX = 8, 16
 REACHES = (0.12, 0.05)  # of the object's longer side, to each side of the outline: lines of the first steps
 NUM_COARSE_SAMPLES = 32  # of such a line
 STEPS = 3  # at most, with each kind of lines and each set of points
 ROUNDS = 4  # sets of points at most, with the last kind of lines
-ROBUST = 0.25  # of a line's reach: Cauchy scale of the first steps
+ROBUST = 0.25  # of a line's reach: scale of what is off, in the first steps
 FINE_ROBUST_PX = 1.0
 FINE_REACH_PX = 6.0
-MOVED_PX = 0.05  # of the small render: the outline's points are found anew where the object moved by more
+MOVED_PX = 0.1  # of the silhouette: the outline's points are found anew where the object moved by more
 SETTLED_PX = 0.02  # a step that moves the outline by less is the last
 COARSELY_SETTLED = 0.3  # of the pixels between samples: the same with long lines
 DAMPING = 1e-4  # of the diagonal: steps lead nearly to the answer
@@ -52,14 +55,13 @@ class View(NamedTuple):
 
 
 class Followed(NamedTuple):
-    """pose: (7,) of the unit mesh.  looked: what speaks for it.  points: (N, 6) of the outline, as lines.py takes them.
-    is_object, is_seen: (h, w) bool, the view and a render with larger pixels, as many as the reduction a side.
+    """pose: (7,) of the unit mesh.  looked: what speaks for it.  is_object, is_seen: (h, w) bool, the view and the silhouette
+    with larger pixels, as many as the reduction a side.
     """
 
     pose: np.ndarray
     looked: Looked
     is_object: np.ndarray
-    points: np.ndarray
     is_seen: np.ndarray
     reduction: int
 
@@ -88,41 +90,40 @@ class Follower:
         )
         return None if right - left < MIN_WINDOW_PX or bottom - top < MIN_WINDOW_PX else (left, top, right - left, bottom - top)
 
-    def follow(self, view: View, pose: np.ndarray, points: np.ndarray | None = None) -> Followed:
-        """The pose near a pose (7,) whose outline fits the view.  points: of the outline in the frame before, if there was."""
+    def follow(self, view: View, pose: np.ndarray) -> Followed:
+        """The pose near a pose (7,) whose outline fits the view."""
         across, matrix = self._across(view, pose), matrix_from_pose(pose)
-        if points is None:
-            points, _ = self._points(view, matrix, max(1, math.ceil(across / FIRST_PX)))
         for reach in REACHES:
+            points, _ = self._points(view, matrix, max(1, math.ceil(across / FIRST_PX)))
             step_px = 2 * reach * across / NUM_COARSE_SAMPLES
             lines = Lines(step_px, NUM_COARSE_SAMPLES, ROBUST * reach * across, DAMPING, COARSELY_SETTLED * step_px)
-            matrix, _ = self._steps(view, points, matrix, lines)
+            matrix, _, _ = self._steps(view, points, matrix, lines)
         reduction = max(1, math.ceil(across / SMALL_PX))
         lines = Lines(1.0, 2 * math.ceil(max(FINE_REACH_PX, CUT * across)), FINE_ROBUST_PX, DAMPING, SETTLED_PX)
         for _ in range(ROUNDS):
-            before = matrix
             points, is_seen = self._points(view, matrix, reduction)
-            matrix, matches = self._steps(view, points, matrix, lines)
-            if _shift_px(view, points, before, matrix) < MOVED_PX * reduction:
+            matrix, matches, moved_px = self._steps(view, points, matrix, lines)
+            if moved_px < MOVED_PX * reduction:
                 break
         pose, is_object = pose_from_matrix(matrix), _shown(view, reduction)
         looked = self._looked(across, reduction, pose, matches, is_object, is_seen)
-        return Followed(pose, looked, is_object, points, is_seen, reduction)
+        return Followed(pose, looked, is_object, is_seen, reduction)
 
     def _across(self, view: View, pose: np.ndarray) -> float:
         """The object's size in the image, pixels."""
         return max(view.camera.fx, view.camera.fy) / -pose[6]
 
     def _points(self, view: View, matrix: np.ndarray, reduction: int) -> tuple[np.ndarray, np.ndarray]:
-        """(N, 6) points of the outline at camera_from_object (4, 4), and (h, w) bool what a render with larger pixels shows."""
+        """(N, 6) points of the outline at camera_from_object (4, 4), and (h, w) bool the silhouette, with larger pixels."""
         height, width = (size // reduction for size in view.image.shape)
         # The centres of its pixels are those of the view's that _shown takes.
         intrinsics = (view.camera.intrinsics - [0, 0, *[(reduction // 2 + 0.5) - reduction / 2] * 2]) / reduction
-        depth = render.render_depth([self.mesh], matrix[None], intrinsics[None], height, width)[0]
-        return outline_points(self.edges, matrix, intrinsics, depth, SPACING_PX), depth < np.inf
+        return outline_points(self.edges, matrix, intrinsics, (height, width), SPACING_PX)
 
-    def _steps(self, view: View, points: np.ndarray, matrix: np.ndarray, lines: Lines) -> tuple[np.ndarray, ContourPoints]:
-        """camera_from_object (4, 4) after some steps, and the lines then."""
+    def _steps(
+        self, view: View, points: np.ndarray, matrix: np.ndarray, lines: Lines
+    ) -> tuple[np.ndarray, ContourPoints, float]:
+        """camera_from_object (4, 4) after some steps, the lines then, and how far the outline moved, pixels."""
         return follow_lines(points, matrix, view.camera.intrinsics, view.image, view.log_odds, lines, STEPS)
 
     def _looked(
@@ -134,7 +135,7 @@ class Follower:
         is_object: np.ndarray,
         is_seen: np.ndarray,
     ) -> Looked:
-        """Evidence for a pose (7,) of an object of this size, from its lines, and view and render with larger pixels."""
+        """Evidence for a pose (7,) of an object of this size, from its lines, and view and silhouette with larger pixels."""
         both, observed, seen = (int(np.count_nonzero(one)) for one in (is_object & is_seen, is_object, is_seen))
         cut_px = max(CUT * size_px, 1.0)
         is_known = matches.weight > 0
@@ -164,14 +165,6 @@ def _shown(view: View, reduction: int) -> np.ndarray:
     """(h, w) bool whether the middles of larger pixels show the object."""
     rows, columns = (slice(reduction // 2, size // reduction * reduction, reduction) for size in view.image.shape)
     return view.image[rows, columns] >= 128
-
-
-def _shift_px(view: View, points: np.ndarray, before: np.ndarray, after: np.ndarray) -> float:
-    """How far points of the outline have moved between two camera_from_object (4, 4), pixels, on average."""
-    if len(points) == 0:
-        return 0.0
-    seen = [project(points[:, :3] @ one[:3, :3].T + one[:3, 3], view.camera.intrinsics) for one in (before, after)]
-    return float(np.abs(seen[1] - seen[0]).mean())
 
 
 def _covariance(matches: ContourPoints, cut_px: float, spacing_px: float) -> np.ndarray:

@@ -76,7 +76,7 @@ class TrackedPose:
 
 class _Found(NamedTuple):
     """A pose (7,) of the unit mesh in one frame, and the rest as in TrackedPose.  energy: how badly it fits the frame.
-    points: of its outline, as Followed has them.  seen: where it is, as Shot.learn takes it.
+    seen: where it is, as Shot.learn takes it.
     """
 
     pose: np.ndarray
@@ -87,7 +87,6 @@ class _Found(NamedTuple):
     covariance: np.ndarray
     iou: float
     energy: float
-    points: np.ndarray | None
     seen: tuple[Part, int, np.ndarray] | None
 
 
@@ -187,7 +186,6 @@ class Tracker:
         self.last: np.ndarray | None = None if setup.start is None else setup.unit_pose(setup.start)
         self.motion = np.zeros((1, 6))
         self.energies: deque[float] = deque(maxlen=USUAL_FRAMES)
-        self.points: np.ndarray | None = None  # of the outline in the last frame
         self.surest = 1.0  # probability that the last pose is right that was found by the full solver
         self.last_repair = -REPAIR_FRAMES
         self.does_solving_pay = True  # whether the last frame that was solved anew came out good
@@ -230,11 +228,11 @@ class Tracker:
         assert self.last is not None
         memory = {"last": self.last, "motion": self.motion, "energies": np.array(self.energies)}
         memory["solving"] = np.array([self.last_repair, self.does_solving_pay, self.surest])
-        return {**memory, **({} if self.points is None else {"points": self.points}), **self.shot.memory()}
+        return {**memory, **self.shot.memory()}
 
     def recall(self, memory: Mapping[str, np.ndarray]) -> None:
         """Goes on from the memory that another tracker had after a frame."""
-        self.last, self.motion, self.points = memory["last"], memory["motion"], memory.get("points")
+        self.last, self.motion = memory["last"], memory["motion"]
         self.energies.extend(memory["energies"].tolist())
         last_repair, does_pay, self.surest = memory["solving"].tolist()
         self.last_repair, self.does_solving_pay = int(last_repair), bool(does_pay)
@@ -279,21 +277,21 @@ class Tracker:
         if self.motion.any():
             guesses.append(self.last)
         for guess in guesses:
-            found = self._found_from(frame, guess, self.points)
+            found = self._found_from(frame, guess)
             if found is not None and (best is None or found.energy < best.energy):
                 best = found
             if best is not None and not self._is_unusual(best.energy):
                 break
         return best
 
-    def _found_from(self, frame: np.ndarray, guess: np.ndarray, points: np.ndarray | None = None) -> _Found | None:
+    def _found_from(self, frame: np.ndarray, guess: np.ndarray) -> _Found | None:
         """What the outline leads to from a pose (7,); None if nothing is seen there."""
         window = self.follower.window(self.setup.camera, guess)
         if window is None:
             return None
         left, top, width, height = window
         part = slice(top, top + height), slice(left, left + width)
-        followed = self.follower.follow(self.shot.view(frame, part, self.setup.camera.window(*window)), guess, points)
+        followed = self.follower.follow(self.shot.view(frame, part, self.setup.camera.window(*window)), guess)
         if not (followed.is_object.any() and followed.is_seen.any()):
             return None
         evidence, covariance = followed.looked
@@ -307,7 +305,6 @@ class Tracker:
             calibrated(covariance, evidence, within),
             evidence.iou,
             evidence.energy,
-            followed.points,
             (part, followed.reduction, followed.is_seen),
         )
 
@@ -325,7 +322,7 @@ class Tracker:
             pose,
             *(solution.verdict, solution.explanation, solution.confidence),
             *(solution.interval, solution.covariance, solution.iou),
-            *((np.inf, None, None) if as_followed is None else as_followed[-3:]),
+            *((np.inf, None) if as_followed is None else as_followed[-2:]),
         )
 
     def _repaired(self, number: int, frame: np.ndarray) -> _Found | None:
@@ -340,7 +337,7 @@ class Tracker:
         """Where nothing is seen."""
         assert self.last is not None
         pose = SE3().retract(self.last[None], GOES_ON * self.motion)[0]
-        return _Found(pose, *judge_out_of_view(), 0.0, UNKNOWN_INTERVAL, np.diag(np.full(6, np.inf)), 0.0, np.inf, None, None)
+        return _Found(pose, *judge_out_of_view(), 0.0, UNKNOWN_INTERVAL, np.diag(np.full(6, np.inf)), 0.0, np.inf, None)
 
     def _remember(self, frame: np.ndarray, found: _Found, is_new: bool) -> None:
         """Goes on from a pose that may be right; how the object moves is known from two of them in a row."""
@@ -349,7 +346,7 @@ class Tracker:
             return
         assert self.last is not None
         self.motion = np.zeros((1, 6)) if is_new else SE3().difference(self.last[None], found.pose[None])
-        self.last, self.points = found.pose, found.points
+        self.last = found.pose
         self.surest = found.confidence if is_new else self.surest
         self.energies.append(found.energy)
         if found.seen is not None and found.verdict is Verdict.GOOD:
