@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 FOLDER = Path(__file__).resolve().parent
-SOURCES = [FOLDER / name for name in ("raster.c", "distance.c", "tree.c", "contour.c", "lines.c", "crop.c", "vertices.c")]
+SUBJECTS = ("raster", "distance", "tree", "contour", "lines", "crop", "vertices", "silhouette")
+SOURCES = [FOLDER / f"{name}.c" for name in SUBJECTS]
 
 # No contraction of a * b + c into one rounding: the masks must equal those of NumPy to the pixel.
 FLAGS = ("-std=c99", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden", "-shared")

@@ -4,7 +4,7 @@
  * Plain C99 without dependencies, called through ctypes (loader.py).  Every buffer belongs to the caller and nothing is
  * global, so the functions may run on many threads at once.  Each C file has its reference in the Python file of the same
  * name: raster and distance give the same results by the same operations in the same order, so compile without contracting
- * a * b + c into one rounding (build.py); tree and contour give the same up to rounding.
+ * a * b + c into one rounding (build.py); the others give the same up to rounding.
  */
 #ifndef SOLVER_CORE_KERNEL_H
 #define SOLVER_CORE_KERNEL_H
@@ -18,7 +18,7 @@
 #define EXPORT __attribute__((visibility("default")))
 #endif
 
-#define KERNEL_VERSION 9 /* loader.py asks for the same; raise both when an interface or a result changes */
+#define KERNEL_VERSION 10 /* loader.py asks for the same; raise both when an interface or a result changes */
 
 EXPORT int32_t solver_core_kernel_version(void);
 
@@ -52,6 +52,25 @@ typedef struct {
 EXPORT int64_t solver_core_rasterize(int64_t count, const MeshArrays *meshes, const double *projections,
                                      int32_t is_perspective, double near_fraction, int32_t height, int32_t width,
                                      Corner *corners, float *depth, int32_t *face_index);
+
+/* Silhouettes of one mesh: 1 where rasterize with perspective finds a face, however near.
+ *
+ * mesh: one.  projections, near_fraction, corners as there.  silhouettes: (count, height, width).  Returns 0, or 1 if a face
+ * index is outside of the vertices; then nothing is drawn.
+ */
+EXPORT int32_t solver_core_silhouettes(int64_t count, const MeshArrays *mesh, const double *projections, double near_fraction,
+                                       int32_t height, int32_t width, Corner *corners, uint8_t *silhouettes);
+
+/* What an image shows inside of silhouettes and along their outlines.
+ *
+ * silhouettes: (count, height, width).  labels, votes: (height, width).  across: (height, width - 1), down: (height - 1, width),
+ * of pixels and their neighbour to the right and below.  Of each silhouette: counts (num_labels), its pixels by label; sums (3),
+ * the votes of its pixels, across and down where only one of the two neighbours is inside, and how many of these there are.
+ * Pixels of other labels are not counted.
+ */
+EXPORT void solver_core_silhouette_sums(int64_t count, int32_t height, int32_t width, const uint8_t *silhouettes,
+                                        const uint8_t *labels, const int8_t *votes, const float *across, const float *down,
+                                        int32_t num_labels, int32_t *counts, double *sums);
 
 /* Parabola column -> height - 2 apex column + column^2; it is lower than the one before it where gap * column > rise. */
 typedef struct {

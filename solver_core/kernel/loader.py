@@ -21,7 +21,7 @@ from solver_core.errors import SetupError
 
 logger = logging.getLogger(__name__)
 
-KERNEL_VERSION = 9  # of the interface and results; equals KERNEL_VERSION in kernel.h
+KERNEL_VERSION = 10  # of the interface and results; equals KERNEL_VERSION in kernel.h
 HOW_TO_BUILD = "`python -m pip install ziglang` and `python -m solver_core.kernel.build` make one"
 MAX_SIDE = 65536  # pixels of an image; the rasteriser clips what is farther from its corner (GUARD in raster.c)
 
@@ -86,6 +86,21 @@ FUNCTIONS = {
         [
             *(_INT64, _given(MESH_ARRAYS, 1), _given(np.float64, 3), _INT32, _DOUBLE, _INT32, _INT32),
             *(_filled(CORNER, 1), _filled(np.float32, 3), _filled(np.int32, 3, may_be_none=True)),
+        ],
+    ),
+    "solver_core_silhouettes": (
+        _INT32,
+        [
+            *(_INT64, _given(MESH_ARRAYS, 1), _given(np.float64, 3), _DOUBLE, _INT32, _INT32),
+            *(_filled(CORNER, 1), _filled(np.bool_, 3)),
+        ],
+    ),
+    "solver_core_silhouette_sums": (
+        None,
+        [
+            *(_INT64, _INT32, _INT32, _given(np.bool_, 3), _given(np.uint8, 2), _given(np.int8, 2)),
+            *(_given(np.float32, 2), _given(np.float32, 2), _INT32),
+            *(_filled(np.int32, 2), _filled(np.float64, 2)),
         ],
     ),
     "solver_core_signed_distance": (

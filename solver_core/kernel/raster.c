@@ -20,8 +20,9 @@ typedef struct {
 
 typedef struct {
     int32_t height, width;
-    float *nearness;     /* (height, width) */
+    float *nearness;     /* (height, width), or NULL for a silhouette */
     int32_t *face_index; /* (height, width) or NULL */
+    uint8_t *silhouette; /* (height, width) if there is no nearness */
 } Image;
 
 int32_t solver_core_kernel_version(void) { return KERNEL_VERSION; }
@@ -94,6 +95,18 @@ static int32_t largest_of_3(int32_t a, int32_t b, int32_t c)
     return ab > c ? ab : c;
 }
 
+/* Whether a box of pixels is in the silhouette already; in those of fine meshes most are. */
+static int is_drawn(const Image *image, int32_t first_row, int32_t last_row, int32_t first_column, int32_t last_column)
+{
+    for (int32_t row = first_row; row <= last_row; row++) {
+        const uint8_t *pixels = image->silhouette + (int64_t)row * image->width;
+        for (int32_t column = first_column; column <= last_column; column++) {
+            if (!pixels[column]) return 0;
+        }
+    }
+    return 1;
+}
+
 /* Writes the pixels whose centre is in the triangle (edges included) and nearer than what was there. */
 static void draw_triangle(const Image *image, Corner a, Corner b, Corner c, int32_t face)
 {
@@ -106,6 +119,7 @@ static void draw_triangle(const Image *image, Corner a, Corner b, Corner c, int3
     if (last_row >= image->height) last_row = image->height - 1;
     if (last_column >= image->width) last_column = image->width - 1;
     if (first_row > last_row || first_column > last_column) return;
+    if (image->silhouette && is_drawn(image, first_row, last_row, first_column, last_column)) return;
 
     int64_t area = (int64_t)(b.column - a.column) * (c.row - a.row) - (int64_t)(c.column - a.column) * (b.row - a.row);
     if (area == 0) return;
@@ -155,7 +169,11 @@ static void draw_triangle(const Image *image, Corner a, Corner b, Corner c, int3
         }
         for (int32_t column = from; column <= to; column++) {
             const int64_t a_area = area - b_area - c_area;
-            if ((a_area | b_area | c_area) >= 0) {
+            if ((a_area | b_area | c_area) < 0) {
+                /* outside */
+            } else if (image->silhouette) {
+                image->silhouette[start + column] = 1;
+            } else {
                 const float nearness = (float)(a.nearness + ((double)b_area * b_slope + (double)c_area * c_slope));
                 if (nearness > image->nearness[start + column]) {
                     image->nearness[start + column] = nearness;
@@ -259,7 +277,7 @@ int64_t solver_core_rasterize(int64_t count, const MeshArrays *meshes, const dou
     for (int64_t item = 0; item < count; item++) {
         if (!faces_index_vertices(meshes + item)) return item;
         const double *matrix = projections + 16 * item;
-        Image image = {height, width, depth + item * num_pixels, face_index ? face_index + item * num_pixels : 0};
+        Image image = {height, width, depth + item * num_pixels, face_index ? face_index + item * num_pixels : 0, 0};
         for (int64_t i = 0; i < num_pixels; i++) image.nearness[i] = is_perspective ? 0.0f : -INFINITY;
         if (image.face_index) {
             for (int64_t i = 0; i < num_pixels; i++) image.face_index[i] = -1;
@@ -273,4 +291,18 @@ int64_t solver_core_rasterize(int64_t count, const MeshArrays *meshes, const dou
         }
     }
     return -1;
+}
+
+int32_t solver_core_silhouettes(int64_t count, const MeshArrays *mesh, const double *projections, double near_fraction,
+                                int32_t height, int32_t width, Corner *corners, uint8_t *silhouettes)
+{
+    if (!faces_index_vertices(mesh)) return 1;
+    const int64_t num_pixels = (int64_t)height * width;
+    for (int64_t item = 0; item < count; item++, projections += 16, silhouettes += num_pixels) {
+        const Image image = {height, width, 0, 0, silhouettes};
+        for (int64_t i = 0; i < num_pixels; i++) silhouettes[i] = 0;
+        const double farthest = largest_w(projections, mesh->vertices, mesh->num_vertices);
+        if (farthest > 0) draw_mesh(&image, mesh, projections, near_fraction * farthest, corners);
+    }
+    return 0;
 }

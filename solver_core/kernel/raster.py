@@ -7,7 +7,7 @@ products (BLAS adds in an order of its own).  The method is explained there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -78,6 +78,33 @@ def rasterize_into(
             raise SetupError(f"mesh faces must index the {len(chunk[failed].vertices)} vertices from 0")
 
     for_each_chunk(fill_chunk, len(meshes))
+
+
+def silhouettes(mesh: Mesh, projections: np.ndarray, near_fraction: float, height: int, width: int) -> np.ndarray:
+    """(B, H, W) bool where rasterize_into with perspective finds a face of one mesh, however near.
+
+    projections, near_fraction as there.  Raises SetupError if a face index is outside the vertices.
+    """
+    loader.check_image_size(height, width)
+    loader.check_shapes(projections=(projections, (len(projections), 4, 4)))
+    mesh = _as_declared(mesh)
+    _check_faces(mesh)
+    drawn = np.empty((len(projections), height, width), np.bool_)
+    library = loader.library()
+    if library is None:
+        for matrix, image in zip(projections, drawn, strict=True):
+            image[:] = False
+            for pixel, _, _ in _drawn_pixels(_project(mesh, matrix, near_fraction), height, width):
+                image.flat[pixel] = True
+        return drawn
+    arrays = mesh_arrays([mesh])
+
+    def fill_chunk(part: slice) -> None:
+        corners, matrices = np.empty(len(mesh.vertices), loader.CORNER), projections[part]
+        library.solver_core_silhouettes(len(matrices), arrays, matrices, near_fraction, height, width, corners, drawn[part])
+
+    for_each_chunk(fill_chunk, len(projections))
+    return drawn
 
 
 def mesh_arrays(meshes: Sequence[Mesh]) -> np.ndarray:
@@ -194,21 +221,26 @@ def _fan(polygon: np.ndarray, face: int) -> Triangles:
 
 def _draw(triangles: Triangles, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Nearness (H, W) float32, -inf where nothing is, and face index (H, W) int32, -1 where nothing is."""
+    nearness = np.full(height * width, -np.inf, dtype=np.float32)
+    face_index = np.full(height * width, -1, dtype=np.int32)
+    for pixels in _drawn_pixels(triangles, height, width):
+        _keep_nearest_inplace(nearness, face_index, *pixels)
+    return nearness.reshape(height, width), face_index.reshape(height, width)
+
+
+def _drawn_pixels(triangles: Triangles, height: int, width: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """What _covered_pixels gives for triangles in an image, a part of them after the other."""
     first_row, last_row = _covered_range(triangles.row, height)
     first_column, last_column = _covered_range(triangles.column, width)
     area = _twice_area(triangles)
     num_rows, num_columns = last_row - first_row + 1, last_column - first_column + 1
     visible = np.flatnonzero((num_rows > 0) & (num_columns > 0) & (area != 0))
 
-    nearness = np.full(height * width, -np.inf, dtype=np.float32)
-    face_index = np.full(height * width, -1, dtype=np.int32)
     num_pixels = (num_rows * num_columns)[visible]
     chunk = np.cumsum(num_pixels) // CHUNK_PIXELS
     for part in np.split(visible, np.flatnonzero(np.diff(chunk)) + 1):
         boxes = np.stack([first_row, num_rows, first_column, num_columns], axis=-1)[part]
-        pixel, pixel_nearness, pixel_face = _covered_pixels(triangles.take(part), boxes, width)
-        _keep_nearest_inplace(nearness, face_index, pixel, pixel_nearness, pixel_face)
-    return nearness.reshape(height, width), face_index.reshape(height, width)
+        yield _covered_pixels(triangles.take(part), boxes, width)
 
 
 def _covered_range(grid: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from solver_core.kernel import distance, loader
-from solver_core.kernel.raster import rasterize_into
+from solver_core.kernel.raster import rasterize_into, silhouettes
 from solver_core.kernel.threads import get_num_threads, set_num_threads
 from solver_core.mesh import Mesh
 
@@ -25,6 +25,7 @@ __all__ = [
     "rasterize_orthographic",
     "render_depth",
     "render_depth_orthographic",
+    "render_silhouettes",
     "set_num_threads",
     "signed_distance",
 ]
@@ -127,6 +128,30 @@ def render_depth_orthographic(
     depth, _ = _empty(meshes, projections, height, width)
     rasterize_into(meshes, projections, False, 0.0, depth, None)
     return depth
+
+
+def render_silhouettes(
+    mesh: Mesh,
+    camera_from_object: np.ndarray,
+    intrinsics: np.ndarray,
+    height: int,
+    width: int,
+    near_fraction: float = NEAR_FRACTION,
+) -> np.ndarray:
+    """(B, H, W) bool: which pixels `rasterize` covers of one mesh, seen B times; faster where faces are many.
+
+    Args:
+        mesh: which is seen.
+        camera_from_object: (B, 4, 4) rigid transforms.
+        intrinsics: (B, 4) or (4,): fx, fy, cx, cy in pixels.
+        height: of the images, pixels.
+        width: of the images, pixels.
+        near_fraction: as in `rasterize`.
+
+    Raises:
+        SetupError: as `rasterize` does.
+    """
+    return silhouettes(mesh, _perspective(camera_from_object, intrinsics), near_fraction, height, width)
 
 
 def signed_distance(masks: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from solver_core.colour import linear_from_srgb
+from solver_core.kernel.silhouette import silhouette_sums
 from solver_core.segmentation.mixture import spread_out
 
 NUM_COLOURS = 48  # of the palette
@@ -44,11 +45,10 @@ class ImageLikelihood:
         """
         felt = oklab(colours) * np.array([1, HUE, HUE], np.float32)
         samples = felt.reshape(-1, 3)
-        palette = _palette(samples, rng)
-        self.index = _nearest(samples, palette)
-        self.total = np.bincount(self.index, minlength=NUM_COLOURS)
+        self.colour = _nearest(samples, _palette(samples, rng)).astype(np.uint8).reshape(felt.shape[:2])
+        self.total = np.bincount(self.colour.ravel(), minlength=NUM_COLOURS)
         self.as_one = _log_likelihood(self.total)  # without an object
-        self.marks = is_outside.ravel().astype(int) - is_inside.ravel()
+        self.marks = is_outside.astype(np.int8) - is_inside
         self.missed = int(is_inside.sum())  # marks that a part of no pixels does not heed
         across, down = (np.linalg.norm(np.diff(felt, axis=axis), axis=2) for axis in (1, 0))
         typical = (across.sum() + down.sum()) / (across.size + down.size) + 1e-4
@@ -58,31 +58,21 @@ class ImageLikelihood:
 
     def __call__(self, silhouettes: np.ndarray) -> np.ndarray:
         """(B,) of silhouettes (B, h, w) bool; very low where next to nothing is in view."""
-        return np.array([self._of(one) for one in silhouettes])
+        counts, sums = silhouette_sums(silhouettes, self.colour, self.marks, *self.edges, NUM_COLOURS)
+        against_marks, sharpness, length = sums.T
+        by_edges = EDGE_WEIGHT * (sharpness - self.usual_edge * length) / self.pixel_scale
+        by_pixels = self._colour_nats(counts) - MARK_WEIGHT * (self.missed + against_marks)
+        return np.where(counts.sum(axis=1) < LEAST_PIXELS, NOTHING, by_edges + by_pixels / self.pixel_scale**2)
 
-    def _of(self, silhouette: np.ndarray) -> float:
-        pixels = np.flatnonzero(silhouette)
-        if len(pixels) < LEAST_PIXELS:
-            return NOTHING
-        missed, sharpness = self.missed + self.marks[pixels].sum(), self._sharpness(silhouette)
-        by_edges = EDGE_WEIGHT * (sharpness - self.usual_edge).sum() / self.pixel_scale
-        return float(by_edges + (self._colour_nats(pixels) - MARK_WEIGHT * missed) / self.pixel_scale**2)
-
-    def _colour_nats(self, pixels: np.ndarray) -> float:
-        """Of a part with these pixels (N,), by their colours alone."""
-        counts = np.bincount(self.index[pixels], minlength=NUM_COLOURS)
+    def _colour_nats(self, counts: np.ndarray) -> np.ndarray:
+        """(B,) of parts with pixels of counted colours (B, K), by their colours alone."""
         return (_log_likelihood(counts) + _log_likelihood(self.total - counts) - self.as_one) / PIXELS_PER_WITNESS
-
-    def _sharpness(self, silhouette: np.ndarray) -> np.ndarray:
-        """(N,) of the image at pairs of neighbours of which one is inside, in [0, 1]."""
-        across, down = self.edges
-        return np.concatenate([across[silhouette[:, 1:] != silhouette[:, :-1]], down[silhouette[1:] != silhouette[:-1]]])
 
     def overlap(self, silhouette: np.ndarray) -> float:
         """IoU of a silhouette (h, w) bool with the pixels whose colours are commoner inside of it than outside."""
-        counts = np.bincount(self.index[np.flatnonzero(silhouette)], minlength=NUM_COLOURS)
+        counts = np.bincount(self.colour[silhouette], minlength=NUM_COLOURS)
         is_commoner = counts / max(counts.sum(), 1) > (self.total - counts) / max((self.total - counts).sum(), 1)
-        is_object = is_commoner[self.index].reshape(silhouette.shape)
+        is_object = is_commoner[self.colour]
         return float(np.sum(is_object & silhouette) / max(np.sum(is_object | silhouette), 1))
 
     def parts(self, silhouette: np.ndarray) -> tuple[float, float, float]:
@@ -91,17 +81,19 @@ class ImageLikelihood:
         contrast: nats a pixel of the object by colour.  edges: how much sharper the outline is than the image elsewhere, in
         [-1, 1].  weak: share of the outline that is less sharp than that, in [0, 1].
         """
-        pixels, sharpness = np.flatnonzero(silhouette), self._sharpness(silhouette)
+        across, down = self.edges
+        sharpness = np.concatenate([across[silhouette[:, 1:] != silhouette[:, :-1]], down[silhouette[1:] != silhouette[:-1]]])
         if len(sharpness) == 0:
             return 0.0, -1.0, 1.0
-        contrast = PIXELS_PER_WITNESS * self._colour_nats(pixels) / len(pixels)
+        counts = np.bincount(self.colour[silhouette], minlength=NUM_COLOURS)
+        contrast = PIXELS_PER_WITNESS * float(self._colour_nats(counts)) / counts.sum()
         return contrast, float(sharpness.mean()) - self.usual_edge, float(np.mean(sharpness < self.usual_edge))
 
 
-def _log_likelihood(counts: np.ndarray) -> float:
-    """Of pixels of counted colours (K,), with the histogram that they have."""
+def _log_likelihood(counts: np.ndarray) -> np.ndarray:
+    """(...) of pixels of counted colours (..., K), with the histogram that they have."""
     counts = counts + PRIOR_COUNT
-    return float(counts @ np.log(counts / counts.sum()))
+    return (counts * np.log(counts / counts.sum(axis=-1, keepdims=True))).sum(axis=-1)
 
 
 def _palette(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:

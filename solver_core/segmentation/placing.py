@@ -72,10 +72,10 @@ class Model(NamedTuple):
         if (self.unit.mesh.vertices @ matrix[2, :3] + matrix[2, 3] >= 0).any():
             raise SetupError("the start puts a part of the object behind the camera; move it into view")
         camera = self.camera
-        depth = render.render_depth([self.unit.mesh], matrix[None], camera.intrinsics[None], camera.height, camera.width)[0]
-        if not np.isfinite(depth).any():
+        seen = render.render_silhouettes(self.unit.mesh, matrix[None], camera.intrinsics, camera.height, camera.width)[0]
+        if not seen.any():
             raise SetupError("at the start the object is out of view; move it into the image")
-        return np.isfinite(depth)
+        return seen
 
     def fitted_to(self, area: np.ndarray) -> Model:
         """The same, started where its box is about that of an area (H, W)."""
@@ -130,6 +130,11 @@ class View(NamedTuple):
         intrinsics = np.repeat(camera.intrinsics[None], count, axis=0)
         return render.render_depth([self.mesh] * count, matrix_from_pose(poses), intrinsics, camera.height, camera.width)
 
+    def silhouettes(self, poses: np.ndarray) -> np.ndarray:
+        """(B, h, w) bool where the mesh is seen at poses (B, 7)."""
+        camera = self.camera
+        return render.render_silhouettes(self.mesh, matrix_from_pose(poses), camera.intrinsics, camera.height, camera.width)
+
     def judged(self, poses: np.ndarray) -> Placed:
         """Poses (B, 7) as they are, with their likelihoods."""
         turn = rotations.angle_between(poses[:, :4], self.start[None, :4]) / EXPECTED_TURN
@@ -137,7 +142,7 @@ class View(NamedTuple):
         shift = shift * -self.start[6] / EXPECTED_SHIFT
         far = np.stack([turn**2, (shift[:, :2] ** 2).sum(axis=1), shift[:, 2] ** 2])
         penalty = PENALTY * np.maximum(0, far - 1).sum(axis=0)
-        return Placed(poses, self.likelihood(np.isfinite(self.depth(poses))) - penalty)
+        return Placed(poses, self.likelihood(self.silhouettes(poses)) - penalty)
 
 
 def coarse_view(image: np.ndarray, hints: Hints, model: Model) -> View:
@@ -228,12 +233,15 @@ def _limited(steps: np.ndarray) -> np.ndarray:
 
 def distinct(placed: Placed, count: int, turn_apart: float, shift_apart: float) -> list[int]:
     """Rows of up to count poses that differ by an angle or by a shift, the likeliest first."""
+    rows = np.argsort(-placed.log_likelihood, kind="stable")[:MOST_COMPARED]
+    poses = placed.poses[rows]
+    turn = rotations.angle_between(poses[:, None, :4], poses[None, :, :4])
+    shift = np.abs(poses[:, None, 4:] - poses[None, :, 4:]).max(axis=2)
+    is_apart = (turn > turn_apart) | (shift > shift_apart)
     kept: list[int] = []
-    for row in np.argsort(-placed.log_likelihood, kind="stable")[:MOST_COMPARED].tolist():
-        turn = rotations.angle_between(placed.poses[row, :4], placed.poses[kept, :4])
-        shift = np.abs(placed.poses[row, 4:] - placed.poses[kept, 4:]).max(axis=1, initial=0)
-        if ((turn > turn_apart) | (shift > shift_apart)).all():
+    for row in range(len(rows)):
+        if is_apart[row, kept].all():
             kept.append(row)
         if len(kept) == count:
             break
-    return kept
+    return rows[kept].tolist()

@@ -15,7 +15,8 @@ from solver_core.errors import SolverError
 from solver_core.kernel.contour import contour_points, normal_equations
 from solver_core.kernel.crop import mask_channels, mask_spans, warp
 from solver_core.kernel.distance import signed_distance
-from solver_core.kernel.raster import rasterize_into
+from solver_core.kernel.raster import rasterize_into, silhouettes
+from solver_core.kernel.silhouette import silhouette_sums
 from solver_core.kernel.tree import JointTree, damped_step
 from solver_core.kernel.vertices import unit_meshes
 from solver_core.mesh import Mesh
@@ -80,6 +81,11 @@ def _rasterize(case: Case) -> None:
     if face_index is not None:
         for index, mesh in zip(face_index, meshes, strict=True):
             assert index.size == 0 or (index.min() >= -1 and index.max() < len(mesh.faces))
+    height, width = case["size"][1:]
+    labels, edges = np.arange(height * width).reshape(height, width) % 300, np.zeros((height, width), np.float32)
+    for mesh in meshes:
+        seen = silhouettes(mesh, case["projections"], case["near_fraction"], height, width)
+        silhouette_sums(seen, labels, labels - 150, edges[:, 1:], edges[1:], 200)
 
 
 @st.composite

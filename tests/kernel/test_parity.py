@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as arrays
 from solver_core import render, rotations
 from solver_core.kernel.contour import misfit_sums
 from solver_core.kernel.crop import mask_channels, mask_spans, warp
+from solver_core.kernel.silhouette import silhouette_sums
 from solver_core.kernel.vertices import unit_meshes
 from solver_core.mesh import Mesh
 
@@ -85,7 +86,48 @@ def test_images_are_equal_for_any_mesh(vertices, faces, distance, focal_px, use)
     pose = np.eye(4)[None].copy()
     pose[0, 2, 3] = -distance
 
-    assert_same_images(use, lambda: render.rasterize([mesh], pose, [focal_px, focal_px, 8.0, 6.5], 13, 16))
+    view = pose, [focal_px, focal_px, 8.0, 6.5], 13, 16
+    drawn = assert_same_images(use, lambda: render.rasterize([mesh], *view))
+    with use("kernel"):
+        silhouette = render.render_silhouettes(mesh, *view)
+    with use("numpy"):
+        reference = render.render_silhouettes(mesh, *view)
+    assert np.array_equal(silhouette, reference)
+    assert (silhouette | (drawn.face_index < 0)).all()
+
+
+@pytest.mark.usefixtures("implementation")
+def test_silhouettes_are_where_faces_are_seen(rng):
+    mesh = Mesh.checked(rng.normal(size=(200, 3)), rng.integers(0, 200, (300, 3)))
+    poses = np.concatenate([random_pose(rng, [0.1, 0.2, -depth]) for depth in (0.5, 4.0, 20.0, -3.0)])
+    view = [30.0, 33.0, 30.2, 25.7], 50, 64
+
+    silhouettes = render.render_silhouettes(mesh, poses, *view)
+
+    intrinsics = np.repeat(np.array(view[0])[None], 4, axis=0)
+    assert np.array_equal(silhouettes, render.rasterize([mesh] * 4, poses, intrinsics, *view[1:]).face_index >= 0)
+    assert silhouettes[:3].any(axis=(1, 2)).all()
+    assert not silhouettes[3].any()
+
+
+@pytest.mark.parametrize("shape", [(0, 5, 7), (1, 1, 1), (1, 1, 40), (1, 40, 1), (3, 33, 47), (2, 16, 16)])
+def test_sums_over_silhouettes_are_equal_up_to_rounding(shape, rng, use):
+    silhouettes = rng.random(shape) < rng.choice([0.02, 0.5, 0.98], (shape[0], 1, 1))
+    labels, votes = rng.integers(0, 9, shape[1:]), rng.integers(-128, 128, shape[1:])
+    across, down = rng.random((shape[1], shape[2] - 1)), rng.random((shape[1] - 1, shape[2]))
+
+    with use("kernel"):
+        counts, sums = silhouette_sums(silhouettes, labels, votes, across, down, 9)
+        fewer, _ = silhouette_sums(silhouettes, labels, votes, across, down, 4)
+    with use("numpy"):
+        reference, reference_sums = silhouette_sums(silhouettes, labels, votes, across, down, 9)
+        fewer_reference, _ = silhouette_sums(silhouettes, labels, votes, across, down, 4)
+
+    assert np.array_equal(counts, reference)
+    assert np.array_equal(fewer, fewer_reference)
+    assert np.array_equal(fewer, counts[:, :4])
+    assert np.array_equal(counts.sum(axis=1), silhouettes.sum(axis=(1, 2)))
+    np.testing.assert_allclose(sums, reference_sums, rtol=1e-12)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (33, 47)])

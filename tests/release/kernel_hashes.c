@@ -106,6 +106,10 @@ static void try_images(void *library)
         find(library, "solver_core_normal_equations");
     void (*misfit)(int64_t, int32_t, int32_t, const float *, const float *, const uint8_t *, const float *, int32_t, double,
                    uint8_t *, Outline *, double *) = find(library, "solver_core_misfit");
+    int32_t (*silhouettes)(int64_t, const MeshArrays *, const double *, double, int32_t, int32_t, Corner *, uint8_t *) =
+        find(library, "solver_core_silhouettes");
+    void (*silhouette_sums)(int64_t, int32_t, int32_t, const uint8_t *, const uint8_t *, const int8_t *, const float *, const float *,
+                            int32_t, int32_t *, double *) = find(library, "solver_core_silhouette_sums");
     make_mesh();
     MeshArrays mesh = {vertices[0], VERTICES, faces[0], FACES};
     double focal = 1.4 * SIDE, middle = SIDE / 2.0, away = 3.5;
@@ -114,6 +118,8 @@ static void try_images(void *library)
     rasterize(1, &mesh, projection, 1, 1e-3, SIDE, SIDE, corners, depth, face_index);
     print_hash("depth", depth, sizeof depth);
     print_hash("faces", face_index, sizeof face_index);
+    silhouettes(1, &mesh, projection, 1e-3, SIDE, SIDE, corners, seen_evidence);
+    print_hash("silhouette", seen_evidence, sizeof seen_evidence);
     for (int i = 0; i < SIDE * SIDE; i++) {
         int row = i / SIDE - SIDE / 2, column = i % SIDE - SIDE / 2 - 4;
         mask[i] = row * row + 2 * column * column < SIDE * SIDE / 12;
@@ -121,6 +127,11 @@ static void try_images(void *library)
     }
     signed_distance(1, mask, SIDE, SIDE, scratch, envelope, distance);
     print_hash("distance", distance, sizeof distance);
+    int32_t counts[2];
+    double of_silhouette[3];
+    silhouette_sums(1, SIDE, SIDE, seen_evidence, mask, (const int8_t *)mask, distance, distance, 2, counts, of_silhouette);
+    of_silhouette[0] += 1024 * counts[0] + counts[1];
+    print_hash("inside", of_silhouette, sizeof of_silhouette);
     double position[3] = {0, 0, -away}, intrinsics[4] = {focal, focal, middle, middle};
     int64_t count = contour_points(1, SIDE, SIDE, depth, distance, evidence, position, intrinsics, kinds, outlines,
                                    (int64_t)(sizeof points / sizeof *points), points, instance);
@@ -158,7 +169,7 @@ static void try_lines(void *library)
     double intrinsics[4] = {focal, focal, middle, middle};
     int64_t found = outline_points(VERTICES, vertices[0], count, ends[0], first_wing, 2 * count, wings, matrix, intrinsics, SIDE,
                                    SIDE, 3, projected, grid, sides, FACES, in_image, scratch, next_in_cell, seen_evidence, outline);
-    print_hash("silhouette", seen_evidence, sizeof seen_evidence);
+    print_hash("by edges", seen_evidence, sizeof seen_evidence);
     print_hash("outline", outline, (size_t)found * sizeof *outline);
     for (int i = 0; i < 256; i++) log_odds[i] = (float)(i - 128) / 32;
     for (int i = 0; i < SIDE * SIDE; i++) evidence[i] = (uint8_t)(255 * mask[i]);

@@ -209,7 +209,7 @@ class PhotoSession(Session[PoseStep, PhotoSolution]):
 
     def _step(self, phase: str, view: View) -> PoseStep:
         pose = self.placed.poses[0]
-        iou = view.likelihood.overlap(np.isfinite(view.depth(pose[None]))[0])
+        iou = view.likelihood.overlap(view.silhouettes(pose[None])[0])
         matrix = self.model.unit.original_matrix(pose)
         return PoseStep(phase, matrix, -float(self.placed.log_likelihood[0]), iou, 1.0, self.seconds)
 
@@ -217,7 +217,7 @@ class PhotoSession(Session[PoseStep, PhotoSolution]):
         """What the image says of the pose that was found."""
         pose, start = self.placed.poses[0], self.model.start
         view = fine_view(self.image, self.hints, self.model, pose)
-        contrast, edges, weak = view.likelihood.parts(np.isfinite(view.depth(pose[None]))[0])
+        contrast, edges, weak = view.likelihood.parts(view.silhouettes(pose[None])[0])
         others = session.candidates.others_than(pose, session.symmetries).x
         likelihood = self.coarse.judged(np.concatenate([pose[None], others])).log_likelihood
         turn = rotations.angle_between(session.symmetries.nearest(pose, start[:4])[None, :4], start[None, :4])[0]
