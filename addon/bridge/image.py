@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tempfile
 from collections.abc import Mapping
@@ -18,9 +19,15 @@ from solver_core.errors import ObservationError
 
 from .exr import has_layers, pass_of, read_layers
 from .movie import read_frame
+from .png import read_bytes
 
 LINEAR_SPACES = {"Non-Color", "Linear", "Linear Rec.709", "Raw"}
-EXR = ".exr"
+SPACES_OF_BYTES = {
+    None,
+    "sRGB",
+    "Non-Color",
+}  # in which bytes are what the screen shows; files have sRGB if nothing else is said
+EXR, PNG = ".exr", ".png"
 RENDER_FORMAT = {  # of a render result as it is read; the kind first, since Blender 5.0
     "media_type": "IMAGE",
     "file_format": "OPEN_EXR",
@@ -34,12 +41,13 @@ LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
 
 
 class Picture(NamedTuple):
-    """rgba: (H, W, 4) float32, row 0 on top.  colorspace: of rgb, as Blender calls it; float pictures are linear.
+    """pixels: (H, W, 4) float32, row 0 on top, or (H, W, C) uint8: grey, RGB, or either with alpha, sRGB or Non-Color.
 
-    layers: (H, W, C) each, of a file that has some.  is_of_bytes: whether the file held bytes, so that all is in [0, 1].
+    colorspace: of the colors, as Blender calls it; float pictures are linear.  layers: (H, W, C) each, of a file that has some.
+    is_of_bytes: whether the file held bytes, so that all is in [0, 1].
     """
 
-    rgba: np.ndarray
+    pixels: np.ndarray
     colorspace: str
     layers: Mapping[str, np.ndarray] = MappingProxyType({})
     is_of_bytes: bool = False
@@ -50,19 +58,32 @@ class Picture(NamedTuple):
         return cls(np.broadcast_to(np.zeros(4, np.float32), (height, width, 4)), "Non-Color")
 
     @property
-    def alpha(self) -> np.ndarray:
-        """(H, W) in [0, 1]."""
-        return self.rgba[..., 3] if self.is_of_bytes else np.clip(self.rgba[..., 3], 0, 1)
-
-    @property
     def size(self) -> tuple[int, int]:
         """Width and height."""
-        return self.rgba.shape[1], self.rgba.shape[0]
+        return self.pixels.shape[1], self.pixels.shape[0]
+
+    @property
+    def rgba(self) -> np.ndarray:
+        """(H, W, 4) float32; of bytes in [0, 1]."""
+        if not self._holds_bytes:
+            return self.pixels
+        colors, alpha = self._split()
+        rgba = np.full((*self.pixels.shape[:2], 4), 255, np.uint8)
+        rgba[..., :3], rgba[..., 3] = colors, 255 if alpha is None else alpha
+        return rgba / np.float32(255)
+
+    @property
+    def alpha(self) -> np.ndarray:
+        """(H, W) float32 in [0, 1]."""
+        if self._holds_bytes:
+            _, alpha = self._split()
+            return np.ones(self.pixels.shape[:2], np.float32) if alpha is None else alpha / np.float32(255)
+        return self.pixels[..., 3] if self.is_of_bytes else np.clip(self.pixels[..., 3], 0, 1)
 
     def window(self, rows: slice, columns: slice) -> Self:
         """A part of it."""
         layers = {name: values[rows, columns] for name, values in self.layers.items()}
-        return self._replace(rgba=self.rgba[rows, columns], layers=layers)
+        return self._replace(pixels=self.pixels[rows, columns], layers=layers)
 
     def linear_rgb(self) -> np.ndarray:
         """(H, W, 3) float32, light adds up.  Raises ObservationError for a space that cannot be made linear here."""
@@ -80,12 +101,16 @@ class Picture(NamedTuple):
 
     def shown_bytes(self) -> np.ndarray:
         """(H, W, 3) uint8, the same."""
+        if self._holds_bytes:
+            return np.broadcast_to(self._split()[0], (*self.pixels.shape[:2], 3))
         return (self._shown() * 255 + 0.5).astype(np.uint8)[..., :3]
 
-    def luminance(self) -> np.ndarray:
-        """(H, W) float32 of the colors on the screen, in [0, 1]."""
+    def is_as_bright(self, luminance: float) -> np.ndarray:
+        """(H, W) bool: where the colors on the screen have at least this luminance, in [0, 1]."""
+        if self._holds_bytes and self.pixels.shape[2] < 3:
+            return self.pixels[..., 0] >= math.ceil(255 * luminance)
         shown = self._shown()
-        return shown @ np.append(LUMINANCE, ALPHA)[: shown.shape[-1]]
+        return shown @ np.append(LUMINANCE, ALPHA)[: shown.shape[-1]] >= luminance
 
     def distance(self, rgb: tuple[float, float, float]) -> np.ndarray:
         """(H, W) float32: how far the colors on the screen are from this one."""
@@ -93,11 +118,22 @@ class Picture(NamedTuple):
         off = shown - np.append(np.float32(rgb), ALPHA)[: shown.shape[-1]]
         return np.sqrt(np.square(off, out=off) @ np.append(np.ones(3, np.float32), ALPHA)[: shown.shape[-1]])
 
+    @property
+    def _holds_bytes(self) -> bool:
+        return self.pixels.dtype == np.uint8
+
+    def _split(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """Bytes of the colors (H, W, 1 or 3), and of the alpha (H, W) where there is one."""
+        num_colors = 1 if self.pixels.shape[2] < 3 else 3
+        return self.pixels[..., :num_colors], self.pixels[..., -1] if self.pixels.shape[2] > num_colors else None
+
     def _shown(self) -> np.ndarray:
         """(H, W, C) float32 as on the screen, in [0, 1]; of four channels, where that takes no time to be made of them.
 
         NumPy is ten times slower where pixels have gaps, as they have without the fourth.
         """
+        if self._holds_bytes and self.pixels.shape[2] > 2:
+            return self.pixels / np.float32(255)
         if self.colorspace == "Linear Rec.709":
             return srgb_from_linear(self.rgba[..., :3])
         return self.rgba if self.is_of_bytes else np.clip(self.rgba, 0, 1)
@@ -125,8 +161,11 @@ def read_file(path: str, frame: int, colorspace: str | None = None) -> Picture:
     """A picture, or the frame of a movie, from a file.  Raises ObservationError."""
     if not Path(path).is_file():
         raise ObservationError(f"The image file '{path}' does not exist.")
-    if Path(path).suffix.lower() == EXR and has_layers(content := _content(path)):
+    suffix = Path(path).suffix.lower()
+    if suffix == EXR and has_layers(content := _content(path)):
         return _layered(content)
+    if suffix == PNG and colorspace in SPACES_OF_BYTES and (pixels := read_bytes(_content(path))) is not None:
+        return Picture(pixels, colorspace or "sRGB", is_of_bytes=True)
     try:
         image = bpy.data.images.load(path)
     except RuntimeError as error:

@@ -102,7 +102,7 @@ class MaskKey(Options):
     color: tuple[float, float, float] = (0.0, 1.0, 0.0)
 
     def coverage(self, picture: Picture, marks: Collection[Mark] = ()) -> np.ndarray:
-        """(H, W) float32: fraction of each pixel that the object covers.
+        """(H, W) float32: fraction of each pixel that the object covers; or bool, of keys that take whole pixels.
 
         marks: of the object's parts, for the passes of renders.  Raises ObservationError.
         """
@@ -123,8 +123,10 @@ class MaskKey(Options):
             if self.threshold != 0.5:
                 covered = np.interp(covered, (0, self.threshold, 1), (0, 0.5, 1))
         elif self.key == "LUMINANCE":
-            covered = picture.luminance() >= self.threshold
+            covered = picture.is_as_bright(self.threshold)
         else:
             covered = picture.distance(self.color) > self.tolerance
-        covered = covered.astype(np.float32)
+        if covered.dtype == bool:
+            return ~covered if self.invert else covered
+        covered = covered.astype(np.float32, copy=False)
         return 1 - covered if self.invert else covered

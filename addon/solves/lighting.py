@@ -717,7 +717,7 @@ def _usable(picture: Picture, size: tuple[int, int]) -> np.ndarray:
         raise ObservationError(
             f"The mask has {picture.size[0]} x {picture.size[1]} pixels and the image {size[0]} x {size[1]}: use equal sizes."
         )
-    return picture.alpha >= 0.5 if picture.alpha.min() < 1 else picture.luminance() >= 0.5
+    return picture.alpha >= 0.5 if picture.alpha.min() < 1 else picture.is_as_bright(0.5)
 
 
 def _shrunk(image: np.ndarray, factor: int) -> np.ndarray:

@@ -31,8 +31,8 @@ class Observed(NamedTuple):
 
     @classmethod
     def of(cls, coverage: np.ndarray, size: tuple[int, int]) -> Self:
-        """The pixels of a mask (H, W) that the object covers by half."""
-        is_object = coverage >= 0.5
+        """The pixels of a mask (H, W), bool or coverage, that the object covers by half."""
+        is_object = coverage if coverage.dtype == bool else coverage >= 0.5
         every = max(1, math.ceil(max(one.stop - one.start for one in extent(is_object)) / MOST_PX))
         is_object = is_object[every // 2 :: every, every // 2 :: every]
         part = extent(is_object)

@@ -137,7 +137,7 @@ class PhotoMask:
             raise ObservationError("Nothing says where the object is: draw a box around it, or move it in front of the camera.")
         rows, columns = self.seen.rows, self.seen.columns
         found = self._find_in(self.photo.window(rows, columns))
-        coverage = np.zeros(self.photo.rgba.shape[:2], np.float32)
+        coverage = np.zeros(self.photo.pixels.shape[:2], np.float32)
         coverage[rows, columns] = found.coverage
         return FoundMask(coverage, found.notes)
 
@@ -176,7 +176,7 @@ class PhotoMask:
     def _find_in(self, picture: Picture) -> ImageMask:
         """Mask of the part of the photograph that counts; the model is used where it stands in what is drawn around it."""
         model, corner, around = self.model, self._part_corner, self.seen.in_part(self.drawn.around)
-        inside, outside = (mask[self.seen.rows, self.seen.columns] for mask in self.drawn.painted(*self.photo.rgba.shape[:2]))
+        inside, outside = (mask[self.seen.rows, self.seen.columns] for mask in self.drawn.painted(*self.photo.pixels.shape[:2]))
         hints = {
             "box": None if self.drawn.lasso else around,
             "lasso": np.array(self.drawn.lasso) - corner if self.drawn.lasso else None,

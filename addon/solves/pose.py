@@ -479,7 +479,7 @@ def _is_same_shot(setup: PoseSetup, view: PoseView) -> bool:
 def preview_mask(
     scene: bpy.types.Scene, silhouette: ImageSource, mask: MaskKey, camera: str = "", thing: str = "", is_whole: bool = True
 ) -> np.ndarray:
-    """(H, W) float32, row 0 on top: what the solve would take as the object.  Raises SolverError.
+    """(H, W) coverage or bool, row 0 on top: what the solve would take as the object.  Raises SolverError.
 
     camera: whose background it is, the scene's if not given.  thing: the object, for keys that know it by its name.
     """

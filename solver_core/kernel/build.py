@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 FOLDER = Path(__file__).resolve().parent
-SUBJECTS = ("raster", "distance", "tree", "contour", "lines", "crop", "vertices", "silhouette")
+SUBJECTS = ("raster", "distance", "tree", "contour", "lines", "crop", "vertices", "silhouette", "png")
 SOURCES = [FOLDER / f"{name}.c" for name in SUBJECTS]
 
 # No contraction of a * b + c into one rounding: the masks must equal those of NumPy to the pixel.

@@ -18,7 +18,7 @@
 #define EXPORT __attribute__((visibility("default")))
 #endif
 
-#define KERNEL_VERSION 10 /* loader.py asks for the same; raise both when an interface or a result changes */
+#define KERNEL_VERSION 11 /* loader.py asks for the same; raise both when an interface or a result changes */
 
 EXPORT int32_t solver_core_kernel_version(void);
 
@@ -217,6 +217,15 @@ EXPORT void solver_core_mask_channels(int64_t count, int64_t num_pixels, const f
  */
 EXPORT void solver_core_unit_vertices(int64_t count, const MeshArrays *meshes, const double *matrices, float *vertices,
                                       double *boxes);
+
+/* What filters of PNG files made rows of.
+ *
+ * rows: (height, 1 + row_bytes), the first byte being the filter.  pixel_bytes: of a pixel, at least 1.  nothing: (row_bytes) zeros,
+ * which lie above the first row.  values: (height, row_bytes).  Returns -1, or the first row whose filter is unknown; it and what
+ * follows are not written.
+ */
+EXPORT int64_t solver_core_unfilter(int64_t height, int64_t row_bytes, int64_t pixel_bytes, const uint8_t *rows,
+                                    const uint8_t *nothing, uint8_t *values);
 
 static inline void cross(const double *a, const double *b, double *result)
 {

@@ -21,7 +21,7 @@ from solver_core.errors import SetupError
 
 logger = logging.getLogger(__name__)
 
-KERNEL_VERSION = 10  # of the interface and results; equals KERNEL_VERSION in kernel.h
+KERNEL_VERSION = 11  # of the interface and results; equals KERNEL_VERSION in kernel.h
 HOW_TO_BUILD = "`python -m pip install ziglang` and `python -m solver_core.kernel.build` make one"
 MAX_SIDE = 65536  # pixels of an image; the rasteriser clips what is farther from its corner (GUARD in raster.c)
 
@@ -188,6 +188,10 @@ FUNCTIONS = {
     "solver_core_unit_vertices": (
         None,
         [_INT64, _given(MESH_ARRAYS, 1), _given(np.float64, 3), _filled(np.float32, 2), _filled(np.float64, 2)],
+    ),
+    "solver_core_unfilter": (
+        _INT64,
+        [_INT64, _INT64, _INT64, _given(np.uint8, 2), _given(np.uint8, 1), _filled(np.uint8, 2)],
     ),
 }
 

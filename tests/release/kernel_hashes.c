@@ -211,6 +211,23 @@ static void try_samples(void *library)
     print_hash("unit", unit, sizeof unit);
 }
 
+static void try_rows(void *library)
+{
+    int64_t (*unfilter)(int64_t, int64_t, int64_t, const uint8_t *, const uint8_t *, uint8_t *) =
+        find(library, "solver_core_unfilter");
+    static uint8_t rows[SIDE][SIDE + 1], nothing[SIDE], values[SIDE][SIDE];
+    for (int row = 0; row < SIDE; row++) {
+        rows[row][0] = (uint8_t)(row % 5);
+        for (int i = 1; i <= SIDE; i++)
+            rows[row][i] = (uint8_t)(256 * random_number());
+    }
+    if (unfilter(SIDE, SIDE, 3, rows[0], nothing, values[0]) >= 0) {
+        fprintf(stderr, "the rows were refused\n");
+        exit(2);
+    }
+    print_hash("rows", values, sizeof values);
+}
+
 static void try_tree(void *library)
 {
     int32_t (*damped_step)(int64_t, int32_t, int32_t, int32_t, const int32_t *, const int32_t *, const int32_t *, const double *,
@@ -250,6 +267,7 @@ int main(int count, char **arguments)
     try_images(library);
     try_samples(library);
     try_lines(library);
+    try_rows(library);
     try_tree(library);
     return 0;
 }
