@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from solver_core.kernel.tree import cross
+
 SMALL_ANGLE = 1e-4  # below this sin(a) / a loses digits in float32; the series is exact to float32 there
 
 # Products, matrices and their inverses are linear in the products ww, wx, .. zz of components.  One matrix product for all
@@ -57,8 +59,8 @@ def normalized(wxyz: np.ndarray) -> np.ndarray:
 def rotate(wxyz: np.ndarray, vectors: np.ndarray) -> np.ndarray:
     """(..., 3) vectors turned by (..., 4) quaternions."""
     w, axis = wxyz[..., :1], wxyz[..., 1:]
-    twice_cross = 2 * np.cross(axis, vectors)
-    return vectors + w * twice_cross + np.cross(axis, twice_cross)
+    twice_cross = 2 * cross(axis, vectors)
+    return vectors + w * twice_cross + cross(axis, twice_cross)
 
 
 def wxyz_from_rotvec(rotvec: np.ndarray) -> np.ndarray:

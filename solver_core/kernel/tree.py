@@ -272,7 +272,7 @@ def _transposed(matrices: np.ndarray) -> np.ndarray:
 
 def cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """np.cross for (..., 3), several times faster."""
-    product = np.empty(np.broadcast_shapes(a.shape, b.shape), a.dtype)
+    product = np.empty(np.broadcast_shapes(a.shape, b.shape), np.result_type(a, b))
     for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
         np.multiply(a[..., j], b[..., k], out=product[..., i])
         product[..., i] -= a[..., k] * b[..., j]

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from solver_core import render
+from solver_core.kernel.tree import cross
 from solver_core.mesh import Mesh
 
 MAP_SIZE = 192  # texels along a side of a depth map; the edge of a shadow is off by about one of them
@@ -136,9 +137,9 @@ def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def _frames(backwards: np.ndarray) -> np.ndarray:
     """(B, 3, 3) rotations into frames whose z axis is the given unit vector (B, 3)."""
     helper = np.where(np.abs(backwards[:, 1:2]) < 0.9, [0, 1, 0], [1, 0, 0]).astype(np.float32)
-    right = np.cross(helper, backwards)
+    right = cross(helper, backwards)
     right /= np.linalg.norm(right, axis=1, keepdims=True)
-    return np.stack([right, np.cross(backwards, right), backwards], axis=1).astype(np.float32)
+    return np.stack([right, cross(backwards, right), backwards], axis=1).astype(np.float32)
 
 
 def _matrices(rotation: np.ndarray, origin: np.ndarray | None = None) -> np.ndarray:

@@ -120,8 +120,11 @@ def observe(image: np.ndarray, weight: np.ndarray) -> LightingObservation:
     return LightingObservation((image / level[:, None, None]).astype(np.float32), weight.astype(np.float32), level)
 
 
-def fit_linear(lights: Images, observation: LightingObservation, known: Known) -> Linear:
-    """Non-negative least squares for strengths and sky, robust to highlights and to what is not modelled."""
+def fit_linear(lights: Images, observation: LightingObservation, known: Known, rounds: int = ROUNDS) -> Linear:
+    """Non-negative least squares for strengths and sky, robust to highlights and to what is not modelled.
+
+    rounds: of least squares; after each, points that are explained badly count less.
+    """
     images, num_lamps = lights.images, lights.num_lamps
     count, colours, num_terms, _ = images.shape
     is_lamp = np.arange(num_terms) < num_lamps
@@ -136,7 +139,7 @@ def fit_linear(lights: Images, observation: LightingObservation, known: Known) -
     weight = observation.weight
     if not allowed.any():
         return Linear(*np.split(given.transpose(0, 2, 1).astype(np.float32), [num_lamps], axis=1))
-    for _ in range(ROUNDS):
+    for remaining in reversed(range(rounds)):
         weighted = images * weight[:, None, None]
         squares = (weighted @ images.transpose(0, 1, 3, 2)).astype(np.float64)  # (B, 3, K + T, K + T)
         sky_squared = squares[:, :, num_lamps:, num_lamps:].sum(axis=(2, 3))
@@ -144,6 +147,8 @@ def fit_linear(lights: Images, observation: LightingObservation, known: Known) -
         products = (weighted @ observed)[..., 0] - (squares @ given[..., None])[..., 0]
         found, _ = non_negative(squares.reshape(-1, num_terms, num_terms), products.reshape(-1, num_terms), allowed)
         amounts = (found.reshape(given.shape) + given).astype(np.float32)  # (B, 3, K + T)
+        if not remaining:
+            break
         residual = observed[..., 0] - (amounts[:, :, None] @ images)[:, :, 0]
         weight = observation.weight * _robust_weight(np.einsum("bcp,bcp->bp", residual, residual) / colours)
     return Linear(*np.split(amounts.transpose(0, 2, 1), [num_lamps], axis=1))
@@ -155,6 +160,7 @@ def fit_tinted(
     is_of: np.ndarray,
     observation: LightingObservation,
     known: Known,
+    rounds: int = ROUNDS,
 ) -> tuple[Linear, np.ndarray]:
     """Strengths and sky as fit_linear finds them, and tints (B, M, 3) >= 0 by which the albedo of M objects is multiplied.
 
@@ -162,7 +168,7 @@ def fit_tinted(
     albedo is not in question.
     """
     is_other, plain = 1 - is_of.sum(axis=1), arriving.on(albedo)
-    linear = fit_linear(plain, observation._replace(weight=observation.weight * is_other), known)
+    linear = fit_linear(plain, observation._replace(weight=observation.weight * is_other), known, rounds)
     tint = np.ones((*is_of.shape[:2], 3), np.float32)
     tinted = plain
     for _ in range(TINT_ROUNDS):
@@ -171,7 +177,7 @@ def fit_tinted(
         weighted = is_of * weight[:, None]
         tint = _ratio(weighted @ (untinted * observation.image), weighted @ (untinted * untinted))
         tinted = arriving.on(tint_albedo(albedo, is_of, tint))
-        linear = fit_linear(tinted, observation, known)
+        linear = fit_linear(tinted, observation, known, rounds)
     return linear, tint
 
 

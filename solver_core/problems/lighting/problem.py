@@ -14,6 +14,7 @@ from solver_core.problems.lighting.least_squares import shading_solution
 from solver_core.problems.lighting.lights import Light
 from solver_core.problems.lighting.lights.several import Lamps
 from solver_core.problems.lighting.observation import (
+    ROUNDS,
     UNIFORM_SKY,
     Arriving,
     Known,
@@ -74,12 +75,19 @@ class LightingProblem:
     def manifold(self) -> Manifold:
         return self.lamps.manifold
 
-    def forward(self, x: np.ndarray, rows: np.ndarray) -> LightingPrediction:
-        return self.explain(self.lamps.shade(self.scene.of(rows), x, self.map_size), rows)
+    def forward(self, x: np.ndarray, rows: np.ndarray, weight: np.ndarray | None = None) -> LightingPrediction:
+        """weight: as in explain."""
+        return self.explain(self.lamps.shade(self.scene.of(rows), x, self.map_size), rows, weight)
 
-    def explain(self, shading: np.ndarray, rows: np.ndarray) -> LightingPrediction:
-        """What of the observation lamps of this shading (B, K, P) explain, with what is linear fitted."""
+    def explain(self, shading: np.ndarray, rows: np.ndarray, weight: np.ndarray | None = None) -> LightingPrediction:
+        """What of the observation lamps of this shading (B, K, P) explain, with what is linear fitted.
+
+        weight: (B, P) of the points in that fit; None = the observation's, and less of points that are explained badly.
+        """
         surface, observed, known = take(self.scene.surface, rows), take(self.observation, rows), self._known(rows)
+        rounds = ROUNDS
+        if weight is not None:
+            observed, rounds = observed._replace(weight=weight), 1
         albedo, lamps = surface.albedo, shading[..., None]
         if self.surroundings is not None:
             lamps = self.surroundings.with_bounces(lamps, albedo[:, None])
@@ -87,12 +95,12 @@ class LightingProblem:
         if self.tinted:
             is_of = surface.object_index[:, None] == np.array(self.tinted)[:, None]  # (B, M, P)
             is_of = is_of.astype(np.float32)
-            linear, tint = fit_tinted(arriving, albedo, is_of, observed, known)
+            linear, tint = fit_tinted(arriving, albedo, is_of, observed, known, rounds)
             albedo = tint_albedo(albedo, is_of, tint)
             lights = arriving.on(albedo)
         else:
             lights = arriving.on(albedo)
-            linear = fit_linear(lights, observed, known)
+            linear = fit_linear(lights, observed, known, rounds)
             tint = np.ones((len(rows), 0, 3), np.float32)
         ambient = np.einsum("t,btc->bc", self.sky.mean, linear.sky)
         return LightingPrediction(shading, *linear, ambient, albedo, tint, lights.mixed(linear))

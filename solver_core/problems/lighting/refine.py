@@ -71,11 +71,11 @@ def linearised(
     count, num_moves, numbers = moves.shape
     both_ways = np.stack([moves, -moves], axis=2).reshape(-1, numbers)  # (B K 2, D)
     probes = problem.manifold.retract(np.repeat(x, 2 * num_moves, axis=0), both_ways).astype(np.float32)
-    images = problem.forward(probes, np.repeat(rows, 2 * num_moves)).image
-    images = images.reshape(count, num_moves, 2, *images.shape[1:])
-    slopes = (images[:, :, 0] - images[:, :, 1]) / 2  # (B, K, P, 3) change of the image by one move
     residual = prediction.image - observation.image
     weight = observation.weight * robust_weight(residual)
+    images = problem.forward(probes, np.repeat(rows, 2 * num_moves), np.repeat(weight, 2 * num_moves, axis=0)).image
+    images = images.reshape(count, num_moves, 2, *images.shape[1:])
+    slopes = (images[:, :, 0] - images[:, :, 1]) / 2  # (B, K, P, 3) change of the image by one move
     curvature = np.einsum("bp,bkpc,blpc->bkl", weight, slopes, slopes, optimize=True).astype(np.float64)
     slope = np.einsum("bp,bkpc,bpc->bk", weight, slopes, residual, optimize=True).astype(np.float64)
     unit = residual.shape[2] * ROBUST * black_cost(observation)  # of the squares, in energies

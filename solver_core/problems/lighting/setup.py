@@ -13,6 +13,7 @@ from solver_core.checks import checked_array, checked_camera, checked_numbers, c
 from solver_core.errors import ConfigError, ObservationError, SetupError, shown
 from solver_core.frames import Camera
 from solver_core.mesh import Mesh
+from solver_core.problem import repeated
 from solver_core.problems.lighting.known import KnownLight, checked_strength, known_lights
 from solver_core.problems.lighting.lights import LIGHTS, Light
 from solver_core.problems.lighting.observation import observe
@@ -137,6 +138,7 @@ class LightingSetup:
     def problem_at(self, pixels: Pixels, map_size: int) -> LightingProblem:
         """The problem of one instance at chosen pixels."""
         lit = lit_scene([self.scene.mesh], self.buffer, [pixels])
+        lit = lit._replace(surface=repeated(lit.surface, 1))  # so that looks at many lights take no copies
         suns = around = None
         if self.has_indirect:
             suns = SkySuns.of(lit)
@@ -144,7 +146,7 @@ class LightingSetup:
         image = self.photograph.image[pixels.row, pixels.column][None]
         for light in self.known:
             image = image - lit.surface.albedo * self._known_radiance(light, lit, around, map_size)
-        observation = observe(image, lit.surface.weight)
+        observation = repeated(observe(image, lit.surface.weight), 1)
         strength = np.full((1, 3), np.nan, np.float32)
         if self.strength is not None:
             strength = (self.strength / self.strength_unit(lit) / observation.level[:, None]).astype(np.float32)

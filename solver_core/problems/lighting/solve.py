@@ -545,6 +545,8 @@ class LightingSession(Session[LightingStep, LightingSolution]):
 
     def _doubt(self) -> Iterator[LightingStep]:
         """Whether two lamps explain the image much better where only one was looked for: then that one may be wrong."""
+        if log_evidence(np.zeros(1))[0] - log_evidence(self.best.energy)[0] < UNASKED_GAIN:
+            return  # not even a perfect answer would be so much better
         with_one, with_two = self._look.left_by_two()
         is_less_left = with_two <= LEFT_BY_TWO * with_one and with_one - with_two >= LEAST_LEFT
         if_wide = self._gain_if_wide()

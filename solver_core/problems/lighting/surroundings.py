@@ -66,4 +66,12 @@ class Surroundings(NamedTuple):
         """(..., P, 3) radiance of white points, of that without a bounce (..., P, 1 or 3); albedo: (..., P, 3)."""
         albedo = albedo[..., self.patches, :]
         first = straight[..., self.patches, :] * albedo  # what leaves the patches, then with what came from others
-        return straight + self.transport @ (first + albedo * (self.transport[self.patches] @ first))
+        leaving = first + albedo * _onto(self.transport[self.patches], first)
+        return straight + _onto(self.transport, leaving)
+
+
+def _onto(transport: np.ndarray, leaving: np.ndarray) -> np.ndarray:
+    """(..., P, C) transport (P, S) @ leaving (..., S, C): one product for many lights, as each reads the whole matrix."""
+    *many, patches, colours = leaving.shape
+    arriving = transport @ np.moveaxis(leaving, -2, 0).reshape(patches, -1)  # (P, ... C)
+    return np.moveaxis(arriving.reshape(-1, *many, colours), 0, -2)

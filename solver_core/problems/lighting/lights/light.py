@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
+from solver_core.kernel.tree import cross
 from solver_core.manifolds import Manifold
 
 if TYPE_CHECKING:
@@ -134,9 +135,9 @@ def across(x: np.ndarray) -> np.ndarray:
     """(B, 2, 3) unit vectors perpendicular to x (B, 3), any length, and to each other."""
     towards = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), np.finfo(np.float32).tiny)
     helper = np.where(np.abs(towards[:, 1:2]) < 0.9, [0, 1, 0], [1, 0, 0])
-    right = np.cross(helper, towards)
+    right = cross(helper, towards)
     right /= np.linalg.norm(right, axis=1, keepdims=True)
-    return np.stack([right, np.cross(towards, right)], axis=1)
+    return np.stack([right, cross(towards, right)], axis=1)
 
 
 def triangles(directions: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from solver_core.kernel.tree import cross
 from solver_core.manifolds import Manifold, UnitSphere
 from solver_core.problems.lighting.lights.light import (
     START_DIRECTION,
@@ -54,7 +55,7 @@ class Sun:
 
     def slopes(self, surface: Surface, x: np.ndarray) -> np.ndarray:
         is_lit = self.irradiance(surface, x) > 0
-        return np.where(is_lit[..., None], np.cross(x[:, None], surface.normal), 0)
+        return np.where(is_lit[..., None], cross(x[:, None], surface.normal), 0)
 
     def unit_moves(self, x: np.ndarray) -> np.ndarray:
         return across(x)
@@ -66,10 +67,10 @@ class Sun:
         return solved / np.maximum(np.linalg.norm(solved, axis=1, keepdims=True), np.finfo(np.float32).eps)
 
     def step_from_velocity(self, x: np.ndarray, velocity: np.ndarray) -> np.ndarray:
-        return np.cross(x, velocity)
+        return cross(x, velocity)
 
     def velocity_from_step(self, x: np.ndarray, step: np.ndarray) -> np.ndarray:
-        return np.cross(step, x)
+        return cross(step, x)
 
     def doubts(self, x: np.ndarray) -> list[Doubt]:
         return []
