@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import bpy
 
-from solver_core.problems.lighting.lights import LIGHTS
+from solver_core.problems.lighting.lights import kinds_of
 
 from .. import messages, options, panels, preferences
 from ..properties import LightingProperties
@@ -38,7 +38,7 @@ class DEEP_FEEDBACK_OT_solve_lighting(LiveOperator, LightingProperties, bpy.type
             light=settings.lamp.name if settings.lamp else "",
             mask=settings.mask.chosen if settings.use_mask else None,
             ignored=settings.ignored,
-            options=preferences.with_weights(context, chosen_options, LIGHTS[chosen_options.kind].weights),
+            options=preferences.with_weights(context, chosen_options, kinds_of(chosen_options.kind)[0].weights),
         )
 
     def go_on_from(self, solve: LightingSolve, earlier: LightingSolve) -> None:

@@ -57,9 +57,11 @@ class FurtherLight:
     """Another light that was found beside the first, as it was solved; see FoundLight."""
 
     light: str
+    kind: Literal["sun", "point"]
     direction_world: Vector | None
     position_world: Vector | None
     strength: Vector
+    strength_unit: Literal["W/m2", "W"]
     uncertainty_deg: float
     verdict: Literal["good", "doubtful", "bad"]
 

@@ -19,7 +19,7 @@ from solver_core.options import option
 from solver_core.problems.lighting.disc import SunSize
 from solver_core.problems.lighting.drawing import LightingCanvas
 from solver_core.problems.lighting.known import KnownLight
-from solver_core.problems.lighting.lights import LIGHTS, Light
+from solver_core.problems.lighting.lights import LIGHTS, MIXED, Light, kinds_of
 from solver_core.problems.lighting.metrics import angle_deg
 from solver_core.problems.lighting.setup import LightingSetup
 from solver_core.problems.lighting.solve import LightingOptions, LightingSession, LightingSolution, unexplained
@@ -127,12 +127,14 @@ class LightingTask:
 
     @property
     def kind(self) -> Light:
-        return LIGHTS[self.options.kind]
+        """The one that is looked for first."""
+        return kinds_of(self.options.kind)[0]
 
 
 class LightAnswer(NamedTuple):
     """light_world: (3,) unit direction towards the sun, or position.  strength: (3,) in Blender's units, None on the way."""
 
+    kind: Light
     light_world: np.ndarray
     strength: np.ndarray | None
 
@@ -256,6 +258,8 @@ class LightingSolve:
             require_editable(scene.world)
         handle, before = None, None
         if task.light:
+            if task.options.kind == MIXED:
+                raise SetupError(f"'{task.light}' stays what it is: choose its kind, or no light for mixed ones.")
             light = find_object(scene, task.light, "light")
             check_light(light, task.kind.name)
             handle = Handle.of(light)
@@ -280,7 +284,7 @@ class LightingSolve:
         light = earlier.handle.find(scene) if is_new_again and earlier.handle is not None else None
         if light is None:
             return
-        if light.data.type == self.task.kind.name.upper():
+        if light.data.type == self.task.options.kind.upper():
             self.handle, self.reused = Handle.of(light), _Light.of(scene, light)
         elif earlier.is_as_made(scene, earlier.handle):
             self.outdated += (earlier.handle,)
@@ -334,17 +338,18 @@ class LightingSolve:
         )
 
     def steps(self) -> Iterator[Step]:
-        task, inputs, part, kind = self.task, self.inputs, self.parts[0], self.task.kind
+        task, inputs, part = self.task, self.inputs, self.parts[0]
         session = LightingSession(self._setup(), task.options)
         centre, radius = inputs.bounds()
 
         def show(
-            phase: str, lights_camera: list[np.ndarray], energy: float, seconds: float, strength: np.ndarray | None
+            phase: str, found: list[tuple[Light, np.ndarray]], energy: float, seconds: float, strength: np.ndarray | None
         ) -> Step:
+            """found: kinds, and lights in the camera's frame."""
             index = len(session.history) - (strength is None)
-            lights = [self._light_world(light) for light in lights_camera]
-            answer = LightAnswer(lights[0], strength)
-            places = [light if kind.has_position else centre + 2 * radius * light for light in lights]
+            lights = [(kind, self._light_world(kind, light)) for kind, light in found]
+            answer = LightAnswer(*lights[0], strength)
+            places = [light if kind.has_position else centre + 2 * radius * light for kind, light in lights]
             return Step(
                 part,
                 index,
@@ -359,19 +364,23 @@ class LightingSolve:
             )
 
         for step in session:
-            yield show(step.phase, [step.light], step.energy, step.seconds, None)
+            yield show(step.phase, [(LIGHTS[step.kind], step.light)], step.energy, step.seconds, None)
         self.solution, self.setup = session.result(), session.setup
         first, last = session.history[0], session.history[-1]
-        moved = (kind.offset_from(session.problem.scene.centre, light[None]) for light in (first.light, self.solution.light))
+        found = [(LIGHTS[lamp.kind], lamp.light) for lamp in self.solution.lamps]
+        moved = (
+            kind.offset_from(session.problem.scene.centre, light[None])
+            for kind, light in ((LIGHTS[first.kind], first.light), found[0])
+        )
         self.moved_deg = float(angle_deg(*moved)[0])
-        lights = [lamp.light for lamp in self.solution.lamps]
-        yield show("result", lights, last.energy, self.solution.seconds, self.solution.strength)
+        yield show("result", found, last.energy, self.solution.seconds, self.solution.strength)
 
     def apply(self, step: Step) -> None:
         self._write(step.answer)
 
     def keep(self) -> bool:
-        self._write(LightAnswer(self._light_world(self.solution.light), self.solution.strength))
+        kind = self._kind
+        self._write(LightAnswer(kind, self._light_world(kind, self.solution.light), self.solution.strength))
         scene = self.scene.require_scene()
         _remove(scene, self.outdated)
         if self.outdated_sky is not None:
@@ -403,8 +412,11 @@ class LightingSolve:
 
     def _gap(self, world_from_light: np.ndarray, strength: np.ndarray, scene: bpy.types.Scene) -> str:
         """What the light is in the scene, where that is not what was solved, as the end of a sentence."""
-        solved, share = self._light_world(self.solution.light), strength.max() / max(self.solution.strength.max(), 1e-12)
-        if self.task.kind.has_position:
+        solved, share = (
+            self._light_world(self._kind, self.solution.light),
+            strength.max() / max(self.solution.strength.max(), 1e-12),
+        )
+        if self._kind.has_position:
             distance = np.linalg.norm(world_from_light[:3, 3] - solved) * scene.unit_settings.scale_length
             if distance > DISTANCE_TOLERANCE:
                 return f"the light is {100 * distance:.1f} cm from where it was solved to be"
@@ -460,7 +472,7 @@ class LightingSolve:
 
     def _found(self, scene: bpy.types.Scene, world_from_light: np.ndarray, strength: np.ndarray) -> FoundLight:
         """The answer, for a light at a rigid (4, 4) with a strength (3,)."""
-        kind, world_from_camera = self.task.kind, self.inputs.world_from_camera
+        kind, world_from_camera = self._kind, self.inputs.world_from_camera
         camera_from_light = np.linalg.solve(world_from_camera, world_from_light)
         column = 3 if kind.has_position else 2
         columns = vector(world_from_light[:3, column]), vector(camera_from_light[:3, column])
@@ -474,7 +486,7 @@ class LightingSolve:
             *(nothing if kind.has_position else columns),
             *(columns if kind.has_position else nothing),
             vector(strength),
-            "W" if kind.has_position else "W/m2",
+            kind.unit,
             vector(self.solution.ambient),
             *(nothing if sky is None else (vector(sky.above), vector(sky.below))),
             float(self.solution.uncertainty_deg),
@@ -484,9 +496,11 @@ class LightingSolve:
 
     def _found_further(self) -> Iterator[FurtherLight]:
         for one, lamp in zip(self.further, self.solution.lamps[1:], strict=False):  # none before they are kept
-            place = vector(self._light_world(lamp.light))
-            places = (None, place) if self.task.kind.has_position else (place, None)
-            yield FurtherLight(one.name, *places, vector(lamp.strength), float(lamp.uncertainty_deg), lamp.verdict.value)
+            kind = LIGHTS[lamp.kind]
+            place = vector(self._light_world(kind, lamp.light))
+            places = (None, place) if kind.has_position else (place, None)
+            strength = vector(lamp.strength), kind.unit
+            yield FurtherLight(one.name, kind.name, *places, *strength, float(lamp.uncertainty_deg), lamp.verdict.value)
 
     def step_at(self, step: Step, frame: int) -> Step | None:
         return None
@@ -501,7 +515,9 @@ class LightingSolve:
             picture = canvas.photograph()
             return np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8)])
         draw = {"RELIT": canvas.relit, "DIFFERENCE": canvas.difference}[what]
-        return np.dstack([draw(np.array([lamp.light for lamp in self.solution.lamps])), np.uint8(255) * canvas.is_lit])
+        lamps = self.solution.lamps
+        drawn = draw(np.array([lamp.light for lamp in lamps]), [LIGHTS[lamp.kind] for lamp in lamps])
+        return np.dstack([drawn, np.uint8(255) * canvas.is_lit])
 
     @functools.cached_property
     def _canvas(self) -> LightingCanvas:
@@ -624,20 +640,30 @@ class LightingSolve:
             sentences.append(f"{len(counted)} other {are} as known: {', '.join(counted)}.")
         return sentences
 
-    def _light_world(self, light_camera: np.ndarray) -> np.ndarray:
+    @property
+    def _kind(self) -> Light:
+        """Of the light that was found."""
+        return LIGHTS[self.solution.lamps[0].kind]
+
+    def _light_world(self, kind: Light, light_camera: np.ndarray) -> np.ndarray:
         """(3,) direction or position in the world."""
-        if self.task.kind.has_position:
+        if kind.has_position:
             return self.inputs.to_world(light_camera)
         return self.inputs.world_from_camera[:3, :3] @ light_camera
 
     def _write(self, answer: LightAnswer) -> None:
         scene = self.scene.require_scene()
-        if self.before is None and (self.handle is None or self.handle.find(scene) is None):
-            self.handle = Handle.of(new_light(scene, self.task.kind.name))
+        if self.before is None:
+            there = None if self.handle is None else self.handle.find(scene)
+            if there is not None and there.data.type != answer.kind.name.upper():  # it turned out to be of another kind
+                remove_light(there)
+                there = None
+            if there is None:
+                self.handle = Handle.of(new_light(scene, answer.kind.name))
         light = self.handle.require(scene)
         world_from_light = None if self.before is None else self.before.world_from_light
         placement = AT_ORIGIN if self.before is None else self.before.placement
-        place(light, placement, self._moved(world_from_light, answer.light_world))
+        place(light, placement, self._moved(answer.kind, world_from_light, answer.light_world))
         if answer.strength is not None:
             self._own_data(light)
             _shine(light, answer.strength, self.solution.size)
@@ -660,18 +686,19 @@ class LightingSolve:
         """New lights for all lamps but the first."""
         scene, handles = self.scene.require_scene(), []
         for number, lamp in enumerate(self.solution.lamps[1:], 2):
-            light = new_light(scene, self.task.kind.name)
-            light.name = f"{self.light} {number}"
-            place(light, AT_ORIGIN, self._moved(None, self._light_world(lamp.light)))
+            kind = LIGHTS[lamp.kind]
+            light = new_light(scene, kind.name)
+            light.name = f"{self.light if kind is self._kind else light.name} {number}"
+            place(light, AT_ORIGIN, self._moved(kind, None, self._light_world(kind, lamp.light)))
             _shine(light, lamp.strength, lamp.size)
             handles.append(Handle.of(light))
             self.made[handles[-1]] = _look(light)
         self.further = tuple(handles)
 
-    def _moved(self, world_from_light: np.ndarray | None, light_world: np.ndarray) -> np.ndarray:
+    def _moved(self, kind: Light, world_from_light: np.ndarray | None, light_world: np.ndarray) -> np.ndarray:
         """(4, 4) a light, None = a new one, brought to a position or turned to a direction (3,)."""
         moved = np.eye(4) if world_from_light is None else world_from_light.copy()
-        if self.task.kind.has_position:
+        if kind.has_position:
             moved[:3, 3] = light_world
             return moved
         moved = aim(moved, light_world)

@@ -110,8 +110,8 @@ def test_layers_of_a_file_are_the_picture_that_was_saved(codec, depth, scene, tm
 
 def test_blender_shows_the_sun_of_an_environment_file_where_it_was_found(scene, tmp_path):
     towards = np.array([0.5, -0.3, 0.8]) / np.linalg.norm([0.5, -0.3, 0.8])
-    lamp = SimpleNamespace(direction=towards, strength=np.full(3, 3.0), size=SimpleNamespace(angle_deg=8.0))
-    found = SimpleNamespace(lamps=[lamp], sky=None, position=None)
+    lamp = SimpleNamespace(direction=towards, position=None, strength=np.full(3, 3.0), size=SimpleNamespace(angle_deg=8.0))
+    found = SimpleNamespace(lamps=[lamp], sky=None)
     write_radiance(tmp_path / "around.hdr", found_environment(found, np.eye(4)))
     world = bpy.data.worlds.new("Found")
     nodes = world.node_tree.nodes

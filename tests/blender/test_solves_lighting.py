@@ -484,6 +484,7 @@ def test_restore_puts_back_the_lamp_or_removes_the_new_one(is_new, lit, folder):
     [
         ({"light": "Suzanne"}, "'Suzanne' is not a Sun light"),
         ({"light": "Light", "options": LightingTaskOptions(kind="point")}, "'Light' is not a Point light"),
+        ({"light": "Light", "options": LightingTaskOptions(kind="mixed")}, "'Light' stays what it is: choose its kind"),
         ({"objects": ("Camera",)}, "No visible object with faces"),
         ({"camera": ""}, "Choose a camera: none is given."),
     ],
@@ -537,14 +538,35 @@ def test_a_second_sun_and_its_sky_are_set_and_taken_out_again(lit, folder):
     assert "Solved Sky" not in bpy.data.node_groups
 
 
-def drain_as_if_twice(solve):
-    """Lets a solve find its lamp a second time, as a further one."""
+def drain_as_if_twice(solve, **changes):
+    """Lets a solve find its lamp a second time, as a further one; changes: of the first."""
     assert not list(solve.read(1))
     for step in solve.steps():
         solve.apply(step)
-    solve.solution = replace(solve.solution, lamps=[*solve.solution.lamps] * 2)
+    (lamp,) = solve.solution.lamps
+    solve.solution = replace(solve.solution, lamps=[replace(lamp, **changes), lamp])
     solve.keep()
     list(solve.finish())
+
+
+def test_lights_of_mixed_kinds_are_set_and_taken_out_again(lit, folder):
+    light, _, source = two_suns(lit, folder)
+    bpy.data.lights.remove(light.data)
+    before = lights_and_worlds()
+    options = LightingTaskOptions(kind="mixed", lamps=2, steps=1, restarts=0, refine=False)
+    solve = LightingSolve.gather(lit, LightingTask(source, "Camera", options=options))
+
+    drain_as_if_twice(solve, kind="point", position=np.array([0.2, 0.1, -2.0]))
+
+    near, sun = (lit.objects[name] for name in ("Solved Point", "Solved Sun 2"))
+    assert (near.data.type, sun.data.type, solve.light) == ("POINT", "SUN", "Solved Point")
+    assert solve.found().position_world == pytest.approx(tuple(near.location), abs=1e-5)
+    (further,) = solve.found().further
+    assert (solve.found().strength_unit, further.kind, further.strength_unit) == ("W", "sun", "W/m2")
+    assert further.direction_world == pytest.approx(towards_sun(sun), abs=1e-5)
+    assert solve.compared("RELIT").any()
+    solve.reset()
+    assert lights_and_worlds() == before
 
 
 def lights_and_worlds():

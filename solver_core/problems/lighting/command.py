@@ -20,7 +20,7 @@ from solver_core.command.pictures import write_animation, write_picture
 from solver_core.errors import ConfigError, SetupError
 from solver_core.problems.lighting import drawing
 from solver_core.problems.lighting.environment import found_environment
-from solver_core.problems.lighting.lights import LIGHTS
+from solver_core.problems.lighting.lights import LIGHTS, kinds_of
 from solver_core.problems.lighting.setup import LightingSetup
 from solver_core.problems.lighting.solve import (
     FoundLamp,
@@ -32,7 +32,7 @@ from solver_core.problems.lighting.solve import (
 from solver_core.reading import read_json
 from solver_core.render.gbuffer import Albedo, Passes
 
-HELP = "Finds the sun or the point light of an image from the geometry it shows and the camera."
+HELP = "Finds the suns and point lights of an image from the geometry it shows and the camera."
 EXAMPLE = "solver_core solve lighting --mesh car.obj --image car.png --camera camera.json --picture lit.png"
 
 STEP_MILLISECONDS = 350  # long enough to see what a step changed
@@ -101,9 +101,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exit code of the verdict.  Raises SolverError for wrong input."""
-    if args.environment is not None and LIGHTS[args.kind].has_position:
+    if args.environment is not None and kinds_of(args.kind)[0].has_position:
         raise ConfigError("--environment holds light from far away, and a point light is near: use --kind sun")
-    setup = read_setup(args, args.kind)
+    setup = read_setup(args, kinds_of(args.kind)[0].name)
     session = LightingSession(setup, options_from(args, LightingOptions))
     with console.progress("solving") as show:
         result = session.run(lambda step: show(f"{step.phase}, {_explained(step.energy)}"))
@@ -112,13 +112,16 @@ def run(args: argparse.Namespace) -> int:
     if args.picture is not None:
         canvas = drawing.LightingCanvas.of(replace(setup, sky=session.setup.sky))
         captions = ["photograph and light", "estimate", f"difference: {result.image_error:.1%}"]
-        write_picture(args.picture, drawing.draw_result(canvas, np.array([lamp.light for lamp in result.lamps]), captions))
+        lights, kinds = np.array([lamp.light for lamp in result.lamps]), [LIGHTS[lamp.kind] for lamp in result.lamps]
+        write_picture(args.picture, drawing.draw_result(canvas, lights, captions, kinds))
     if args.animation is not None:
         write_animation(args.animation, _frames(drawing.LightingCanvas.of(setup), result), STEP_MILLISECONDS)
 
     if args.environment is not None:
         pose = read_pose(args.pose[0]) if args.pose else np.eye(4)
         write_radiance(args.environment, found_environment(result, pose))
+        if near := sum(lamp.position is not None for lamp in result.lamps):
+            console.print_remark(f"The environment holds suns and sky only, not the point lights: {near}.")
 
     for note in result.report.notes:
         console.print_remark(note)
@@ -159,7 +162,8 @@ def _read_albedos(args: argparse.Namespace) -> Sequence[Albedo] | None:
 def _frames(canvas: drawing.LightingCanvas, result: LightingSolution) -> list[np.ndarray]:
     last = len(result.history) - 1
     return [
-        drawing.draw_step(canvas, step.light, _caption(index, step), index == last) for index, step in enumerate(result.history)
+        drawing.draw_step(canvas, step.light, _caption(index, step), index == last, LIGHTS[step.kind])
+        for index, step in enumerate(result.history)
     ]
 
 
@@ -189,6 +193,7 @@ def _content(result: LightingSolution) -> dict[str, Any]:
         "steps": [
             {
                 "phase": step.phase,
+                "kind": step.kind,
                 "light": step.light.tolist(),
                 "energy": round(step.energy, 5),
                 "damping": step.damping,

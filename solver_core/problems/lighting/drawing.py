@@ -12,6 +12,7 @@ import numpy as np
 from solver_core.colour import srgb_from_linear
 from solver_core.command.pictures import CYAN, ORANGE, Colour, Panel, resize, side_by_side
 from solver_core.frames import project
+from solver_core.problems.lighting.lights import Light
 from solver_core.problems.lighting.problem import LightingProblem
 from solver_core.problems.lighting.setup import LightingSetup
 from solver_core.problems.lighting.surface import Pixels
@@ -51,38 +52,44 @@ class LightingCanvas:
         seen = np.where(self.setup.buffer.mask[0][..., None], 1, DIMMED) * self.setup.photograph.image
         return self._picture(seen / self.problem.observation.level[0])
 
-    def relit(self, lights: np.ndarray) -> np.ndarray:
-        """(H, W, 3) uint8 the geometry under a light (3,) in the camera's frame, or K of them (K, 3), and the known lights."""
+    def relit(self, lights: np.ndarray, kinds: Sequence[Light] = ()) -> np.ndarray:
+        """(H, W, 3) uint8 the geometry under a light (3,) in the camera's frame, or K of them (K, 3), and the known lights.
+
+        kinds: of each light; none = that of the setup, as below.
+        """
         pixels, observation = self.pixels, self.problem.observation
         seen = self.setup.photograph.image[pixels.row, pixels.column] / observation.level[0]
-        return self._picture(self._spread(seen - observation.image[0] + self._prediction(lights)))
+        return self._picture(self._spread(seen - observation.image[0] + self._prediction(lights, kinds)))
 
-    def difference(self, lights: np.ndarray) -> np.ndarray:
+    def difference(self, lights: np.ndarray, kinds: Sequence[Light] = ()) -> np.ndarray:
         """(H, W, 3) uint8: orange where the photograph is brighter than the estimate, cyan where it is darker."""
-        residual = self.problem.observation.image[0].mean(axis=1) - self._prediction(lights).mean(axis=1)
+        residual = self.problem.observation.image[0].mean(axis=1) - self._prediction(lights, kinds).mean(axis=1)
         tint = np.where(residual[:, None] > 0, np.array(ORANGE), np.array(CYAN)) / 255
         shown = srgb_from_linear(self._spread(tint * np.clip(np.abs(residual), 0, 1)[:, None]))
         return np.round(255 * shown).astype(np.uint8)
 
-    def draw_light(self, picture: np.ndarray, light: np.ndarray, colour: Colour) -> np.ndarray:
+    def draw_light(self, picture: np.ndarray, light: np.ndarray, colour: Colour, kind: Light | None = None) -> np.ndarray:
         """A copy of a picture with the light: an arrow from the scene towards it, or a dot where it is."""
+        kind = kind or self.setup.kind
         scene, camera = self.problem.scene, self.setup.photograph.camera
         centre = scene.centre[0].astype(np.float64)
-        tip = light if self.setup.kind.has_position else centre + ARROW * float(scene.scale[0]) * light
+        tip = light if kind.has_position else centre + ARROW * float(scene.scale[0]) * light
         nearest = -0.05 * np.linalg.norm(centre)  # a light behind the camera is drawn in its direction
         tip = tip if tip[2] < nearest else centre + (tip - centre) * (nearest - centre[2]) / (tip[2] - centre[2])
         start, end = project(np.stack([centre, tip]), camera.intrinsics) * picture.shape[1] / camera.width
-        if self.setup.kind.has_position:
+        if kind.has_position:
             segments, width = [(end, end)], 2 * DOT_PX
         else:
             segments, width = _arrow(start, _within(picture, start, end)), STROKE_PX
         return _stroke(_stroke(picture, segments, HALO, width + HALO_PX - STROKE_PX), segments, colour, width)
 
-    def _prediction(self, lights: np.ndarray) -> np.ndarray:
+    def _prediction(self, lights: np.ndarray, kinds: Sequence[Light]) -> np.ndarray:
         """(P, 3) relit image in bright levels."""
-        x = np.atleast_2d(self.setup.kind.from_camera(lights, self.problem.scene)).astype(np.float32)
-        problem = replace(self.problem, more=(self.setup.kind,) * (len(x) - 1))
-        return problem.forward(x.reshape(1, -1), np.zeros(1, dtype=int)).image[0]
+        lights = np.atleast_2d(lights)
+        kinds = tuple(kinds) or (self.setup.kind,) * len(lights)
+        x = [kind.from_camera(light[None], self.problem.scene) for kind, light in zip(kinds, lights, strict=True)]
+        problem = replace(self.problem, kind=kinds[0], more=kinds[1:])
+        return problem.forward(np.concatenate(x, axis=1).astype(np.float32), np.zeros(1, dtype=int)).image[0]
 
     def _spread(self, values: np.ndarray) -> np.ndarray:
         """(H, W, 3) image of the values (P, 3) of the usable pixels."""
@@ -95,18 +102,23 @@ class LightingCanvas:
         return np.round(255 * srgb_from_linear(image * EXPOSURE)).astype(np.uint8)
 
 
-def draw_result(canvas: LightingCanvas, lights: np.ndarray, captions: Sequence[str]) -> np.ndarray:
-    """Photograph with the lights (K, 3), relit estimate and difference, side by side, each with its caption."""
-    photograph, relit, difference = map(_scaled, (canvas.photograph(), canvas.relit(lights), canvas.difference(lights)))
-    for light in lights:
-        photograph = canvas.draw_light(photograph, light, ORANGE)
+def draw_result(canvas: LightingCanvas, lights: np.ndarray, captions: Sequence[str], kinds: Sequence[Light] = ()) -> np.ndarray:
+    """Photograph with the lights (K, 3), relit estimate and difference, side by side, each with its caption.
+
+    kinds: as in LightingCanvas.relit.
+    """
+    pictures = canvas.photograph(), canvas.relit(lights, kinds), canvas.difference(lights, kinds)
+    photograph, relit, difference = map(_scaled, pictures)
+    for light, kind in zip(lights, kinds or (canvas.setup.kind,) * len(lights), strict=True):
+        photograph = canvas.draw_light(photograph, light, ORANGE, kind)
     pictures = [photograph, relit, difference]
     return side_by_side([Panel(picture, caption) for picture, caption in zip(pictures, captions, strict=True)])
 
 
-def draw_step(canvas: LightingCanvas, light: np.ndarray, caption: str, is_last: bool) -> np.ndarray:
+def draw_step(canvas: LightingCanvas, light: np.ndarray, caption: str, is_last: bool, kind: Light | None = None) -> np.ndarray:
     """One frame of an animation: photograph and relit estimate."""
-    relit = canvas.draw_light(_scaled(canvas.relit(light)), light, CYAN if is_last else ORANGE)
+    kind = kind or canvas.setup.kind
+    relit = canvas.draw_light(_scaled(canvas.relit(light, (kind,))), light, CYAN if is_last else ORANGE, kind)
     return side_by_side([Panel(_scaled(canvas.photograph()), "photograph"), Panel(relit, caption)])
 
 

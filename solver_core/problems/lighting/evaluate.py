@@ -11,9 +11,9 @@ import numpy as np
 
 from solver_core.checks import checked_numbers
 from solver_core.command.evaluation import Case, Measured, listed_cases
-from solver_core.errors import SetupError
+from solver_core.errors import ConfigError, SetupError
 from solver_core.problems.lighting.command import add_inputs, read_setup
-from solver_core.problems.lighting.lights import LIGHTS
+from solver_core.problems.lighting.lights import LIGHTS, MIXED
 from solver_core.problems.lighting.metrics import angle_deg
 from solver_core.problems.lighting.solve import LightingOptions, LightingSession
 
@@ -23,6 +23,8 @@ DATA = "a folder with cases.json: mesh, image, camera, pose and the true directi
 
 def cases(folder: Path, options: LightingOptions) -> list[Case]:
     """The cases that a folder lists.  Raises ConfigError."""
+    if options.kind == MIXED:
+        raise ConfigError(f"each case has a light of one kind: choose {' or '.join(LIGHTS)}")
     truth = "position" if LIGHTS[options.kind].has_position else "direction"
     listed = listed_cases(folder, add_inputs, "image", truth)
     return [Case(name, partial(_measure, inputs, light, truth, options)) for name, inputs, light in listed]

@@ -8,11 +8,13 @@ has no hollows to fall into; what the coarse grid and the shadows in between los
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from solver_core.problem import take
+from solver_core.problems.lighting.lights import LIGHTS, Light
 from solver_core.problems.lighting.non_negative import non_negative
 from solver_core.problems.lighting.observation import USUAL_AMBIENT, USUAL_WEIGHT
 from solver_core.problems.lighting.problem import LightingProblem
@@ -32,28 +34,36 @@ class Mixtures(NamedTuple):
 
 
 class BasisImages:
-    """Images of one instance of a problem by the lights of its kind's basis, grey.
+    """Images of one instance of a problem by the lights of its kind's basis, or of the bases of several kinds, grey.
 
-    shading: (N, P) of the basis if it is there already, from another problem at the same points.
+    kinds: that of the problem ahead; none = that alone.  shadings: (N, P) of bases, by the name of their kind, that are there
+    already, from another problem at the same points.
     """
 
-    def __init__(self, problem: LightingProblem, shading: np.ndarray | None = None) -> None:
+    def __init__(
+        self, problem: LightingProblem, kinds: Sequence[Light] = (), shadings: Mapping[str, np.ndarray] | None = None
+    ) -> None:
         self.problem, self.kind = problem, problem.kind
-        basis = problem.kind.basis
-        rows = np.zeros(len(basis.x), dtype=int)
-        self.shading: np.ndarray = (
-            problem.kind.shade(problem.scene.of(rows), basis.x, problem.map_size) * basis.strength[:, None]
-            if shading is None
-            else shading
-        )
+        self.shadings = dict(shadings or {})
+        self.first: dict[str, int] = {}  # index of the first light of a kind
+        count = 0
+        for kind in kinds or (problem.kind,):
+            basis, rows = kind.basis, np.zeros(len(kind.basis.x), dtype=int)
+            if kind.name not in self.shadings:
+                shading = kind.shade(problem.scene.of(rows), basis.x, problem.map_size)
+                self.shadings[kind.name] = shading * basis.strength[:, None]
+            self.first[kind.name] = count
+            count += len(basis.x)
+        self.lights = np.concatenate([LIGHTS[name].basis.x for name in self.first])
+        shading, rows = np.concatenate([self.shadings[name] for name in self.first]), np.zeros(count, dtype=int)
         albedo = problem.scene.surface.albedo[0]
         if problem.tinted:  # the albedo as the best of the basis has it
-            prediction = problem.explain(self.shading[:, None].astype(np.float32), rows)
+            prediction = problem.explain(shading[:, None].astype(np.float32), rows)
             best = np.argmin(problem.energy(prediction, take(problem.observation, rows), rows))
             albedo = prediction.albedo[best]
         self.albedo = albedo
         around = (problem.sky.radiance[0] * albedo).mean(axis=2)
-        self.images = np.concatenate([self._of_lamps(self.shading), around]).astype(np.float64)  # the sky's parts are the last
+        self.images = np.concatenate([self._of_lamps(shading), around]).astype(np.float64)  # the sky's parts are the last
         self.weight = problem.observation.weight[0].astype(np.float64)
         self.squares = (self.images * self.weight) @ self.images.T
 
@@ -66,11 +76,10 @@ class BasisImages:
         members, size = basis.groups, basis.groups.shape[1]
         energy = float(np.sum(self.weight * image * image))
         if strength is None or not self.problem.is_alone[0]:
-            around = np.broadcast_to(len(basis.x) + np.arange(len(sky)), (len(members), len(sky)))
-            members = np.concatenate([members, around], axis=1)
+            members = self._with_sky(members)
         if strength is None:
             amounts, wanted = np.append(np.full(size, -USUAL_AMBIENT), sky)[None], 0.0
-            pull = USUAL_WEIGHT * self.squares[len(basis.x) :, len(basis.x) :].sum()
+            pull = USUAL_WEIGHT * self.squares[len(self.lights) :, len(self.lights) :].sum()
         else:
             amounts, wanted = np.zeros(members.shape), 1.0
             amounts[:, :size] = basis.strength[basis.groups] / max(strength, np.finfo(np.float32).eps)
@@ -85,39 +94,47 @@ class BasisImages:
         mixed /= weights[is_light].sum(axis=1, keepdims=True)
         return Mixtures(self.kind.bounded(mixed).astype(np.float32), left[is_light])
 
-    def sets(self, size: int, count: int) -> np.ndarray:
+    def sets(self, kinds: Sequence[Light], count: int) -> np.ndarray:
         """Lamps of the basis that together explain an image best (orthogonal matching pursuit from many starts).
 
         Args:
-            size: lamps in a set.
+            kinds: of the lamps in a set, in the order of the bases.
             count: sets that are kept for the next lamp; the first time, it is more.
 
         Returns:
-            (N, size) indices of lights of the basis, distinct sets, the best first.
+            (N, K) indices of lights of the basis, distinct sets, the best first.
         """
-        basis = self.kind.basis.x
-        sets = np.arange(len(basis))[:, None]
+        sets = self._of_kind(kinds[0])[:, None]
         sets = sets[np.sort(np.argsort(self._left_by(sets), kind="stable")[:FIRST])]
-        for _ in range(size - 1):
-            sets = np.concatenate(
-                [np.repeat(sets, len(basis), axis=0), np.tile(np.arange(len(basis)), len(sets))[:, None]], axis=1
-            )
+        for kind in kinds[1:]:
+            lamps = self._of_kind(kind)
+            sets = np.concatenate([np.repeat(sets, len(lamps), axis=0), np.tile(lamps, len(sets))[:, None]], axis=1)
             sets = np.unique(np.sort(sets, axis=1), axis=0)
             sets = sets[np.all(np.diff(sets, axis=1) > 0, axis=1)]
-            sets = sets[distinct_best(basis[sets].reshape(len(sets), -1), self._left_by(sets), count, APART_DEG)]
+            sets = sets[distinct_best(self.lights[sets].reshape(len(sets), -1), self._left_by(sets), count, APART_DEG)]
         return sets
 
-    def left_by_two(self) -> tuple[float, float]:
-        """Shares of the squared image that the best mixture of neighbours and the sky leave, and two such and the sky."""
-        groups = self.kind.basis.groups
+    def left_by(self, kinds: Sequence[Light]) -> float:
+        """Share of the squared image that the best mixture of neighbours for each of one or two lamps, and the sky, leave."""
+        groups = [kind.basis.groups + self.first[kind.name] for kind in kinds]
+        if len(kinds) == 1:
+            return float(self._left_by(groups[0]).min())
 
-        def near(first: int, second: int) -> np.ndarray:
-            """(M, 2 K) all pairs of groups of which one is around each lamp."""
-            ones, others = (groups[np.any(groups == index, axis=1)] for index in (first, second))
+        def near(pair: np.ndarray) -> np.ndarray:
+            """(M, K) all pairs of groups of which one is around each lamp."""
+            ones, others = (of_kind[np.any(of_kind == lamp, axis=1)] for of_kind, lamp in zip(groups, pair, strict=True))
             return np.concatenate([np.repeat(ones, len(others), axis=0), np.tile(others, (len(ones), 1))], axis=1)
 
-        with_two = self._left_by(np.concatenate([near(*pair) for pair in self.sets(2, PAIRS)]))
-        return float(self._left_by(groups).min()), float(with_two.min())
+        return float(self._left_by(np.concatenate([near(pair) for pair in self.sets(kinds, PAIRS)])).min())
+
+    def _of_kind(self, kind: Light) -> np.ndarray:
+        """(N,) indices of its lights."""
+        return self.first[kind.name] + np.arange(len(kind.basis.x))
+
+    def _with_sky(self, members: np.ndarray) -> np.ndarray:
+        """(M, K + T) the sky's parts beside lights (M, K)."""
+        around = len(self.lights) + np.arange(len(self.problem.sky.mean))
+        return np.concatenate([members, np.broadcast_to(around, (len(members), len(around)))], axis=1)
 
     def _of_lamps(self, shading: np.ndarray) -> np.ndarray:
         """(N, P) grey images by lamps of a shading (N, P)."""
@@ -129,9 +146,7 @@ class BasisImages:
     def _left_by(self, sets: np.ndarray) -> np.ndarray:
         """(M,) share of the squared image that lamps (M, K) of the basis, by their index, and the sky leave."""
         image = self.problem.observation.image[0].mean(axis=1)
-        first = len(self.kind.basis.x)
-        around = np.arange(first, first + len(self.problem.sky.mean))
-        members = np.concatenate([sets, np.broadcast_to(around, (len(sets), len(around)))], axis=1)
+        members = self._with_sky(sets)
         products = ((self.images * self.weight) @ image)[members]
         _, gain = non_negative(self.squares[members[:, :, None], members[:, None, :]], products)
         return 1 - gain / float(np.sum(self.weight * image * image))

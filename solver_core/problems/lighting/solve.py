@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import combinations, permutations
+from itertools import combinations, combinations_with_replacement, permutations
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ from solver_core.problem import Update
 from solver_core.problems.lighting.disc import SunSize, sun_size, wide_gain
 from solver_core.problems.lighting.features import GRID_SIZE, INPUT_LAYOUT
 from solver_core.problems.lighting.known import KnownLight
-from solver_core.problems.lighting.lights import LIGHTS
+from solver_core.problems.lighting.lights import CHOICES, LIGHTS, MIXED, Light, kinds_of
 from solver_core.problems.lighting.lights.several import NUMBERS
 from solver_core.problems.lighting.metrics import angle_deg
 from solver_core.problems.lighting.observation import mean_square
@@ -56,7 +56,7 @@ LIKELY_RATIO, LIKELY_MORE = 1.3, 0.005
 # Of the light, ambient light that a picture must hold before its surfaces can be seen to light each other: clean pictures of
 # validation meshes hold up to 0.03, scenes on a ground from 0.037 on.
 LEAST_AMBIENT = 0.035
-HOPELESS = 1.3  # times as much is left of the image with indirect light: then it need not be tried
+HOPELESS = 1.3  # times as much is left of the image with indirect light, or by lamps of other kinds: it need not be tried
 SET_ASIDE = 1.1  # times as large must the energy be with the strength that is known before it is set aside
 FINE_GRID, FINE_MAP = 128, 384  # the last refinement
 STARTS_OF_SEVERAL, STARTS_OF_DOUBT = 6, 3  # sets of lamps that are followed, where they were asked for and where not
@@ -71,6 +71,8 @@ SOFT_GAIN = 3.0  # as UNASKED_GAIN, of a wide sun: then shadows are soft, and tw
 # than a wide one, which pictures of wide suns do but rarely.  None count that are nearer than the second.
 LEAST_APART_DEG, NEAREST_DEG = 20.0, 8.0
 NAMED = {2: "two", 3: "three"}
+POSITION_GAIN = 3.0  # as LEAST_GAIN, of a point light in the place of a sun: it has a number more, and a far one is a sun
+UNEXPLAINED = 0.02  # of the energy: from here on a lamp of another kind is thought of, too; pictures of one sun have less
 FINE_STARTS, FINE_DISTINCT_DEG = 3, 1.5  # answers that it starts from: edges of shadows tell at full size which one is right
 
 
@@ -78,7 +80,7 @@ FINE_STARTS, FINE_DISTINCT_DEG = 3, 1.5  # answers that it starts from: edges of
 class LightingOptions(Options):
     """What a user may choose about a solve."""
 
-    kind: str = option("sun", "Kind", "Kind of light", choices={name: kind.description for name, kind in LIGHTS.items()})
+    kind: str = option("sun", "Kind", "Kind of light", choices=CHOICES)
     steps: int = option(  # 7 as in the paper
         7, "Steps", "Number of first steps, each from the difference to the relit image", minimum=0, maximum=50
     )
@@ -98,7 +100,7 @@ class LightingOptions(Options):
     lamps: int = option(
         1,
         "Lamps",
-        "Number of lamps of this kind that are looked for at most; more than one if they explain the image better",
+        "Number of lamps that are looked for at most; more than one if they explain the image better",
         minimum=1,
         maximum=3,
     )
@@ -112,12 +114,13 @@ class LightingOptions(Options):
 class LightingStep:
     """One step of a solve, as the user may watch it.  Within a phase the energy never rises.
 
-    phase: "start", "first", "refine", "fine" or "doubt", in which two lamps are tried and the light stays.  light: (3,) unit
-    direction towards the sun or position of the light, in the camera's frame.  energy: 0 explains the image, 1 nothing.
-    damping: factor by which the step was taken, 0 = not at all.  seconds since the start.
+    phase: "start", "first", "refine", "fine" or "doubt", in which two lamps are tried and the light stays.  kind: of the light.
+    light: (3,) unit direction towards the sun or position of the light, in the camera's frame.  energy: 0 explains the image, 1
+    nothing.  damping: factor by which the step was taken, 0 = not at all.  seconds since the start.
     """
 
     phase: str
+    kind: str
     light: np.ndarray
     energy: float
     damping: float
@@ -310,7 +313,7 @@ def solve_lighting(
         WeightsError: if the weights are no networks for this kind of light.
     """
     setup = LightingSetup.checked(
-        *(image, vertices, faces, camera, camera_from_object, options.kind),
+        *(image, vertices, faces, camera, camera_from_object, kinds_of(options.kind)[0].name),
         *(albedo, strength, mask, start, normals, known, passes, up),
     )
     return LightingSession(setup, options).run(on_step)
@@ -336,17 +339,33 @@ class _Found(NamedTuple):
         return self.of(np.array([np.argmin(self.energy)]))
 
 
+class _State(NamedTuple):
+    """An answer and the problems that it answers."""
+
+    problem: LightingProblem
+    final: LightingProblem
+    found: _Found
+    best: _Found
+
+    @property
+    def kinds(self) -> tuple[Light, ...]:
+        return self.problem.lamps.kinds
+
+
 class LightingSession(Session[LightingStep, LightingSolution]):
     """A solve under way: first steps, refinement of their answer and of the best of a look at all lights, a finer grid."""
 
     def __init__(self, setup: LightingSetup, options: LightingOptions) -> None:
         super().__init__()
+        if options.kind == MIXED and setup.strength is not None:
+            raise SetupError("a known strength is W/m2 of a sun or W of a point light: choose the kind, or leave it out")
         if options.lamps > 1 and setup.strength is not None:
             raise SetupError("a known strength is that of a single light: leave it out, or count the other lights as known")
         missing = _contradicted_lights(setup)
         counted = tuple(light for light in setup.known if light not in missing)
         setup = replace(setup, known=counted, sky=_sky_shape(setup, options))
         self.setup, self.options = setup, options
+        self.kinds = kinds_of(MIXED) if options.kind == MIXED else (setup.kind,)
         task, weights = setup.kind.weights, options.weights
         is_known = weights is not None or shipped_weights(task).exists()
         self.networks = load_networks(weights, task, INPUT_LAYOUT) if is_known and options.steps else []
@@ -357,7 +376,8 @@ class LightingSession(Session[LightingStep, LightingSolution]):
         self.images: BasisImages | None = None
         self.best = _Found(self._start(), np.array([np.inf]), np.array([False]), [StopReason.MAX_STEPS])
         self.found = self.best
-        # (K, 3) of two lamps that explain the image much better than the one: the stronger, of suns near each other both.
+        # Two lamps that explain the image much better than the one, and their lights (K, 3): the stronger, of near ones both.
+        self.likelier: tuple[Light, ...] = ()
         self.stronger: np.ndarray | None = None
         unseen = (f"The image does not show the known light {light.name}, so it was not counted." for light in missing)
         self.notes = [*setup.notes, *unseen]
@@ -369,20 +389,20 @@ class LightingSession(Session[LightingStep, LightingSolution]):
         refine_steps = SORT_LOOP.steps + REFINE_LOOP.steps
         one = [*first, Phase(self._refine, refine_steps), Phase(self._finish, FINE_LOOP.steps)]
         steps = refine_steps + FINE_LOOP.steps
-        if self.options.lamps == 1:
-            return [*one, Phase(self._doubt, steps)] if self.options.restarts else one
-        return [*one, *(Phase(partial(self._with_lamps, count), steps) for count in range(2, self.options.lamps + 1))]
+        for count in range(1 if len(self.kinds) > 1 else 2, self.options.lamps + 1):
+            one.append(Phase(partial(self._with_lamps, count), steps))
+        return [*one, Phase(self._doubt, steps)] if self.options.lamps == 1 and self.options.restarts else one
 
     def result(self) -> LightingSolution:
         is_free = self.best.is_free
         final, middle = _hypotheses(self.final, is_free), _hypotheses(self.problem, is_free)
         prediction = final.forward(self.best.x, np.zeros(1, dtype=int))
-        answers = self._answers(_brightest_first(final, prediction))
         image_error = self._image_error(prediction)
-        if len(final.lamps.kinds) > 1:  # in their order
-            prediction = final.forward(answers.x[:1], np.zeros(1, dtype=int))
-        level = self.final.observation.level[0]
-        strength = prediction.strength[0] * (self.setup.strength_unit(final.scene)[0] * level)
+        order = _brightest_first(final, prediction)
+        answers, final, middle = self._answers(order), _in_order(final, order), _in_order(middle, order)
+        prediction = prediction._replace(strength=prediction.strength[:, order])
+        level, units = self.final.observation.level[0], [kind.strength_unit(final.scene.scale) for kind in final.lamps.kinds]
+        strength = prediction.strength[0] * np.stack(units) * level
         notes = list(self.notes)
         if self.setup.strength is not None and is_free[0]:
             ratio = float(strength.mean() / max(self.setup.strength.mean(), TINY))
@@ -422,19 +442,19 @@ class LightingSession(Session[LightingStep, LightingSolution]):
         report: Report,
         image_error: float,
     ) -> FoundLamp:
-        kind, x = self.setup.kind, lights[0]
+        kind, x = final.lamps.kinds[index], lights[0]
         others = [
-            LightingAlternative(self._to_camera(other), float(probability))
+            LightingAlternative(self._to_camera(kind, other), float(probability))
             for other, probability in zip(lights[1:], report.probabilities[1:], strict=True)
             if probability >= PROBABLE and angle_deg(x[None], other[None])[0] >= DISTINCT_DEG
         ]
         return FoundLamp(
             kind.name,
             x / np.linalg.norm(x),
-            self._to_camera(x) if kind.has_position else None,
+            self._to_camera(kind, x) if kind.has_position else None,
             strength,
             report,
-            *judge(image_error, report.uncertainty_deg, len(others), self.stronger is not None),
+            *judge(image_error, report.uncertainty_deg, len(others), bool(self.likelier)),
             others,
             sun_size(final, answers.x[:1], index) if self.options.size and not kind.has_position else None,
         )
@@ -459,7 +479,7 @@ class LightingSession(Session[LightingStep, LightingSolution]):
         yield from self._follow(_likely(self._starts(straight, first), START_RATIO, START_MORE), SORT_LOOP)
         if not self.options.indirect or self._ambient_share() < LEAST_AMBIENT:
             return
-        indirect = BasisImages(setup.problem(SEARCH_GRID, SEARCH_MAP), straight.shading)
+        indirect = BasisImages(setup.problem(SEARCH_GRID, SEARCH_MAP), shadings=straight.shadings)
         if indirect.least_rest() > HOPELESS * straight.least_rest():
             return
         before = self.setup, self.images, self.problem, self.found, self.best
@@ -513,9 +533,15 @@ class LightingSession(Session[LightingStep, LightingSolution]):
     def _two_lamps(self) -> str:
         """The sentence that two explain the image better."""
         uneven = "" if self.setup.sky.kind == "gradient" else "a sky that is brighter to one side (sky=gradient), "
+        first, second = self.likelier
+        if first is not second:
+            return (
+                f"A {first.label} and a {second.label} explain the image much better than one {self.problem.kind.label}: "
+                f"look for both (kind={MIXED}, lamps=2), {uneven}or count the other light as known."
+            )
         wide = "or for one that is wide (size=True), " if self.stronger is not None and len(self.stronger) == 2 else ""
         return (
-            f"Two {self.setup.kind.label}s explain the image much better than one: look for two (lamps=2), {wide}{uneven}"
+            f"Two {first.label}s explain the image much better than one: look for two (lamps=2), {wide}{uneven}"
             "or count the other light as known."
         )
 
@@ -532,45 +558,83 @@ class LightingSession(Session[LightingStep, LightingSolution]):
         yield from self._run("fine", finest, gauss_newton_update(finest, FINE_REACHES), likely, FINE_LOOP)
 
     def _with_lamps(self, count: int) -> Iterator[LightingStep]:
-        """As many lamps, if one fewer was found and the image is explained better by them."""
-        if len(self.problem.lamps.kinds) != count - 1:
+        """As many lamps, if one fewer was found and the image is explained better by them.
+
+        One lamp is already there, and another kind of it counts if it explains the image better.
+        """
+        if len(self.problem.lamps.kinds) < count - 1:
             return
-        before = self.problem, self.final, self.found, self.best
+        fewer = self._state
         if_wide = self._gain_if_wide() if count == 2 else 0.0
-        yield from self._look_for(count, STARTS_OF_SEVERAL)
-        if not self._is_better(before[-1], LEAST_GAIN, if_wide):
-            self.problem, self.final, self.found, self.best = before
-            fewer = "One lamp explains" if count == 2 else "Two lamps explain"
-            self.notes.append(f"{fewer} the image as well as {NAMED[count]}, so no more were counted.")
+        wanted = [kinds for kinds in combinations_with_replacement(self.kinds, count) if kinds != self.problem.lamps.kinds]
+        look = self._look_at(self.kinds)
+        left = [look.left_by(kinds) for kinds in wanted] if count < 3 else [0.0] * len(wanted)
+        for kinds, kinds_left in zip(wanted, left, strict=True):
+            if kinds_left > HOPELESS * min(left):
+                continue
+            lost = self._state
+            yield from self._look_for(look, kinds, STARTS_OF_SEVERAL)
+            if count == 1 or lost.problem is not fewer.problem:  # against as many lamps of other kinds
+                is_better = self._gain_over(lost.best) >= POSITION_GAIN * (_positions(kinds) - _positions(lost.kinds))
+            else:
+                is_better = self._is_better(fewer.best, LEAST_GAIN, if_wide)
+            if not is_better:
+                self._state = lost
+        if count == 1 and self.problem is not fewer.problem:
+            self.otherwise = None
+        elif count > 1 and self.problem is fewer.problem:
+            number = "One lamp explains" if count == 2 else "Two lamps explain"
+            self.notes.append(f"{number} the image as well as {NAMED[count]}, so no more were counted.")
 
     def _doubt(self) -> Iterator[LightingStep]:
         """Whether two lamps explain the image much better where only one was looked for: then that one may be wrong."""
         if log_evidence(np.zeros(1))[0] - log_evidence(self.best.energy)[0] < UNASKED_GAIN:
             return  # not even a perfect answer would be so much better
-        with_one, with_two = self._look.left_by_two()
-        is_less_left = with_two <= LEFT_BY_TWO * with_one and with_one - with_two >= LEAST_LEFT
         if_wide = self._gain_if_wide()
-        if not is_less_left and if_wide < SOFT_GAIN:
+        look, kinds = self._doubted(if_wide)
+        if not kinds:
             return
-        before = self.problem, self.final, self.found, self.best
+        before = self._state
         try:
-            answer = self._to_camera(self.best.x[0])
-            for step in self._look_for(2, STARTS_OF_DOUBT):
-                yield replace(step, phase="doubt", light=answer, energy=float(before[-1].energy[0]), damping=0.0)
-            if self._is_better(before[-1], UNASKED_GAIN + if_wide, if_wide):
-                strength = self.final.forward(self.best.x, np.zeros(1, dtype=int)).strength[0].mean(axis=1)
-                lamps = self.problem.lamps.each(self.best.x)
-                are_near = _least_angle_deg(lamps) < LEAST_APART_DEG
-                self.stronger = np.concatenate(lamps) if are_near else lamps[int(np.argmax(strength))]
+            answer = self._to_camera(self.problem.kind, self.best.x[0])
+            for step in self._look_for(look, kinds, STARTS_OF_DOUBT):
+                shown = {"kind": before.kinds[0].name, "light": answer, "energy": float(before.best.energy[0])}
+                yield replace(step, phase="doubt", damping=0.0, **shown)
+            if self._is_better(before.best, UNASKED_GAIN + if_wide, if_wide):
+                final = _hypotheses(self.final, self.best.is_free)
+                order = _brightest_first(final, final.forward(self.best.x, np.zeros(1, dtype=int)))
+                lamps = np.concatenate(self.problem.lamps.each(self.best.x))[order]
+                are_near = _least_angle_deg(self.problem.lamps.each(self.best.x)) < LEAST_APART_DEG
+                self.likelier, self.stronger = kinds, lamps if are_near else lamps[:1]
         finally:  # also where the solve is cancelled on the way
-            self.problem, self.final, self.found, self.best = before
+            self._state = before
 
-    def _look_for(self, count: int, num_starts: int) -> Iterator[LightingStep]:
-        """The best set of lamps, from the best of the basis."""
-        sets = self._look.sets(count, num_starts)
-        more = (self.setup.kind,) * (count - 1)
-        self.problem, self.final = replace(self.problem, more=more), replace(self.final, more=more)
-        x = self.setup.kind.basis.x[sets].reshape(len(sets), -1).astype(np.float32)
+    def _doubted(self, if_wide: float) -> tuple[BasisImages, tuple[Light, ...]]:
+        """A look at all lights, and the kinds of two lamps that may explain the image much better than the one; () = none."""
+        kind, look = self.problem.kind, self._look_at((self.problem.kind,))
+        with_one, with_two = look.left_by((kind,)), look.left_by((kind, kind))
+
+        def is_less(left: float) -> bool:
+            return left <= LEFT_BY_TWO * with_one and with_one - left >= LEAST_LEFT
+
+        if is_less(with_two) or if_wide >= SOFT_GAIN:
+            return look, (kind, kind)
+        if self.best.energy[0] < UNEXPLAINED:
+            return look, ()
+        kinds = (kind, *(other for other in LIGHTS.values() if other is not kind))
+        look = self._look_at(kinds)
+        return look, kinds if is_less(look.left_by(kinds)) else ()
+
+    def _look_at(self, kinds: tuple[Light, ...]) -> BasisImages:
+        """At all lights of these kinds, as the answer counts light from other surfaces."""
+        look = self._look
+        return look if kinds == (look.kind,) else BasisImages(look.problem, kinds, look.shadings)
+
+    def _look_for(self, look: BasisImages, kinds: tuple[Light, ...], num_starts: int) -> Iterator[LightingStep]:
+        """The best set of lamps of these kinds, from the best of a look."""
+        sets = look.sets(kinds, num_starts)
+        self.problem, self.final = (replace(one, kind=kinds[0], more=kinds[1:]) for one in (self.problem, self.final))
+        x = look.lights[sets].reshape(len(sets), -1).astype(np.float32)
         is_free = np.full(len(x), self.setup.strength is not None)  # a known strength is that of one
         starts = _Found(x, np.zeros(len(x)), is_free, [StopReason.MAX_STEPS] * len(x))
         yield from self._follow(starts, SORT_LOOP)
@@ -579,17 +643,21 @@ class LightingSession(Session[LightingStep, LightingSolution]):
 
     def _gain_if_wide(self) -> float:
         """How much better one sun explains the image if it is wide; 0 of a light that has a position."""
-        if self.setup.kind.has_position:
+        if self.problem.kind.has_position:
             return 0.0
         return wide_gain(_hypotheses(self.problem, self.best.is_free), self.best.x)
 
+    def _gain_over(self, other: _Found) -> float:
+        """Logarithm of how much likelier the image is with the answer than with another."""
+        return float(log_evidence(self.best.energy)[0] - log_evidence(other.energy)[0])
+
     def _is_better(self, fewer: _Found, least_gain: float, if_wide: float) -> bool:
         """Whether the lamps explain the image so much better than fewer do, and are really several."""
-        gain = float(log_evidence(self.best.energy)[0] - log_evidence(fewer.energy)[0])
+        gain, kinds = self._gain_over(fewer), self.problem.lamps.kinds
         apart_deg = _least_angle_deg(self.problem.lamps.each(self.best.x))
         if apart_deg >= LEAST_APART_DEG:
             return gain >= least_gain
-        are_two_suns = not self.setup.kind.has_position and len(self.problem.lamps.kinds) == 2
+        are_two_suns = not _positions(kinds) and len(kinds) == 2
         return are_two_suns and apart_deg >= NEAREST_DEG and gain >= UNASKED_GAIN + if_wide
 
     def _follow(self, starts: _Found, settings: LoopSettings) -> Iterator[LightingStep]:
@@ -611,7 +679,8 @@ class LightingSession(Session[LightingStep, LightingSolution]):
             row = int(np.argmin(self.found.energy))
             return LightingStep(
                 phase if iteration.index else "start",
-                self._to_camera(iteration.x[row]),
+                problem.kind.name,
+                self._to_camera(problem.kind, iteration.x[row]),
                 float(self.found.energy[row]),
                 float(iteration.damping[row]),
                 self.seconds,
@@ -620,15 +689,23 @@ class LightingSession(Session[LightingStep, LightingSolution]):
         solution: Solution = yield from self._loop(show, problem, update, problem.observation, starts.x, settings)
         keep(solution.x, solution.energy, solution.reasons)
 
+    @property
+    def _state(self) -> _State:
+        return _State(self.problem, self.final, self.found, self.best)
+
+    @_state.setter
+    def _state(self, state: _State) -> None:
+        self.problem, self.final, self.found, self.best = state
+
     def _start(self) -> np.ndarray:
         """(1, 3) the given start or the usual one."""
         if self.setup.start is None:
             return self.setup.kind.start
         return self.setup.kind.from_camera(self.setup.start, self.problem.scene).astype(np.float32)
 
-    def _to_camera(self, x: np.ndarray) -> np.ndarray:
-        """(3,) light in the camera's frame."""
-        return self.setup.kind.to_camera(x[None, :NUMBERS], self.problem.scene)[0]
+    def _to_camera(self, kind: Light, x: np.ndarray) -> np.ndarray:
+        """(3,) light of a kind, the first in x, in the camera's frame."""
+        return kind.to_camera(x[None, :NUMBERS], self.problem.scene)[0]
 
     def _albedo(self, prediction: LightingPrediction) -> np.ndarray:
         """(M, 3) what was found for each mesh."""
@@ -654,7 +731,8 @@ class LightingSession(Session[LightingStep, LightingSolution]):
         is_best = rows == np.argmin(followed.energy)
         chosen = distinct_best(followed.x, np.where(is_best, -1, energy), len(rows), DISTINCT_DEG)
         lamps = followed.x[chosen].reshape(len(chosen), -1, NUMBERS)
-        lamps = np.stack([_matched(one, lamps[0, order]) for one in lamps])
+        kinds = self.problem.lamps.kinds
+        lamps = np.stack([_matched(one, lamps[0, order], kinds, [kinds[index] for index in order]) for one in lamps])
         x, energy = lamps.reshape(len(chosen), -1), energy[chosen]
         other = self.otherwise
         if other is not None and len(order) == 1 and angle_deg(x, other.x).min() >= FINE_DISTINCT_DEG:
@@ -683,9 +761,21 @@ def _least_angle_deg(lamps: list[np.ndarray]) -> float:
     return min(float(angle_deg(*pair)[0]) for pair in combinations(lamps, 2))
 
 
-def _matched(lamps: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Lamps (K, 3) in the order in which they are nearest to others (K, 3)."""
+def _in_order(problem: LightingProblem, order: np.ndarray) -> LightingProblem:
+    """The problem with its lamps in another order (K,)."""
+    first, *more = (problem.lamps.kinds[index] for index in order)
+    return replace(problem, kind=first, more=tuple(more))
+
+
+def _positions(kinds: Sequence[Light]) -> int:
+    """How many of the lamps have a position, which is a number more than a direction."""
+    return sum(kind.has_position for kind in kinds)
+
+
+def _matched(lamps: np.ndarray, wanted: np.ndarray, kinds: Sequence[Light], wanted_kinds: Sequence[Light]) -> np.ndarray:
+    """Lamps (K, 3) of these kinds in the order in which they are nearest to others (K, 3), which have theirs."""
     orders = [list(order) for order in permutations(range(len(lamps)))]
+    orders = [order for order in orders if [kinds[index] for index in order] == list(wanted_kinds)]
     return lamps[min(orders, key=lambda order: float(angle_deg(lamps[order], wanted).sum()))]
 
 

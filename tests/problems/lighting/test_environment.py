@@ -22,9 +22,9 @@ STRENGTH, AMBIENT = np.array([3.0, 2.0, 1.0]), np.array([0.1, 0.2, 0.3])
 
 def solution(angle_deg: float | None = None, position=None, sky=None) -> SimpleNamespace:
     size = None if angle_deg is None else SimpleNamespace(angle_deg=angle_deg)
-    lamp = SimpleNamespace(direction=camera_from_world()[:3, :3] @ SUN_WORLD, strength=STRENGTH, size=size)
+    lamp = SimpleNamespace(direction=camera_from_world()[:3, :3] @ SUN_WORLD, strength=STRENGTH, size=size, position=position)
     sky = FoundSky(SkyShape(), AMBIENT[None], UP) if sky is None else sky
-    return SimpleNamespace(lamps=[lamp], sky=sky, position=position)
+    return SimpleNamespace(lamps=[lamp], sky=sky)
 
 
 @pytest.mark.parametrize("angle_deg", [None, 1e-3, 20.0])
@@ -49,6 +49,14 @@ def test_a_fill_is_the_lower_half_of_an_environment():
 
     np.testing.assert_allclose(around[5], np.broadcast_to(AMBIENT, around[5].shape), rtol=1e-5)
     np.testing.assert_allclose(around[-5], np.broadcast_to(fill, around[5].shape), rtol=1e-5)
+
+
+def test_a_point_light_beside_a_sun_is_not_in_the_environment():
+    both = SimpleNamespace(lamps=[*solution(position=np.ones(3)).lamps, *solution().lamps], sky=solution().sky)
+
+    around = found_environment(both, camera_from_world())
+
+    np.testing.assert_array_equal(around, found_environment(solution(), camera_from_world()))
 
 
 def test_a_light_that_is_near_has_no_environment():

@@ -14,6 +14,8 @@ from solver_core.problems.lighting.setup import LightingSetup
 
 from .conftest import make_case
 
+SUNS = (LIGHTS["sun"],) * 2
+
 
 def looked_at(case, strength=None):
     """Mixtures of a case on a coarse grid, and its x."""
@@ -57,11 +59,25 @@ def test_two_suns_leave_less_than_one_only_where_there_are_two(sun_case):
     both = sun_case._replace(image=sun_case.image + other.image)
 
     (one, of_one), (two, of_two) = (
-        BasisImages(LightingSetup.checked(**case.arguments()).problem(32, 48)).left_by_two() for case in (sun_case, both)
+        [BasisImages(LightingSetup.checked(**case.arguments()).problem(32, 48)).left_by(suns) for suns in (SUNS[:1], SUNS)]
+        for case in (sun_case, both)
     )
 
     assert of_one > 0.7 * one
     assert of_two < 0.5 * two
+
+
+def test_a_look_at_all_kinds_finds_a_sun_and_a_point_light(sun_case):
+    point = make_case("point", [-0.9, -0.5, 0.8], strength=40.0, ambient=0)
+    both = sun_case._replace(image=sun_case.image + point.image)
+    problem, kinds = LightingSetup.checked(**both.arguments()).problem(32, 48), tuple(LIGHTS.values())
+
+    look = BasisImages(problem, kinds)
+
+    assert look.left_by(kinds) < 0.5 * look.left_by(SUNS)
+    sun, near = look.lights[look.sets(kinds, 1)[0]]
+    assert angle_deg(sun[None], sun_case.light[None])[0] < 20  # the basis is 15 degrees wide
+    assert angle_deg(near[None], LIGHTS["point"].from_camera(point.light, problem.scene))[0] < 25
 
 
 def test_triangles_cover_the_half_sphere(rng):

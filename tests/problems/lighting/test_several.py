@@ -71,6 +71,67 @@ def test_a_lamp_that_was_not_looked_for_is_noticed(sun_case, left_case):
 
 
 @pytest.fixture(scope="module")
+def mixed_case(sun_case):
+    """A sun and a weaker point light from the other side."""
+    point = make_case("point", [-0.9, -0.5, 0.8], strength=30.0, ambient=0.0)
+    return together(sun_case, point), point
+
+
+def test_a_sun_and_a_point_light_are_found_together(mixed_case, sun_case):
+    both, point = mixed_case
+    steps = []
+
+    result = solve_lighting(**both.arguments(kind="mixed"), lamps=2, on_step=steps.append)
+
+    found = {lamp.kind: lamp for lamp in result.lamps}
+    assert [lamp.kind for lamp in result.lamps] == ["sun", "point"]  # the sun brings most of the light
+    assert angle_deg(found["sun"].direction[None], sun_case.light[None])[0] < found["sun"].uncertainty_deg < 5
+    np.testing.assert_allclose(found["point"].position, point.light, atol=0.05)
+    np.testing.assert_allclose(found["sun"].strength, 2.5, rtol=0.08)  # W/m2
+    np.testing.assert_allclose(found["point"].strength, 30, rtol=0.08)  # W
+    assert all(lamp.verdict is Verdict.GOOD for lamp in result.lamps)
+    assert {step.kind for step in steps} == {"sun", "point"}
+
+
+def test_a_point_light_beside_the_sun_is_noticed_where_suns_were_asked_for(mixed_case):
+    result = solve_lighting(**mixed_case[0].arguments())
+
+    said = "A sun and a point light explain the image much better than one sun: look for both (kind=mixed, lamps=2)"
+    assert any(said in note for note in result.report.notes)
+    assert result.verdict is not Verdict.GOOD
+
+
+@pytest.mark.parametrize("kind", ["sun", "point"])
+def test_a_single_lamp_of_unknown_kind_is_what_explains_the_image(kind, sun_case, point_case):
+    case = {"sun": sun_case, "point": point_case}[kind]
+
+    result = solve_lighting(**case.arguments(kind="mixed"))
+
+    assert [lamp.kind for lamp in result.lamps] == [kind]
+    np.testing.assert_allclose(result.light, case.light, atol=0.05)
+
+
+def test_lamps_of_unknown_kind_have_no_known_strength(sun_case):
+    with pytest.raises(SetupError, match="choose the kind"):
+        solve_lighting(**sun_case.arguments(kind="mixed", strength=2.5))
+
+
+@pytest.mark.parametrize("strengths", [(2.5, 1.2), (1.2, 2.5)])
+def test_the_lamp_that_brings_most_light_is_the_first(strengths):
+    """Both light about as much of what is seen."""
+    cases = [
+        make_case("sun", direction, strength, 0.02)
+        for direction, strength in zip(([0.5, -0.4, 0.8], [-0.6, -0.4, 0.8]), strengths, strict=True)
+    ]
+
+    result = solve_lighting(**together(*cases).arguments(), lamps=2, steps=0, restarts=1, indirect=False)
+
+    strongest = cases[int(np.argmax(strengths))].light
+    assert angle_deg(result.direction[None], strongest[None])[0] < 3
+    assert result.lamps[0].strength.mean() > result.lamps[1].strength.mean()
+
+
+@pytest.fixture(scope="module")
 def near_case(sun_case):
     """Two suns as strong, 17 degrees apart."""
     return together(sun_case, make_case("sun", [0.55, -0.1, 0.8], 2.5, 0.0))

@@ -108,7 +108,7 @@ def _ours(**options: Any) -> Callable[[LightingSetup, outdoors.Outdoors], list[f
 def _fit_alone(setup: LightingSetup, scene: outdoors.Outdoors) -> list[float]:
     """The two suns of the basis that with the sky explain the picture best, as they are."""
     images = BasisImages(setup.problem(SEARCH_GRID, SEARCH_MAP))
-    lights = images.kind.basis.x[images.sets(2, 1)[0]]
+    lights = images.lights[images.sets((images.kind, images.kind), 1)[0]]
     return _measured(scene, lights, np.full(2, np.nan), False, np.nan, np.nan)
 
 
