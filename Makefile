@@ -17,6 +17,10 @@ demo: .venv-demo/installed  ## Solves the shipped examples into demo/, and the s
 	.venv-demo/bin/solver_core solve pose --mesh assets/demo/pose_model.ply --photo assets/demo/pose_photo.jpg \
 	    --camera assets/demo/camera.json --start assets/demo/start.json \
 	    --out demo/photo.json --picture demo/photo.png --animation demo/photo.gif --mask-out demo/photo_mask.png
+	.venv-demo/bin/solver_core solve pose --mesh assets/demo/pose_model.ply --photo 'assets/demo/shot/*.jpg' \
+	    --camera assets/demo/shot/camera.json --start assets/demo/start.json \
+	    --track --out demo/shot --smooth demo/shot.json --quiet > /dev/null || test $$? -eq 1  # doubtful behind the hand
+	.venv-demo/bin/python assets/demo/picture_shot.py demo/shot demo/shot.jpg
 	.venv-demo/bin/solver_core solve pose --mesh assets/demo/pose_model.ply --mask assets/demo/pose_mask.png \
 	    --photo assets/demo/pose_photo.jpg --camera assets/demo/camera.json --start assets/demo/start.json \
 	    --out demo/result.json --picture demo/result.png --animation demo/steps.gif
@@ -27,7 +31,8 @@ demo: .venv-demo/installed  ## Solves the shipped examples into demo/, and the s
 	    --out demo/light.json --picture demo/light.png --animation demo/light.gif
 	@if .venv-demo/bin/python -c 'import bpy' 2> /dev/null; then \
 	    OMP_NUM_THREADS=1 .venv-demo/bin/python addon/batch.py assets/demo/job.json --out demo/blender && \
-	    .venv-demo/bin/python assets/demo/picture_scenes.py demo/blender; \
+	    .venv-demo/bin/python assets/demo/picture_scenes.py demo/blender && \
+	    { OMP_NUM_THREADS=1 .venv-demo/bin/python addon/batch.py assets/demo/shot/job.json --out demo/blender/shot || test $$? -eq 1; }; \
 	else echo "Blender as a module needs Python 3.11: its part of the demo is left out."; fi
 
 test: .venv/installed  ## Runs all tests

@@ -138,6 +138,7 @@ def _draw_pose(layout: bpy.types.UILayout, report: dict) -> None:
         if len(doubtful) > MOST_FRAMES:
             layout.label(text=f"{len(doubtful) - MOST_FRAMES} more are not sure.", translate=False)
         layout.operator("deep_feedback.mark_doubtful_frames", icon="MARKER_HLT")
+        layout.operator("deep_feedback.clear_doubtful_frames", icon="KEY_DEHLT")
         return
     _draw_value(layout, "IoU", f"{before:.3f} → {after:.3f}")
     if len(report["alternatives"]) > 1:

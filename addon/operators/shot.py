@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import bpy
 
 from .. import messages, results
-from ..solves.shot import between_keys, clear_range, doubtful_frames, mark_frames, movers, next_key
+from ..solves.shot import between_keys, clear_doubtful, clear_range, doubtful_frames, mark_frames, movers, next_key
 from .action import Action
 
 
@@ -80,6 +80,19 @@ class DEEP_FEEDBACK_OT_mark_doubtful_frames(ResultAction, bpy.types.Operator):
         return f"{number} frames are marked" if number else "All frames are good: no frame is marked"
 
 
+class DEEP_FEEDBACK_OT_clear_doubtful_frames(ResultAction, bpy.types.Operator):
+    bl_idname = "deep_feedback.clear_doubtful_frames"
+    bl_label = "Clear Doubtful Frames"
+    bl_description = (
+        "Removes the keyframes of location and rotation at every frame whose pose is not sure, so that what was moved goes on "
+        "between the frames that are"
+    )
+
+    def act(self, context: bpy.types.Context) -> str:
+        number = clear_doubtful(context.scene, results.report_of("pose", context.scene))
+        return f"{number} frames lost their keyframes"
+
+
 class DEEP_FEEDBACK_OT_next_doubtful_frame(ResultAction, bpy.types.Operator):
     bl_idname = "deep_feedback.next_doubtful_frame"
     bl_label = "Next Doubtful Frame"
@@ -116,6 +129,7 @@ CLASSES = (
     DEEP_FEEDBACK_OT_range_between_keyframes,
     DEEP_FEEDBACK_OT_clear_range,
     DEEP_FEEDBACK_OT_mark_doubtful_frames,
+    DEEP_FEEDBACK_OT_clear_doubtful_frames,
     DEEP_FEEDBACK_OT_next_doubtful_frame,
     DEEP_FEEDBACK_OT_look_at_frame,
 )

@@ -12,6 +12,7 @@ from solver_core.solution import Verdict
 
 from ..bridge.assembly import assembly_of
 from ..bridge.keyframes import key_frames, remove_keys, require_keyable
+from ..bridge.scene import find_object
 from ..bridge.transform import rotation_channel
 
 MARKERS = {verdict: f"{verdict.value.capitalize()} pose" for verdict in (Verdict.DOUBTFUL, Verdict.BAD)}
@@ -51,6 +52,15 @@ def clear_range(things: list[bpy.types.Object], first: int, last: int) -> int:
     for thing in things:
         require_keyable(thing, "location", rotation_channel(thing))
     return len({frame for thing in things for frame in remove_keys(thing, first, last, "location", rotation_channel(thing))})
+
+
+def clear_doubtful(scene: bpy.types.Scene, report: dict[str, Any]) -> int:
+    """Removes the keys of location and rotation at doubtful frames of what was moved; how many frames had some.
+
+    Raises SetupError.
+    """
+    things = [find_object(scene, name, "object") for name in report["moved"]]
+    return sum(clear_range(things, frame, frame) for frame in doubtful_frames(report))
 
 
 def doubtful_frames(report: dict[str, Any]) -> dict[int, Verdict]:

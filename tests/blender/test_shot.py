@@ -127,6 +127,17 @@ def test_doubtful_frames_are_marked_and_jumped_to(registered, monkey):
     assert {("text", "4"), ("text", "6")} <= set(layout.drawn)
 
 
+def test_doubtful_frames_lose_their_keyframes(registered, monkey):
+    bpy.ops.deep_feedback.solve_pose(**QUICK, use_range=True, frame_start=4, frame_end=6)
+    result = results.find("pose", registered)
+    results.conclude(result, result.report | {"verdicts": ["good", "bad", "good"]})
+
+    bpy.ops.deep_feedback.clear_doubtful_frames()
+
+    assert key_frames(monkey, "location") == {2, 4, 6}
+    assert key_frames(monkey, "rotation_euler") == {4, 6, 9}
+
+
 def test_good_frames_are_not_marked(registered, monkey):
     bpy.ops.deep_feedback.solve_pose(use_range=True, frame_start=5, frame_end=6)
     assert results.find("pose", registered).report["verdicts"] == ["good", "good"]
