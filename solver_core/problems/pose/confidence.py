@@ -3,9 +3,9 @@
 
 Right is within 5 degrees and 0.05 diagonals of the truth, or of a pose that looks the same.  The probability is a logistic
 function of the evidence, an interval a power of the spread that the outline allows, wider where the probability is low.  The
-numbers were fitted on validation meshes with masks damaged in known ways (training/paper/calibrate_pose.py), and those of
-photographs, where the image has its say, on photographs of validation meshes (training/paper/calibrate_photo.py), or, where a
-pose was followed from the one before, on shots of them (training/paper/calibrate_track.py).
+numbers were fitted on validation meshes with masks damaged in known ways (training/paper/calibrate_pose.py), those of
+photographs, where the image has its say, on photographs of validation meshes (training/paper/calibrate_photo.py), and those of
+poses that were followed from the one before, on shots of them (training/paper/calibrate_track.py).
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from solver_core.network.weights import SHIPPED
 from solver_core.problems.pose.evidence import Evidence, ImageEvidence, ShotEvidence
 from solver_core.reading import numbers, read_json, reading
 
-FILE, PHOTO_FILE, SHOT_FILE = "pose_confidence.json", "photo_confidence.json", "shot_confidence.json"
+FILE, PHOTO_FILE = "pose_confidence.json", "photo_confidence.json"
+MASK_SHOT_FILE, PHOTO_SHOT_FILE = "mask_shot_confidence.json", "photo_shot_confidence.json"
 FEATURES = ("outline", "unexplained", "hidden", "outliers", "edge", "gap", "rotation", "along", "size")
 PHOTO_FEATURES = (*FEATURES, "contrast", "edges", "weak", "image gap", "start", "alike")
-SHOT_FEATURES = ("outline", "outliers", "worse", "rotation", "along")
+SHOT_FEATURES = ("worse", "unexplained", "outliers", "rotation", "along")
 NORMAL_90 = 1.645  # standard deviations that hold nine of ten of what is normally distributed
 RIGHT_PLACE = 0.05  # diagonals: a pose that is placed farther off is wrong
 HALF_TURN_DEG = 180.0  # nothing is farther off
@@ -74,17 +75,17 @@ class Calibration(NamedTuple):
     interval: np.ndarray
 
 
-Seen = ImageEvidence | ShotEvidence | None  # beside the evidence: in a photograph, or a shot of them
+Seen = ImageEvidence | ShotEvidence | None  # beside the evidence: in a photograph, or a shot
 
 
 def confidence(evidence: Evidence, seen: Seen = None) -> Confidence:
-    """How sure a pose is, by the evidence; of a photograph also by what the image says, or the frames before."""
+    """How sure a pose is, by the evidence; of a photograph also by what the image says, in a shot by the frames before."""
     if seen is None:
         calibration = shipped_calibration(FILE, FEATURES)
     elif isinstance(seen, ImageEvidence):
         calibration = shipped_calibration(PHOTO_FILE, PHOTO_FEATURES)
     else:
-        calibration = shipped_calibration(SHOT_FILE, SHOT_FEATURES)
+        calibration = shipped_calibration(PHOTO_SHOT_FILE if seen.of_photographs else MASK_SHOT_FILE, SHOT_FEATURES)
     chance = logit(evidence, calibration.weights, seen)
     widths = np.exp((interval_features(evidence, chance) * calibration.interval).sum(axis=1))
     rotation_deg, across, along = widths.tolist()
@@ -139,9 +140,9 @@ def _image_features(seen: ImageEvidence) -> list[float]:
 def _shot_features(evidence: Evidence, seen: ShotEvidence) -> np.ndarray:
     return np.array(
         [
-            np.log(0.003 + evidence.outline),
+            np.log((0.01 + evidence.offset) / (0.01 + seen.usual_offset)),
+            np.log(0.003 + evidence.unexplained),
             1 - evidence.inliers,
-            max(np.log((0.03 + evidence.energy) / (0.03 + seen.usual_energy)), 0),
             np.log(np.clip(evidence.rotation_deg, 0.02, 90)),
             np.log(np.clip(evidence.along, 1e-4, 1)),
             1.0,

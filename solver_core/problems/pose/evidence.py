@@ -47,6 +47,11 @@ class Evidence(NamedTuple):
     across: float
     along: float
 
+    @property
+    def offset(self) -> float:
+        """How far the outline is off on average where it lies on the mask's, in units of the limit."""
+        return (self.outline - (1 - self.inliers)) / self.inliers if self.inliers > 0 else 1.0
+
 
 class ImageEvidence(NamedTuple):
     """What a photograph says of a pose, beside the mask that was found in it.
@@ -67,12 +72,14 @@ class ImageEvidence(NamedTuple):
 
 
 class ShotEvidence(NamedTuple):
-    """What the photographs before say of a pose that was followed from them.
+    """What the frames before say of a pose that was followed from them.
 
-    usual_energy: of the poses in this shot, which tells how well colours tell the object; that is not the pose's fault.
+    usual_offset: of the poses in this shot: how well masks or colours tell the outline is not the pose's fault.
+    of_photographs: whether the frames are those, or masks.
     """
 
-    usual_energy: float
+    usual_offset: float
+    of_photographs: bool
 
 
 class Looked(NamedTuple):

@@ -53,10 +53,11 @@ class Shot(Protocol):
         """The full solver's answer, with a start (4, 4).  Raises ObservationError if it finds nothing to solve."""
         ...
 
-    def judged(self, followed: Followed, usual_energy: float, surest: float) -> tuple[Judgement, Confidence]:
+    def judged(self, followed: Followed, usual_offset: float, surest: float) -> tuple[Judgement, Confidence]:
         """Verdict on a pose that was followed, and how sure it is.
 
-        usual_energy: of poses in this shot.  surest: probability that the pose is right from which it was followed.
+        usual_offset: as Evidence.offset, of poses in this shot.  surest: probability that the pose is right from which it was
+            followed.
         """
         ...
 
@@ -109,9 +110,9 @@ class MaskShot:
         coverage = checked_coverage(frame, self.setup.camera)
         return PoseSession(replace(self.setup, coverage=coverage, start=start), self.options).run()
 
-    def judged(self, followed: Followed, usual_energy: float, surest: float) -> tuple[Judgement, Confidence]:
+    def judged(self, followed: Followed, usual_offset: float, surest: float) -> tuple[Judgement, Confidence]:
         evidence = followed.looked.evidence
-        sure = confidence(evidence)
+        sure = confidence(evidence, ShotEvidence(usual_offset, False))
         return judge(followed.is_seen, evidence, sure.probability, 0), sure
 
     def learn(self, frame: np.ndarray, part: Part, reduction: int, is_seen: np.ndarray) -> None:
@@ -160,9 +161,9 @@ class PhotoShot:
             part = slice(top, bottom), slice(left, right)
             self.learn(frame, part, 1, is_object[part])
 
-    def judged(self, followed: Followed, usual_energy: float, surest: float) -> tuple[Judgement, Confidence]:
+    def judged(self, followed: Followed, usual_offset: float, surest: float) -> tuple[Judgement, Confidence]:
         evidence = followed.looked.evidence
-        sure = confidence(evidence, ShotEvidence(usual_energy))
+        sure = confidence(evidence, ShotEvidence(usual_offset, True))
         sure = sure._replace(probability=min(sure.probability, surest))
         return judge_photo(evidence, 0.0, sure.probability), sure
 

@@ -8,6 +8,7 @@ tells that this went wrong, the full solver looks for the object anew.
 from __future__ import annotations
 
 import functools
+import statistics
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -29,13 +30,16 @@ from solver_core.problems.pose.setup import UP_AXES, PoseSetup, checked_focal_ra
 from solver_core.problems.pose.shot_focal import ShotFocal, shot_focal, spread_frames
 from solver_core.problems.pose.shots import Part, Shot, shot_of
 from solver_core.problems.pose.solve import PoseOptions, PoseSolution
-from solver_core.problems.pose.verdict import judge_out_of_view, judge_unusual
+from solver_core.problems.pose.verdict import judge_out_of_view, judge_unproven
 from solver_core.solution import Verdict
 
-USUAL_FRAMES = 25  # before this one, whose median says how well poses fit in this shot
-USUAL_ENERGY, WORSE = 0.03, 1.6  # energies up to the first are as good as any; above, so many times the usual one is suspicious
+USUAL_FRAMES = 25  # before this one, whose median says how well outlines are told in this shot
+SURE_AGAIN = 0.97  # probability of being right that makes a followed pose good whose last one is not
+UNPROVEN = 0.8  # the most that the others count for
+REACH_DEG = 60.0  # an object that may have turned by more while it was lost may be found in another pose that looks alike
+WORSE = 3.0  # times as far off as outlines usually are in this shot: even a good pose is then looked for anew
 CLEARLY = 0.8  # of the energy: a pose that was looked for anew must fit so much better
-REPAIR_FRAMES = 5  # a pose that stays suspicious is looked for anew once in so many frames
+REPAIR_FRAMES = 5  # a pose that stays doubtful is looked for anew once in so many frames
 UNKNOWN_INTERVAL = PoseInterval(HALF_TURN_DEG, np.inf, np.inf)
 GOES_ON = 0.9  # share of the last motion that the next one is taken to have
 
@@ -76,7 +80,7 @@ class TrackedPose:
 
 class _Found(NamedTuple):
     """A pose (7,) of the unit mesh in one frame, and the rest as in TrackedPose.  energy: how badly it fits the frame.
-    seen: where it is, as Shot.learn takes it.
+    offset: as Evidence.offset, where it was followed.  seen: where it is, as Shot.learn takes it.
     """
 
     pose: np.ndarray
@@ -87,6 +91,7 @@ class _Found(NamedTuple):
     covariance: np.ndarray
     iou: float
     energy: float
+    offset: float | None
     seen: tuple[Part, int, np.ndarray] | None
 
 
@@ -177,7 +182,7 @@ def focal_of_masks(shot: Shot, setup: PoseSetup, numbers: list[int], frame_of: C
 
 
 class Tracker:
-    """What is known between two frames of a shot: the last pose, how the object moved, and how well poses fit."""
+    """What is known between two frames of a shot: the last pose, how the object moved, and how well outlines are told."""
 
     def __init__(self, setup: PoseSetup, shot: Shot, focal: ShotFocal | None = None) -> None:
         self.setup, self.shot = setup, shot
@@ -185,8 +190,10 @@ class Tracker:
         self.follower = Follower(setup.mesh)
         self.last: np.ndarray | None = None if setup.start is None else setup.unit_pose(setup.start)
         self.motion = np.zeros((1, 6))
-        self.energies: deque[float] = deque(maxlen=USUAL_FRAMES)
+        self.offsets: deque[float] = deque(maxlen=USUAL_FRAMES)
         self.surest = 1.0  # probability that the last pose is right that was found by the full solver
+        self.num_lost = 0  # frames in a row up to the last one that are not good
+        self.pace_deg = 0.0  # by which the object turned a frame, when that was last known
         self.last_repair = -REPAIR_FRAMES
         self.does_solving_pay = True  # whether the last frame that was solved anew came out good
 
@@ -195,17 +202,16 @@ class Tracker:
         began = time.perf_counter()
         found = self._solved(frame) if number == 0 else self._followed(frame)
         is_repaired = False
-        if number > 0 and (found is None or found.verdict is Verdict.BAD or self._is_due(found, number)):
+        if number > 0 and self._is_due(found, number):
             repaired = self._repaired(number, frame)
-            if repaired is not None:
-                self.does_solving_pay = repaired.verdict is Verdict.GOOD
-                if found is None or self._is_better(repaired, found):
-                    found, is_repaired = repaired, True
-            self.energies.clear()  # nothing better is known of: the object is hidden in part, or the mask has become worse
+            if repaired is not None and (found is None or self._is_better(repaired, found)):
+                found, is_repaired = repaired, True
         if found is None:
             found = self._moved_on()
-        elif self._is_unusual(found.energy) and found.verdict is Verdict.GOOD:
-            found = found._replace(**judge_unusual(found.iou)._asdict())
+        elif found.verdict is Verdict.GOOD and self._is_unproven(found, is_repaired):
+            found = found._replace(**judge_unproven(found.iou)._asdict(), confidence=min(found.confidence, UNPROVEN))
+        if number == self.last_repair:
+            self.does_solving_pay = is_repaired and found.verdict is Verdict.GOOD
         self._remember(frame, found, is_repaired or number == 0)
         return TrackedPose(
             frame=number,
@@ -226,16 +232,16 @@ class Tracker:
     def memory(self) -> dict[str, np.ndarray]:
         """What the next frame depends on beside mesh, camera and options."""
         assert self.last is not None
-        memory = {"last": self.last, "motion": self.motion, "energies": np.array(self.energies)}
-        memory["solving"] = np.array([self.last_repair, self.does_solving_pay, self.surest])
+        memory = {"last": self.last, "motion": self.motion, "offsets": np.array(self.offsets)}
+        memory["solving"] = np.array([self.last_repair, self.does_solving_pay, self.surest, self.num_lost, self.pace_deg])
         return {**memory, **self.shot.memory()}
 
     def recall(self, memory: Mapping[str, np.ndarray]) -> None:
         """Goes on from the memory that another tracker had after a frame."""
         self.last, self.motion = memory["last"], memory["motion"]
-        self.energies.extend(memory["energies"].tolist())
-        last_repair, does_pay, self.surest = memory["solving"].tolist()
-        self.last_repair, self.does_solving_pay = int(last_repair), bool(does_pay)
+        self.offsets.extend(memory["offsets"].tolist())
+        last_repair, does_pay, self.surest, num_lost, self.pace_deg = memory["solving"].tolist()
+        self.last_repair, self.does_solving_pay, self.num_lost = int(last_repair), bool(does_pay), int(num_lost)
         self.shot.recall(memory)
 
     def object_in(self, frame: np.ndarray) -> np.ndarray:
@@ -248,29 +254,34 @@ class Tracker:
             is_object[part] = self.shot.view(frame, part, self.setup.camera.window(*window)).image >= 128
         return is_object
 
-    def _is_due(self, found: _Found, number: int) -> bool:
-        """Whether a frame is solved anew, as its pose is doubtful or fits worse than is usual in this shot.
+    def _is_due(self, found: _Found | None, number: int) -> bool:
+        """Whether a frame is solved anew, as it is lost or its pose is doubtful or fits worse than is usual in this shot.
 
         Lines tell little of thin shapes, and of what is hidden in part; where solving anew did not help, it waits.
         """
+        if found is None or found.verdict is Verdict.BAD:
+            return True
         is_rested = number - self.last_repair >= REPAIR_FRAMES
         if found.verdict is Verdict.DOUBTFUL:
             return self.does_solving_pay or is_rested
-        return self._is_unusual(found.energy) and is_rested
+        return is_rested and found.offset is not None and found.offset > WORSE * self._usual_offset(found.offset)
+
+    def _is_unproven(self, found: _Found, is_repaired: bool) -> bool:
+        """Whether a good pose does not count as one yet, as the object was lost before."""
+        if is_repaired:
+            return self.num_lost * self.pace_deg > REACH_DEG
+        return self.num_lost > 0 and found.confidence < SURE_AGAIN
 
     def _is_better(self, repaired: _Found, found: _Found) -> bool:
         has_become_good = repaired.verdict is Verdict.GOOD and found.verdict is not Verdict.GOOD
         return has_become_good or repaired.energy < CLEARLY * found.energy
 
-    def _is_unusual(self, energy: float) -> bool:
-        return len(self.energies) > 0 and energy > max(USUAL_ENERGY, WORSE * self._usual_energy(energy))
-
-    def _usual_energy(self, energy: float) -> float:
-        """Of poses in this shot; one's own where there were none before."""
-        return float(np.median(self.energies)) if self.energies else energy
+    def _usual_offset(self, offset: float) -> float:
+        """Of outlines in this shot; one's own where there were none before."""
+        return statistics.median(self.offsets) if self.offsets else offset
 
     def _followed(self, frame: np.ndarray) -> _Found | None:
-        """What fits best of what is found from where the motion leads, and, if that fits badly, from the last pose."""
+        """What fits best of what is found from where the motion leads, and, if that is not good, from the last pose."""
         assert self.last is not None
         best: _Found | None = None
         guesses = [SE3().retract(self.last[None], GOES_ON * self.motion)[0]]
@@ -280,7 +291,7 @@ class Tracker:
             found = self._found_from(frame, guess)
             if found is not None and (best is None or found.energy < best.energy):
                 best = found
-            if best is not None and not self._is_unusual(best.energy):
+            if best is not None and best.verdict is Verdict.GOOD:
                 break
         return best
 
@@ -295,7 +306,7 @@ class Tracker:
         if not (followed.is_object.any() and followed.is_seen.any()):
             return None
         evidence, covariance = followed.looked
-        judgement, sure = self.shot.judged(followed, self._usual_energy(evidence.energy), self.surest)
+        judgement, sure = self.shot.judged(followed, self._usual_offset(evidence.offset), self.surest)
         within, diagonal = sure.interval, self.setup.diagonal
         return _Found(
             self.follower.symmetries.nearest(followed.pose, guess[:4]),
@@ -305,6 +316,7 @@ class Tracker:
             calibrated(covariance, evidence, within),
             evidence.iou,
             evidence.energy,
+            evidence.offset,
             (part, followed.reduction, followed.is_seen),
         )
 
@@ -322,7 +334,7 @@ class Tracker:
             pose,
             *(solution.verdict, solution.explanation, solution.confidence),
             *(solution.interval, solution.covariance, solution.iou),
-            *((np.inf, None) if as_followed is None else as_followed[-2:]),
+            *((np.inf, None, None) if as_followed is None else as_followed[-3:]),
         )
 
     def _repaired(self, number: int, frame: np.ndarray) -> _Found | None:
@@ -337,17 +349,21 @@ class Tracker:
         """Where nothing is seen."""
         assert self.last is not None
         pose = SE3().retract(self.last[None], GOES_ON * self.motion)[0]
-        return _Found(pose, *judge_out_of_view(), 0.0, UNKNOWN_INTERVAL, np.diag(np.full(6, np.inf)), 0.0, np.inf, None)
+        return _Found(pose, *judge_out_of_view(), 0.0, UNKNOWN_INTERVAL, np.diag(np.full(6, np.inf)), 0.0, np.inf, None, None)
 
     def _remember(self, frame: np.ndarray, found: _Found, is_new: bool) -> None:
         """Goes on from a pose that may be right; how the object moves is known from two of them in a row."""
+        self.num_lost = 0 if found.verdict is Verdict.GOOD else self.num_lost + 1
         if found.verdict is Verdict.BAD:
             self.motion = np.zeros((1, 6))
             return
         assert self.last is not None
         self.motion = np.zeros((1, 6)) if is_new else SE3().difference(self.last[None], found.pose[None])
+        if found.verdict is Verdict.GOOD and not is_new:
+            self.pace_deg = float(np.degrees(np.linalg.norm(self.motion[0, :3])))
         self.last = found.pose
         self.surest = found.confidence if is_new else self.surest
-        self.energies.append(found.energy)
+        if found.offset is not None:
+            self.offsets.append(found.offset)
         if found.seen is not None and found.verdict is Verdict.GOOD:
             self.shot.learn(frame, *found.seen)

@@ -95,12 +95,12 @@ def judge_out_of_view() -> Judgement:
     return Judgement(Verdict.BAD, "The object has left the image; its pose is the last one known, moved on.")
 
 
-def judge_unusual(iou: float) -> Judgement:
-    """Verdict on a pose in a shot that may pass for right, but fits worse than those in the frames before."""
+def judge_unproven(iou: float) -> Judgement:
+    """Verdict on a pose in a shot that may pass for right, but goes back to one that is not sure."""
     return Judgement(
         Verdict.DOUBTFUL,
-        f"The pose is not sure: it overlaps with the mask by {iou:.1%}, but fits worse than those of the frames before. "
-        "Something may hide the object, or it may have moved too far.",
+        f"The pose is not sure: it overlaps with the object by {iou:.1%}, but the object was lost before, and this may be "
+        "another pose that looks much the same.",
     )
 
 

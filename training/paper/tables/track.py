@@ -15,6 +15,7 @@ from solver_core.frames import Camera, matrix_from_pose, pose_from_matrix
 from solver_core.manifolds import SE3
 from solver_core.mesh import Mesh
 from solver_core.mesh_library import MeshPool, load_library
+from solver_core.problems.pose.smooth import smooth_poses
 from solver_core.problems.pose.solve import PoseOptions, solve_pose
 from solver_core.problems.pose.symmetry import errors_modulo, find_symmetries
 from solver_core.problems.pose.track import track_pose
@@ -29,6 +30,7 @@ NUM_SAMPLES = 20  # shots a row
 QUICK_SAMPLES = 1
 NUM_FRAMES = 300
 FRAMES_IN_FULL = 40  # that solve_pose solves one by one, for comparison
+FOCAL_RANGE = (0.7, 1.4)  # of the true focal length, where it is not known
 CAMERA = Camera.from_fov(640, 640, VERTICAL_FOV)
 START_STEP = 0.05  # radians and shares: how far the given start is off
 JUMP, JUMP_FRAMES = np.radians(30.0), 50  # an object jumps once in so many frames
@@ -54,7 +56,7 @@ class Shot(NamedTuple):
 
 
 def rows(run: Run) -> list[Row]:
-    """A row for each kind of shot, and one of the full solver in each frame."""
+    """A row for each kind of shot, one of the full solver in each frame, and one of focal lengths that are not known."""
     render.set_num_threads(1)
     meshes = MeshPool(load_library(run.data, "test")).measured
     table: list[Row] = []
@@ -67,16 +69,28 @@ def rows(run: Run) -> list[Row]:
         events = draw(run.seed, 0, meshes, degrees, what).events
         about = {"frames": kind, "degrees_a_frame": degrees, "with": what or "nothing", "method": "track_pose"}
         table.append({**about, **summary(found, events)})
-    solved = run.measure(
-        "solve_pose", run.num_samples, lambda part: {"found": np.stack([_solved(run.seed, int(row), meshes) for row in part])}
-    )["found"]
-    table.append({"frames": "masks", "degrees_a_frame": 3, "with": "nothing", "method": "solve_pose", **summary(solved, [])})
+    about = {"frames": "masks", "degrees_a_frame": 3, "with": "nothing"}
+    each_row = {"solve_pose": _solved, "focal length of a shot": _focal}
+    found = {
+        name: run.measure(
+            name,
+            run.num_samples,
+            lambda part, of=of: {"found": np.stack([of(run.seed, int(row), meshes) for row in part])},
+            PoseOptions(),
+            1,
+        )["found"]
+        for name, of in each_row.items()
+    }
+    table.append({**about, "method": "solve_pose", **summary(found["solve_pose"], [])})
+    table.append({**about, "method": "focal length of a shot", **focal_summary(found["focal length of a shot"])})
     return table
 
 
 def summary(found: np.ndarray, events: list[int]) -> Row:
-    """A row, from degrees and diagonals off, whether it is lost, and milliseconds: (N, F, 4); events: as of a Shot."""
-    degrees, translation, lost, milliseconds = np.moveaxis(found, -1, 0)
+    """A row, from degrees and diagonals off, whether it is lost, and milliseconds: (N, F, 4), and degrees and diagonals off
+    after smoothing, where that was done: (N, F, 6).  events: as of a Shot.
+    """
+    degrees, translation, lost, milliseconds, *smooth = np.moveaxis(found, -1, 0)
     wrong, is_lost = (degrees > WRONG_DEG) | (translation > WRONG_TRANSLATION), lost > 0
     row: Row = {
         "num_shots": len(found),
@@ -87,12 +101,27 @@ def summary(found: np.ndarray, events: list[int]) -> Row:
         "wrong_percent": float(100 * np.mean(wrong)),
         "right_but_lost_percent": float(100 * np.mean(is_lost[~wrong])) if (~wrong).any() else 0.0,
     }
+    if smooth:
+        row["smooth_median_deg"] = float(np.median(smooth[0]))
+        row["smooth_p95_deg"] = float(np.percentile(smooth[0], 95))
+        row["smooth_wrong_percent"] = float(100 * np.mean((smooth[0] > WRONG_DEG) | (smooth[1] > WRONG_TRANSLATION)))
     if wrong.any():
         row["wrong_and_lost_percent"] = float(100 * np.mean(is_lost[wrong]))
     if events:
         back = [(~wrong & ~is_lost)[:, frame : frame + BACK_FRAMES].any(axis=1) for frame in events]
         row["back_in_5_percent"] = float(100 * np.mean(back))
     return row
+
+
+def focal_summary(found: np.ndarray) -> Row:
+    """A row, from the focal length that was found and the ends of its interval, in units of the true one: (N, 3)."""
+    focal, low, high = found.T
+    return {
+        "num_shots": len(found),
+        "focal_off_median_percent": float(100 * np.median(np.abs(focal - 1))),
+        "focal_off_worst_percent": float(100 * np.max(np.abs(focal - 1))),
+        "interval_holds_percent": float(100 * np.mean((low <= 1) & (high >= 1))),
+    }
 
 
 def draw(seed: int, row: int, meshes: list[Mesh], degrees: int, what: str) -> Shot:
@@ -147,7 +176,7 @@ def frames_of(shot: Shot, kind: str, what: str, rng: np.random.Generator) -> Ite
 
 
 def _tracked(seed: int, row: int, meshes: list[Mesh], kind: str, degrees: int, what: str) -> np.ndarray:
-    """(F, 4) as summary takes them, of a shot that track_pose follows."""
+    """(F, 6) as summary takes them, of a shot that track_pose follows."""
     shot = draw(seed, row, meshes, degrees, what)
     frames = frames_of(shot, kind, what, np.random.default_rng([seed, 96, row]))
     spent = 0.0
@@ -158,12 +187,15 @@ def _tracked(seed: int, row: int, meshes: list[Mesh], kind: str, degrees: int, w
             spent = time.process_time()  # from here on, the tracker is at work
             yield frame
 
-    found = []
-    results = track_pose(timed(), shot.mesh.vertices, shot.mesh.faces, CAMERA, matrix_from_pose(shot.start))
-    for result, truth in zip(results, shot.truth, strict=True):
-        milliseconds = 1000 * (time.process_time() - spent)
-        found.append([*_errors(shot.mesh, result.camera_from_object, truth), float(result.lost), milliseconds])
-    return np.array(found)
+    results, milliseconds = [], []
+    for result in track_pose(timed(), shot.mesh.vertices, shot.mesh.faces, CAMERA, matrix_from_pose(shot.start)):
+        milliseconds.append(1000 * (time.process_time() - spent))
+        results.append(result)
+    found, smooth = (
+        [_errors(shot.mesh, one.camera_from_object, truth) for one, truth in zip(poses, shot.truth, strict=True)]
+        for poses in (results, smooth_poses(results))
+    )
+    return np.column_stack([found, [one.lost for one in results], milliseconds, smooth])
 
 
 def _solved(seed: int, row: int, meshes: list[Mesh]) -> np.ndarray:
@@ -177,6 +209,16 @@ def _solved(seed: int, row: int, meshes: list[Mesh]) -> np.ndarray:
         milliseconds, start = 1000 * (time.process_time() - began), result.camera_from_object
         found.append([*_errors(shot.mesh, start, truth), float(result.verdict is not Verdict.GOOD), milliseconds])
     return np.array(found)
+
+
+def _focal(seed: int, row: int, meshes: list[Mesh]) -> np.ndarray:
+    """(3,) as focal_summary takes them, of a shot whose camera is known but for its focal length."""
+    shot = draw(seed, row, meshes, 3, "")
+    frames = list(frames_of(shot, "masks", "", np.random.default_rng([seed, 96, row])))
+    model = shot.mesh.vertices, shot.mesh.faces, CAMERA, matrix_from_pose(shot.start)
+    first = next(track_pose(frames, *model, focal_range=(FOCAL_RANGE[0] * CAMERA.fx, FOCAL_RANGE[1] * CAMERA.fx)))
+    assert first.fx_range is not None
+    return np.array([first.setup.camera.fx, *first.fx_range]) / CAMERA.fx
 
 
 def _errors(mesh: Mesh, camera_from_object: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
