@@ -21,7 +21,7 @@ from solver_core.problems.pose.confidence import HALF_TURN_DEG, NORMAL_90, PoseI
 from solver_core.problems.pose.evidence import spreads
 from solver_core.problems.pose.symmetry import Symmetries, find_symmetries
 from solver_core.problems.pose.track import TrackedPose
-from solver_core.problems.pose.verdict import Judgement, judge_filled, judge_moved, judge_outlier
+from solver_core.problems.pose.verdict import Judgement, judge_apart, judge_filled, judge_moved, judge_outlier
 
 SPACE = SE3()
 ROUNDS = 2  # of smoothing, each about the poses of the one before
@@ -33,7 +33,10 @@ UNKNOWN_VARIANCE = 1e3  # of where a shot begins, and how it moves there
 LEAST_VARIANCE = 1e-14  # of a pose
 JUMP, JUMPS_BY = 0.15, 8.0  # radians and shares, and times what is usual in the shot: an object that moves so is not followed
 AWAY_BY = 4.0  # as JUMPS_BY, of outliers, which also come back
-BESIDE = 2  # frames to each side that tell how an object moves
+ROUGH_BY = 2.0  # times as far as the motions beside an outlier are off each other
+STANDS_OUT_BY = 3.0  # times as far as the object moves in a frame: so far is an outlier off that nothing else shows
+BESIDE = 3  # frames to each side that tell how an object moves
+EVEN_ODDS = 0.5  # confidence in a pose at an end of the shot: it is wrong, or the object jumped
 FEW = 4  # frames, after which the object goes on as before, are outliers; more of them are a motion
 GONE = 0.5  # of the way between the frames around a gap: so far may the object be from where it is taken to be
 TURNED_ROUND = 0.75 * np.pi  # radians; who turns so far in a gap, or nearly so, may have turned the other way
@@ -61,7 +64,8 @@ def smooth_poses(results: Iterable[TrackedPose]) -> list[TrackedPose]:
         The same frames with other poses.  A filled one is lost, its is_filled is true and its confidence 0; interval and
         covariance tell how far the object may have gone meanwhile: half of the way between the frames around, or more, and up
         to 180 degrees if it turns fast.  Other frames keep theirs, and each its iou, which is of the pose that was found.  One
-        that does not go with those around it is doubtful; an outlier is filled as well.
+        that does not go with those around it is doubtful, and so are a few at an end of the shot that are far from the others;
+        an outlier is filled as well.
 
     Raises:
         ObservationError: if they are not that, are of several objects or no finite numbers, or all frames are lost.
@@ -74,7 +78,8 @@ def smooth_poses(results: Iterable[TrackedPose]) -> list[TrackedPose]:
     symmetries = find_symmetries(setup.mesh)
     poses = np.stack([setup.unit_pose(one.camera_from_object) for one in found])
     covariances = np.stack([one.covariance for one in found])
-    is_known = ~is_lost & ~_are_outliers(poses, ~is_lost, symmetries)
+    are_outliers, are_doubtful = _are_outliers(poses, ~is_lost, symmetries)
+    is_known = ~is_lost & ~are_outliers
     poses = _nearest_twins(poses, is_known, symmetries)
     path = smoothed(poses, covariances, is_known)
     known = np.flatnonzero(is_known)
@@ -83,7 +88,7 @@ def smooth_poses(results: Iterable[TrackedPose]) -> list[TrackedPose]:
         moved = replace(one, camera_from_object=setup.user_matrix(pose))
         if is_known[number]:
             turn_deg = float(np.degrees(np.linalg.norm(SPACE.difference(poses[number][None], pose[None])[0, :3])))
-            answers.append(_judged(moved, turn_deg))
+            answers.append(_doubted(moved) if are_doubtful[number] else _judged(moved, turn_deg))
         else:
             beside = covariances[known[np.argmin(np.abs(known - number))]]
             judgement = judge_filled(bool(known[0] < number < known[-1])) if is_lost[number] else judge_outlier()
@@ -117,6 +122,11 @@ def _judged(result: TrackedPose, turn_deg: float) -> TrackedPose:
     return replace(result, **judge_moved(turn_deg)._asdict(), lost=True)
 
 
+def _doubted(result: TrackedPose) -> TrackedPose:
+    """A frame whose pose may be an outlier."""
+    return replace(result, **judge_apart()._asdict(), lost=True, confidence=min(result.confidence, EVEN_ODDS))
+
+
 def _filled(result: TrackedPose, pose: np.ndarray, covariance: np.ndarray, judgement: Judgement) -> TrackedPose:
     """A frame whose pose was not found, with what is known of its pose (7,) of the unit mesh."""
     rotation_deg, across, along = (NORMAL_90 * part for part in spreads(covariance, pose, find_symmetries(result.setup.mesh)))
@@ -136,7 +146,7 @@ def smoothed(poses: np.ndarray, covariances: np.ndarray, is_known: np.ndarray) -
     poses = _between(poses, is_known)
     variances = np.where(is_known[:, None, None], covariances, 0.0) + LEAST_VARIANCE * np.eye(6)
     known = np.flatnonzero(is_known)
-    begins = known[_after_jumps(poses[known], known, JUMPS_BY)].tolist()
+    begins = known[_after_jumps(poses[known], known)].tolist()
     begins[0] = 0
     noise, change = _fitted(poses, variances, is_known, begins)
     smooth, certain = poses.copy(), np.empty_like(variances)
@@ -191,23 +201,69 @@ def _nearest_twins(poses: np.ndarray, is_known: np.ndarray, symmetries: Symmetri
     return poses
 
 
-def _are_outliers(poses: np.ndarray, is_known: np.ndarray, symmetries: Symmetries) -> np.ndarray:
-    """(F,) whether a known pose is one of a few between two jumps of which the second takes back the first."""
-    numbers = np.flatnonzero(is_known)
-    followed = _nearest_twins(poses, is_known, symmetries)[numbers]
-    rates, limit = _rates(followed, numbers, AWAY_BY)
-    are_outliers = np.zeros(len(poses), bool)
-    begins, passed = _after_jumps(followed, numbers, AWAY_BY)[1:], 0
-    for first, end in ((first, end) for first in begins for end in begins if first < end <= first + FEW):
-        if first < passed:
-            continue
-        before, length = followed[first - 1], numbers[end] - numbers[first - 1]
-        led = SPACE.retract(before, length * _course(rates, first - 1, end))
-        after = symmetries.nearest(poses[numbers[end]], led[:4])
-        if np.linalg.norm(SPACE.difference(led, after)) <= limit * np.sqrt(length):
-            are_outliers[numbers[first:end]] = True
-            passed = end
-    return are_outliers
+def _are_outliers(poses: np.ndarray, is_known: np.ndarray, symmetries: Symmetries) -> tuple[np.ndarray, np.ndarray]:
+    """(F,) whether a known pose is an outlier, and whether it may be one, at an end of the shot, where nothing proves it.
+
+    Outliers are a few poses that none of the motions around them leads to: the one before gone on, the one after gone back, or
+    an even one between.  So an object that turns back, stops or starts has none.
+    """
+    kept, length = np.flatnonzero(is_known), 1
+    followed = _nearest_twins(poses, is_known, symmetries)
+    are_outliers, are_doubtful = np.zeros((2, len(poses)), bool)
+    while length <= FEW:  # those found are no longer measured against, lest right poses beside them seem wrong
+        strays = _strays(followed[kept], kept, length)
+        at_ends = np.flatnonzero(strays.stand_out[[0, -1]]) * (len(kept) - length)
+        within = np.flatnonzero(strays.are_off[1:-1]) + 1
+        firsts, marked = (at_ends, are_doubtful) if len(at_ends) else (within, are_outliers)
+        found = np.unique(firsts[:, None] + np.arange(length))
+        marked[kept[found]] = True
+        kept = np.delete(kept, found)
+        length = 1 if len(found) else length + 1
+    return are_outliers, are_doubtful
+
+
+class _Strays(NamedTuple):
+    """(W,) whether none of the motions around leads to a run of poses, and whether those move far less than it is off, too."""
+
+    are_off: np.ndarray
+    stand_out: np.ndarray
+
+
+def _strays(poses: np.ndarray, numbers: np.ndarray, length: int) -> _Strays:
+    """Which runs of that length of poses (K, 7) of frames (K,), from the first, the second and so on, are strays."""
+    last = len(poses) - 1
+    firsts = np.arange(len(poses) - length + 1)
+    if last < length + BESIDE:  # too few others tell how the object moves
+        return _Strays(*np.zeros((2, max(len(firsts), 2)), bool))
+    before, after = firsts - 1, firsts + length
+    rates = SPACE.difference(poses[:-1], poses[1:]) / np.diff(numbers)[:, None]
+    steps = np.arange(BESIDE)
+    places = np.concatenate([before[:, None] - 1 - steps, after[:, None] + steps], axis=1)
+    is_there = (places >= 0) & (places < last)
+    beside = np.where(is_there[..., None], rates[places.clip(0, last - 1)], np.nan)
+    course = np.nanmedian(beside, axis=1)
+    rough = np.nanmedian(np.linalg.norm(beside - course[:, None], axis=2), axis=1)
+    speed = np.nanmedian(np.linalg.norm(beside, axis=2), axis=1)
+    farther = np.where(before < 1, after, before - 1).clip(max=last)
+    beyond = np.where(after < last, after + 1, before).clip(min=0)
+    before, after = np.where(before < 0, after, before), np.where(after > last, before, after)
+    leaving = np.where(is_there[:, :1], beside[:, 0], course)
+    coming = np.where(is_there[:, [BESIDE]], beside[:, BESIDE], course)
+    spans = np.maximum(numbers[after] - numbers[before], 1)
+    even = SPACE.difference(poses[before], poses[after]) / spans[:, None]
+    led_by = [(before, leaving), (after, coming), (before, even)]
+    led_by += [(base, course) for base in (before, farther, after, beyond)]
+    off = np.full((len(firsts), length), np.inf)
+    for base, rate in led_by:
+        for place in range(length):
+            frames = firsts + place
+            led = SPACE.retract(poses[base], (numbers[frames] - numbers[base])[:, None] * rate)
+            off[:, place] = np.minimum(off[:, place], np.linalg.norm(SPACE.difference(led, poses[frames]), axis=1))
+    least = off.min(axis=1)
+    limit = np.maximum(max(JUMP, AWAY_BY * float(np.median(least))), ROUGH_BY * rough)
+    inner = [np.linalg.norm(rates[firsts + place], axis=1) for place in range(length - 1)]
+    are_off = least > limit * np.sqrt(np.maximum(spans, length))
+    return _Strays(are_off, are_off & (least > STANDS_OUT_BY * np.max([speed, *inner], axis=0)))
 
 
 def _between(poses: np.ndarray, is_known: np.ndarray) -> np.ndarray:
@@ -221,23 +277,14 @@ def _between(poses: np.ndarray, is_known: np.ndarray) -> np.ndarray:
     return SPACE.retract(poses[before], share.clip(0, 1)[:, None] * steps)
 
 
-def _after_jumps(poses: np.ndarray, numbers: np.ndarray, by: float) -> list[int]:
-    """Which of poses (K, 7) of frames (K,) a motion begins with: the first, and those after a jump of the object.
-
-    by: times what is usual in the shot, which make a jump.
-    """
-    rates, limit = _rates(poses, numbers, by)
+def _after_jumps(poses: np.ndarray, numbers: np.ndarray) -> list[int]:
+    """Which of poses (K, 7) of frames (K,) a motion begins with: the first, and those after a jump of the object."""
+    if len(poses) < 2:
+        return [0]
     lengths = np.diff(numbers)
-    return [0, *(np.flatnonzero(_off_course(rates) * lengths > limit * np.sqrt(lengths)) + 1).tolist()]
-
-
-def _rates(poses: np.ndarray, numbers: np.ndarray, by: float) -> tuple[np.ndarray, float]:
-    """(K - 1, 6) motion a frame between poses (K, 7) of frames (K,), and how far off its course it is no jump.
-
-    by: times as far as is usual.
-    """
-    rates = SPACE.difference(poses[:-1], poses[1:]) / np.diff(numbers)[:, None]
-    return rates, max(JUMP, by * float(np.median(_off_course(rates)))) if len(rates) else JUMP
+    off_course = _off_course(SPACE.difference(poses[:-1], poses[1:]) / lengths[:, None])
+    limit = max(JUMP, JUMPS_BY * float(np.median(off_course)))
+    return [0, *(np.flatnonzero(off_course * lengths > limit * np.sqrt(lengths)) + 1).tolist()]
 
 
 def _off_course(rates: np.ndarray) -> np.ndarray:

@@ -124,6 +124,14 @@ def judge_moved(turn_deg: float) -> Judgement:
     )
 
 
+def judge_apart() -> Judgement:
+    """Verdict on a pose at an end of a shot that was found and is far from those beside it, which move far less."""
+    return Judgement(
+        Verdict.DOUBTFUL,
+        "The pose that was found is far from those beside it, at an end of the shot; either it is wrong, or the object jumped.",
+    )
+
+
 def judge_outlier() -> Judgement:
     """Verdict on a pose in a shot that was found and is far from those before and after."""
     return Judgement(

@@ -153,7 +153,7 @@ def test_pose_that_does_not_go_with_the_others_is_no_longer_good(setup, rng):
     assert "does not go with those around it" in smooth[30].explanation
 
 
-@pytest.mark.parametrize("outliers", [[12], [12, 13, 14]])
+@pytest.mark.parametrize("outliers", [[12], [12, 13, 14], [12, 17]])
 def test_outliers_become_what_lies_between(setup, rng, outliers):
     poses = motion_of(30, rng)
     seen = poses.copy()
@@ -165,6 +165,38 @@ def test_outliers_become_what_lies_between(setup, rng, outliers):
     assert all(smooth[frame].lost and smooth[frame].is_filled for frame in outliers)
     assert "does not go with those around it" in smooth[12].explanation
     assert degrees_off(setup, smooth, poses).max() < 2
+
+
+@pytest.mark.parametrize("end", [0, 29])
+def test_pose_at_an_end_that_stands_out_is_doubtful_and_stays(setup, rng, end):
+    poses = motion_of(30, rng)
+    poses[end] = SE3().retract(poses[[end]], np.array([[0.5, 0.3, 0, 0, 0, 0]]))[0]
+
+    smooth = smooth_poses(shot_of(setup, poses, rng, 0.1 * NOISE))
+
+    assert [one.frame for one in smooth if one.verdict is not Verdict.GOOD] == [end]
+    assert "at an end of the shot" in smooth[end].explanation
+    assert smooth[end].lost
+    assert not smooth[end].is_filled
+    assert smooth[end].confidence <= 0.5
+    assert degrees_off(setup, smooth, poses).max() < 2
+
+
+ABRUPT = {"turns back": [15] * 5 + [-15] * 5, "stops": [25] * 6 + [0] * 6, "shakes": [12, 12, -12, -12]}  # degrees a frame
+
+
+@pytest.mark.parametrize("outliers", [[], [10, 17]])
+@pytest.mark.parametrize("degrees", ABRUPT.values(), ids=ABRUPT)
+def test_abrupt_motion_has_no_outliers_of_its_own(setup, rng, degrees, outliers):
+    poses = [motion_of(1, rng)[0]]
+    for turn in np.radians(np.resize(degrees, 29)):
+        poses.append(SE3().retract(poses[-1][None], turn * np.array([[0.6, 0, 0.8, 0, 0, 0]]))[0])
+    seen = np.stack(poses)
+    seen[outliers] = SE3().retract(seen[outliers], np.tile([0.7, 0.9, -0.4, 0, 0, 0], (len(outliers), 1)))
+
+    smooth = smooth_poses(shot_of(setup, seen, rng, 0.2 * NOISE))
+
+    assert [one.frame for one in smooth if one.verdict is not Verdict.GOOD] == outliers
 
 
 @pytest.mark.parametrize("lost", [range(0), range(13, 17)])
