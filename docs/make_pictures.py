@@ -3,6 +3,7 @@
 
     python docs/make_pictures.py 5.2                all of them (`make pictures`)
     python docs/make_pictures.py 5.2 pose           those of the user guide about the pose
+    python docs/make_pictures.py 5.2 photo          those about a pose from the photograph alone, and along a shot
     python docs/make_pictures.py 5.2 shown          the large ones: docs/images/extension-*.jpg, as the extensions site asks
 
 5.2 is a version that tests/gui/install_blender.sh installed; a path will do, too.
@@ -27,6 +28,21 @@ ANIMATION_WIDTH, ANIMATION_COLOURS, MS_PER_STEP, MAX_STEPS = 640, 200, 250, 16
 FRAMES = range(1, 73, 4)
 SHOWN_SIZE = (1920, 1080)  # the smallest that the extensions site takes
 SHOWN_SCALE = 1.25  # of the interface, to be read where the picture is shown smaller
+SHOT_FRAMES, SHOWN_FRAME = (16, 23), 21  # where the hand comes before the toy
+TAKE_PHOTO = """
+settings = bpy.context.scene.deep_feedback.pose
+settings.silhouette.source, settings.from_photo = "BACKGROUND", True
+"""
+TAKE_SHOT = """
+bpy.ops.deep_feedback.clear_result(problem="pose")
+image = bpy.data.images.load(bpy.path.abspath("//shot/frame_01.jpg"))
+image.source = "SEQUENCE"
+(background,) = bpy.context.scene.camera.data.background_images
+background.image, background.image_user.frame_duration, background.image_user.use_auto_refresh = image, 40, True
+settings = bpy.context.scene.deep_feedback.pose
+settings.use_range, (settings.frame_start, settings.frame_end) = True, {frames}
+bpy.context.scene.frame_end = 40
+"""
 REPORT = "__import__('sys').modules['bl_ext.user_default.deep_feedback.results'].find({problem!r}, bpy.context.scene)"
 
 
@@ -120,6 +136,18 @@ def guide(window: Window, problem: str) -> None:
     animate(pictures + (play(window) if problem == "armature" else []), problem, MS_PER_STEP)
 
 
+def photo(window: Window, problem: str) -> None:
+    """The photograph solved without its mask, and from there on frames of the shot."""
+    open_problem(window, problem)
+    window.ask(TAKE_PHOTO)
+    solve(window, problem)
+    save(take(window), "photo")
+    window.ask(TAKE_SHOT.format(frames=SHOT_FRAMES))
+    solve(window, problem)
+    window.ask(f"bpy.ops.deep_feedback.look_at_frame(frame={SHOWN_FRAME})")
+    save(take(window), "shot")
+
+
 def show(window: Window, problem: str) -> None:
     """A large picture of the solved scene."""
     open_problem(window, problem)
@@ -137,6 +165,7 @@ def main() -> None:
     (extension,) = (ROOT / "dist").glob("deep_feedback-*-linux_x64.zip")
     blender.install(extension)
     in_windows = [(guide, [problem for problem in PANELS if not chosen or problem in chosen], (WIDTH, HEIGHT))]
+    in_windows.append((photo, ["pose"] if not chosen or "photo" in chosen else [], (WIDTH, HEIGHT)))
     in_windows.append((show, PANELS if not chosen or "shown" in chosen else [], SHOWN_SIZE))
     try:
         for take_pictures, problems, size in in_windows:
