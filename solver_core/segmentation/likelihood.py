@@ -37,15 +37,22 @@ class ImageLikelihood:
     """Log likelihood of an image by which pixels show the object, over that of an image of the same colours without one."""
 
     def __init__(
-        self, colours: np.ndarray, is_inside: np.ndarray, is_outside: np.ndarray, pixel_scale: float, rng: np.random.Generator
+        self,
+        colours: np.ndarray,
+        is_inside: np.ndarray,
+        is_outside: np.ndarray,
+        pixel_scale: float,
+        palette: np.ndarray | None = None,
     ) -> None:
         """colours: (h, w, 3) sRGB in [0, 1].  is_inside, is_outside: (h, w) bool, what a user marked.
 
         pixel_scale: how many pixels a pixel of the search is long; likelihoods of images of different sizes compare then.
+        palette: (K, 3) of another part of the same photograph; None makes one.
         """
         felt = oklab(colours) * np.array([1, HUE, HUE], np.float32)
         samples = felt.reshape(-1, 3)
-        self.colour = _nearest(samples, _palette(samples, rng)).astype(np.uint8).reshape(felt.shape[:2])
+        self.palette = _palette(samples) if palette is None else palette
+        self.colour = _nearest(samples, self.palette).astype(np.uint8).reshape(felt.shape[:2])
         self.total = np.bincount(self.colour.ravel(), minlength=NUM_COLOURS)
         self.as_one = _log_likelihood(self.total)  # without an object
         self.marks = is_outside.astype(np.int8) - is_inside
@@ -96,8 +103,9 @@ def _log_likelihood(counts: np.ndarray) -> np.ndarray:
     return (counts * np.log(counts / counts.sum(axis=-1, keepdims=True))).sum(axis=-1)
 
 
-def _palette(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _palette(samples: np.ndarray) -> np.ndarray:
     """(NUM_COLOURS, 3) colours that are near to all of samples (N, 3): k-means from colours that are far apart."""
+    rng = np.random.default_rng(0)
     drawn = samples[rng.permutation(len(samples))[:SAMPLES]]
     centres = spread_out(drawn, np.ones(len(drawn)), NUM_COLOURS, np.ones(3), rng)
     for _ in range(ROUNDS):

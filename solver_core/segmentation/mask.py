@@ -27,6 +27,7 @@ from solver_core.segmentation.mixture import Mixture, fit_mixture, log_density
 from solver_core.segmentation.placing import Model, checked_model, place
 
 WORKING_PX = 256  # longer side of what mixtures and cuts take turns on
+MODEL_PX = 160  # where a model is known, whose pose tells more than the pixels do
 FINE_PX = 512  # and of the last cut where no model is known; the edge is found in the image's own pixels afterwards
 BAND_PX = 2.0  # of these beside an outline found in few pixels: what is farther away stays on its side in the last cut
 MODEL_MARGIN = 0.25  # of the silhouette's longer side, around it: what shows the colours of the surroundings
@@ -34,7 +35,7 @@ NUM_INSIDE, NUM_OUTSIDE = 5, 12  # Gaussians
 NOISE = np.array([0.02, 0.02, 0.02])  # of colours in [0, 1]
 SAMPLES = 2500  # pixels that mixtures are fitted to
 FIRST_ROUNDS, ROUNDS = 6, 2  # of expectation maximisation
-TURNS = 6  # of mixtures and cuts
+TURNS, MODEL_TURNS = 6, 1  # of mixtures and cuts, and where a model is known
 SURE = 30.0  # log odds of what the user marked
 LIMIT = 20.0  # of the log odds of a colour: none is a proof
 OUTLINE, SMOOTH = 15.0, 0.1  # cost of a pixel's length of outline, where the image has no edge; and the least share of it
@@ -153,12 +154,13 @@ def _marked(coverage: np.ndarray, hints: Hints) -> np.ndarray:
 
 def segment(image: np.ndarray, hints: Hints, prior: np.ndarray | None) -> ImageMask:
     """Mask of a checked image (H, W, 3), with log odds (H, W) of each pixel before its colour is seen, or None."""
-    window, reduction, colours = _working(image, hints, FINE_PX if prior is None else WORKING_PX)
+    window, reduction, colours = _working(image, hints, FINE_PX if prior is None else MODEL_PX)
     inside, outside, beyond = (_blocks(one[window], reduction) for one in hints[:3])
     if prior is None:
         coarse, ratio = _cut_from_marks(colours, inside, outside, beyond)
     else:
-        coarse, ratio, _ = _take_turns(colours, _sure(inside, outside) + block_mean(prior[window][None], reduction)[0], 0)
+        known = _sure(inside, outside) + block_mean(prior[window][None], reduction)[0]
+        coarse, ratio, _ = _take_turns(colours, known, 0, MODEL_TURNS)
     coverage = np.zeros(image.shape[:2], np.float32)
     coverage[window] = fine_mask(image[window], colours, coarse, reduction)
     coverage = _marked(coverage, hints)
@@ -243,10 +245,11 @@ def _blocks(pixels: np.ndarray, reduction: int) -> np.ndarray:
     return block_mean(pixels[None].astype(np.float32), reduction)[0] > 0.5
 
 
-def _take_turns(colours: np.ndarray, known: np.ndarray, first: np.ndarray | float) -> _Cut:
+def _take_turns(colours: np.ndarray, known: np.ndarray, first: np.ndarray | float, turns: int = TURNS) -> _Cut:
     """What has the colours of an object in (h, w, 3).
 
     known: (h, w) log odds whatever the colours.  first: log odds that are added to them before any colour was looked at.
+    turns: at most.
     """
     rng = np.random.default_rng(0)
     features = colours.reshape(-1, 3)
@@ -254,7 +257,7 @@ def _take_turns(colours: np.ndarray, known: np.ndarray, first: np.ndarray | floa
     length = _outline_weight(colours)
     inside = 1 / (1 + np.exp(-np.clip(known + first, -SURE, SURE)))
     fitted: list[Mixture | None] = [None, None]
-    for turn in range(TURNS):
+    for turn in range(turns):
         before = inside
         for index, (weight, count) in enumerate(((before, NUM_INSIDE), (1 - before, NUM_OUTSIDE))):
             weights = weight.ravel()[drawn].astype(np.float64) + 1e-6

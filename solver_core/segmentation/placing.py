@@ -26,6 +26,7 @@ from solver_core.mesh import Mesh, UnitMesh
 from solver_core.problems.pose.contour import damped_normal_equations
 from solver_core.segmentation.hints import Hints, window_around
 from solver_core.segmentation.likelihood import ImageLikelihood
+from solver_core.simplify import simplified
 
 SEARCH_PX, FINE_PX = 140, 320  # longer side of what is looked at, at first and in the end
 SEARCH_MARGIN, FINE_MARGIN = 0.5, 0.3  # of the silhouette's longer side, around it
@@ -35,7 +36,7 @@ NEAR_SHARE, NEAR = 0.3, 0.3  # share of them that is drawn so many times as near
 
 
 class Round(NamedTuple):
-    """Poses that are moved by about so many pixels of the search; count are followed, and drawn are drawn around them."""
+    """Poses that are moved by about so many pixels of the search; drawn are drawn around count, or fewer around fewer."""
 
     spread_px: float
     count: int
@@ -47,6 +48,8 @@ WIDE = (
     *(Round(2.0, 2, 100), Round(1.5, 2, 100), Round(1.0, 2, 80)),
 )
 NARROW = (Round(1.0, 2, 80), Round(0.6, 2, 64), Round(0.4, 1, 40), Round(0.25, 1, 40))
+BEHIND = 8.0  # nats for each square pixel of spread, by which a pose may be less likely than the best to be followed
+CELL_PX = 1.0  # vertices of the mesh that are nearer to each other may be one
 MOST_FINE = 3  # poses that are followed where the image has many pixels
 MOST_COMPARED = 80  # poses of a round, the likeliest, of which those that differ are taken
 SMALL_SHARE = 0.35  # of the spread, by which half of the steps are drawn
@@ -117,7 +120,7 @@ class Placed(NamedTuple):
 
 
 class View(NamedTuple):
-    """A part of a photograph with few pixels.  mesh: the unit mesh.  camera: of the part.  start: (7,)."""
+    """A part of a photograph with few pixels.  mesh: the unit mesh, about.  camera: of the part.  start: (7,)."""
 
     mesh: Mesh
     camera: Camera
@@ -150,12 +153,23 @@ def coarse_view(image: np.ndarray, hints: Hints, model: Model) -> View:
     return _view(image, hints, model, model.start, SEARCH_MARGIN, SEARCH_PX)
 
 
-def fine_view(image: np.ndarray, hints: Hints, model: Model, pose: np.ndarray) -> View:
-    """The part of an image around a pose (7,), with the pixels that tell a fraction of a degree."""
-    return _view(image, hints, model, pose, FINE_MARGIN, FINE_PX)
+def fine_view(image: np.ndarray, hints: Hints, model: Model, pose: np.ndarray, coarse: View) -> View:
+    """The part of an image around a pose (7,), with the pixels that tell a fraction of a degree.
+
+    coarse: the view that it was found in.
+    """
+    return _view(image, hints, model, pose, FINE_MARGIN, FINE_PX, coarse.likelihood.palette)
 
 
-def _view(image: np.ndarray, hints: Hints, model: Model, around: np.ndarray, margin: float, longest: int) -> View:
+def _view(
+    image: np.ndarray,
+    hints: Hints,
+    model: Model,
+    around: np.ndarray,
+    margin: float,
+    longest: int,
+    palette: np.ndarray | None = None,
+) -> View:
     left, top, right, bottom = window_around(model.silhouette(around), margin)
     reduction = math.ceil(max(right - left, bottom - top) / longest)
     window = slice(top, bottom), slice(left, right)
@@ -164,15 +178,16 @@ def _view(image: np.ndarray, hints: Hints, model: Model, around: np.ndarray, mar
     height, width = colours.shape[:2]
     camera = model.camera.window(left, top, right - left, bottom - top).scaled(1 / reduction, width, height)
     scale = max(1.0, max(height, width) / SEARCH_PX)
-    likelihood = ImageLikelihood(colours, inside, outside, scale, np.random.default_rng(0))
-    return View(model.unit.mesh, camera, likelihood, model.start)
+    likelihood = ImageLikelihood(colours, inside, outside, scale, palette)
+    cell = CELL_PX * -around[6] / camera.fx
+    return View(simplified(model.unit.mesh, cell), camera, likelihood, model.start)
 
 
 def place(image: np.ndarray, hints: Hints, model: Model, rng: np.random.Generator) -> np.ndarray:
     """(7,) the pose whose silhouette makes an image (H, W, 3) likeliest."""
-    view = coarse_view(image, hints, model)
-    *_, found = followed(view, search_around(view, rng), WIDE, rng)
-    view = fine_view(image, hints, model, found.poses[0])
+    coarse = coarse_view(image, hints, model)
+    *_, found = followed(coarse, search_around(coarse, rng), WIDE, rng)
+    view = fine_view(image, hints, model, found.poses[0], coarse)
     *_, found = followed(view, view.judged(found.poses[distinct(found, MOST_FINE, *APART)]), NARROW, rng)
     return found.poses[0]
 
@@ -190,15 +205,16 @@ def search_around(view: View, rng: np.random.Generator) -> Placed:
 def followed(view: View, placed: Placed, rounds: tuple[Round, ...], rng: np.random.Generator) -> Generator[Placed, None, None]:
     """Likelier poses after each round."""
     for one in rounds:
-        kept = distinct(placed, one.count, *(one.spread_px * apart for apart in APART))
-        placed = _moved(view, placed.at(kept), one, rng)
+        placed = placed.at(distinct(placed, one.count, *(one.spread_px * apart for apart in APART)))
+        is_kept = placed.log_likelihood >= placed.log_likelihood[0] - BEHIND * one.spread_px**2
+        placed = _moved(view, placed.at(np.flatnonzero(is_kept).tolist()), one, rng)
         yield placed
 
 
 def _moved(view: View, placed: Placed, one: Round, rng: np.random.Generator) -> Placed:
     """Poses and what was drawn around them, the likeliest first."""
     poses, manifold = placed.poses, SE3()
-    count = one.drawn // len(poses) // 2
+    count = one.drawn // one.count // 2
     half = rng.normal(size=(len(poses), count, 6))
     drawn = np.concatenate([half, -half], axis=1) * rng.choice((SMALL_SHARE, 1.0), size=(len(poses), 2 * count, 1))
     steps = _limited(one.spread_px * view.likelihood.pixel_scale * drawn @ _outline_steps(view, poses))
@@ -235,9 +251,9 @@ def distinct(placed: Placed, count: int, turn_apart: float, shift_apart: float) 
     """Rows of up to count poses that differ by an angle or by a shift, the likeliest first."""
     rows = np.argsort(-placed.log_likelihood, kind="stable")[:MOST_COMPARED]
     poses = placed.poses[rows]
-    turn = rotations.angle_between(poses[:, None, :4], poses[None, :, :4])
+    cosine = np.abs(poses[:, :4] @ poses[:, :4].T)  # of half the angle between two
     shift = np.abs(poses[:, None, 4:] - poses[None, :, 4:]).max(axis=2)
-    is_apart = (turn > turn_apart) | (shift > shift_apart)
+    is_apart = (cosine < np.cos(turn_apart / 2)) | (shift > shift_apart)
     kept: list[int] = []
     for row in range(len(rows)):
         if is_apart[row, kept].all():

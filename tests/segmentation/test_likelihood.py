@@ -25,8 +25,8 @@ def image(rng) -> np.ndarray:
 
 
 @pytest.fixture
-def likelihood(image, rng) -> ImageLikelihood:
-    return ImageLikelihood(image, NOWHERE, NOWHERE, 1.0, rng)
+def likelihood(image) -> ImageLikelihood:
+    return ImageLikelihood(image, NOWHERE, NOWHERE, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -44,8 +44,8 @@ def test_object_is_likelier_than_parts_beside_it(likelihood, other):
     assert truth > beside
 
 
-def test_marks_outweigh_colours(image, likelihood, rng):
-    marked = ImageLikelihood(image, NOWHERE, part(slice(20, 42), slice(15, 28)), 1.0, rng)
+def test_marks_outweigh_colours(image, likelihood):
+    marked = ImageLikelihood(image, NOWHERE, part(slice(20, 42), slice(15, 28)), 1.0)
     both = np.stack([part(*SQUARE), part(slice(20, 42), slice(28, 40))])
 
     assert np.diff(likelihood(both)) < 0

@@ -35,7 +35,6 @@ from solver_core.segmentation.placing import (
     Model,
     Placed,
     Round,
-    View,
     checked_model,
     coarse_view,
     distinct,
@@ -48,6 +47,7 @@ from solver_core.solution import StopReason
 
 OTHER_TURN, OTHER_SHIFT = np.radians(5.0), 0.05  # poses of a round that may be another answer differ by so much
 MOST_OTHERS = 6  # that are kept of a round
+MOST_MET = 16  # that are compared in the end, of all rounds
 MAX_NATS = 300.0  # of the gap to another pose: where none was met, or one that explains nothing
 
 
@@ -128,7 +128,7 @@ class PhotoSession(Session[PoseStep, PhotoSolution]):
         super().__init__()
         self.image, self.hints, self.model, self.options = image, hints, model, options
         self.rng = np.random.default_rng(options.seed)
-        self.coarse = coarse_view(image, hints, model)
+        self.view = self.coarse = coarse_view(image, hints, model)
         self.placed = self.coarse.judged(model.start[None])
         self.met: list[Placed] = []  # poses of all rounds that may be another answer
 
@@ -162,14 +162,16 @@ class PhotoSession(Session[PoseStep, PhotoSolution]):
 
     def phases(self) -> list[Phase]:
         refined = [Phase(self._refine, len(NARROW))] if self.options.refine else []
-        return [Phase(self._search, 1 + len(WIDE)), *refined, Phase(lambda: iter([self._step("result", self.coarse)]), 1)]
+        return [Phase(self._search, 1 + len(WIDE)), *refined, Phase(lambda: iter([self._step("result")]), 1)]
 
     def result(self) -> PhotoSolution:
         pose, model = self.placed.poses[0], self.model
         mask = segment_model(self.image, self.hints, model, pose)
         start = model.unit.original_matrix(model.start)
         setup = PoseSetup(mask.coverage, None, *model.unit, model.camera, start, UP_AXES[0], None)
-        session = _FoundSession(setup, np.concatenate([pose[None], *(one.poses for one in self.met)]), self.options)
+        met = Placed(*(np.concatenate(parts) for parts in zip(self.placed.at([0]), *self.met, strict=True)))
+        others = met.poses[distinct(met, MOST_MET, OTHER_TURN, OTHER_SHIFT)]
+        session = _FoundSession(setup, np.concatenate([pose[None], others]), self.options)
         solution = session.result()
         seen = self._image_evidence(session, mask.alike)
         sure = confidence(solution.evidence, seen)
@@ -192,32 +194,31 @@ class PhotoSession(Session[PoseStep, PhotoSolution]):
         return PhotoSolution(**found, mask=coverage, alike=mask.alike, image_evidence=seen)
 
     def _search(self) -> Generator[PoseStep, None, None]:
-        yield self._step("start", self.coarse)
+        yield self._step("start")
         self.placed = search_around(self.coarse, self.rng)
-        yield from self._followed("restart", self.coarse, WIDE)
+        yield from self._followed("restart", WIDE)
 
     def _refine(self) -> Generator[PoseStep, None, None]:
-        view = fine_view(self.image, self.hints, self.model, self.placed.poses[0])
-        self.placed = view.judged(self.placed.poses[distinct(self.placed, MOST_FINE, *APART)])
-        yield from self._followed("fine", view, NARROW)
+        self.view = fine_view(self.image, self.hints, self.model, self.placed.poses[0], self.coarse)
+        self.placed = self.view.judged(self.placed.poses[distinct(self.placed, MOST_FINE, *APART)])
+        yield from self._followed("fine", NARROW)
 
-    def _followed(self, phase: str, view: View, rounds: tuple[Round, ...]) -> Generator[PoseStep, None, None]:
-        for placed in followed(view, self.placed, rounds, self.rng):
+    def _followed(self, phase: str, rounds: tuple[Round, ...]) -> Generator[PoseStep, None, None]:
+        for placed in followed(self.view, self.placed, rounds, self.rng):
             self.placed = placed
             self.met.append(placed.at(distinct(placed, MOST_OTHERS, OTHER_TURN, OTHER_SHIFT)))
-            yield self._step(phase, view)
+            yield self._step(phase)
 
-    def _step(self, phase: str, view: View) -> PoseStep:
+    def _step(self, phase: str) -> PoseStep:
         pose = self.placed.poses[0]
-        iou = view.likelihood.overlap(view.silhouettes(pose[None])[0])
+        iou = self.view.likelihood.overlap(self.view.silhouettes(pose[None])[0])
         matrix = self.model.unit.original_matrix(pose)
         return PoseStep(phase, matrix, -float(self.placed.log_likelihood[0]), iou, 1.0, self.seconds)
 
     def _image_evidence(self, session: PoseSession, alike: float) -> ImageEvidence:
         """What the image says of the pose that was found."""
         pose, start = self.placed.poses[0], self.model.start
-        view = fine_view(self.image, self.hints, self.model, pose)
-        contrast, edges, weak = view.likelihood.parts(view.silhouettes(pose[None])[0])
+        contrast, edges, weak = self.view.likelihood.parts(self.view.silhouettes(pose[None])[0])
         others = session.candidates.others_than(pose, session.symmetries).x
         likelihood = self.coarse.judged(np.concatenate([pose[None], others])).log_likelihood
         turn = rotations.angle_between(session.symmetries.nearest(pose, start[:4])[None, :4], start[None, :4])[0]

@@ -22,6 +22,7 @@ SURE_DEVIATIONS, SURE_STRETCH, SURE_PX = 3.5, 0.008, 0.1
 # In photographs the mask that was found by colours and the edges along the outline must both tell it, about alike: of 75 right
 # meshes in photographs of validation meshes one comes to that.
 SURE_PHOTO_DEVIATIONS, ALIKE = 5.0, 0.75  # cosine
+LEAST_PX = 1e-6  # of which no step is told from rounding
 ABOUT_AS_WELL = 1.2  # times what an edge that lies off leaves of the distances
 
 
@@ -62,6 +63,8 @@ def _is_sure(fit: FreerFit, sure_deviations: float) -> bool:
 
 
 def _deviations(fit: FreerFit) -> float:
+    if fit.residual_px < LEAST_PX:
+        return 0.0
     return float(np.sqrt(fit.step @ np.linalg.solve(fit.covariance, fit.step)))
 
 

@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether the outline agrees with the proportions of the mesh."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from solver_core import render
 from solver_core.frames import Camera, matrix_from_pose
 from solver_core.kernel.contour import ContourPoints, jacobian_of_points
-from solver_core.problems.pose.proportions import by_stretch
+from solver_core.problems.pose import proportions
+from solver_core.problems.pose.freedom import FreerFit
+from solver_core.problems.pose.proportions import by_stretch, doubted_axis_in_photo
 from solver_core.problems.pose.solve import solve_pose
 from solver_core.solution import Verdict
 
@@ -59,3 +63,12 @@ def test_edge_that_lies_off_is_no_matter_of_proportions(chair, chair_case):
 
     assert result.verdict is Verdict.GOOD
     assert any("edge lies" in note for note in result.notes)
+
+
+def test_edges_that_agree_to_the_last_digit_doubt_nothing(chair_case, monkeypatch):
+    off = FreerFit(np.array([0.05, 0.0]), 1e-6 * np.eye(2), 1.0, 0.1)
+    fits = iter([off, FreerFit(np.zeros(2), np.zeros((2, 2)), 0.0, 0.0)])
+    monkeypatch.setattr(proportions, "freer_fit", lambda *_: next(fits))
+
+    level: Any = None
+    assert doubted_axis_in_photo(level, level, chair_case.truth) is None
