@@ -43,6 +43,11 @@ class PoseInterval(NamedTuple):
     across: float
     along: float
 
+    def with_focal_unknown(self, pose: np.ndarray, log_range: float) -> PoseInterval:
+        """The same where place goes with the focal length, which is known to exp(+-log_range); pose (7,) in the same unit."""
+        across, along = log_range * np.linalg.norm(pose[4:6]), log_range * abs(pose[6])
+        return self._replace(across=float(np.hypot(self.across, across)), along=float(np.hypot(self.along, along)))
+
     def in_unit(self, diagonal: float) -> PoseInterval:
         """The same in the unit of a mesh, of an interval in its diagonals."""
         return self._replace(across=diagonal * self.across, along=diagonal * self.along)
@@ -56,11 +61,9 @@ class Confidence(NamedTuple):
 
     def with_focal_unknown(self, pose: np.ndarray, log_range: float) -> Confidence:
         """The same where place goes with the focal length, which is known to exp(+-log_range); pose (7,) of the unit mesh."""
-        across, along = log_range * np.linalg.norm(pose[4:6]), log_range * abs(pose[6])
-        interval = self.interval._replace(
-            across=float(np.hypot(self.interval.across, across)), along=float(np.hypot(self.interval.along, along))
-        )
-        is_near_enough = math.erf(RIGHT_PLACE * NORMAL_90 / (math.sqrt(2) * max(math.hypot(across, along), 1e-12)))
+        interval = self.interval.with_focal_unknown(pose, log_range)
+        off = log_range * float(np.linalg.norm(pose[4:]))
+        is_near_enough = math.erf(RIGHT_PLACE * NORMAL_90 / (math.sqrt(2) * max(off, 1e-12)))
         return Confidence(self.probability * is_near_enough, interval)
 
 

@@ -93,11 +93,13 @@ class Follower:
     def follow(self, view: View, pose: np.ndarray) -> Followed:
         """The pose near a pose (7,) whose outline fits the view."""
         across, matrix = self._across(view, pose), matrix_from_pose(pose)
+        reduction, moved_px = max(1, math.ceil(across / FIRST_PX)), np.inf
         for reach in REACHES:
-            points, _ = self._points(view, matrix, max(1, math.ceil(across / FIRST_PX)))
+            if moved_px > reduction:
+                points, _ = self._points(view, matrix, reduction)
             step_px = 2 * reach * across / NUM_COARSE_SAMPLES
             lines = Lines(step_px, NUM_COARSE_SAMPLES, ROBUST * reach * across, DAMPING, COARSELY_SETTLED * step_px)
-            matrix, _, _ = self._steps(view, points, matrix, lines)
+            matrix, _, moved_px = self._steps(view, points, matrix, lines)
         reduction = max(1, math.ceil(across / SMALL_PX))
         lines = Lines(1.0, 2 * math.ceil(max(FINE_REACH_PX, CUT * across)), FINE_ROBUST_PX, DAMPING, SETTLED_PX)
         for _ in range(ROUNDS):

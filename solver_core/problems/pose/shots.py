@@ -32,6 +32,8 @@ LOG_ODDS_OF_COLOUR = 0.5 * np.log(
 )
 NUM_BINS = 32  # of a channel
 NEW_SHARE = 0.1  # of a frame in the colours of object and surroundings
+EARLY_FRAMES = 12  # colours are learned from each of the first frames
+LEARN_FRAMES = 3  # and from one of so many later ones, for those between as well
 UNSEEN = 0.2  # of the mean count of a bin: colours that were not seen yet may be either
 Part = tuple[slice, slice]
 
@@ -132,6 +134,7 @@ class PhotoShot:
         self.setup, self.camera, self.options = setup, camera, options
         self.counts: np.ndarray | None = None  # (2, NUM_COLOURS) of surroundings and object, each with a sum of 1
         self.table = np.full(NUM_COLOURS, 128, np.uint8)
+        self.num_frames = 0  # that showed where the object is
 
     def checked(self, frame: Any, number: int) -> np.ndarray:
         if getattr(frame, "ndim", 3) != 3:
@@ -168,18 +171,25 @@ class PhotoShot:
         return judge_photo(evidence, 0.0, sure.probability), sure
 
     def learn(self, frame: np.ndarray, part: Part, reduction: int, is_seen: np.ndarray) -> None:
+        self.num_frames += 1
+        is_early = self.num_frames <= EARLY_FRAMES
+        if not is_early and self.num_frames % LEARN_FRAMES:
+            return
         sampled = frame[part][reduction // 2 :: reduction, reduction // 2 :: reduction][: is_seen.shape[0], : is_seen.shape[1]]
         index = colour_index(sampled)
         new = np.stack([np.bincount(index[is_in], minlength=NUM_COLOURS) for is_in in (~is_seen, is_seen)]).astype(np.float32)
         if not new.any(axis=1).all():
             return
         new /= new.sum(axis=1, keepdims=True)
-        self._take(new if self.counts is None else (1 - NEW_SHARE) * self.counts + NEW_SHARE * new)
+        kept = (1 - NEW_SHARE) ** (1 if is_early else LEARN_FRAMES)
+        self._take(new if self.counts is None else np.float32(kept) * self.counts + np.float32(1 - kept) * new)
 
     def memory(self) -> dict[str, np.ndarray]:
-        return {} if self.counts is None else {"counts": self.counts}
+        learned = {} if self.counts is None else {"counts": self.counts}
+        return {**learned, "num_frames": np.array(self.num_frames)}
 
     def recall(self, memory: Mapping[str, np.ndarray]) -> None:
+        self.num_frames = int(memory["num_frames"])
         if "counts" in memory:
             self._take(memory["counts"])
 

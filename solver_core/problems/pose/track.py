@@ -8,6 +8,7 @@ tells that this went wrong, the full solver looks for the object anew.
 from __future__ import annotations
 
 import functools
+import math
 import statistics
 import time
 from collections import deque
@@ -30,12 +31,13 @@ from solver_core.problems.pose.setup import UP_AXES, PoseSetup, checked_focal_ra
 from solver_core.problems.pose.shot_focal import ShotFocal, shot_focal, spread_frames
 from solver_core.problems.pose.shots import Part, Shot, shot_of
 from solver_core.problems.pose.solve import PoseOptions, PoseSolution
-from solver_core.problems.pose.verdict import judge_out_of_view, judge_unproven
+from solver_core.problems.pose.verdict import judge_after_loss, judge_leap, judge_out_of_view
 from solver_core.solution import Verdict
 
 USUAL_FRAMES = 25  # before this one, whose median says how well outlines are told in this shot
-SURE_AGAIN = 0.97  # probability of being right that makes a followed pose good whose last one is not
+SURE_AGAIN = 0.98  # probability of being right that makes a followed pose good whose last one is not
 UNPROVEN = 0.8  # the most that the others count for
+LEAP = 0.1  # diagonals: an object that is so much nearer or farther than expected is most likely hidden in part
 REACH_DEG = 60.0  # an object that may have turned by more while it was lost may be found in another pose that looks alike
 WORSE = 3.0  # times as far off as outlines usually are in this shot: even a good pose is then looked for anew
 CLEARLY = 0.8  # of the energy: a pose that was looked for anew must fit so much better
@@ -120,7 +122,8 @@ def track_pose(
             masks.
         up: which axis of the mesh points up, where there is no start, as solve_pose takes it.
         focal_range: lowest and highest focal length (fx) in pixels, where that of the camera is not known, of masks.  It is
-            found before all else and kept: of a list, in frames spread over it, of an iterator, in the first frame.
+            found before all else and kept: of a list, in six frames spread over it; of an iterator, whose later frames are not
+            there yet, in the first frame alone, which tells much less.  Results say by how much it may be off.
         options: of the full solver, all at once, instead of as keyword arguments.
         {options}
 
@@ -209,17 +212,22 @@ class Tracker:
         if found is None:
             found = self._moved_on()
         elif found.verdict is Verdict.GOOD and self._is_unproven(found, is_repaired):
-            found = found._replace(**judge_unproven(found.iou)._asdict(), confidence=min(found.confidence, UNPROVEN))
+            found = found._replace(**judge_after_loss(found.iou)._asdict(), confidence=UNPROVEN)
         if number == self.last_repair:
             self.does_solving_pay = is_repaired and found.verdict is Verdict.GOOD
         self._remember(frame, found, is_repaired or number == 0)
+        explanation, interval = found.explanation, found.interval
+        if self.fx_range is not None:
+            log_range = math.log(self.fx_range[1] / self.fx_range[0]) / 2
+            explanation += f" The focal length may be off by {math.expm1(log_range):.1%}, and the distance with it."
+            interval = interval.with_focal_unknown(self.setup.diagonal * found.pose, log_range)
         return TrackedPose(
             frame=number,
             camera_from_object=self.setup.user_matrix(found.pose),
             verdict=found.verdict,
-            explanation=found.explanation,
+            explanation=explanation,
             confidence=found.confidence,
-            interval=found.interval,
+            interval=interval,
             covariance=found.covariance,
             iou=found.iou,
             lost=found.verdict is not Verdict.GOOD,
@@ -307,6 +315,9 @@ class Tracker:
             return None
         evidence, covariance = followed.looked
         judgement, sure = self.shot.judged(followed, self._usual_offset(evidence.offset), self.surest)
+        leap = abs(float(followed.pose[6] - guess[6]))
+        if judgement.verdict is Verdict.GOOD and leap > LEAP:
+            judgement, sure = judge_leap(evidence.iou, leap), sure._replace(probability=UNPROVEN)
         within, diagonal = sure.interval, self.setup.diagonal
         return _Found(
             self.follower.symmetries.nearest(followed.pose, guess[:4]),

@@ -95,12 +95,24 @@ def judge_out_of_view() -> Judgement:
     return Judgement(Verdict.BAD, "The object has left the image; its pose is the last one known, moved on.")
 
 
-def judge_unproven(iou: float) -> Judgement:
+def judge_after_loss(iou: float) -> Judgement:
     """Verdict on a pose in a shot that may pass for right, but goes back to one that is not sure."""
     return Judgement(
         Verdict.DOUBTFUL,
         f"The pose is not sure: it overlaps with the object by {iou:.1%}, but the object was lost before, and this may be "
         "another pose that looks much the same.",
+    )
+
+
+def judge_leap(iou: float, share: float) -> Judgement:
+    """Verdict on a pose in a shot that may pass for right, but is so much nearer or farther than the one before led to expect.
+
+    share: of the mesh's diagonal.
+    """
+    return Judgement(
+        Verdict.DOUBTFUL,
+        f"The pose is not sure: it overlaps with the object by {iou:.1%}, but is {share:.0%} of the mesh's diagonal nearer or "
+        "farther than the frame before led to expect, as where something's edge is taken for the object's.",
     )
 
 

@@ -11,6 +11,9 @@ from solver_core.command.files import read_mesh
 from solver_core.frames import Camera, matrix_from_pose, pose_from_matrix
 from solver_core.manifolds import SE3
 from solver_core.mesh import Mesh
+from solver_core.problems.pose.shots import EARLY_FRAMES, PhotoShot
+from solver_core.problems.pose.solve import PoseOptions
+from solver_core.problems.pose.track import checked_setup
 from solver_core.views import view_rotation
 
 DEMO = Path(__file__).parents[3] / "assets" / "demo"
@@ -173,6 +176,8 @@ def test_focal_length_of_the_first_frame_is_kept_where_no_other_is_known_yet(cha
     assert results[-1].setup.camera.fx == pytest.approx(CAMERA.fx, rel=0.1)
     low, high = results[-1].fx_range or (0, 0)
     assert low < results[-1].setup.camera.fx < high
+    assert "focal length may be off" in results[-1].explanation
+    assert results[-1].interval.along >= (np.sqrt(high / low) - 1) * 0.9 * np.linalg.norm(poses[-1, 4:])
 
 
 def test_start_is_not_needed(chair):
@@ -233,6 +238,37 @@ def test_photographs_do_not_tell_the_focal_length(chair):
 def test_photographs_need_a_start(chair):
     with pytest.raises(SetupError, match="needs a start"):
         next(tracked([np.zeros((180, 240, 3), np.uint8)], chair, start=None))
+
+
+def test_frames_that_a_bar_hides_in_part_are_followed_and_not_solved_in_full(chair):
+    poses = poses_of(8)
+    masks = masks_of(chair, poses)
+    for number, mask in enumerate(masks[1:], start=1):
+        mask[:, 100 + 8 * number : 120 + 8 * number] = False  # of an object that is some 100 pixels wide
+
+    results = list(tracked(masks, chair))
+
+    assert not any(one.is_repaired for one in results)
+    assert max(degrees_off(one, truth) for one, truth in zip(results, poses, strict=True)) < 1.0
+
+
+def test_colours_go_on_from_the_memory_of_a_shot(chair):
+    shot = PhotoShot(checked_setup(chair.vertices, chair.faces, CAMERA, None, "z", None), CAMERA, PoseOptions())
+    rng = np.random.default_rng(0)
+    is_seen = np.zeros((CAMERA.height, CAMERA.width), bool)
+    is_seen[50:100, 50:100] = True
+    frames = rng.integers(0, 256, (2 * EARLY_FRAMES, CAMERA.height, CAMERA.width, 3), np.uint8)
+    whole = slice(0, CAMERA.height), slice(0, CAMERA.width)
+    other = PhotoShot(shot.setup, CAMERA, PoseOptions())
+
+    for number, frame in enumerate(frames):
+        shot.learn(frame, whole, 1, is_seen)
+        if number == EARLY_FRAMES:
+            other.recall(shot.memory())
+        elif number > EARLY_FRAMES:
+            other.learn(frame, whole, 1, is_seen)
+
+    assert np.array_equal(other.table, shot.table)
 
 
 @pytest.mark.parametrize(
