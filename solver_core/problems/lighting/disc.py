@@ -30,7 +30,18 @@ def sun_size(problem: LightingProblem, x: np.ndarray, lamp: int = 0) -> SunSize:
 
     Strengths and sky are fitted to each size.  lamp: which one of the light's is meant.
     """
-    energies = _energies(problem, x, lamp)
+    return _size(_energies(problem, x, lamp))
+
+
+def softness(problem: LightingProblem, x: np.ndarray) -> tuple[float, SunSize]:
+    """Logarithm of how much likelier the image is if the sun x (1, 3) is wide than if it is not, at least 0, and its size."""
+    energies, is_wide = _energies(problem, x, 0), SIZES_DEG >= WIDE_DEG
+    wide, narrow = (log_evidence(energies[part].min(keepdims=True))[0] for part in (is_wide, ~is_wide))
+    return max(float(wide - narrow), 0.0), _size(energies)
+
+
+def _size(energies: np.ndarray) -> SunSize:
+    """The likeliest size, from the energies of all."""
     best = int(np.argmin(energies))
     place = np.log2(SIZES_DEG)
     middle = best
@@ -41,13 +52,6 @@ def sun_size(problem: LightingProblem, x: np.ndarray, lamp: int = 0) -> SunSize:
     likely = np.flatnonzero(relative >= LIKELY)
     low, high = (np.interp(edge, np.arange(len(place)), place) for edge in (likely[0] - 0.5, likely[-1] + 0.5))
     return SunSize(*(float(2**value) for value in (np.interp(middle, np.arange(len(place)), place), low, high)))
-
-
-def wide_gain(problem: LightingProblem, x: np.ndarray) -> float:
-    """Logarithm of how much likelier the image is if the sun x (1, 3) is wide than if it is not, at least 0."""
-    energies, is_wide = _energies(problem, x, 0), SIZES_DEG >= WIDE_DEG
-    wide, narrow = (log_evidence(energies[part].min(keepdims=True))[0] for part in (is_wide, ~is_wide))
-    return max(float(wide - narrow), 0.0)
 
 
 def _energies(problem: LightingProblem, x: np.ndarray, lamp: int) -> np.ndarray:

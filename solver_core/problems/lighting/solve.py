@@ -20,7 +20,7 @@ from solver_core.network.update import network_update
 from solver_core.network.weights import load_networks, shipped_weights
 from solver_core.options import Options, keyword_options, option
 from solver_core.problem import Update
-from solver_core.problems.lighting.disc import SunSize, sun_size, wide_gain
+from solver_core.problems.lighting.disc import WIDE_DEG, SunSize, softness, sun_size
 from solver_core.problems.lighting.features import GRID_SIZE, INPUT_LAYOUT
 from solver_core.problems.lighting.known import KnownLight
 from solver_core.problems.lighting.lights import CHOICES, LIGHTS, MIXED, Light, kinds_of
@@ -67,6 +67,9 @@ LEFT_BY_TWO, LEAST_LEFT = 0.85, 0.0005
 # As LEAST_GAIN, but unasked: pictures of one sun reached 3.3 on validation meshes, those of two 15 to 60.
 UNASKED_GAIN = 10.0
 SOFT_GAIN = 3.0  # as UNASKED_GAIN, of a wide sun: then shadows are soft, and two lamps are tried as well
+LEAST_SOFT_GAIN = (
+    1.0  # as SOFT_GAIN, where the interval reaches two suns near each other: small suns of validation scenes gain less
+)
 # Lamps nearer to each other than the first are one that is wide, but for two suns that explain the image by UNASKED_GAIN better
 # than a wide one, which pictures of wide suns do but rarely.  None count that are nearer than the second.
 LEAST_APART_DEG, NEAREST_DEG = 20.0, 8.0
@@ -378,6 +381,9 @@ class LightingSession(Session[LightingStep, LightingSolution]):
         self.found = self.best
         # Two lamps that explain the image much better than the one, and their lights (K, 3): the stronger, of near ones both.
         self.likelier: tuple[Light, ...] = ()
+        # Of a sun that may be wide, as two near each other explain the image as well then, and how much better it does so.
+        self.soft: SunSize | None = None
+        self.soft_gain = 0.0
         self.stronger: np.ndarray | None = None
         unseen = (f"The image does not show the known light {light.name}, so it was not counted." for light in missing)
         self.notes = [*setup.notes, *unseen]
@@ -415,6 +421,10 @@ class LightingSession(Session[LightingStep, LightingSolution]):
             if self.stronger is not None:
                 off_deg = float(angle_deg(lights[:1], self.stronger).max()) + report.uncertainty_deg
                 report = replace(report, uncertainty_deg=min(off_deg, 180.0), notes=[*report.notes, self._two_lamps])
+            elif (size := self.soft) is not None:
+                is_soft = self.soft_gain >= LEAST_SOFT_GAIN
+                off_deg = report.uncertainty_deg + (size.angle_deg / 2 if is_soft else 0)
+                report = replace(report, uncertainty_deg=min(off_deg, 180.0), notes=[*report.notes, self._wide_or_two(size)])
             lamps.append(self._lamp(final, answers, index, lights, strength[index], report, image_error))
         notes = [note for lamp in lamps for note in lamp.report.notes] + notes
         lamps[0].report.notes[:] = dict.fromkeys(notes)
@@ -545,6 +555,18 @@ class LightingSession(Session[LightingStep, LightingSolution]):
             "or count the other light as known."
         )
 
+    def _wide_or_two(self, size: SunSize) -> str:
+        """The sentence that a sun may be wide, or two near each other."""
+        if self.soft_gain >= LEAST_SOFT_GAIN:
+            return (
+                f"Shadows are as soft as those of a sun {size.angle_deg:.0f} degrees across (size=True), or of two suns "
+                "near each other (lamps=2)."
+            )
+        return (
+            f"Shadows do not tell a small sun from one up to {size.high_deg:.0f} degrees across (size=True), nor from two "
+            "suns within that (lamps=2)."
+        )
+
     @property
     def _look(self) -> BasisImages:
         """At all lights, on a coarse grid."""
@@ -565,7 +587,7 @@ class LightingSession(Session[LightingStep, LightingSolution]):
         if len(self.problem.lamps.kinds) < count - 1:
             return
         fewer = self._state
-        if_wide = self._gain_if_wide() if count == 2 else 0.0
+        if_wide, _ = self._softness() if count == 2 else (0.0, None)
         wanted = [kinds for kinds in combinations_with_replacement(self.kinds, count) if kinds != self.problem.lamps.kinds]
         look = self._look_at(self.kinds)
         left = [look.left_by(kinds) for kinds in wanted] if count < 3 else [0.0] * len(wanted)
@@ -588,9 +610,11 @@ class LightingSession(Session[LightingStep, LightingSolution]):
 
     def _doubt(self) -> Iterator[LightingStep]:
         """Whether two lamps explain the image much better where only one was looked for: then that one may be wrong."""
+        if_wide, size = self._softness()
+        if size is not None and size.high_deg > WIDE_DEG and not self.options.size:
+            self.soft, self.soft_gain = size, if_wide
         if log_evidence(np.zeros(1))[0] - log_evidence(self.best.energy)[0] < UNASKED_GAIN:
             return  # not even a perfect answer would be so much better
-        if_wide = self._gain_if_wide()
         look, kinds = self._doubted(if_wide)
         if not kinds:
             return
@@ -641,11 +665,11 @@ class LightingSession(Session[LightingStep, LightingSolution]):
         yield from self._follow(_likely(self.found, LIKELY_RATIO, LIKELY_MORE), REFINE_LOOP)
         yield from self._fine(self.found)
 
-    def _gain_if_wide(self) -> float:
-        """How much better one sun explains the image if it is wide; 0 of a light that has a position."""
+    def _softness(self) -> tuple[float, SunSize | None]:
+        """How much better one sun explains the image if it is wide, and its size; 0 and None of a light that has a position."""
         if self.problem.kind.has_position:
-            return 0.0
-        return wide_gain(_hypotheses(self.problem, self.best.is_free), self.best.x)
+            return 0.0, None
+        return softness(_hypotheses(self.problem, self.best.is_free), self.best.x)
 
     def _gain_over(self, other: _Found) -> float:
         """Logarithm of how much likelier the image is with the answer than with another."""

@@ -8,11 +8,14 @@ from solver_core.errors import SetupError
 from solver_core.manifolds import UnitSphere
 from solver_core.problems.lighting.lights import LIGHTS
 from solver_core.problems.lighting.lights.several import Lamps
+from solver_core.problems.lighting.lights.sun import disc
 from solver_core.problems.lighting.metrics import angle_deg
 from solver_core.problems.lighting.solve import solve_lighting
 from solver_core.solution import Cancelled, Verdict
 
 from .conftest import make_case
+
+QUICK = {"steps": 0, "restarts": 1, "indirect": False}  # for pictures that no start can be wrong for
 
 
 def together(*cases):
@@ -124,7 +127,7 @@ def test_the_lamp_that_brings_most_light_is_the_first(strengths):
         for direction, strength in zip(([0.5, -0.4, 0.8], [-0.6, -0.4, 0.8]), strengths, strict=True)
     ]
 
-    result = solve_lighting(**together(*cases).arguments(), lamps=2, steps=0, restarts=1, indirect=False)
+    result = solve_lighting(**together(*cases).arguments(), lamps=2, **QUICK)
 
     strongest = cases[int(np.argmax(strengths))].light
     assert angle_deg(result.direction[None], strongest[None])[0] < 3
@@ -138,7 +141,7 @@ def near_case(sun_case):
 
 
 def test_a_second_sun_near_the_first_is_noticed(near_case, sun_case):
-    result = solve_lighting(**near_case.arguments())
+    result = solve_lighting(**near_case.arguments(), **QUICK)
 
     said = "Two suns explain the image much better than one: look for two (lamps=2), or for one that is wide (size=True), "
     assert any(said in note for note in result.report.notes)
@@ -146,8 +149,20 @@ def test_a_second_sun_near_the_first_is_noticed(near_case, sun_case):
     assert angle_deg(result.direction[None], sun_case.light[None])[0] < result.uncertainty_deg
 
 
+def test_a_wide_sun_may_be_two_near_each_other(sun_case):
+    suns = [make_case("sun", direction, 2.5 / 12, 0.05 / 12) for direction in disc(np.array([0.5, -0.4, 0.8]) / 1.0247, 14, 12)]
+
+    result = solve_lighting(**together(*suns).arguments(), **QUICK)
+
+    said = [note for note in result.report.notes if note.startswith("Shadows are as soft as those of a sun")]
+    assert said
+    assert "or of two suns near each other (lamps=2)" in said[0]
+    assert angle_deg(result.direction[None], sun_case.light[None])[0] + 5 < result.uncertainty_deg  # it reaches the disc's edge
+    assert result.verdict is not Verdict.BAD
+
+
 def test_two_suns_near_each_other_are_found(near_case, sun_case):
-    result = solve_lighting(**near_case.arguments(), lamps=2)
+    result = solve_lighting(**near_case.arguments(), lamps=2, **QUICK)
 
     assert len(result.lamps) == 2
     assert min(angle_deg(lamp.direction[None], sun_case.light[None])[0] for lamp in result.lamps) < 2

@@ -27,7 +27,7 @@ TITLE = "Light in photographs: a second sun, an uneven sky"
 NUM_SAMPLES = 200  # scenes of each kind
 QUICK_SAMPLES = 2
 WRONG_DEG = 5.0  # farther off, a sun is wrong
-NOTICED = "(lamps=2)"
+NOTICED = "explain the image much better than one"
 
 
 def rows(run: Run) -> list[Row]:
