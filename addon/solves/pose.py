@@ -12,6 +12,7 @@ import numpy as np
 
 from solver_core import rotations
 from solver_core.errors import ObservationError, SetupError
+from solver_core.frames import Camera
 from solver_core.options import option
 from solver_core.problems.pose.photograph import PhotoSolution
 from solver_core.problems.pose.setup import UP_AXES, PoseSetup
@@ -50,6 +51,7 @@ from .solve import Step, frames_of, mean_milliseconds
 IOU_TOLERANCE = 0.01  # by which the scene may differ from what was solved
 LOST_SHARE = 0.9  # of the overlap that was solved: a scene that shows less shows another pose
 SAME_SHAPE = 1e-4  # of an object's diagonal: how far vertices may be off in another frame
+SAME_PLACE = 1e-5  # the same, where outlines must be the same to a hundredth of a pixel
 MOST_REASONS = 4  # frames of a range whose reason the verdict names
 MAX_ROUNDS = 4  # solves of one frame, where the object's shape changes as it moves
 
@@ -121,12 +123,17 @@ class PoseAnswer(NamedTuple):
 
 
 class _Kept(NamedTuple):
-    """What a frame was solved to.  motion: (4, 4) of the world, from the placements on.  iou: overlap as it was solved."""
+    """What a frame was solved to.
+
+    motion: (4, 4) of the world, from the placements on.  iou: overlap as it was solved.  camera: that saw it, of frames in
+    which the object has the shape that it had in the first.
+    """
 
     solution: PoseSolution
     placements: dict[Handle, Placement]
     motion: np.ndarray
     iou: float
+    camera: Camera | None
 
     def place(self, one: Handle) -> np.ndarray:
         """(4, 4) rigid world_from_thing."""
@@ -160,6 +167,7 @@ class PoseSolve:
     judgements: dict[int, tuple[float, Judgement]] = field(default_factory=dict)  # of what was measured
     found_poses: list[FramePose] = field(default_factory=list)
     observed: dict[int, Observed] = field(default_factory=dict)  # by frame
+    shape: np.ndarray | None = None  # (V, 3) of the object in the first part that was done
     tracker: Tracker | None = None  # since the last frame that was solved in full, of a range whose frames may be followed
     end: str = ""
     keys: dict[Handle, Keys] = field(default_factory=dict)  # before any were set
@@ -225,7 +233,9 @@ class PoseSolve:
 
     def keep(self) -> bool:
         scene, part, solution = self.scene.require_scene(), self._part, self.solutions[-1]
-        kept = _Kept(solution, self.view.placements, self.view.motion(solution.camera_from_object), self.iou)
+        self.shape = self.view.mesh.vertices if self.shape is None else self.shape
+        camera = self.view.seen.camera if _are_near(self.shape, self.view.mesh.vertices, SAME_PLACE) else None
+        kept = _Kept(solution, self.view.placements, self.view.motion(solution.camera_from_object), self.iou, camera)
         move(scene, kept.placements, kept.motion)
         if self.trial.changes:
             view = self._blank(scene, part)
@@ -268,7 +278,7 @@ class PoseSolve:
                 view = self._blank(scene, frame)
                 matrices = self._matrices(scene)
             yield
-            iou = view.iou(self.observed[frame], view.start)
+            iou = kept.iou if self._shows(view, kept) else view.iou(self.observed[frame], view.start)
             judgement = self._judge(scene, kept, iou, is_keyed)
             self.judgements[frame] = iou, judgement
             camera = None if view.seen.is_orthographic else view.seen.camera
@@ -426,6 +436,13 @@ class PoseSolve:
         moved = {one.name: matrix(world_matrix(depsgraph, one.require(scene))) for one in self.things.moved}
         return matrix(camera_from_object), matrix(world_from_object), matrix(world_from_camera), moved
 
+    def _shows(self, view: PoseView, kept: _Kept) -> bool:
+        """Whether the scene has the object exactly as a frame was solved, so that it need not be drawn to know the overlap."""
+        if kept.camera is None or kept.camera != view.seen.camera:
+            return False
+        solved = _placed(self.shape, kept.solution.camera_from_object)
+        return _are_near(solved, _placed(view.mesh.vertices, view.start), SAME_PLACE)
+
     def _judge(self, scene: bpy.types.Scene, kept: _Kept, iou: float, is_keyed: bool) -> Judgement:
         """The verdict on a frame: that of its solve, where the scene shows what was solved."""
         solution = kept.solution
@@ -472,8 +489,17 @@ class PoseSolve:
 
 def _is_same_shot(setup: PoseSetup, view: PoseView) -> bool:
     """Whether a frame differs from those before it in nothing but image and pose."""
-    vertices, others = setup.mesh.vertices, view.unit.mesh.vertices
-    return setup.camera == view.seen.camera and vertices.shape == others.shape and np.abs(vertices - others).max() < SAME_SHAPE
+    return setup.camera == view.seen.camera and _are_near(setup.mesh.vertices, view.unit.mesh.vertices, SAME_SHAPE)
+
+
+def _are_near(some: np.ndarray, others: np.ndarray, share: float) -> bool:
+    """Whether as many vertices (V, 3) are where others are, up to a share of the diagonal of their bounding box."""
+    return some.shape == others.shape and np.abs(some - others).max() < share * np.linalg.norm(np.ptp(others, axis=0))
+
+
+def _placed(vertices: np.ndarray, camera_from_object: np.ndarray) -> np.ndarray:
+    """(V, 3) in the camera's frame."""
+    return vertices @ camera_from_object[:3, :3].T + camera_from_object[:3, 3]
 
 
 def preview_mask(
