@@ -135,6 +135,8 @@ def _vertices_world(mesh: bpy.types.Mesh, world_from_mesh: np.ndarray) -> np.nda
 
 def _read_corners(mesh: bpy.types.Mesh) -> np.ndarray:
     """(F, 3) int32: the corners of the mesh that make its triangles."""
+    if len(mesh.loops) == 3 * len(mesh.loop_triangles):  # all faces are triangles, of which Blender is slow to tell the corners
+        return np.arange(len(mesh.loops), dtype=np.int32).reshape(-1, 3)
     corners = np.empty(3 * len(mesh.loop_triangles), np.int32)
     mesh.loop_triangles.foreach_get("loops", corners)
     return corners.reshape(-1, 3)

@@ -95,3 +95,13 @@ def test_colour_of_each_face_is_taken_where_there_are_several_materials(scene):
 
     assert albedo.shape == (12, 3)
     assert np.isclose(albedo, (0.2, 0.4, 0.6)).all(axis=1).sum() == 2
+
+
+@pytest.mark.parametrize("primitive", ["cube", "ico_sphere"])
+def test_faces_are_the_triangles_that_blender_makes(primitive, scene):
+    getattr(bpy.ops.mesh, f"primitive_{primitive}_add")()
+    mesh = bpy.context.object.data
+    mesh.calc_loop_triangles()
+    (surface,) = (surface for _, surface in read_surfaces(evaluate(scene)))
+
+    np.testing.assert_array_equal(surface.faces, [triangle.vertices for triangle in mesh.loop_triangles])
