@@ -26,6 +26,7 @@ from solver_core.problems.lighting.known import KnownLight
 from solver_core.problems.lighting.lights import CHOICES, LIGHTS, MIXED, Light, kinds_of
 from solver_core.problems.lighting.lights.several import NUMBERS
 from solver_core.problems.lighting.metrics import angle_deg
+from solver_core.problems.lighting.misread import LOOKED_INTO, MISTAKES, may_be_misread
 from solver_core.problems.lighting.observation import mean_square
 from solver_core.problems.lighting.problem import MAP_SIZE, LightingPrediction, LightingProblem
 from solver_core.problems.lighting.refine import (
@@ -64,7 +65,8 @@ LEAST_GAIN = 6.0  # logarithm of how much likelier an image must be with one mor
 # Two lamps are tried if in the look at all lights they leave less than this part of what one leaves, and so much less of the
 # squared image.
 LEFT_BY_TWO, LEAST_LEFT = 0.85, 0.0005
-# As LEAST_GAIN, but unasked: pictures of one sun reached 3.3 on validation meshes, those of two 15 to 60.
+# As LEAST_GAIN, but unasked: pictures of one sun reached 3.3 on validation meshes, those of two 15 to 60.  Also of how much
+# likelier an image must be with its values read otherwise: those that were read rightly lose, misread ones gained 20 or more.
 UNASKED_GAIN = 10.0
 SOFT_GAIN = 3.0  # as UNASKED_GAIN, of a wide sun: then shadows are soft, and two lamps are tried as well
 LEAST_SOFT_GAIN = (
@@ -117,9 +119,10 @@ class LightingOptions(Options):
 class LightingStep:
     """One step of a solve, as the user may watch it.  Within a phase the energy never rises.
 
-    phase: "start", "first", "refine", "fine" or "doubt", in which two lamps are tried and the light stays.  kind: of the light.
-    light: (3,) unit direction towards the sun or position of the light, in the camera's frame.  energy: 0 explains the image, 1
-    nothing.  damping: factor by which the step was taken, 0 = not at all.  seconds since the start.
+    phase: "start", "first", "refine", "fine" or "doubt", in which two lamps, or another way to read the image, are tried and
+    the light stays.  kind: of the light.  light: (3,) unit direction towards the sun or position of the light, in the camera's
+    frame.  energy: 0 explains the image, 1 nothing.  damping: factor by which the step was taken, 0 = not at all.  seconds
+    since the start.
     """
 
     phase: str
@@ -385,6 +388,7 @@ class LightingSession(Session[LightingStep, LightingSolution]):
         self.soft: SunSize | None = None
         self.soft_gain = 0.0
         self.stronger: np.ndarray | None = None
+        self.read_rightly: np.ndarray | None = None  # (1, 3) the light if the image's values were misread
         unseen = (f"The image does not show the known light {light.name}, so it was not counted." for light in missing)
         self.notes = [*setup.notes, *unseen]
 
@@ -397,7 +401,8 @@ class LightingSession(Session[LightingStep, LightingSolution]):
         steps = refine_steps + FINE_LOOP.steps
         for count in range(1 if len(self.kinds) > 1 else 2, self.options.lamps + 1):
             one.append(Phase(partial(self._with_lamps, count), steps))
-        return [*one, Phase(self._doubt, steps)] if self.options.lamps == 1 and self.options.restarts else one
+        doubts = [Phase(self._doubt, steps), Phase(self._doubt_values, REFINE_LOOP.steps)]
+        return [*one, *doubts] if self.options.lamps == 1 and self.options.restarts else one
 
     def result(self) -> LightingSolution:
         is_free = self.best.is_free
@@ -425,6 +430,9 @@ class LightingSession(Session[LightingStep, LightingSolution]):
                 is_soft = self.soft_gain >= LEAST_SOFT_GAIN
                 off_deg = report.uncertainty_deg + (size.angle_deg / 2 if is_soft else 0)
                 report = replace(report, uncertainty_deg=min(off_deg, 180.0), notes=[*report.notes, self._wide_or_two(size)])
+            if self.read_rightly is not None:
+                off_deg = float(angle_deg(lights[:1], self.read_rightly)[0]) + report.uncertainty_deg
+                report = replace(report, uncertainty_deg=min(off_deg, 180.0))
             lamps.append(self._lamp(final, answers, index, lights, strength[index], report, image_error))
         notes = [note for lamp in lamps for note in lamp.report.notes] + notes
         lamps[0].report.notes[:] = dict.fromkeys(notes)
@@ -464,7 +472,7 @@ class LightingSession(Session[LightingStep, LightingSolution]):
             self._to_camera(kind, x) if kind.has_position else None,
             strength,
             report,
-            *judge(image_error, report.uncertainty_deg, len(others), bool(self.likelier)),
+            *judge(image_error, report.uncertainty_deg, len(others), bool(self.likelier), self.read_rightly is not None),
             others,
             sun_size(final, answers.x[:1], index) if self.options.size and not kind.has_position else None,
         )
@@ -648,6 +656,34 @@ class LightingSession(Session[LightingStep, LightingSolution]):
         kinds = (kind, *(other for other in LIGHTS.values() if other is not kind))
         look = self._look_at(kinds)
         return look, kinds if is_less(look.left_by(kinds)) else ()
+
+    def _doubt_values(self) -> Iterator[LightingStep]:
+        """Whether another light explains the image much better as if its values had been misread."""
+        if not may_be_misread(self.problem):
+            return
+        before, look, row = self._state, self._look, np.zeros(1, dtype=int)
+        here, answer = _hypotheses(self.problem, self.best.is_free), self._to_camera(self.problem.kind, self.best.x[0])
+        shown = {"kind": self.problem.kind.name, "light": answer, "energy": float(self.best.energy[0])}
+        as_read = log_evidence(here.energy(here.forward(self.best.x, row), here.observation, row))[0]
+        for mistake in MISTAKES:
+            other = BasisImages(mistake.undone(look.problem), shadings=look.shadings)
+            if other.least_left() > LOOKED_INTO * look.least_left():
+                continue
+            x = before.best.x
+            if other.kind is self.problem.kind:
+                x = np.concatenate([x, self._mixed(other, other.problem.observation.image[0].mean(axis=1), None)[:1]])
+            is_free = np.repeat(before.best.is_free, len(x))
+            starts = _Found(x, np.zeros(len(x)), is_free, [StopReason.MAX_STEPS] * len(x))
+            problem = _hypotheses(mistake.undone(self.problem), is_free)
+            try:
+                for step in self._run("doubt", problem, gauss_newton_update(problem), starts, REFINE_LOOP):
+                    yield replace(step, phase="doubt", damping=0.0, **shown)
+                if log_evidence(self.best.energy)[0] - as_read >= UNASKED_GAIN:
+                    self.read_rightly = self.best.x
+                    self.notes.insert(0, mistake.sentence)
+                    return
+            finally:  # also where the solve is cancelled on the way
+                self._state = before
 
     def _look_at(self, kinds: tuple[Light, ...]) -> BasisImages:
         """At all lights of these kinds, as the answer counts light from other surfaces."""

@@ -38,32 +38,29 @@ def rows(run: Run) -> list[Row]:
 
     render.set_num_threads(1)
     meshes = MeshPool(load_library(run.data, "test")).measured
-    matt, patterns, gloss = outdoors.MATERIALS
-    nothing, _, _, fill = outdoors.BESIDE
-    table: list[Row] = []
-    for key, kind, beside, materials, methods in (
-        (81, "patterns", nothing, patterns, METHODS),
-        (82, "patterns and gloss", nothing, gloss, METHODS),
-        (83, "a fill lamp", fill, matt, METHODS),
-        (84, "plain", nothing, matt, METHODS | VIEWS),
-    ):
+    kinds = [
+        (81, "patterns", {"materials": outdoors.MATERIALS[1]}, METHODS),
+        (82, "patterns and gloss", {"materials": outdoors.MATERIALS[2]}, METHODS),
+        (83, "a fill lamp", {"beside": outdoors.BESIDE[3]}, METHODS),
+        (84, "matt, saved in several ways", {}, METHODS | VIEWS),
+    ]
 
-        def measure(
-            part: np.ndarray,
-            key: int = key,
-            beside: str = beside,
-            materials: str = materials,
-            methods: dict[str, OnShot] = methods,
-        ) -> Errors:
-            each = []
-            for row in part:
-                shot = outdoors.draw(np.random.default_rng([run.seed, key, int(row)]), meshes, beside, materials)
-                each.append([_measured(shot, method(shot)) for method in methods.values()])
-            return dict(zip(methods, np.moveaxis(np.array(each), 1, 0), strict=True))  # (samples, quantities) for each
+    def measure(part: np.ndarray) -> Errors:
+        """Of all kinds by turns, so that a run that was stopped has as many scenes of each."""
+        found: dict[str, list[list[float]]] = {}
+        for row in part:
+            for key, kind, what, methods in kinds:
+                shot = outdoors.draw(np.random.default_rng([run.seed, key, int(row)]), meshes, **what)
+                for name, method in methods.items():
+                    found.setdefault(f"{kind}: {name}", []).append(_measured(shot, method(shot)))
+        return {label: np.array(each) for label, each in found.items()}
 
-        errors = run.measure(kind, run.num_samples, measure, LightingOptions(), 4)
-        table += [{"scenes": kind, "method": name, **summary(errors[name])} for name in methods]
-    return table
+    errors = run.measure("scenes", run.num_samples, measure, LightingOptions(), 2)
+    return [
+        {"scenes": kind, "method": name, **summary(errors[f"{kind}: {name}"])}
+        for _, kind, _, methods in kinds
+        for name in methods
+    ]
 
 
 def summary(found: np.ndarray) -> Row:
