@@ -53,7 +53,8 @@ the settings of the panels; what is left out has the panel's default.
 
 Without "scene" a task takes the file that Blender has open. One line of JSON is written for each task as it ends, and
 DIR/<name>.json, or the output "json", keeps it with the answer in numbers; those of bones are in <name>.rotations.json, or the
-output "rotations". Tasks whose outputs are there already are skipped.
+output "rotations". A task without an answer, as its scene is missing or its time was up, writes no file. Tasks whose outputs
+are there already are skipped.
 Exit code: 0 all good, 1 some doubtful, failed or out of time, 2 the job cannot be run, 3 the machine lacks something,
 130 interrupted.
 """
@@ -187,7 +188,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--accept-all",
         action="store_true",
-        help="exit code 0 instead of 1, for farms that would try again; records say what is doubtful or failed",
+        help="exit code 0 instead of 1, for farms that would try again; lines say what is doubtful or failed",
     )
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)  # a process of --jobs
     return parser

@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import re
 import traceback
 from collections import Counter
 from collections.abc import Sequence
@@ -189,7 +190,8 @@ def run(task: BatchTask) -> dict[str, Any]:
         solved |= {"error": report["explanation"]} if solved["status"] == "failed" else {}
         _write_outputs(task, solved | {"fingerprint": fingerprint}, rotations)
     except (SolverError, OSError, RuntimeError) as error:  # Blender's operators fail with RuntimeError
-        return line | {"status": "failed", "error": " ".join(str(error).split())}
+        sentence = re.sub("^Error: ", "", str(error), flags=re.MULTILINE)  # which Blender's operators put before theirs
+        return line | {"status": "failed", "error": " ".join(sentence.split())}
     except Exception as error:  # a mistake of ours must not stop the other tasks either
         traceback.print_exc()
         return line | {"status": "failed", "error": f"{type(error).__name__}: {error}"}
