@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ from solver_core.options import Option, Options, options_of
 OptionsT = TypeVar("OptionsT", bound=Options)
 # Blender 4.5 and later ask which properties understand a path that begins with //, beside the scene.
 RELATIVE_PATHS = {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set()
+ARGUMENTS = re.compile(r" \((\w+=[^()]*)\)")  # of Python, as sentences of solver_core name them
 UNSET = "use_"  # begins the name of the switch of an option that may be left to the solve
 
 
@@ -43,6 +45,20 @@ def draw(layout: bpy.types.UILayout, owner: Any, cls: type[Options], elsewhere: 
             field.prop(owner, one.name, text="")
         else:
             layout.row().prop(owner, one.name, expand=len(one.words.choices) == 2)
+
+
+def as_in_panel(sentence: str, cls: type[Options]) -> str:
+    """A sentence of solver_core with options, such as (lamps=2), as the panel names them; those that it lacks are left out."""
+    labels = {one.name: one.words.label for one in options_of(cls)}
+
+    def named(match: re.Match[str]) -> str:
+        parts = (part.partition("=") for part in match[1].split(", "))
+        said = [
+            labels[name] + ("" if value == "True" else f": {value.capitalize()}") for name, _, value in parts if name in labels
+        ]
+        return f" ({', '.join(said)})" if said else ""
+
+    return ARGUMENTS.sub(named, sentence)
 
 
 def _is_unset(one: Option, owner: Any) -> bool:

@@ -47,10 +47,11 @@ from ..bridge.keyframes import Keys, require_keyable
 from ..bridge.moment import Moment
 from ..bridge.scene import Handle, as_played, evaluate, find_object, require_editable, show_frame
 from ..bridge.transform import read_channels, rotation_channel, world_matrix, write_channels
+from ..options import as_in_panel
 from .armature_chain import Chain, build_chain, metres_per_unit
 from .armature_inputs import Inputs
 from .armature_source import TargetSource, frames_to_solve
-from .armature_task import ArmatureTask
+from .armature_task import ArmatureOptions, ArmatureTask
 from .bone_map import (
     check_rows,
     control_rows,
@@ -362,7 +363,7 @@ class ArmatureSolve:
             "armature": self.armature.name,
             "turned": list(pose.rotations),
             "moved": list(pose.locations),
-            "notices": [*self.notices, *result.notices],
+            "notices": self.notices + [as_in_panel(notice, ArmatureOptions) for notice in result.notices],
         }
 
     def found(self) -> FoundRotations:

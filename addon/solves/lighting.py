@@ -54,6 +54,7 @@ from ..bridge.scene import Handle, as_played, evaluate, find_by_uid, find_object
 from ..bridge.sky import SkyBefore, remove_sky, write_sky
 from ..bridge.transform import AT_ORIGIN, Placement, place, read_channels, read_placement, write_channels
 from ..bridge.view_transform import ViewTransform, has_tone_curve
+from ..options import as_in_panel
 from .found import FoundLight, FurtherLight, matrix, vector
 from .image_source import ImageSource
 from .measured import judge_gap
@@ -623,7 +624,7 @@ class LightingSolve:
 
     def _sentences(self) -> list[str]:
         """What the user should know of the result."""
-        sentences = [*self.solution.report.notes, *self.doubts]
+        sentences = [as_in_panel(note, LightingTaskOptions) for note in self.solution.report.notes] + self.doubts
         if self.single_user:
             sentences.append(self.single_user)
         if not self.task.options.use_base_color:

@@ -9,6 +9,7 @@ import bpy
 import pytest
 
 from addon import options, schema
+from addon.solves.lighting import LightingTaskOptions
 from solver_core.command.arguments import add_options, options_from
 from solver_core.options import option
 from solver_core.problems.pose.solve import PoseOptions
@@ -83,6 +84,19 @@ def test_panel_has_a_row_for_a_new_option(settings):
     options.draw(layout, settings, MorePoseOptions)
 
     assert {("prop", "patience"), ("prop", "noise"), ("prop", "use_noise")} <= set(layout.drawn)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "expected"),
+    [
+        ("Look for two (lamps=2), or a wide one (size=True).", "Look for two (Lamps: 2), or a wide one (Sun's Size)."),
+        ("Look for both (kind=point, lamps=2).", "Look for both (Kind: Point, Lamps: 2)."),
+        ("Give a pose in which it stands (rest=, --rest).", "Give a pose in which it stands."),
+        ("The sun lies low (5 degrees).", "The sun lies low (5 degrees)."),
+    ],
+)
+def test_sentences_name_options_as_the_panel_does(sentence, expected):
+    assert options.as_in_panel(sentence, LightingTaskOptions) == expected
 
 
 def test_job_schema_has_a_new_option():
