@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 from collections.abc import Collection, Generator, Iterator
 from typing import Any
@@ -17,13 +18,15 @@ from solver_core.problems.lighting.known import KnownLight
 from solver_core.problems.lighting.lights import LIGHTS
 
 from .passes import Render, world_panorama
-from .scene import evaluate, rendered_objects, require_editable, used_nodes
+from .scene import evaluate, is_animated, rendered_objects, require_editable, used_nodes
 from .sky import take_sky_out
-from .transform import float64, split_rigid, world_matrix
+from .transform import float64, read_channels, split_rigid, world_matrix
 
 # What else changes a light's strength, and what it is where energy and color say all; Blender 4.2 has none of these.
 PLAIN = {"exposure": 0.0, "use_temperature": False, "normalize": True}
 KEPT = (*PLAIN, "angle")  # what is put back with a light's strength; suns have an angle
+MARK = "deep_feedback_light"  # the custom property of a light that a solve made: what it looked like then
+FIRST_MARK = "deep_feedback_first_light"  # of one that was found beside another: the name of that
 
 
 def lights_of(scene: bpy.types.Scene) -> list[bpy.types.Object]:
@@ -44,10 +47,49 @@ def check_light(light: bpy.types.Object, kind: str) -> None:
 
 
 def new_light(scene: bpy.types.Scene, kind: str) -> bpy.types.Object:
+    """A light that is known as made by a solve, in this file and after it was opened again."""
     name = f"Solved {kind.title()}"
     light = bpy.data.objects.new(name, bpy.data.lights.new(name, kind.upper()))
     scene.collection.objects.link(light)
+    light[MARK] = _look(light)
     return light
+
+
+def is_of_solve(light: bpy.types.Object) -> bool:
+    """Whether a solve made a light, whatever was done with it since."""
+    return MARK in light
+
+
+def is_as_made(light: bpy.types.Object) -> bool:
+    """Whether a solve made a light and nobody has changed it since, or hung anything on it; keyframes are no change."""
+    if MARK not in light or light.library is not None or light.override_library is not None:
+        return False
+    return light[MARK] == _look(light) and not light.children
+
+
+@contextlib.contextmanager
+def staying_as_made(light: bpy.types.Object) -> Iterator[None]:
+    """A light that is as a solve made it is so after what is done to it here."""
+    was_as_made = is_as_made(light)
+    yield
+    if was_as_made:
+        light[MARK] = _look(light)
+
+
+def remove_as_made(light: bpy.types.Object) -> bool:
+    """Removes a light if it is as a solve made it and has no keyframes; whether it did."""
+    can_go = is_as_made(light) and not is_animated(light) and not is_animated(light.data)
+    if can_go:
+        remove_light(light)
+    return can_go
+
+
+def _look(light: bpy.types.Object) -> str:
+    """What tells whether a user made a light his own."""
+    data, parent = light.data, light.parent
+    held = [None if parent is None else parent.name, *(constraint.type for constraint in light.constraints)]
+    nodes = len(used_nodes(data))
+    return json.dumps([light.name, data.name, data.type, held, nodes, read_channels(light), read_strength(light)])
 
 
 def remove_light(light: bpy.types.Object) -> None:

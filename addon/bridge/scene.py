@@ -122,8 +122,11 @@ def is_animated(thing: bpy.types.ID) -> bool:
     return data is not None and (data.action is not None or any(track.strips for track in data.nla_tracks))
 
 
+def uses_nodes(thing: bpy.types.ID) -> bool:
+    """Whether a material, world or light is drawn with its nodes; from Blender 5.0 on it is if it has any."""
+    return thing.node_tree is not None and (bpy.app.version >= (5, 0, 0) or thing.use_nodes)
+
+
 def used_nodes(thing: bpy.types.ID | None) -> tuple[bpy.types.Node, ...]:
-    """The nodes of a material or world, none if it is drawn without them; from Blender 5.0 on it never is."""
-    if thing is None or thing.node_tree is None or (bpy.app.version < (5, 0, 0) and not thing.use_nodes):
-        return ()
-    return tuple(thing.node_tree.nodes)
+    """The nodes of a material, world or light, none if it is drawn without them."""
+    return () if thing is None or not uses_nodes(thing) else tuple(thing.node_tree.nodes)

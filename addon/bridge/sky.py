@@ -3,57 +3,49 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import bpy
 import numpy as np
 
 from solver_core.problems.lighting.sky import HORIZON, FoundSky
 
-from .scene import find_by_uid, used_nodes
+from .scene import find_by_uid, used_nodes, uses_nodes
 
 GROUP = "Solved Sky"  # of the node group, of its node in the world, and of the node that joins it to what was there
 JOINED = f"{GROUP} Join"
 NEW_WORLD = "Solved World"
-MARK = "deep_feedback_sky"  # the custom property by which the two nodes are known: names may be the user's as well
+MARK = "deep_feedback_sky"  # the custom property by which our nodes are known: names may be the user's as well
+WORLD_MARK = "deep_feedback_world"  # of a world that was made for the sky: what it holds beside it
 
 
-class SkyBefore(NamedTuple):
-    """What a scene had.  world: the uid of the one that shows the sky; had_nodes: whether it used nodes.
-
-    made: what a world that was made for the sky holds beside it, None for one that was there.
-    """
-
-    world: int
-    had_nodes: bool
-    made: tuple | None
-
-
-def write_sky(scene: bpy.types.Scene, sky: FoundSky, world_from_camera: np.ndarray, is_added: bool) -> SkyBefore:
-    """Shows a sky in a scene's world.
+def write_sky(scene: bpy.types.Scene, sky: FoundSky, world_from_camera: np.ndarray, is_added: bool) -> int:
+    """Shows a sky in a scene's world; the uid of that.
 
     is_added: whether the light that the world has goes on to shine, too.
     """
-    world = scene.world
-    is_new, had_nodes = world is None, bool(used_nodes(world))
+    world, is_new = scene.world, scene.world is None
     if world is None:
         scene.world = world = bpy.data.worlds.new(NEW_WORLD)
     take_sky_out(world)
-    if not used_nodes(world):
-        world.use_nodes = True
+    had_nodes = uses_nodes(world)
     if not had_nodes:
+        world.use_nodes = True
+    if is_new or not had_nodes:
         for node in world.node_tree.nodes:
             if node.type == "BACKGROUND":
                 node.inputs["Color"].default_value = (*((0, 0, 0) if is_new else world.color), 1)
     nodes, links = world.node_tree.nodes, world.node_tree.links
-    output = _output(world) or nodes.new("ShaderNodeOutputWorld")
-    before = SkyBefore(world.session_uid, had_nodes, _content(world) if is_new else None)
+    if is_new:
+        world[WORLD_MARK] = _content(world)
+    output = _output(world)
+    if output is None:
+        output = nodes.new("ShaderNodeOutputWorld")
+        output[MARK] = True
     ours = nodes.new("ShaderNodeGroup")
     ours.name = ours.label = GROUP
     ours.node_tree = _group(sky, world_from_camera[:3, :3])
     joined = nodes.new("ShaderNodeAddShader" if is_added and not is_new else "ShaderNodeMixShader")
     joined.name = JOINED
-    ours[MARK] = joined[MARK] = True
+    ours[MARK], joined[MARK] = had_nodes, True
     if joined.type == "MIX_SHADER":
         joined.inputs["Fac"].default_value = 1.0
     there, added = joined.inputs[-2:]
@@ -61,44 +53,56 @@ def write_sky(scene: bpy.types.Scene, sky: FoundSky, world_from_camera: np.ndarr
         links.new(output.inputs["Surface"].links[0].from_socket, there)
     links.new(ours.outputs[0], added)
     links.new(joined.outputs[0], output.inputs["Surface"])
-    return before
+    return world.session_uid
 
 
-def remove_sky(scene: bpy.types.Scene, before: SkyBefore) -> None:
-    """Leaves a scene as it was before write_sky; a world that the user gave it since then, or changed, stays."""
-    world = find_by_uid(bpy.data.worlds, before.world)
+def find_sky(scene: bpy.types.Scene) -> int | None:
+    """The uid of a scene's world if a solve shows a sky in it."""
+    return scene.world.session_uid if any(MARK in node for node in used_nodes(scene.world)) else None
+
+
+def remove_sky(scene: bpy.types.Scene, uid: int) -> str:
+    """Leaves a scene as it was before write_sky, which gave uid; a world that the user gave it since then stays.
+
+    So does one that was made for the sky, if the user changed it; its name, else "".
+    """
+    world = find_by_uid(bpy.data.worlds, uid)
     if world is None:
-        return
+        return ""
     take_sky_out(world)
-    if before.made is None:
-        if not before.had_nodes:
-            world.use_nodes = False
-        return
-    if _content(world) != before.made:
-        return
+    if WORLD_MARK not in world:
+        return ""
+    if _content(world) != world[WORLD_MARK]:
+        return world.name
     if scene.world == world:
         scene.world = None
     if world.users == 0:
         bpy.data.worlds.remove(world)
+    return ""
 
 
 def take_sky_out(world: bpy.types.World) -> None:
     """Links what was there before straight to where the sky was linked, and nothing else."""
     ours = [node for node in used_nodes(world) if MARK in node]
-    groups = [node for node in ours if node.type == "GROUP"]
-    for joined in [node for node in ours if node not in groups]:
+    groups, outputs = ([node for node in ours if node.type == kind] for kind in ("GROUP", "OUTPUT_WORLD"))
+    for joined in [node for node in ours if node not in (*groups, *outputs)]:
         there = joined.inputs[-2]
         for link in list(joined.outputs[0].links) if there.is_linked else ():
             world.node_tree.links.new(there.links[0].from_socket, link.to_socket)
         world.node_tree.nodes.remove(joined)
+    for output in outputs:
+        if not any(socket.is_linked for socket in output.inputs):
+            world.node_tree.nodes.remove(output)
     for node in groups:
-        group = node.node_tree
+        group, had_nodes = node.node_tree, node[MARK]
         world.node_tree.nodes.remove(node)
         if group is not None and group.users == 0:
             bpy.data.node_groups.remove(group)
+        if not had_nodes:
+            world.use_nodes = False
 
 
-def _content(world: bpy.types.World) -> tuple:
+def _content(world: bpy.types.World) -> str:
     """What tells whether a user changed a world: its name and color, whether it is to be kept, its nodes and their links."""
     nodes = [
         (node.name, node.bl_idname, node.mute, *(_value(socket) for socket in node.inputs)) for node in world.node_tree.nodes
@@ -106,7 +110,7 @@ def _content(world: bpy.types.World) -> tuple:
     ends = [
         (link.from_node.name, link.from_socket.name, link.to_node.name, link.to_socket.name) for link in world.node_tree.links
     ]
-    return world.name, tuple(world.color), world.use_fake_user, tuple(sorted(nodes)), tuple(sorted(ends))
+    return str((world.name, tuple(world.color), world.use_fake_user, sorted(nodes), sorted(ends)))
 
 
 def _value(socket: bpy.types.NodeSocket) -> str:

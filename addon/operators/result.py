@@ -3,10 +3,11 @@
 
 import bpy
 
-from solver_core.errors import SolverError
+from solver_core.errors import SetupError, SolverError
 
 from .. import messages, results
 from ..solves.afterwards import key_result
+from ..solves.solve import BEFORE_UNKNOWN
 
 PROBLEMS = ("pose", "lighting", "armature")
 
@@ -55,10 +56,16 @@ class DEEP_FEEDBACK_OT_reset_result(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         result = results.find(self.problem, context.scene)
-        if result is None:
-            self.report({"ERROR"}, f"{self.bl_label}: what was before is known of solves since the file was opened only.")
+        try:
+            if result is None:
+                raise SetupError(BEFORE_UNKNOWN)
+            stay = result.solve.reset()
+        except SolverError as error:
+            messages.report_error(self, error)
             return {"CANCELLED"}
-        result.solve.reset()
+        if stay:
+            listed = ", ".join(f"'{name}'" for name in stay)
+            self.report({"INFO"}, f"{self.bl_label}: {listed} stayed, because of what was changed there since the solve.")
         results.clear(self.problem, context.scene)
         context.view_layer.update()
         return {"FINISHED"}

@@ -332,10 +332,10 @@ class ArmatureSolve:
         self.moment.restore()
         self.reset()
 
-    def reset(self) -> None:
+    def reset(self) -> list[str]:
         armature = self.armature.find(self.scene.find_scene())
         if armature is None:
-            return
+            return []
         for name, keys in self.keys.items():
             if name in armature.pose.bones:
                 keys.put_back(armature.pose.bones[name])
@@ -343,6 +343,7 @@ class ArmatureSolve:
             if name in armature.pose.bones:
                 write_channels(armature.pose.bones[name], channels)
         unmute(armature, self.muted)
+        return []
 
     def report(self) -> dict[str, Any]:
         result, steps = self.result, len(self.result.history)

@@ -31,10 +31,13 @@ from ..bridge.camera import camera_of_image, read_camera, read_camera_pose
 from ..bridge.holds import animation_holds, holds
 from ..bridge.image import Picture
 from ..bridge.light import (
+    FIRST_MARK,
     aim,
     check_light,
     energy_and_color,
     evaluated_strength,
+    is_as_made,
+    is_of_solve,
     lights_of,
     make_single_user,
     new_light,
@@ -42,23 +45,25 @@ from ..bridge.light import (
     read_light_pose,
     read_strength,
     read_world,
+    remove_as_made,
     remove_light,
     set_strength,
     share_again,
+    staying_as_made,
     write_strength,
 )
 from ..bridge.material import glossy_materials, shining_materials, surface_albedo, unread_materials
 from ..bridge.mesh import Surface, read_surfaces
 from ..bridge.passes import Render, cycles_passes
 from ..bridge.scene import Handle, as_played, evaluate, find_by_uid, find_object, rendered_objects, require_editable
-from ..bridge.sky import SkyBefore, remove_sky, write_sky
+from ..bridge.sky import find_sky, remove_sky, write_sky
 from ..bridge.transform import AT_ORIGIN, Placement, place, read_channels, read_placement, write_channels
 from ..bridge.view_transform import ViewTransform, has_tone_curve
 from ..options import as_in_panel
 from .found import FoundLight, FurtherLight, matrix, vector
 from .image_source import ImageSource
 from .measured import judge_gap
-from .solve import Step, mean_milliseconds
+from .solve import BEFORE_UNKNOWN, Step, mean_milliseconds
 
 MAX_SIZE = 1024  # pixels of the longer side that are used: the solve looks at some 128 cells along a side
 DISTANCE_TOLERANCE, ANGLE_TOLERANCE_DEG, STRENGTH_TOLERANCE = 1e-3, 0.1, 0.01  # metres, degrees, share: scene against solve
@@ -212,12 +217,13 @@ class _Light(NamedTuple):
         )
 
     def put_back(self, light: bpy.types.Object) -> None:
-        write_channels(light, self.channels)
-        shared = find_by_uid(bpy.data.lights, self.data)
-        if shared is not None and light.data.session_uid == self.single:
-            share_again(light, shared)
-        else:
-            write_strength(light, self.strength)
+        with staying_as_made(light):
+            write_channels(light, self.channels)
+            shared = find_by_uid(bpy.data.lights, self.data)
+            if shared is not None and light.data.session_uid == self.single:
+                share_again(light, shared)
+            else:
+                write_strength(light, self.strength)
 
 
 @dataclass(eq=False)
@@ -239,14 +245,14 @@ class LightingSolve:
     found_light: FoundLight | None = None
     further: tuple[Handle, ...] = ()  # the other lights that were found
     single_user: str = ""  # a sentence, where the light was shared with other objects
-    sky_before: SkyBefore | None = None
-    made: dict[Handle, tuple] = field(default_factory=dict)  # new lights, as they were left: see _look
+    sky_world: int | None = None  # uid of the world in which the sky that was found is shown
     reused: _Light | None = None  # the new light of an earlier solve, which is used again, as that left it
-    outdated: tuple[Handle, ...] = ()  # the other lights of an earlier solve, until those of this one are there
-    outdated_sky: SkyBefore | None = None
+    outdated: tuple[Handle, ...] = ()  # other lights of earlier solves, until those of this one are there
+    outdated_sky: int | None = None
     moved_earlier: tuple[
         tuple[Handle, _Light | None], ...
     ] = ()  # lights before earlier solves, the first solve last; None = new
+    is_before_known: bool = True  # False: it replaces what a chosen light got beside it before the file was opened
 
     @classmethod
     def gather(cls, scene: bpy.types.Scene, task: LightingTask) -> Self:
@@ -266,34 +272,48 @@ class LightingSolve:
             handle = Handle.of(light)
             try_move(scene, (handle,), (), ())
             before = _Light.of(scene, light)
-        return cls(Handle.of(scene), task, (scene.frame_current,), handle, before)
+        solve = cls(Handle.of(scene), task, (scene.frame_current,), handle, before)
+        solve._replace_made(scene)
+        return solve
+
+    def _replace_made(self, scene: bpy.types.Scene) -> None:
+        """Finds what earlier solves made, in this session or before the file was opened, and nobody has changed since.
+
+        It does not count as known and gives way to what is found.  Of solves of another chosen light all lights stay.
+        """
+        made = [light for light in lights_of(scene) if is_as_made(light)]
+        if self.handle is not None:
+            self.outdated = tuple(Handle.of(light) for light in made if light.get(FIRST_MARK) == self.light)
+            self.is_before_known = not self.outdated
+            return
+        chosen = {light.name for light in lights_of(scene) if not is_of_solve(light)}
+        made = [light for light in made if light.get(FIRST_MARK) not in chosen]
+        kind = self.task.options.kind.upper()  # of mixed ones none is used again
+        again = next((light for light in made if light.data.type == kind and FIRST_MARK not in light), None)
+        if again is not None:
+            self.handle, self.reused = Handle.of(again), _Light.of(scene, again)
+        self.outdated = tuple(Handle.of(light) for light in made if light != again)
+        self.outdated_sky = find_sky(scene)
+        self.is_before_known = bool(made) or self.outdated_sky is None  # else the sky may be of a chosen light
 
     def go_on_from(self, earlier: LightingSolve) -> None:
-        """Takes the place of an earlier solve, if that was of the same light, or of a new one as this is.
+        """Takes the place of an earlier solve of this session, if that was of the same light, or of a new one as this is.
 
-        The lights and the sky that it made do not count as known, and give way to those that are found.
+        Its sky gives way as well, and Reset goes back to before it.
         """
-        is_new_again = self.handle is None and earlier.before is None
-        is_same = self.handle is not None and earlier.handle is not None and self.handle.uid == earlier.handle.uid
-        if not (is_new_again or is_same):
+        is_same = self.before is not None and earlier.handle is not None and self.handle.uid == earlier.handle.uid
+        if not is_same and self.before is not None:
             return
-        scene = self.scene.require_scene()
-        self.outdated = tuple(one for one in earlier.further if earlier.is_as_made(scene, one))
-        self.outdated_sky, self.moved_earlier = earlier.sky_before, earlier.moved_earlier
+        if not is_same and earlier.before is not None:
+            self.outdated_sky, self.is_before_known = None, True
+            return
+        if earlier.sky_world is not None:
+            self.outdated_sky = earlier.sky_world
+        self.moved_earlier, self.is_before_known = earlier.moved_earlier, earlier.is_before_known
         if is_same:
+            scene = self.scene.require_scene()
+            self.outdated = tuple(one for one in earlier.further if one.find(scene) and is_as_made(one.find(scene)))
             self.moved_earlier = ((earlier.handle, earlier.before), *self.moved_earlier)
-        light = earlier.handle.find(scene) if is_new_again and earlier.handle is not None else None
-        if light is None:
-            return
-        if light.data.type == self.task.options.kind.upper():
-            self.handle, self.reused = Handle.of(light), _Light.of(scene, light)
-        elif earlier.is_as_made(scene, earlier.handle):
-            self.outdated += (earlier.handle,)
-
-    def is_as_made(self, scene: bpy.types.Scene, handle: Handle) -> bool:
-        """Whether a new light of this solve is there and nobody has changed it since."""
-        light = handle.find(scene)
-        return light is not None and _look(light) == self.made.get(handle)
 
     @property
     def light(self) -> str:
@@ -383,14 +403,15 @@ class LightingSolve:
         kind = self._kind
         self._write(LightAnswer(kind, self._light_world(kind, self.solution.light), self.solution.strength))
         scene = self.scene.require_scene()
-        _remove(scene, self.outdated)
+        for one in self.outdated:
+            _put_back(one.find(scene), None)
         if self.outdated_sky is not None:
             remove_sky(scene, self.outdated_sky)
         self.outdated, self.outdated_sky = (), None
         self._write_further()
         if self.task.options.set_world and self.solution.sky is not None:
             is_counted = any(light.kind in ("sky", "environment") for light in self.solution.known)
-            self.sky_before = write_sky(scene, self.solution.sky, self.inputs.world_from_camera, is_counted)
+            self.sky_world = write_sky(scene, self.solution.sky, self.inputs.world_from_camera, is_counted)
         self.has_kept = True
         return True
 
@@ -428,23 +449,27 @@ class LightingSolve:
     def restore(self) -> None:
         self._take_back(self.before or self.reused)
 
-    def reset(self) -> None:
+    def reset(self) -> list[str]:
         """Leaves the scene as it was before the first of the solves that this one follows."""
-        self._take_back(self.before)
+        if not self.is_before_known:
+            raise SetupError(BEFORE_UNKNOWN)
+        stay = self._take_back(self.before)
         scene = self.scene.find_scene()
-        for handle, before in self.moved_earlier:
-            _put_back(handle.find(scene), before)
+        stay += [_put_back(handle.find(scene), before) for handle, before in self.moved_earlier]
+        return list(dict.fromkeys(filter(None, stay)))
 
-    def _take_back(self, before: _Light | None) -> None:
-        """Takes out what this solve made.  before: its light, None = it is removed, too."""
+    def _take_back(self, before: _Light | None) -> list[str]:
+        """Takes out what this solve made; see _put_back.  before: its light, None = it is removed, too."""
         scene = self.scene.find_scene()
         if scene is None:
-            return
-        if self.sky_before is not None:
-            remove_sky(scene, self.sky_before)
-        _remove(scene, self.further)
+            return []
+        made = [(one, None) for one in self.further]
         if self.handle is not None:
-            _put_back(self.handle.find(scene), before)
+            made.append((self.handle, before))
+        stay = [_put_back(one.find(scene), it_was) for one, it_was in made]
+        if self.sky_world is not None:
+            stay.append(remove_sky(scene, self.sky_world))
+        return stay
 
     def report(self) -> dict[str, Any]:
         solution, steps = self.solution, len(self.solution.history)
@@ -619,6 +644,12 @@ class LightingSolve:
                 f"Lights that were not counted, though renders show them: {', '.join(left_out)}. Where the picture shows them "
                 "as well, count them; else hide them in renders."
             )
+        counted = [light for light in others if light in rendered and light.name not in left_out]
+        if ours := [light.name for light in counted if is_of_solve(light)]:
+            self.doubts.append(
+                f"Lights of earlier solves that stayed count as known: {', '.join(ours)}. Choose one as the light to solve it "
+                "again; untick those that the picture does not show."
+            )
         if hidden := [light.name for light in others if light not in rendered]:
             self.doubts.append(f"Lights that are hidden in renders were not counted: {', '.join(hidden)}.")
 
@@ -631,7 +662,7 @@ class LightingSolve:
             sentences.append("The strength includes the brightness of the surfaces, because base colors were not used.")
         for one, lamp in zip(self.further, self.solution.lamps[1:], strict=False):
             sentences.append(f"{one.name} was found as well, within {lamp.uncertainty_deg:.1f} degrees.")
-        if self.sky_before is not None:
+        if self.sky_world is not None:
             sentences.append("The sky that was found shines in the world, as the node group Solved Sky.")
         if (size := self.solution.size) is not None:
             alike = f"from {size.low_deg:.1f} to {size.high_deg:.1f} it would look much the same"
@@ -664,12 +695,11 @@ class LightingSolve:
         light = self.handle.require(scene)
         world_from_light = None if self.before is None else self.before.world_from_light
         placement = AT_ORIGIN if self.before is None else self.before.placement
-        place(light, placement, self._moved(answer.kind, world_from_light, answer.light_world))
-        if answer.strength is not None:
-            self._own_data(light)
-            _shine(light, answer.strength, self.solution.size)
-        if self.before is None:
-            self.made[self.handle] = _look(light)
+        with staying_as_made(light):
+            place(light, placement, self._moved(answer.kind, world_from_light, answer.light_world))
+            if answer.strength is not None:
+                self._own_data(light)
+                _shine(light, answer.strength, self.solution.size)
 
     def _own_data(self, light: bpy.types.Object) -> None:
         """Lets no other object change with the light."""
@@ -689,11 +719,12 @@ class LightingSolve:
         for number, lamp in enumerate(self.solution.lamps[1:], 2):
             kind = LIGHTS[lamp.kind]
             light = new_light(scene, kind.name)
-            light.name = f"{self.light if kind is self._kind else light.name} {number}"
-            place(light, AT_ORIGIN, self._moved(kind, None, self._light_world(kind, lamp.light)))
-            _shine(light, lamp.strength, lamp.size)
+            with staying_as_made(light):
+                light.name = f"{self.light if kind is self._kind else light.name} {number}"
+                place(light, AT_ORIGIN, self._moved(kind, None, self._light_world(kind, lamp.light)))
+                _shine(light, lamp.strength, lamp.size)
+            light[FIRST_MARK] = self.light
             handles.append(Handle.of(light))
-            self.made[handles[-1]] = _look(light)
         self.further = tuple(handles)
 
     def _moved(self, kind: Light, world_from_light: np.ndarray | None, light_world: np.ndarray) -> np.ndarray:
@@ -715,23 +746,15 @@ def _shine(light: bpy.types.Object, strength: np.ndarray, size: SunSize | None) 
         light.data.angle = math.radians(size.angle_deg)
 
 
-def _put_back(light: bpy.types.Object | None, before: _Light | None) -> None:
-    """Makes a light as it was before, None = removes it; nothing if it is gone."""
-    if light is not None and before is None:
-        remove_light(light)
-    elif light is not None:
-        before.put_back(light)
-
-
-def _look(light: bpy.types.Object) -> tuple:
-    """What tells whether a user made a light his own."""
-    return light.name, light.data.type, read_channels(light), read_strength(light)
-
-
-def _remove(scene: bpy.types.Scene, handles: tuple[Handle, ...]) -> None:
-    for one in handles:
-        if (light := one.find(scene)) is not None:
-            remove_light(light)
+def _put_back(light: bpy.types.Object | None, before: _Light | None) -> str:
+    """Makes a light as it was before, None = removes it unless the user made it his own: its name if it stays so, else ""."""
+    if light is None:
+        return ""
+    if before is None:
+        name = light.name
+        return "" if remove_as_made(light) else name
+    before.put_back(light)
+    return ""
 
 
 def _is_chosen(thing: bpy.types.Object, names: tuple[str, ...]) -> bool:

@@ -293,7 +293,7 @@ class PoseSolve:
         self.moment.restore()
         self.reset()
 
-    def reset(self) -> None:
+    def reset(self) -> list[str]:
         scene = self.scene.find_scene()
         for one, keys in self.keys.items():
             if one.find(scene) is not None:
@@ -302,6 +302,7 @@ class PoseSolve:
             thing = one.find(scene)
             if thing is not None:
                 write_channels(thing, channels)
+        return []
 
     def report(self) -> dict[str, Any]:
         steps = sum(len(solution.history) for solution in self.solutions)

@@ -16,6 +16,7 @@ from ..bridge.passes import Render
 
 NO_IMAGE_LINES = np.zeros((0, 2, 2), np.float32)
 NO_WORLD_LINES = np.zeros((0, 2, 3), np.float32)
+BEFORE_UNKNOWN = "What was before is known only of solves since the file was opened, until their result is cleared."
 NO_POINTS = np.zeros((0, 3), np.float32)
 
 
@@ -107,8 +108,11 @@ class Solve(Protocol):
         """Puts everything back as it was before gather; what is gone is skipped."""
         ...
 
-    def reset(self) -> None:
-        """Puts what a finished solve changed back as it was, keyframes too, and nothing else; what is gone is skipped."""
+    def reset(self) -> list[str]:
+        """Puts what a finished solve changed back as it was, keyframes too, and nothing else; what is gone is skipped.
+
+        Returns the names of what it made and the user has changed since, which stays.  Raises SetupError if it cannot.
+        """
         ...
 
     def report(self) -> dict[str, Any]:

@@ -71,6 +71,7 @@ class FakeSolve:
 
     def reset(self):
         self.restore()
+        return []
 
     def report(self):
         return {

@@ -129,7 +129,7 @@ def test_reset_takes_a_new_lamp_away(lit):
     assert results.report_of("lighting", lit) is None
 
 
-def test_reset_finds_a_lamp_under_another_name_and_leaves_those_of_the_user(lit):
+def test_reset_leaves_a_lamp_that_was_renamed_and_those_of_the_user(lit, capfd):
     bpy.ops.deep_feedback.solve_lighting(**QUICK)
     solved = bpy.data.objects[results.find("lighting", lit).report["lamp"]]
     name, solved.name = solved.name, "Key"
@@ -139,7 +139,8 @@ def test_reset_finds_a_lamp_under_another_name_and_leaves_those_of_the_user(lit)
 
     bpy.ops.deep_feedback.reset_result(problem="lighting")
 
-    assert {thing for thing in lit.objects if thing.type == "LIGHT"} == {own, copied}
+    assert {thing for thing in lit.objects if thing.type == "LIGHT"} == {solved, own, copied}
+    assert "'Key' stayed, because of what was changed there" in capfd.readouterr().out
 
 
 def test_reset_puts_back_the_lamp_that_was_chosen_under_another_name(lit):
@@ -276,6 +277,7 @@ def rename_lamp(lamp):
     ("change", "kind", "left"),
     [
         (turn_into_a_point_lamp, "sun", {"Own": "POINT", "Solved Sun": "SUN"}),
+        (rename_lamp, "sun", {"Own": "SUN", "Solved Sun": "SUN"}),
         (rename_lamp, "point", {"Own": "SUN", "Solved Point": "POINT"}),
         (None, "point", {"Solved Point": "POINT"}),
     ],
@@ -293,6 +295,27 @@ def test_a_solve_again_leaves_a_lamp_that_the_user_made_his_own(change, kind, le
     assert own is None or own.data.energy == energy
     bpy.ops.deep_feedback.reset_result(problem="lighting")
     assert [thing.name for thing in lit.objects if thing.type == "LIGHT"] == ([] if own is None else ["Own"])
+
+
+def test_a_solve_after_a_reload_replaces_its_lamp_until_the_user_makes_it_his_own(lit, tmp_path):
+    bpy.ops.deep_feedback.solve_lighting(**QUICK, sky="uniform", set_world=True)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "solved.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "solved.blend"))
+    scene = bpy.context.scene
+
+    bpy.ops.deep_feedback.solve_lighting(**QUICK)
+
+    assert [thing.name for thing in scene.objects if thing.type == "LIGHT"] == ["Solved Sun"]
+    assert results.find("lighting", scene).solve.solution.known == ()
+    scene.objects["Solved Sun"].name = "Own"
+    bpy.ops.deep_feedback.solve_lighting(**QUICK)
+    assert [light.name for light in results.find("lighting", scene).solve.solution.known] == ["Own"]
+    assert any(
+        "earlier solves that stayed count as known: Own." in one for one in results.report_of("lighting", scene)["sentences"]
+    )
+    bpy.ops.deep_feedback.reset_result(problem="lighting")
+    assert [thing.name for thing in scene.objects if thing.type == "LIGHT"] == ["Own"]
+    assert (scene.world, list(bpy.data.worlds), list(bpy.data.node_groups)) == (None, [], [])
 
 
 def test_reset_takes_a_new_lamp_away_that_was_chosen_and_solved_again(lit):

@@ -10,10 +10,10 @@ import pytest
 
 import solver_core as sc
 from addon.bridge.camera import read_camera, read_camera_pose
-from addon.bridge.light import read_known_lights, read_world
+from addon.bridge.light import FIRST_MARK, new_light, read_known_lights, read_world
 from addon.bridge.mesh import read_surfaces
 from addon.bridge.passes import world_panorama
-from addon.bridge.scene import evaluate
+from addon.bridge.scene import evaluate, uses_nodes
 from addon.bridge.sky import remove_sky, write_sky
 from addon.schema import schema_of
 from addon.solves.image_source import ImageSource
@@ -663,6 +663,39 @@ def test_reset_leaves_links_that_were_made_since(scene):
     assert [link.from_node for link in links] == [own]
     assert len(nodes) == 3
     assert not bpy.data.node_groups
+
+
+def test_a_world_without_nodes_has_none_after_reset(scene):
+    scene.world = bpy.data.worlds.new("Empty")
+    if bpy.app.version < (5, 0, 0):
+        scene.world.use_nodes = True
+    nodes = scene.world.node_tree.nodes
+    nodes.clear()
+
+    for _ in range(2):  # the second takes the place of the first
+        before = write_sky(scene, FoundSky(SkyShape(), np.ones((1, 3)), np.array([0.0, 1, 0])), np.eye(4), is_added=True)
+    assert [node.type for node in nodes].count("OUTPUT_WORLD") == 1
+    remove_sky(scene, before)
+
+    assert not nodes
+    assert not bpy.data.node_groups
+    assert uses_nodes(scene.world)
+
+
+def test_reset_is_refused_where_what_a_chosen_lamp_got_before_a_reload_is_replaced(lit):
+    add_light(lit, "SUN")
+    second = new_light(lit, "sun")
+    second[FIRST_MARK] = "Light"
+    other = new_light(lit, "sun")  # of a solve of its own
+
+    solve, new = (
+        LightingSolve.gather(lit, LightingTask(ImageSource(file="a.png"), "Camera", light=one)) for one in ("Light", "")
+    )
+
+    assert [one.uid for one in solve.outdated] == [second.session_uid]
+    assert (new.handle.uid, new.outdated) == (other.session_uid, ())
+    with pytest.raises(SolverError, match="since the file was opened"):
+        solve.reset()
 
 
 def test_a_linked_world_cannot_be_set(lit, tmp_path):
