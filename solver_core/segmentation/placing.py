@@ -48,7 +48,7 @@ WIDE = (
     *(Round(2.0, 2, 100), Round(1.5, 2, 100), Round(1.0, 2, 80)),
 )
 NARROW = (Round(1.0, 2, 80), Round(0.6, 2, 64), Round(0.4, 1, 40), Round(0.25, 1, 40))
-BEHIND = 8.0  # nats for each square pixel of spread, by which a pose may be less likely than the best to be followed
+BEHIND = 32.0  # nats for each square pixel of spread, by which a pose may be less likely than the best to be followed
 CELL_PX = 1.0  # vertices of the mesh that are nearer to each other may be one
 MOST_FINE = 3  # poses that are followed where the image has many pixels
 MOST_COMPARED = 80  # poses of a round, the likeliest, of which those that differ are taken
