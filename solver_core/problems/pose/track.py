@@ -211,7 +211,9 @@ class Tracker:
                 found, is_repaired = repaired, True
         if found is None:
             found = self._moved_on()
-        elif found.verdict is Verdict.GOOD and self._is_unproven(found, is_repaired):
+        if is_repaired or number == 0:
+            self.surest = found.confidence
+        if found.verdict is Verdict.GOOD and self._is_unproven(found, is_repaired):
             found = found._replace(**judge_after_loss(found.iou)._asdict(), confidence=UNPROVEN)
         if number == self.last_repair:
             self.does_solving_pay = is_repaired and found.verdict is Verdict.GOOD
@@ -373,7 +375,6 @@ class Tracker:
         if found.verdict is Verdict.GOOD and not is_new:
             self.pace_deg = float(np.degrees(np.linalg.norm(self.motion[0, :3])))
         self.last = found.pose
-        self.surest = found.confidence if is_new else self.surest
         if found.offset is not None:
             self.offsets.append(found.offset)
         if found.seen is not None and found.verdict is Verdict.GOOD:
