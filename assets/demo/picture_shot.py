@@ -21,7 +21,7 @@ from solver_core.command.pictures import CYAN, ORANGE, Contour, Panel, draw_cont
 from solver_core.mesh import Mesh
 
 HERE = Path(__file__).resolve().parent
-SHOWN = (1, 11, 18, 20), (22, 24, 29, 40)
+SHOWN = (1, 11, 18, 20), (22, 25, 28, 40)
 WIDTH = 320
 
 
