@@ -77,7 +77,7 @@ LEAST_SOFT_GAIN = (
 LEAST_APART_DEG, NEAREST_DEG = 20.0, 8.0
 NAMED = {2: "two", 3: "three"}
 POSITION_GAIN = 3.0  # as LEAST_GAIN, of a point light in the place of a sun: it has a number more, and a far one is a sun
-UNEXPLAINED = 0.02  # of the energy: from here on a lamp of another kind is thought of, too; pictures of one sun have less
+UNEXPLAINED = 0.04  # of the energy: from here on a lamp of another kind is thought of, too; most pictures of one sun leave less
 FINE_STARTS, FINE_DISTINCT_DEG = 3, 1.5  # answers that it starts from: edges of shadows tell at full size which one is right
 
 
