@@ -211,10 +211,10 @@ class Tracker:
                 found, is_repaired = repaired, True
         if found is None:
             found = self._moved_on()
+        elif found.verdict is Verdict.GOOD and self._is_unproven(found, is_repaired):
+            found = found._replace(**judge_after_loss(found.iou)._asdict(), confidence=UNPROVEN)
         if is_repaired or number == 0:
             self.surest = found.confidence
-        if found.verdict is Verdict.GOOD and self._is_unproven(found, is_repaired):
-            found = found._replace(**judge_after_loss(found.iou)._asdict(), confidence=UNPROVEN)
         if number == self.last_repair:
             self.does_solving_pay = is_repaired and found.verdict is Verdict.GOOD
         self._remember(frame, found, is_repaired or number == 0)
@@ -280,7 +280,7 @@ class Tracker:
         """Whether a good pose does not count as one yet, as the object was lost before."""
         if is_repaired:
             return self.num_lost * self.pace_deg > REACH_DEG
-        return self.num_lost > 0 and found.confidence < SURE_AGAIN
+        return self.num_lost > 0 and found.confidence < min(SURE_AGAIN, self.surest)
 
     def _is_better(self, repaired: _Found, found: _Found) -> bool:
         has_become_good = repaired.verdict is Verdict.GOOD and found.verdict is not Verdict.GOOD
