@@ -12,6 +12,7 @@ from solver_core.command.cli import main
 from solver_core.frames import Camera, matrix_from_pose, pose_from_matrix
 from solver_core.images import block_mean
 from solver_core.manifolds import SE3
+from solver_core.mesh import Mesh
 from solver_core.problems.pose.confidence import confidence
 from solver_core.problems.pose.photograph import PhotoSession
 from solver_core.problems.pose.solve import PoseOptions
@@ -25,18 +26,23 @@ TRUTH = np.concatenate([view_rotation(np.array([0.6]), np.array([0.4]), np.array
 START = matrix_from_pose(SE3().retract(TRUTH[None], np.array([[0.1, -0.12, 0.05, 0.01, -0.01, 0.03]]))[0])
 
 
-@pytest.fixture(scope="module")
-def photo(chair) -> np.ndarray:
-    """(H, W, 3) uint8: a chair in reddish stripes before greenish squares, with noise."""
+def photograph_of(mesh: Mesh, pose: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8: a mesh in reddish stripes before greenish squares, with noise."""
     rng = np.random.default_rng(5)
     camera = CAMERA.scaled(FINE, FINE * CAMERA.width, FINE * CAMERA.height)
-    depth = render.render_depth([chair], matrix_from_pose(TRUTH[None]), camera.intrinsics[None], camera.height, camera.width)
+    depth = render.render_depth([mesh], matrix_from_pose(pose[None]), camera.intrinsics[None], camera.height, camera.width)
     rows, columns = np.mgrid[: camera.height, : camera.width]
     stripes, squares = ((rows + columns) // 25 % 2)[..., None], ((rows // 31 + columns // 40) % 2)[..., None]
     inside = np.where(stripes, [0.7, 0.3, 0.25], [0.55, 0.35, 0.2])
     outside = np.where(squares, [0.3, 0.5, 0.3], [0.4, 0.55, 0.45])
     image = block_mean(np.where(np.isfinite(depth[0])[..., None], inside, outside)[None], FINE)[0]
     return np.round(255 * np.clip(image + rng.normal(scale=0.02, size=image.shape), 0, 1)).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def photo(chair) -> np.ndarray:
+    """(H, W, 3) uint8 of a chair."""
+    return photograph_of(chair, TRUTH)
 
 
 def solved_from(photo, chair, **changes):
@@ -77,6 +83,32 @@ def test_object_of_the_colours_around_it_is_not_called_good(chair):
         verdict = Verdict.BAD
 
     assert verdict is not Verdict.GOOD
+
+
+@pytest.mark.parametrize("moved_by", [0.0, 0.55])
+def test_turn_that_only_what_is_cut_off_would_tell_is_not_known(moved_by):
+    angle = np.linspace(0, 2 * np.pi, 33)[:-1]
+    ring = 0.25 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    drum = np.concatenate([np.column_stack([ring, np.full(32, z)]) for z in (-0.3, 0.3)] + [[[0, 0, -0.3], [0, 0, 0.3]]])
+    here, next_ = np.arange(32), np.roll(np.arange(32), -1)
+    sides = np.concatenate([[here, next_, 32 + next_], [here, 32 + next_, 32 + here]], axis=1)
+    ends = np.concatenate([[next_, here, 0 * here + 64], [32 + here, 32 + next_, 0 * here + 65]], axis=1)
+    x, y, z = np.meshgrid([0.2, 0.55], [-0.04, 0.04], [-0.05, 0.2], indexing="ij")
+    handle = np.column_stack([x.ravel(), y.ravel(), z.ravel()])
+    quads = [[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]]
+    box = [[q[0], q[k], q[k + 1]] for q in quads for k in (1, 2)]
+    faces = np.concatenate([sides.T, ends.T, 66 + np.array(box)]).astype(np.int32)
+    cup = Mesh(np.concatenate([drum, handle]).astype(np.float32), faces)
+    upright = rotations.wxyz_from_rotvec(np.array([-1.1, 0.0, 0.0]))
+    truth = np.concatenate([upright, [0.15 + moved_by, 0.0, -CAMERA_DISTANCE]])
+    start = matrix_from_pose(SE3().retract(truth[None], np.array([[0.05, 0.3, 0.05, 0, 0, 0.02]]))[0])
+
+    found = solved_from(photograph_of(cup, truth), cup, start=start)
+
+    off_deg = np.degrees(rotations.angle_between(pose_from_matrix(found.camera_from_object)[None, :4], truth[None, :4])[0])
+    assert off_deg < found.interval.rotation_deg
+    assert any("cuts the object off" in note for note in found.notes) == (moved_by > 0)
+    assert moved_by == 0 or found.confidence <= 0.5
 
 
 def test_solve_that_is_cancelled_gives_the_best_pose_so_far(photo, chair):
