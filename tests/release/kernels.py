@@ -71,5 +71,5 @@ def hashes(command: list) -> str:
     line = list(map(str, command))
     run = subprocess.run(line, env=environment, capture_output=True, text=True, check=False, timeout=SECONDS)
     assert run.returncode == 0, run.stderr
-    assert len(run.stdout.splitlines()) == 19, run.stdout  # a line for each result
+    assert len(run.stdout.splitlines()) == 20, run.stdout  # a line for each result
     return run.stdout.replace("\r", "")
