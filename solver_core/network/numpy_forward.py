@@ -25,13 +25,14 @@ class NumpyNetwork:
         if features.image is not None:
             x = features.image
             for index, (_, stride) in enumerate(self.spec.convolutions):
-                x = _rectified(self._convolve(x, f"convolution{index}", stride))
+                name = f"convolution{index}"
+                x = rectified(convolve(x, self.weights[f"{name}.weight"], self.weights[f"{name}.bias"], stride))
             parts.append(x.reshape(len(x), -1))
         if self.spec.vector_size:
             parts.append(features.vector)
         x = np.concatenate(parts, axis=1)
         for index in range(len(self.spec.hidden)):
-            x = _rectified(self._linear(x, f"linear{index}"))
+            x = rectified(self._linear(x, f"linear{index}"))
         if self.spec.skip:
             x = np.concatenate([x, features.vector], axis=1)
         x = self._linear(x, f"linear{len(self.spec.hidden)}")
@@ -40,23 +41,23 @@ class NumpyNetwork:
     def _linear(self, x: np.ndarray, name: str) -> np.ndarray:
         return x @ self.weights[f"{name}.weight"] + self.weights[f"{name}.bias"]
 
-    def _convolve(self, image: np.ndarray, name: str, stride: int) -> np.ndarray:
-        """(B, H, W, C) -> (B, ceil(H / stride), ceil(W / stride), C')."""
-        weight = self.weights[f"{name}.weight"]  # (3, 3, C, C')
-        batch, height, width, channels = image.shape
-        padded = np.zeros((batch, height + 2, width + 2, channels), dtype=image.dtype)
-        padded[:, 1:-1, 1:-1] = image
-        rows, columns = (height + stride - 1) // stride, (width + stride - 1) // stride
-        by_batch, by_row, by_column, by_channel = padded.strides
-        patches = np.lib.stride_tricks.as_strided(  # three neighbouring pixels lie together, so one copy takes them at once
-            padded,
-            (batch, rows, columns, 3, 3 * channels),
-            (by_batch, stride * by_row, stride * by_column, by_row, by_channel),
-            writeable=False,
-        )
-        flat = patches.reshape(batch * rows * columns, 9 * channels)
-        output = flat @ weight.reshape(9 * channels, -1) + self.weights[f"{name}.bias"]
-        return output.reshape(batch, rows, columns, -1)
+
+def convolve(image: np.ndarray, weight: np.ndarray, bias: np.ndarray, stride: int) -> np.ndarray:
+    """(B, H, W, C) -> (B, ceil(H / stride), ceil(W / stride), C') by a weight (3, 3, C, C') and a bias (C')."""
+    batch, height, width, channels = image.shape
+    padded = np.zeros((batch, height + 2, width + 2, channels), dtype=image.dtype)
+    padded[:, 1:-1, 1:-1] = image
+    rows, columns = (height + stride - 1) // stride, (width + stride - 1) // stride
+    by_batch, by_row, by_column, by_channel = padded.strides
+    patches = np.lib.stride_tricks.as_strided(  # three neighbouring pixels lie together, so one copy takes them at once
+        padded,
+        (batch, rows, columns, 3, 3 * channels),
+        (by_batch, stride * by_row, stride * by_column, by_row, by_channel),
+        writeable=False,
+    )
+    flat = patches.reshape(batch * rows * columns, 9 * channels)
+    output = flat @ weight.reshape(9 * channels, -1) + bias
+    return output.reshape(batch, rows, columns, -1)
 
 
 def likeliest_first(proposals: np.ndarray) -> np.ndarray:
@@ -65,5 +66,5 @@ def likeliest_first(proposals: np.ndarray) -> np.ndarray:
     return np.take_along_axis(proposals[:, :, :-1], order[:, :, None], axis=1)
 
 
-def _rectified(x: np.ndarray) -> np.ndarray:
+def rectified(x: np.ndarray) -> np.ndarray:
     return np.maximum(x, LEAK * x)

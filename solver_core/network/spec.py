@@ -89,22 +89,22 @@ class NetworkSpec:
     def from_json(cls, text: str) -> NetworkSpec:
         """Inverse of to_json.  Raises ValueError, TypeError, KeyError or RecursionError for other text."""
         content = json.loads(text)
-        content["convolutions"] = tuple((_size(c), _size(s)) for c, s in content["convolutions"])
-        content["hidden"] = tuple(map(_size, content["hidden"]))
+        content["convolutions"] = tuple((checked_size(c), checked_size(s)) for c, s in content["convolutions"])
+        content["hidden"] = tuple(map(checked_size, content["hidden"]))
         for key in ("channels", "numbers"):
             if content.get(key) is not None:
-                content[key] = tuple(_size(index, 0) for index in content[key])
+                content[key] = tuple(checked_size(index, 0) for index in content[key])
         spec = cls(**content)
         for size in (spec.outputs, spec.proposals):
-            _size(size)
+            checked_size(size)
         for size in (spec.vector_size, spec.image_size, spec.image_channels):
-            _size(size, 0)
+            checked_size(size, 0)
         if not isinstance(spec.skip, bool) or bool(spec.image_channels) != bool(spec.convolutions) or spec.flat_size < 1:
             raise ValueError("its layers do not fit each other")
         return spec
 
 
-def _size(value: object, least: int = 1) -> int:
+def checked_size(value: object, least: int = 1) -> int:
     """A size of a layer, checked.  Raises ValueError."""
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= LARGEST_SIZE:
         raise ValueError(f"sizes are whole numbers from {least} to {LARGEST_SIZE}, got {value!r}")

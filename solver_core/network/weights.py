@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads and writes the weights of a problem's stage networks: one safetensors file with metadata.
 
-A file holds the tensors `stage<t>.<layer>.weight` and `.bias` and the metadata `format`, `stages`, `spec` (NetworkSpec as
-JSON) and the other fields of WeightsInfo.  Tensors are float16, and weights but the last layer's int8, to be multiplied by
+A file holds the tensors `stage<t>.<layer>.weight` and `.bias` and the metadata `format`, `stages`, `spec` (as JSON) and the
+other fields of WeightsInfo.  Tensors are float16, and weights but the last layer's int8, to be multiplied by
 `.weight_scale`, one for each output: a quarter of the size of float32.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -29,8 +30,22 @@ SMALLEST_SCALE = 1e-6  # of float16, so that an output whose weights are all zer
 SHIPPED = Path(__file__).parent.parent / "weights"
 
 
+class Spec(Protocol):
+    """Describes a network: NetworkSpec, HourglassSpec."""
+
+    def layers(self) -> list[tuple[str, tuple[int, ...]]]: ...
+
+    def to_json(self) -> str: ...
+
+    @classmethod
+    def from_json(cls, text: str) -> Self: ...
+
+
+S = TypeVar("S", bound=Spec)
+
+
 @dataclass(frozen=True)
-class WeightsInfo:
+class WeightsInfo(Generic[S]):
     """What a weights file is for and where it comes from.
 
     problem: registry name.  task: the problem or, if its networks differ by what they are for, which of them, such as
@@ -41,14 +56,14 @@ class WeightsInfo:
 
     problem: str
     task: str
-    spec: NetworkSpec
+    spec: S
     input_layout: str
     data: str = ""
     licence: str = ""
     commit: str = ""
 
 
-def save_weights(path: str | Path, stages: list[dict[str, np.ndarray]], info: WeightsInfo) -> None:
+def save_weights(path: str | Path, stages: list[dict[str, np.ndarray]], info: WeightsInfo[Any]) -> None:
     """Writes one file with the weights of every stage, rounded; what that takes from a step, the loop gives back.
 
     Args:
@@ -83,8 +98,10 @@ def save_weights(path: str | Path, stages: list[dict[str, np.ndarray]], info: We
     write_bytes(path, save(tensors, metadata), "weights")
 
 
-def load_weights(path: str | Path, task: str, input_layout: str) -> tuple[list[dict[str, np.ndarray]], WeightsInfo]:
-    """Weights of every stage, checked against what the caller is going to feed them.
+def load_weights(
+    path: str | Path, task: str, input_layout: str
+) -> tuple[list[dict[str, np.ndarray]], WeightsInfo[NetworkSpec]]:
+    """Weights of every stage of update networks, checked against what the caller is going to feed them.
 
     Args:
         path: of the file.
@@ -97,11 +114,20 @@ def load_weights(path: str | Path, task: str, input_layout: str) -> tuple[list[d
     Raises:
         WeightsError: if the file is missing, damaged, incomplete or made for another task or input layout.
     """
+    return load_weights_of(NetworkSpec, path, task, input_layout)
+
+
+def load_weights_of(
+    kind: type[S], path: str | Path, task: str, input_layout: str
+) -> tuple[list[dict[str, np.ndarray]], WeightsInfo[S]]:
+    """As load_weights, of networks that are described by a spec of the given kind."""
     with reading(path, "weights file", WeightsError):  # to the end, for it cuts what a file says of itself, too
-        return _read_weights(path, task, input_layout)
+        return _read_weights(kind, path, task, input_layout)
 
 
-def _read_weights(path: str | Path, task: str, input_layout: str) -> tuple[list[dict[str, np.ndarray]], WeightsInfo]:
+def _read_weights(
+    kind: type[S], path: str | Path, task: str, input_layout: str
+) -> tuple[list[dict[str, np.ndarray]], WeightsInfo[S]]:
     try:
         with safe_open(str(path), framework="numpy") as file:
             metadata = file.metadata() or {}
@@ -120,7 +146,7 @@ def _read_weights(path: str | Path, task: str, input_layout: str) -> tuple[list[
             f"({input_layout!r}); train it again"
         )
     try:
-        spec = NetworkSpec.from_json(metadata["spec"])
+        spec = kind.from_json(metadata["spec"])
         num_stages = int(metadata["stages"])
         info = WeightsInfo(problem, task, spec, input_layout, metadata["data"], metadata["licence"], metadata["commit"])
     except (KeyError, TypeError, ValueError, RecursionError) as error:
@@ -157,7 +183,7 @@ def _shipped_networks(task: str, input_layout: str) -> list[NumpyNetwork]:
     return load_networks(shipped_weights(task), task, input_layout)
 
 
-def _stage_weights(tensors: dict[str, np.ndarray], stage: int, spec: NetworkSpec, path: str | Path) -> dict[str, np.ndarray]:
+def _stage_weights(tensors: dict[str, np.ndarray], stage: int, spec: Spec, path: str | Path) -> dict[str, np.ndarray]:
     def tensor(name: str, shape: tuple[int, ...], dtypes: tuple[type, ...] = FLOATS) -> np.ndarray:
         name = f"stage{stage}.{name}"
         if name not in tensors:

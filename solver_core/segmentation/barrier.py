@@ -14,12 +14,15 @@ PASSES = 3  # down, up, right and left each; few paths bend more often
 
 
 def barrier_distance(values: np.ndarray, sources: np.ndarray) -> np.ndarray:
-    """(H, W) float32, the sum over channels of values (H, W, C); 0 at sources (H, W) bool, infinite if there are none."""
-    channels = np.ascontiguousarray(np.moveaxis(values, 2, 0), np.float32)  # (C, H, W)
+    """(..., H, W) float32, the sum over channels of values (..., H, W, C); 0 at sources (..., H, W) bool.
+
+    It is infinite where there are none.
+    """
+    channels = np.ascontiguousarray(np.moveaxis(values, -1, 0), np.float32)  # (C, ..., H, W)
     distance = np.where(sources, np.float32(0), np.float32(np.inf)) + np.zeros_like(channels)
     highest, lowest = channels.copy(), channels.copy()
     for _ in range(PASSES):
-        for axis in (1, 2):
+        for axis in (-2, -1):
             _sweep_inplace(*(np.moveaxis(one, axis, 0) for one in (channels, distance, highest, lowest)))
     return distance.sum(axis=0)
 

@@ -47,8 +47,8 @@ def fine_mask(
     is_in_image = (rows < height) & (columns < width)
     rows, columns = rows[is_in_image], columns[is_in_image]
     at = ((rows + 0.5) / reduction - 0.5, (columns + 0.5) / reduction - 0.5)
-    known = np.clip(0.5 - _between(distance[..., None], *at)[:, 0], 0, 1) if expected is None else mask[rows, columns]
-    inside, outside = _between(inner, *at), _between(outer, *at)
+    known = np.clip(0.5 - between(distance[..., None], *at)[:, 0], 0, 1) if expected is None else mask[rows, columns]
+    inside, outside = between(inner, *at), between(outer, *at)
     colour = _as_float(image[rows, columns])
     line = inside - outside
     share = (np.einsum("nc,nc->n", colour - outside, line) + ALIKE**2 * known) / (np.einsum("nc,nc->n", line, line) + ALIKE**2)
@@ -79,7 +79,7 @@ def _window_sums(values: np.ndarray, axis: int) -> np.ndarray:
     return np.take(sums, np.arange(size) + 2 * NEAR_PX + 1, axis) - np.take(sums, np.arange(size), axis)
 
 
-def _between(values: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+def between(values: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """(N, C) values between the pixel centres of an image (h, w, C), the first of which is at (0, 0)."""
     height, width = values.shape[:2]
     rows, columns = np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)

@@ -24,7 +24,8 @@ from solver_core.segmentation.edge import fine_mask
 from solver_core.segmentation.hints import Hints, checked_hints, checked_image, window_around
 from solver_core.segmentation.likelihood import HUE, oklab
 from solver_core.segmentation.mixture import Mixture, fit_mixture, log_density
-from solver_core.segmentation.placing import Model, checked_model, place
+from solver_core.segmentation.placing import Model, checked_model, coarse_view, place
+from solver_core.segmentation.prior import log_odds
 
 WORKING_PX = 256  # longer side of what mixtures and cuts take turns on
 MODEL_PX = 160  # where a model is known, whose pose tells more than the pixels do
@@ -41,6 +42,7 @@ LIMIT = 20.0  # of the log odds of a colour: none is a proof
 OUTLINE, SMOOTH = 15.0, 0.1  # cost of a pixel's length of outline, where the image has no edge; and the least share of it
 TOLERANCE = 0.02  # of the silhouette's longer side: standard deviation of where its outline is thought to be once it was placed
 PLACED_PX = 1.0  # of the image: how far a model that was placed may be off at its outline
+TRUSTED = 3.0  # log odds of the network that are marked as though a user had
 SETTLED = 0.002  # share of the pixels that still change sides
 ALIKE = 0.5  # log odds: colours on the two sides of an outline that differ by less are alike
 NOTED = 0.2  # share of the outline
@@ -108,10 +110,29 @@ def mask_from_image(
     hints = checked_hints(size, box, lasso, inside, outside, None if model is None else model.silhouette(model.start))
     if model is None:
         return segment(image, hints, None)
-    if box is not None or lasso is not None:
+    if box is None and lasso is None:
+        pose = place(image, hints, model, np.random.default_rng(0))
+    else:
         model = model.fitted_to(~hints.is_outside)
-    pose = place(image, hints, model, np.random.default_rng(0))
+        pose = _placed_twice(image, hints, model)
     return segment_model(image, hints, model, pose)._replace(coverage=model_coverage(image, hints, model, pose))
+
+
+def _placed_twice(image: np.ndarray, hints: Hints, model: Model) -> np.ndarray:
+    """(7,) where a model stands: by the image alone or with what the network is sure of marked, whichever is likelier."""
+    places = (hints, _with_prior(image, hints, model.silhouette(model.start)))
+    poses = np.stack([place(image, one, model, np.random.default_rng(0)) for one in places])
+    return poses[coarse_view(image, hints, model).judged(poses).log_likelihood.argmax()]
+
+
+def _with_prior(image: np.ndarray, hints: Hints, silhouette: np.ndarray) -> Hints:
+    """Hints with what the network is sure of, if a model's silhouette is about (H, W) bool."""
+    window, reduction, colours = _working(image, hints)
+    inside, outside, seen = (_blocks(one[window], reduction) for one in (hints.is_inside, hints.is_outside, silhouette))
+    found = log_odds(colours, inside, outside, seen)
+    odds = np.zeros(silhouette.shape, np.float32)
+    odds[window] = block_repeat(found, reduction, (odds[window].shape[0], odds[window].shape[1]))
+    return hints._replace(is_inside=hints.is_inside | (odds > TRUSTED), is_outside=hints.is_outside | (odds < -TRUSTED))
 
 
 def segment_model(image: np.ndarray, hints: Hints, model: Model, pose: np.ndarray) -> ImageMask:

@@ -7,6 +7,8 @@ import pytest
 from solver_core import ObservationError, SetupError, mask_from_image
 from solver_core.frames import Camera
 from solver_core.images import block_mean
+from solver_core.manifolds import SE3
+from solver_core.segmentation import mask
 
 HEIGHT, WIDTH, FINE = 120, 160, 4
 BOX = (40, 25, 125, 100)
@@ -188,6 +190,30 @@ def test_model_tells_the_object_from_a_thing_of_its_colours(rng, turn, shift):
 
     assert overlap(found.coverage, coverage) > 0.95
     assert found.coverage[BESIDE_TRIANGLE].mean() < 0.1
+
+
+@pytest.mark.parametrize("is_network_right", [True, False], ids=["network is right", "network is wrong"])
+def test_likelier_of_two_places_counts_whoever_proposed_it(rng, monkeypatch, is_network_right):
+    vertices, faces = TETRAHEDRON
+    image, coverage = triangle(rng)
+    rows, columns = np.nonzero(coverage)
+    box = (columns.min() - 2, rows.min() - 2, columns.max() + 3, rows.max() + 3)
+    heeded = []
+
+    def placed(image, hints, model, rng):
+        heeded.append(hints)
+        is_right = (len(heeded) == 2) == is_network_right
+        return model.start if is_right else SE3().retract(model.start[None], np.array([[0, 0, 0.6, 0, 0, 0]]))[0]
+
+    monkeypatch.setattr(mask, "place", placed)
+
+    found = mask_from_image(image, box, vertices=vertices, faces=faces, camera=CAMERA, start=TRIANGLE_START)
+
+    assert overlap(found.coverage, coverage) > 0.9
+    alone, with_prior = heeded
+    assert not alone.is_inside.any()
+    assert np.mean(coverage[with_prior.is_inside]) > 0.9
+    assert np.sum(with_prior.is_inside) > 0.3 * coverage.sum()
 
 
 GREY = np.full((HEIGHT, WIDTH, 3), 127, np.uint8)
