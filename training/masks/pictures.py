@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from solver_core.images import gaussian_blur
 
@@ -34,7 +34,7 @@ def draw_pattern(rng: np.random.Generator, points: np.ndarray, colour: np.ndarra
         return ((1 + tone)[:, None] * colour) * (1 - share[:, None]) + share[:, None] * second
     elif kind == "cells":
         seeds = rng.uniform(points.min(axis=0), points.max(axis=0) + 1e-6, (int(rng.integers(8, 150)), points.shape[1]))
-        _, nearest = cKDTree(seeds).query(points)
+        _, nearest = KDTree(seeds).query(points)
         share = rng.uniform(size=len(seeds))[nearest]
     elif kind == "stripes":
         direction = rng.normal(size=points.shape[1])

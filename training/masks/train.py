@@ -80,7 +80,7 @@ def _draw_example(scenes: dict[str, np.ndarray], rng: np.random.Generator) -> tu
     seen, marks = seen[flipped], marks[flipped]
     if rng.uniform() < 0.1:
         seen, marks = seen.transpose(1, 0, 2), marks.T
-    return _as_taken(rng, seen[..., :3]), marks, seen[..., 4] > 0.5, rng.uniform() < HAS_MODEL, seen[..., 3]
+    return _as_taken(rng, seen[..., :3]), marks, seen[..., 4] > 0.5, np.asarray(rng.uniform() < HAS_MODEL), seen[..., 3]
 
 
 def _mark_inplace(rng: np.random.Generator, marks: np.ndarray, allowed: np.ndarray, value: int) -> None:
