@@ -49,6 +49,7 @@ MISTAKES = (
 
 
 def may_be_misread(problem: LightingProblem) -> bool:
-    """Whether no value of the images is above 1, as in a picture in sRGB."""
+    """Whether all values of the images are between 0 and 1, as in a picture in sRGB."""
     observation = problem.observation
-    return float((observation.image * observation.level[:, None, None]).max()) <= 1
+    values = observation.image * observation.level[:, None, None]
+    return 0 <= float(values.min()) and float(values.max()) <= 1

@@ -659,7 +659,7 @@ class LightingSession(Session[LightingStep, LightingSolution]):
 
     def _doubt_values(self) -> Iterator[LightingStep]:
         """Whether another light explains the image much better as if its values had been misread."""
-        if not may_be_misread(self.problem):
+        if self.setup.known or not may_be_misread(self.problem):  # what known lights leave is not what was read
             return
         before, look, row = self._state, self._look, np.zeros(1, dtype=int)
         here, answer = _hypotheses(self.problem, self.best.is_free), self._to_camera(self.problem.kind, self.best.x[0])
