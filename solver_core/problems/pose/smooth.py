@@ -2,8 +2,9 @@
 """The poses of a finished shot smoothed both ways, as a Kalman filter and the smoother of Rauch, Tung and Striebel do.
 
 An object goes on as it moved, but for small changes.  A pose that was found counts by its covariance; how noisy poses are and
-how much the motion changes from frame to frame is what makes the poses of the shot likeliest.  Poses of lost frames do not
-count, nor does an outlier: they get what lies between the frames around them.
+how much the motion changes from frame to frame is what makes the poses of the shot likeliest.  An outlier does not count, nor
+do poses of lost frames: they get what lies between the frames around them.  Only where a pose is doubtful and the object may
+well have been there, by the frames around it, it counts after all, and stays doubtful.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from solver_core.problems.pose.evidence import spreads
 from solver_core.problems.pose.symmetry import Symmetries, find_symmetries
 from solver_core.problems.pose.track import TrackedPose
 from solver_core.problems.pose.verdict import Judgement, judge_apart, judge_filled, judge_moved, judge_outlier
+from solver_core.solution import Verdict
 
 SPACE = SE3()
 ROUNDS = 2  # of smoothing, each about the poses of the one before
@@ -53,6 +55,8 @@ class Path(NamedTuple):
 def smooth_poses(results: Iterable[TrackedPose]) -> list[TrackedPose]:
     """The poses of a finished shot, smoothed over time; lost frames get what lies between the frames around them.
 
+    A lost frame that is doubtful, not bad, and whose pose lies where the object may have gone meanwhile keeps it, smoothed.
+
     How much is smoothed follows from the shot: as much as its poses jitter, and no more than the object's motion changes.
     Where the object jumps, each side is smoothed alone; a few frames elsewhere, after which it goes on as before, are outliers.
     Of poses that look the same, by the symmetries of the mesh, each frame takes the one that goes on the motion.
@@ -83,6 +87,11 @@ def smooth_poses(results: Iterable[TrackedPose]) -> list[TrackedPose]:
     poses = _nearest_twins(poses, is_known, symmetries)
     path = smoothed(poses, covariances, is_known)
     known = np.flatnonzero(is_known)
+    doubtful = np.array([one.verdict is Verdict.DOUBTFUL for one in found])
+    poses, are_borne_out = _borne_out(poses, covariances, path, is_lost & doubtful, is_known, symmetries)
+    if are_borne_out.any():
+        is_known |= are_borne_out
+        path = smoothed(poses, covariances, is_known)
     answers = []
     for number, (one, pose, covariance) in enumerate(zip(found, *path, strict=True)):
         moved = replace(one, camera_from_object=setup.user_matrix(pose))
@@ -115,6 +124,24 @@ def _checked(results: Iterable[TrackedPose]) -> list[TrackedPose]:
     return found
 
 
+def _borne_out(
+    poses: np.ndarray,
+    covariances: np.ndarray,
+    path: Path,
+    is_doubtful: np.ndarray,
+    is_known: np.ndarray,
+    symmetries: Symmetries,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Poses (F, 7) with the twins that go with a path, and which doubtful ones (F,) lie where the object may have gone."""
+    poses, are_borne_out = poses.copy(), np.zeros(len(poses), bool)
+    for number in np.flatnonzero(is_doubtful & np.isfinite(covariances).all(axis=(1, 2))):
+        about = path.poses[number]
+        poses[number] = symmetries.nearest(poses[number], about[:4])
+        are_borne_out[number] = _is_within(_interval(path.covariances[number], about, symmetries), about, poses[number])
+    are_outliers, _ = _are_outliers(poses, is_known | are_borne_out, symmetries)
+    return poses, are_borne_out & ~are_outliers
+
+
 def _judged(result: TrackedPose, turn_deg: float) -> TrackedPose:
     """A frame whose pose was turned by so much."""
     if turn_deg <= MOVED_BY * result.interval.rotation_deg:
@@ -129,16 +156,29 @@ def _doubted(result: TrackedPose) -> TrackedPose:
 
 def _filled(result: TrackedPose, pose: np.ndarray, covariance: np.ndarray, judgement: Judgement) -> TrackedPose:
     """A frame whose pose was not found, with what is known of its pose (7,) of the unit mesh."""
-    rotation_deg, across, along = (NORMAL_90 * part for part in spreads(covariance, pose, find_symmetries(result.setup.mesh)))
+    interval = _interval(covariance, pose, find_symmetries(result.setup.mesh))
     return replace(
         result,
         **judgement._asdict(),
         lost=True,
         confidence=0.0,
-        interval=PoseInterval(min(rotation_deg, HALF_TURN_DEG), across, along).in_unit(result.setup.diagonal),
+        interval=interval.in_unit(result.setup.diagonal),
         covariance=covariance,
         is_filled=True,
     )
+
+
+def _interval(covariance: np.ndarray, pose: np.ndarray, symmetries: Symmetries) -> PoseInterval:
+    """In diagonals, of a covariance (6, 6) of steps from a pose (7,) of the unit mesh."""
+    rotation_deg, across, along = (NORMAL_90 * part for part in spreads(covariance, pose, symmetries))
+    return PoseInterval(min(rotation_deg, HALF_TURN_DEG), across, along)
+
+
+def _is_within(interval: PoseInterval, about: np.ndarray, pose: np.ndarray) -> bool:
+    """Whether a pose (7,) lies in the interval around another."""
+    step = SPACE.difference(about[None], pose[None])[0]
+    turn, across, along = (float(np.linalg.norm(step[part])) for part in PARTS)
+    return bool((np.array([np.degrees(turn), -about[6] * across, -about[6] * along]) <= interval).all())
 
 
 def smoothed(poses: np.ndarray, covariances: np.ndarray, is_known: np.ndarray) -> Path:

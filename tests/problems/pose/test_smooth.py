@@ -255,3 +255,27 @@ def test_frames_of_two_objects_are_told(setup, cube_setup, rng):
 def test_what_cannot_be_smoothed_is_told(setup, rng, chosen, words):
     with pytest.raises(ObservationError, match=words):
         smooth_poses(chosen(shot_of(setup, motion_of(3, rng), rng)))
+
+
+def test_doubtful_poses_count_where_the_object_may_have_been(setup, rng):
+    poses = motion_of(60, rng, change=0.02)
+    results = shot_of(setup, poses, rng, noise=0.1 * NOISE)
+    for number in range(20, 32):  # lost, and right, but for one that is turned by 40 degrees
+        results[number] = replace(results[number], verdict=Verdict.DOUBTFUL, lost=True)
+    wrong = SE3().retract(poses[[26]], np.array([[0, 0.7, 0, 0, 0, 0]]))[0]
+    results[26] = replace(results[26], camera_from_object=setup.user_matrix(wrong))
+
+    smooth = smooth_poses(results)
+
+    off = degrees_off(setup, smooth, poses)
+    assert off[20:32].max() < 3
+    assert [one.is_filled for one in smooth[20:32]] == [number == 26 for number in range(20, 32)]
+    assert all(one.lost and one.verdict is Verdict.DOUBTFUL for one in smooth[20:32])
+
+
+def test_bad_poses_do_not_count_wherever_they_are(setup, rng):
+    poses = motion_of(40, rng)
+    results = shot_of(setup, poses, rng, lost=(20,))
+    results[20] = replace(results[20], camera_from_object=setup.user_matrix(poses[20]))
+
+    assert smooth_poses(results)[20].is_filled
