@@ -16,16 +16,16 @@ import numpy as np
 
 from solver_core import rotations
 from solver_core.errors import SetupError
-from solver_core.frames import Camera, project
-from solver_core.manifolds import SE3
+from solver_core.frames import Camera
 from solver_core.options import keyword_options
-from solver_core.problems.pose.confidence import PoseInterval, confidence, widened
+from solver_core.problems.pose.confidence import confidence, widened
+from solver_core.problems.pose.cut_off import in_doubt, is_cut_off, turned_poses
 from solver_core.problems.pose.evidence import ImageEvidence
 from solver_core.problems.pose.proportions import doubted_axis_in_photo
 from solver_core.problems.pose.refine import RESTART_LOOP, refine_levels
 from solver_core.problems.pose.setup import UP_AXES, PoseSetup
 from solver_core.problems.pose.solve import OnStep, PoseOptions, PoseSession, PoseSolution, PoseStep
-from solver_core.problems.pose.verdict import judge_photo, note_on_turns
+from solver_core.problems.pose.verdict import judge_photo
 from solver_core.segmentation.hints import Hints, checked_hints, checked_image
 from solver_core.segmentation.mask import model_coverage, segment_model
 from solver_core.segmentation.placing import (
@@ -50,12 +50,9 @@ OTHER_TURN, OTHER_SHIFT = np.radians(5.0), 0.05  # poses of a round that may be 
 MOST_OTHERS = 6  # that are kept of a round
 MOST_MET = 16  # that are compared in the end, of all rounds
 MAX_NATS = 300.0  # of the gap to another pose: where none was met, or one that explains nothing
-CUT = 0.02  # share of the mesh's vertices beyond the border, from which on the image cuts the object off
-TURNS_DEG = -30.0, -15.0, 15.0, 30.0  # about each axis of a mesh that is cut off: what would tell them may be out of the image
 NEARLY_NATS = (
     20.0  # by which a right pose of a cut object is less likely than the one found, at most, in nearly all photographs
 )
-RIGHT_DEG, EVEN_ODDS = 5.0, 0.5  # where poses that differ by more are about as likely, it is one or the other
 
 
 @dataclass(frozen=True)
@@ -192,12 +189,9 @@ class PhotoSession(Session[PoseStep, PhotoSolution]):
         seen = self._image_evidence(session, mask.alike)
         sure = confidence(solution.evidence, seen)
         notes = solution.notes + mask.notes
-        if self._is_cut(pose):
-            reach = self._reach_of_turns(session, pose)
-            sure = sure._replace(interval=PoseInterval(*np.maximum(sure.interval, reach).tolist()))
-            if reach.rotation_deg > RIGHT_DEG:
-                sure = sure._replace(probability=min(sure.probability, EVEN_ODDS))
-                notes = [*notes, note_on_turns(reach.rotation_deg)]
+        if is_cut_off(pose, model.unit.mesh, model.camera):
+            sure, said = in_doubt(sure, pose, self._likely_turned(session, pose), session.symmetries)
+            notes = notes + said
         interval = sure.interval.in_unit(model.unit.diagonal)
         found = {
             **vars(solution),
@@ -238,36 +232,11 @@ class PhotoSession(Session[PoseStep, PhotoSolution]):
         matrix = self.model.unit.original_matrix(pose)
         return PoseStep(phase, matrix, -float(self.placed.log_likelihood[0]), iou, 1.0, self.seconds)
 
-    def _is_cut(self, pose: np.ndarray) -> bool:
-        """Whether a part of the mesh at a pose (7,) lies beyond the image's border."""
-        return float(1 - self._are_in_image(self._vertices_camera(pose)).mean()) > CUT
-
-    def _vertices_camera(self, pose: np.ndarray) -> np.ndarray:
-        return rotations.rotate(pose[:4], self.model.unit.mesh.vertices.astype(np.float64)) + pose[4:]
-
-    def _are_in_image(self, points_camera: np.ndarray) -> np.ndarray:
-        camera = self.model.camera
-        pixels = project(points_camera, camera.intrinsics)
-        return ((pixels >= 0) & (pixels < [camera.width, camera.height])).all(axis=1)
-
-    def _reach_of_turns(self, session: _FoundSession, pose: np.ndarray) -> PoseInterval:
-        """How far poses are from a pose (7,), in diagonals, that show about the same of an object that the image cuts off.
-
-        They are turned about the axes of the mesh, through the middle of what is seen of it, and moved until they fit the mask.
-        """
-        points = self._vertices_camera(pose)
-        middle = points[self._are_in_image(points)].mean(axis=0)
-        axes = np.repeat(rotations.rotate(pose[:4], np.eye(3)), len(TURNS_DEG), axis=0)
-        turns = rotations.wxyz_from_rotvec(np.radians(np.tile(TURNS_DEG, 3))[:, None] * axes)
-        places = rotations.rotate(turns, np.broadcast_to(pose[4:] - middle, (len(turns), 3))) + middle
-        turned = np.concatenate([rotations.multiply(turns, np.broadcast_to(pose[:4], turns.shape)), places], axis=1)
-        poses = np.concatenate([pose[None], session.fitted(turned)])
+    def _likely_turned(self, session: _FoundSession, pose: np.ndarray) -> np.ndarray:
+        """(B, 7) poses that show about the same as a pose (7,) of an object that the image cuts off."""
+        poses = np.concatenate([pose[None], session.fitted(turned_poses(pose, self.model.unit.mesh, self.model.camera))])
         likelihood = fine_view(self.image, self.hints, self.model, pose, self.coarse).judged(poses).log_likelihood
-        likely = poses[likelihood >= likelihood[0] - NEARLY_NATS]
-        same = np.stack([session.symmetries.nearest(one, pose[:4]) for one in likely])
-        steps = np.abs(SE3().difference(np.broadcast_to(pose, same.shape), same))
-        turn, across, along = (np.linalg.norm(steps[:, part], axis=1).max() for part in (slice(3), slice(3, 5), slice(5, 6)))
-        return PoseInterval(float(np.degrees(turn)), float(-pose[6] * across), float(-pose[6] * along))
+        return poses[1:][likelihood[1:] >= likelihood[0] - NEARLY_NATS]
 
     def _image_evidence(self, session: PoseSession, alike: float) -> ImageEvidence:
         """What the image says of the pose that was found."""

@@ -20,9 +20,10 @@ from solver_core.network.weights import load_networks
 from solver_core.options import Options, keyword_options, option
 from solver_core.problem import Update, take
 from solver_core.problems.pose.align import ALIGN_LOOP
-from solver_core.problems.pose.candidates import Candidates, joined, likely_others
+from solver_core.problems.pose.candidates import ENERGY_OF_CHANCE, Candidates, joined, likely_others
 from solver_core.problems.pose.confidence import PoseInterval, calibrated, confidence
 from solver_core.problems.pose.crop import CroppedPoses, crop_poses, turn_pose
+from solver_core.problems.pose.cut_off import in_doubt, is_cut_off, turned_poses
 from solver_core.problems.pose.descend import NARROW_LOOP, NARROW_PX, WIDE_LOOP, WIDE_PX, descent_update
 from solver_core.problems.pose.evidence import Evidence, gather_evidence
 from solver_core.problems.pose.features import INPUT_LAYOUT
@@ -69,6 +70,7 @@ NEARNESS = 0.002  # IoU that a radian away from the given start has to gain
 SUSPICIOUS_PX = 0.25  # an outline that is off by more, where the mask is clean, has a cause
 DOUBTED_FOCALS = (0.5, 2.0)  # factors on a focal length that the outline does not agree with
 MANY_STARTS = 16
+NEARLY_ENERGY = ENERGY_OF_CHANCE * np.log(10)  # a pose whose energy is higher by less is more than a tenth as likely
 
 
 @dataclass(frozen=True)
@@ -266,6 +268,7 @@ class PoseSession(Session[PoseStep, PoseSolution]):
         self.judge_level = self.levels[0]
         self.networks = load_networks(options.weights, "pose", INPUT_LAYOUT) if options.steps else []
         self.candidates = Candidates(np.zeros((0, 7)), np.zeros(0), [])
+        self.turned = self.candidates  # of them those that are turned, where the image cuts the object off
         self.final: Candidates | None = None
         self.focal_range: tuple[float, float] | None = None  # of what explains the mask about as well as what was found
         self.focal_factor: float | None = None  # on the focal length, if that explains the mask better
@@ -276,6 +279,7 @@ class PoseSession(Session[PoseStep, PoseSolution]):
         return [
             *self.search_phases(),
             Phase(self._find_focal, 0),
+            Phase(self._turn, RESTART_LOOP.steps if self.options.refine else 0),
             Phase(self._finish, FINE_LOOP.steps + 1 if self.options.refine else 1),
         ]
 
@@ -300,7 +304,9 @@ class PoseSession(Session[PoseStep, PoseSolution]):
         edge_px = self.edge_px * self.levels[0].problem.height / self.levels[-1].problem.height
         reduction = self.setup.camera.fx / self.levels[0].problem.intrinsics[0, 0]
         evidence, spread = gather_evidence(self.levels[0], pose, edge_px, others.energy, symmetries)
-        sure = of_view = confidence(evidence)
+        likely = self.turned.x[self.turned.energy <= evidence.energy + NEARLY_ENERGY]
+        sure, said = in_doubt(confidence(evidence), pose, likely, symmetries)
+        of_view = sure
         if self.focal_range is not None:
             low, high = self.focal_range
             sure = sure.with_focal_unknown(pose, np.log(high / low) / 2)
@@ -317,7 +323,7 @@ class PoseSession(Session[PoseStep, PoseSolution]):
             within.in_unit(self.setup.diagonal),
             calibrated(spread, evidence, within),
             evidence,
-            notes(evidence, reduction, symmetries, num_others, self.focal_factor, self.focal_range),
+            notes(evidence, reduction, symmetries, num_others, self.focal_factor, self.focal_range) + said,
             reason,
             self.history,
             self.seconds,
@@ -412,6 +418,17 @@ class PoseSession(Session[PoseStep, PoseSolution]):
             others = self.candidates.x * [1, 1, 1, 1, 1, 1, fit.best]
             self.candidates = self._judged(np.concatenate([pose[None], others]), [StopReason.MAX_STEPS] * (1 + len(others)))
         return iter(())
+
+    def _turn(self) -> Generator[PoseStep, None, None]:
+        """Poses turned from the best one and moved until they fit, where the image cuts the object off."""
+        if not self.options.refine:
+            return
+        self._judge_at(self.levels[0])
+        pose, mesh, camera = self._best().x[0], self.setup.mesh, self.setup.camera
+        if is_cut_off(pose, mesh, camera):
+            turned = turned_poses(pose, mesh, camera)
+            self.turned = yield from self._refine(self.levels[0], turned, "restart", RESTART_LOOP)
+            self.candidates = joined(self.candidates, self.turned)
 
     def _finish(self) -> Generator[PoseStep, None, None]:
         """The best candidate at the mask's own resolution; of poses that look the same, the one nearest to the given start."""

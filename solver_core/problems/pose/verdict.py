@@ -214,10 +214,10 @@ def judge_photo(evidence: Evidence, alike: float, confidence: float, doubted_axi
 
 
 def note_on_turns(turn_deg: float) -> str:
-    """A sentence on an object that the image cuts off, where poses turned by so much explain the photograph about as well."""
+    """A sentence on an object that the image cuts off, where poses turned by so much explain what is seen about as well."""
     return (
         f"The image cuts the object off, and poses turned by up to {turn_deg:.0f} degrees explain what is seen nearly as well; "
-        "give a photograph that shows more of it."
+        "give a picture that shows more of it."
     )
 
 

@@ -64,3 +64,17 @@ def chair_case(chair: Mesh) -> PoseCase:
     wxyz = view_rotation(np.array([0.6]), np.array([0.4]), np.array([0.1]))[0]
     truth = np.concatenate([wxyz, [0.05, -0.03, -2.7]])
     return make_case(chair, Camera.from_fov(160, 160, np.radians(30)), truth, np.array([0.2, 0.2, -0.1, 0.02, 0.01, 0.03]))
+
+
+@pytest.fixture(scope="session")
+def cup() -> Mesh:
+    """A closed drum around z with one handle, towards x, without which no turn about z would be told."""
+    angle = np.linspace(0, 2 * np.pi, 33)[:-1]
+    ring = 0.25 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    drum = np.concatenate([np.column_stack([ring, np.full(32, z)]) for z in (-0.3, 0.3)] + [[[0, 0, -0.3], [0, 0, 0.3]]])
+    here, next_ = np.arange(32), np.roll(np.arange(32), -1)
+    sides = np.concatenate([[here, next_, 32 + next_], [here, 32 + next_, 32 + here]], axis=1)
+    ends = np.concatenate([[next_, here, 0 * here + 64], [32 + here, 32 + next_, 0 * here + 65]], axis=1)
+    handle = np.array([0.2, -0.04, -0.05]) + BOX_CORNERS * [0.35, 0.08, 0.25]
+    faces = np.concatenate([sides.T, ends.T, 66 + BOX_FACES]).astype(np.int32)
+    return Mesh(np.concatenate([drum, handle]).astype(np.float32), faces)

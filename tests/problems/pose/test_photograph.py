@@ -86,19 +86,7 @@ def test_object_of_the_colours_around_it_is_not_called_good(chair):
 
 
 @pytest.mark.parametrize("moved_by", [0.0, 0.55])
-def test_turn_that_only_what_is_cut_off_would_tell_is_not_known(moved_by):
-    angle = np.linspace(0, 2 * np.pi, 33)[:-1]
-    ring = 0.25 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    drum = np.concatenate([np.column_stack([ring, np.full(32, z)]) for z in (-0.3, 0.3)] + [[[0, 0, -0.3], [0, 0, 0.3]]])
-    here, next_ = np.arange(32), np.roll(np.arange(32), -1)
-    sides = np.concatenate([[here, next_, 32 + next_], [here, 32 + next_, 32 + here]], axis=1)
-    ends = np.concatenate([[next_, here, 0 * here + 64], [32 + here, 32 + next_, 0 * here + 65]], axis=1)
-    x, y, z = np.meshgrid([0.2, 0.55], [-0.04, 0.04], [-0.05, 0.2], indexing="ij")
-    handle = np.column_stack([x.ravel(), y.ravel(), z.ravel()])
-    quads = [[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]]
-    box = [[q[0], q[k], q[k + 1]] for q in quads for k in (1, 2)]
-    faces = np.concatenate([sides.T, ends.T, 66 + np.array(box)]).astype(np.int32)
-    cup = Mesh(np.concatenate([drum, handle]).astype(np.float32), faces)
+def test_turn_that_only_what_is_cut_off_would_tell_is_not_known(cup, moved_by):
     upright = rotations.wxyz_from_rotvec(np.array([-1.1, 0.0, 0.0]))
     truth = np.concatenate([upright, [0.15 + moved_by, 0.0, -CAMERA_DISTANCE]])
     start = matrix_from_pose(SE3().retract(truth[None], np.array([[0.05, 0.3, 0.05, 0, 0, 0.02]]))[0])
