@@ -20,7 +20,7 @@ CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}  # of kinds of colour: grey, RGB, grey and a
 LARGEST = 1 << 28  # bytes of pixels
 PLAIN = (8, 0, 0, 0)  # bits, compression, filters and rows one after the other
 NOT_PLAIN = {b"tRNS", b"iCCP", b"cICP", b"gAMA", b"cHRM"}  # transparent colours and colour spaces, which Blender may heed
-BROKEN = (ValueError, struct.error, zlib.error)  # what reading raises where a file is not whole
+BROKEN = (ValueError, KeyError, struct.error, zlib.error)  # what reading raises where a file is not whole
 
 
 def read_bytes(content: bytes) -> np.ndarray | None:

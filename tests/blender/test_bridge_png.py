@@ -61,7 +61,7 @@ def test_other_kinds_are_left_to_blender(kind, values, scene, tmp_path):
     assert images.read_file(str(path), 1).size == (31, 24)
 
 
-@pytest.mark.parametrize("kept", [4, 30, 400])
+@pytest.mark.parametrize("kept", [4, 8, 30, 400])
 def test_files_that_are_not_whole_are_left_to_blender(kept, values, tmp_path):
     path = tmp_path / "picture.png"
     Image.fromarray(values).save(path)

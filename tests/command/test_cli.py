@@ -12,6 +12,7 @@ from solver_core.command.console import fault, progress
 from solver_core.errors import MissingDependency
 from solver_core.optional import needed_for
 from solver_core.problems import PROBLEMS
+from solver_core.segmentation import prior
 
 HELP_LINES, HELP_COLUMNS = 50, 110  # a terminal window on a laptop
 COMMANDS = [
@@ -140,7 +141,7 @@ def test_info_prints_version_renderer_and_weights(capsys):
     assert content.keys() == {"version", "renderer", "weights"}
     assert content["renderer"] == render.kernel_name()
     for metadata in content["weights"].values():
-        assert metadata["problem"] in PROBLEMS
+        assert metadata["problem"] in {*PROBLEMS, prior.TASK}
         assert metadata["licence"] == "CC0-1.0"
 
 

@@ -52,4 +52,4 @@ def may_be_misread(problem: LightingProblem) -> bool:
     """Whether all values of the images are between 0 and 1, as in a picture in sRGB."""
     observation = problem.observation
     values = observation.image * observation.level[:, None, None]
-    return 0 <= float(values.min()) and float(values.max()) <= 1
+    return float(values.min()) >= 0 and float(values.max()) <= 1

@@ -717,8 +717,10 @@ class LightingSession(Session[LightingStep, LightingSolution]):
         apart_deg = _least_angle_deg(self.problem.lamps.each(self.best.x))
         if apart_deg >= LEAST_APART_DEG:
             return gain >= least_gain
-        are_two_suns = not _positions(kinds) and len(kinds) == 2
-        return are_two_suns and apart_deg >= NEAREST_DEG and gain >= UNASKED_GAIN + if_wide
+        if len(kinds) != 2 or _positions(kinds) == 2:
+            return False
+        is_mixed = _positions(kinds) == 1  # light that falls off with distance differs from a sun's on the same side
+        return (is_mixed or apart_deg >= NEAREST_DEG) and gain >= UNASKED_GAIN + if_wide
 
     def _follow(self, starts: _Found, settings: LoopSettings) -> Iterator[LightingStep]:
         """Refinement on the middle grid."""

@@ -96,6 +96,16 @@ def test_a_sun_and_a_point_light_are_found_together(mixed_case, sun_case):
     assert {step.kind for step in steps} == {"sun", "point"}
 
 
+def test_a_point_light_on_the_side_of_the_sun_is_told_from_it(sun_case):
+    point = make_case("point", [0.7, -0.6, 1.1], strength=30.0, ambient=0)
+
+    result = solve_lighting(**together(sun_case, point).arguments(kind="mixed"), lamps=2, **QUICK)
+
+    found = {lamp.kind: lamp for lamp in result.lamps}
+    assert angle_deg(found["sun"].direction[None], sun_case.light[None])[0] < found["sun"].uncertainty_deg
+    np.testing.assert_allclose(found["point"].position, point.light, atol=0.05)
+
+
 def test_a_point_light_beside_the_sun_is_noticed_where_suns_were_asked_for(mixed_case):
     result = solve_lighting(**mixed_case[0].arguments())
 
