@@ -662,9 +662,15 @@ class LightingSession(Session[LightingStep, LightingSolution]):
         if self.setup.known or not may_be_misread(self.problem):  # what known lights leave is not what was read
             return
         before, look, row = self._state, self._look, np.zeros(1, dtype=int)
-        here, answer = _hypotheses(self.problem, self.best.is_free), self._to_camera(self.problem.kind, self.best.x[0])
+        answer = self._to_camera(self.problem.kind, self.best.x[0])
         shown = {"kind": self.problem.kind.name, "light": answer, "energy": float(self.best.energy[0])}
-        as_read = log_evidence(here.energy(here.forward(self.best.x, row), here.observation, row))[0]
+
+        def evidence(problem: LightingProblem) -> float:
+            here = _hypotheses(problem, self.best.is_free)
+            return log_evidence(here.energy(here.forward(self.best.x, row), here.observation, row))[0]
+
+        grids = self.problem, self.final  # a coarse one leaves edges unexplained, which count less in flat pictures
+        as_read = np.array([evidence(problem) for problem in grids])
         for mistake in MISTAKES:
             other = BasisImages(mistake.undone(look.problem), shadings=look.shadings)
             if other.least_left() > LOOKED_INTO * look.least_left():
@@ -678,7 +684,8 @@ class LightingSession(Session[LightingStep, LightingSolution]):
             try:
                 for step in self._run("doubt", problem, gauss_newton_update(problem), starts, REFINE_LOOP):
                     yield replace(step, phase="doubt", damping=0.0, **shown)
-                if log_evidence(self.best.energy)[0] - as_read >= UNASKED_GAIN:
+                gains = [evidence(mistake.undone(problem)) for problem in grids] - as_read
+                if min(gains) >= UNASKED_GAIN:
                     self.read_rightly = self.best.x
                     self.notes.insert(0, mistake.sentence)
                     return
