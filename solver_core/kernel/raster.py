@@ -292,7 +292,8 @@ def _keep_nearest_inplace(
     nearness: np.ndarray, face_index: np.ndarray, pixel: np.ndarray, pixel_nearness: np.ndarray, pixel_face: np.ndarray
 ) -> None:
     """Writes the candidates that are nearer than what is there; of equally near ones the lowest face."""
-    order = np.lexsort((-pixel_face, pixel_nearness))  # the last written counts
+    there = np.flatnonzero(~np.isnan(pixel_nearness))  # faces with corners that are not finite are nearer than nothing
+    order = there[np.lexsort((-pixel_face[there], pixel_nearness[there]))]  # the last written counts
     pixel, pixel_nearness, pixel_face = pixel[order], pixel_nearness[order], pixel_face[order]
     best_nearness, best_face = np.full_like(nearness, -np.inf), np.full_like(face_index, -1)
     best_nearness[pixel], best_face[pixel] = pixel_nearness, pixel_face
